@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The flow database (R1.2): what the host has been given of each TCP flow that it carries itself.
+//!
+//! It says how a frame continues its flow (R1.3), and at hand-over it knows what is on the way up in
+//! frames that the host's TCP may not have seen yet.
+
+use alloc::boxed::Box;
+use alloc::vec;
+
+use toe_abi::completion::Op;
+
+use crate::tcp::Seq;
+use crate::tcp::flag;
+use crate::tuple::Tuple;
+use crate::wire::tcp;
+
+/// Flows that share a place in the table; the least recently used of them gives way.
+const WAYS: usize = 4;
+
+/// A flow.
+///
+/// # Invariants
+///
+/// With `known`: every byte of `[run_start, next)` has been uploaded.
+#[derive(Clone, Copy, Default)]
+struct Flow {
+    tuple: Tuple,
+    /// The entry is in use.
+    used: bool,
+    /// `run_start` and `next` count.
+    known: bool,
+    /// The flow has ended with FIN or RST.
+    ended: bool,
+    /// Start of the contiguous run that was uploaded last.
+    run_start: Seq,
+    /// Its end: the next expected sequence number.
+    next: Seq,
+    /// The latest acknowledgement that was uploaded.
+    ack: Option<Acknowledgement>,
+    /// Last activity in microseconds.
+    active: u64,
+}
+
+/// An acknowledgement that was uploaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// Sequence number of its segment.
+    pub seq: Seq,
+    /// Acknowledgement number.
+    pub ack: Seq,
+    /// Window, not scaled.
+    pub window: u16,
+}
+
+/// What uploading a segment changes in the database.
+pub struct Change {
+    place: usize,
+    flow: Flow,
+    /// How the segment continues its flow: `FlowEnds`, `FlowBegins`, `NoPayload`, `Reassembled` or
+    /// `NotReassembled`.
+    pub op: Op,
+}
+
+impl Change {
+    /// Identifier of the flow.
+    #[inline]
+    pub fn id(&self) -> u32 {
+        self.place as u32
+    }
+}
+
+/// How far delivery of a connection can begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// End of the run that was uploaded, from the host's `rcv_nxt` on.
+    pub end: Seq,
+    /// The latest acknowledgement that was uploaded.
+    pub ack: Option<Acknowledgement>,
+}
+
+/// The flow database: set-associative, of fixed size.
+pub struct Flows {
+    flows: Box<[Flow]>,
+    sets: usize,
+    seed: u64,
+}
+
+impl Flows {
+    /// Room for `flows` flows, a power of two.
+    pub fn new(flows: u32, seed: u64) -> Self {
+        let sets = (flows as usize / WAYS).next_power_of_two().max(1);
+        Self {
+            flows: vec![Flow::default(); sets * WAYS].into_boxed_slice(),
+            sets,
+            seed,
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.flows.fill(Flow::default());
+    }
+
+    /// The place of `tuple`'s flow, and whether it is that flow already; else the least recently used
+    /// flow of its set has given way.
+    #[inline]
+    fn place(&mut self, tuple: &Tuple, now: u64) -> usize {
+        let set = tuple.hash(self.seed) as usize & (self.sets - 1);
+        let ways = &self.flows[set * WAYS..(set + 1) * WAYS];
+        let mut oldest = 0;
+        for (way, flow) in ways.iter().enumerate() {
+            if flow.used && flow.tuple == *tuple {
+                return set * WAYS + way;
+            }
+            if !flow.used || flow.active < ways[oldest].active && ways[oldest].used {
+                oldest = way;
+            }
+        }
+        let place = set * WAYS + oldest;
+        self.flows[place] = Flow {
+            tuple: *tuple,
+            used: true,
+            active: now,
+            ..Flow::default()
+        };
+        place
+    }
+
+    /// How a segment that is about to be uploaded continues its flow. What that changes takes effect
+    /// with [`Flows::commit`], when the segment has found room.
+    #[inline]
+    pub fn classify(
+        &mut self,
+        now: u64,
+        tuple: &Tuple,
+        header: &tcp::Header<'_>,
+        length: u32,
+    ) -> Change {
+        let place = self.place(tuple, now);
+        let mut flow = self.flows[place];
+        flow.active = now;
+        let flags = header.flags();
+        if flags & flag::ACK != 0 {
+            let new = Acknowledgement {
+                seq: header.seq(),
+                ack: header.ack(),
+                window: header.window(),
+            };
+            if flow.ack.is_none_or(|old| old.ack.at_most(new.ack)) {
+                flow.ack = Some(new);
+            }
+        }
+        let op = flow.upload(flags, header.seq(), length);
+        Change { place, flow, op }
+    }
+
+    /// The segment of `change` has been uploaded. Nothing else must have changed the database since.
+    #[inline]
+    pub fn commit(&mut self, change: &Change) {
+        self.flows[change.place] = change.flow;
+    }
+
+    /// Notes that the host has everything up to `next`, and nothing else is on its way up.
+    pub fn begin(&mut self, now: u64, tuple: &Tuple, next: Seq) {
+        let place = self.place(tuple, now);
+        let flow = &mut self.flows[place];
+        *flow = Flow {
+            tuple: flow.tuple,
+            used: true,
+            known: true,
+            ended: false,
+            run_start: next,
+            next,
+            ack: None,
+            active: now,
+        };
+    }
+
+    /// What is on its way up to a host whose TCP has received everything before `rcv_nxt`. `None`
+    /// when that cannot be told; the flow is then watched from here on, so that a later question
+    /// finds an answer.
+    pub fn uploaded(&mut self, now: u64, tuple: &Tuple, rcv_nxt: Seq) -> Option<Uploaded> {
+        let place = self.place(tuple, now);
+        let flow = &mut self.flows[place];
+        flow.active = now;
+        if flow.ended {
+            return None;
+        }
+        if flow.known && flow.run_start.at_most(rcv_nxt) && rcv_nxt.at_most(flow.next) {
+            return Some(Uploaded {
+                end: flow.next,
+                ack: flow.ack,
+            });
+        }
+        // A run that lies ahead stays: the host has to catch up with it first.
+        if !flow.known || flow.next.before(rcv_nxt) {
+            flow.known = true;
+            flow.run_start = rcv_nxt;
+            flow.next = rcv_nxt;
+        }
+        None
+    }
+}
+
+impl Flow {
+    #[inline]
+    fn upload(&mut self, flags: u8, seq: Seq, length: u32) -> Op {
+        if flags & flag::SYN != 0 {
+            self.known = true;
+            self.ended = false;
+            self.run_start = seq + 1;
+            self.next = seq + 1 + length;
+            return Op::FlowBegins;
+        }
+        let end = seq + length;
+        let continues = self.known && seq == self.next;
+        let mut op = Op::NoPayload;
+        if length != 0 {
+            op = if continues {
+                self.next = end;
+                Op::Reassembled
+            } else if !self.known {
+                self.known = true;
+                self.run_start = seq;
+                self.next = end;
+                Op::FlowBegins
+            } else {
+                self.place_run(seq, end);
+                Op::NotReassembled
+            };
+        }
+        if flags & (flag::FIN | flag::RST) != 0 {
+            self.ended = true;
+            op = Op::FlowEnds;
+        }
+        op
+    }
+
+    /// Takes `[seq, end)` in, which does not begin at `next`.
+    fn place_run(&mut self, seq: Seq, end: Seq) {
+        if seq.after(self.next) {
+            // A gap: only what is contiguous up to the end can be vouched for.
+            self.run_start = seq;
+            self.next = end;
+        } else if end.at_least(self.run_start) {
+            // Overlaps or touches the run.
+            self.run_start = self.run_start.min(seq);
+            self.next = self.next.max(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::tcp::Repr;
+
+    fn tuple(port: u16) -> Tuple {
+        Tuple {
+            remote_port: port,
+            version: 4,
+            ..Tuple::default()
+        }
+    }
+
+    fn upload(flows: &mut Flows, now: u64, port: u16, repr: &Repr, length: u32) -> Op {
+        let mut bytes = [0; 20];
+        repr.emit(&mut bytes);
+        let header = tcp::Header::new(&bytes).unwrap();
+        let change = flows.classify(now, &tuple(port), &header, length);
+        flows.commit(&change);
+        change.op
+    }
+
+    fn data(flows: &mut Flows, now: u64, port: u16, seq: u32, length: u32) -> Op {
+        let repr = Repr {
+            seq: Seq(seq),
+            flags: flag::ACK,
+            ..Repr::default()
+        };
+        upload(flows, now, port, &repr, length)
+    }
+
+    #[test]
+    fn operation_codes() {
+        let mut flows = Flows::new(64, 1);
+        assert_eq!(data(&mut flows, 1, 1, 100, 10), Op::FlowBegins);
+        assert_eq!(data(&mut flows, 1, 1, 110, 10), Op::Reassembled);
+        assert_eq!(data(&mut flows, 1, 1, 120, 0), Op::NoPayload);
+        assert_eq!(data(&mut flows, 1, 1, 130, 10), Op::NotReassembled);
+        assert_eq!(data(&mut flows, 1, 1, 140, 10), Op::Reassembled);
+        let fin = Repr {
+            seq: Seq(150),
+            flags: flag::FIN,
+            ..Repr::default()
+        };
+        assert_eq!(upload(&mut flows, 1, 1, &fin, 0), Op::FlowEnds);
+        assert_eq!(flows.uploaded(1, &tuple(1), Seq(150)), None);
+    }
+
+    #[test]
+    fn a_hole_is_not_vouched_for_until_it_is_filled() {
+        let mut flows = Flows::new(64, 1);
+        data(&mut flows, 1, 1, 100, 10);
+        data(&mut flows, 1, 1, 120, 10);
+        assert_eq!(flows.uploaded(1, &tuple(1), Seq(110)), None);
+        data(&mut flows, 1, 1, 110, 10);
+        let end = flows.uploaded(1, &tuple(1), Seq(110)).map(|up| up.end);
+        assert_eq!(end, Some(Seq(130)));
+    }
+
+    #[test]
+    fn an_unknown_flow_is_told_on_the_second_question() {
+        let mut flows = Flows::new(64, 1);
+        assert_eq!(flows.uploaded(1, &tuple(1), Seq(7)), None);
+        let end = flows.uploaded(1, &tuple(1), Seq(7)).map(|up| up.end);
+        assert_eq!(end, Some(Seq(7)));
+    }
+
+    #[test]
+    fn the_least_recently_used_gives_way() {
+        let mut flows = Flows::new(WAYS as u32, 1);
+        for port in 0..WAYS as u16 {
+            data(&mut flows, u64::from(port), port, 0, 10);
+        }
+        data(&mut flows, 10, 0, 10, 10);
+        data(&mut flows, 11, 99, 0, 10);
+        assert_eq!(data(&mut flows, 12, 0, 20, 10), Op::Reassembled);
+        assert_eq!(data(&mut flows, 13, 1, 10, 10), Op::FlowBegins);
+    }
+
+    proptest! {
+        /// Whatever arrives, what the database vouches for has been uploaded.
+        #[test]
+        fn vouches_only_for_what_was_uploaded(
+            start: u32,
+            segments in proptest::collection::vec((0u32..300, 0u32..40), 0..60),
+            question in 0u32..300,
+        ) {
+            let mut flows = Flows::new(64, 1);
+            let mut uploaded: Vec<bool> = alloc::vec![false; 400];
+            for (offset, length) in segments {
+                data(&mut flows, 1, 1, start.wrapping_add(offset), length);
+                uploaded[offset as usize..(offset + length) as usize].fill(true);
+            }
+            let rcv_nxt = Seq(start) + question;
+            if let Some(up) = flows.uploaded(1, &tuple(1), rcv_nxt) {
+                let end = question + (up.end - rcv_nxt);
+                prop_assert!(uploaded[question as usize..end as usize].iter().all(|&up| up));
+            }
+        }
+    }
+}

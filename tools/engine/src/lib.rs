@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The adapter's logic: what one offload processor does, without threads, clocks, sockets or files.
+//!
+//! Time comes in as an argument, host memory and the port as an [`env::Env`]. Memory is allocated
+//! when a processor is made and never after.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod env;
+pub mod gso;
+pub mod processor;
+pub mod tcp;
+pub mod wire;
+
+mod counters;
+mod dct;
+mod filter;
+mod flow;
+mod interrupt;
+mod ring;
+mod rss;
+mod storage;
+mod tuple;
+mod wheel;
+
+/// Largest MTU of a function.
+pub const MAX_MTU: u32 = 9000;
+
+/// Largest small-frame threshold that `SetStorage` accepts.
+pub const MAX_SMALL_FRAME: u16 = 1024;

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames of the host's own stack on their way to the port.
+
+use toe_abi::Layout;
+use toe_abi::ring::TRANSMIT_ENTRY;
+use toe_abi::stats::Counter;
+use toe_abi::transmit::Frame;
+use toe_abi::transmit::MAX_ENTRIES;
+use toe_abi::transmit::flag;
+
+use super::core::Core;
+use super::core::RingSet;
+use crate::env::Capabilities;
+use crate::env::Env;
+use crate::env::Fault;
+use crate::env::Gso;
+use crate::env::GsoKind;
+use crate::env::Host;
+use crate::env::Offload;
+use crate::env::OutFrame;
+use crate::env::Partial;
+use crate::env::Piece;
+use crate::env::SendError;
+use crate::gso;
+use crate::gso::Large;
+use crate::ring::Broken;
+use crate::storage::MAX_FRAME;
+use crate::tcp::HostFrame;
+use crate::tcp::Instant;
+use crate::tuple::Tuple;
+use crate::wire::checksum;
+use crate::wire::ethernet;
+use crate::wire::ethernet::ethertype;
+use crate::wire::packet::Class;
+use crate::wire::packet::Packet;
+use crate::wire::tcp;
+
+/// Bytes of a frame that are looked at: all headers, and all of a frame without much payload.
+const HEAD: usize = 256;
+
+/// Why a frame of the host was dropped.
+enum Dropped {
+    /// Its entries contradict themselves.
+    Invalid,
+    /// Its memory cannot be read.
+    Fault,
+}
+
+impl From<Fault> for Dropped {
+    fn from(_: Fault) -> Self {
+        Self::Fault
+    }
+}
+
+/// The start of a frame, copied out of the host's memory so that it cannot change any more, with
+/// room for a tag.
+struct Head {
+    bytes: [u8; HEAD + ethernet::TAG],
+    length: usize,
+}
+
+/// A frame of the host, checked.
+struct Checked {
+    head: Head,
+    /// Length of all of it, with the tag that was inserted.
+    length: usize,
+    /// Entries of the scratch list that hold what is behind the head.
+    pieces: usize,
+    packet: Packet,
+    offload: Offload,
+}
+
+impl Core {
+    /// Sends frames of the host, `budget` at most. True when the port has no room.
+    pub(super) fn host_frames<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+        budget: usize,
+    ) -> Result<bool, Broken> {
+        let mut budget = budget;
+        while budget != 0 && rings.transmit.available() != 0 {
+            budget -= 1;
+            let mut raw = [0; MAX_ENTRIES * TRANSMIT_ENTRY];
+            let seen = rings.transmit.available().min(MAX_ENTRIES as u32) as usize;
+            let mut read = 0;
+            while read < seen {
+                let to = &mut raw[read * TRANSMIT_ENTRY..seen * TRANSMIT_ENTRY];
+                read += rings.transmit.read(env, read as u32, to)? as usize;
+            }
+            let mut entries = [Frame::default(); MAX_ENTRIES];
+            let mut count = 0;
+            let mut ends = false;
+            for bytes in raw[..seen * TRANSMIT_ENTRY].chunks_exact(TRANSMIT_ENTRY) {
+                let mut entry = [0; TRANSMIT_ENTRY];
+                entry.copy_from_slice(bytes);
+                entries[count] = Frame::from_bytes(&entry);
+                count += 1;
+                if entries[count - 1].flags & flag::END != 0 {
+                    ends = true;
+                    break;
+                }
+            }
+            if self.skipping || !ends {
+                // Too long, or published in parts: dropped up to its end.
+                if !self.skipping {
+                    self.counters.count(Counter::TxInvalid);
+                }
+                self.skipping = !ends;
+                rings.transmit.take(count as u32);
+                continue;
+            }
+            match self.host_frame(now, env, &entries[..count]) {
+                Ok(Ok(())) => {}
+                Ok(Err(SendError::Full)) => return Ok(true),
+                Ok(Err(SendError::Fault)) | Err(Dropped::Fault) => {
+                    self.counters.count(Counter::TxFault);
+                }
+                Ok(Err(SendError::Rejected)) => self.counters.count(Counter::TxDropped),
+                Err(Dropped::Invalid) => self.counters.count(Counter::TxInvalid),
+            }
+            self.resume = 0;
+            rings.transmit.take(count as u32);
+        }
+        Ok(false)
+    }
+
+    /// Checks and sends one frame.
+    fn host_frame<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        entries: &[Frame],
+    ) -> Result<Result<(), SendError>, Dropped> {
+        let mut checked = self.check(env, entries)?;
+        if !self.table.is_empty() {
+            self.refresh_host_frame(now, &mut checked);
+        }
+        Ok(self.put_host_frame(env, &checked))
+    }
+
+    /// Copies the head of a frame, notes where the rest lies, and checks everything about it.
+    fn check<H: Host>(&mut self, host: &H, entries: &[Frame]) -> Result<Checked, Dropped> {
+        let first = entries.first().ok_or(Dropped::Invalid)?;
+        let mut head = Head {
+            bytes: [0; HEAD + ethernet::TAG],
+            length: 0,
+        };
+        let mut length = 0;
+        let mut pieces = 0;
+        for entry in entries {
+            let size = entry.length as usize;
+            if size == 0 || size > usize::from(u16::MAX) {
+                return Err(Dropped::Invalid);
+            }
+            let end = entry
+                .address
+                .checked_add(size as u64)
+                .ok_or(Dropped::Fault)?;
+            let now = size.min(HEAD - head.length);
+            host.read(
+                entry.address,
+                &mut head.bytes[head.length..head.length + now],
+            )?;
+            head.length += now;
+            length += size;
+            if now < size {
+                self.scratch.pieces[pieces] = Piece {
+                    address: end - (size - now) as u64,
+                    length: (size - now) as u32,
+                };
+                pieces += 1;
+            }
+        }
+        if length < ethernet::HEADER || length + ethernet::TAG > MAX_FRAME {
+            return Err(Dropped::Invalid);
+        }
+        let tag = if first.flags & flag::VLAN != 0 {
+            ethernet::TAG
+        } else {
+            0
+        };
+        if tag != 0 {
+            head.insert_tag(first.vlan_tci);
+            length += tag;
+        }
+        let packet =
+            Packet::parse_head(&head.bytes[..head.length], length).map_err(|_| Dropped::Invalid)?;
+        let offload = offload(first, tag, length, head.length, &packet)?;
+        let l3 = usize::from(packet.l3);
+        let datagram = match &offload.gso {
+            Some(gso) => usize::from(gso.header_length) - l3 + usize::from(gso.size),
+            None => length - l3,
+        };
+        if datagram > self.mtu {
+            return Err(Dropped::Invalid);
+        }
+        Ok(Checked {
+            head,
+            length,
+            pieces,
+            packet,
+            offload,
+        })
+    }
+
+    /// When the frame belongs to a delegated connection: takes the host's window into its state and
+    /// puts its state into the frame (invariant 3 of the design).
+    fn refresh_host_frame(&mut self, now: u64, checked: &mut Checked) {
+        let bytes = &mut checked.head.bytes[..checked.head.length];
+        let packet = &checked.packet;
+        let Some(header) = packet.tcp(bytes) else {
+            return;
+        };
+        let Some(tuple) = Tuple::of_sent(packet, bytes, None) else {
+            return;
+        };
+        let Some(place) = self.table.find(&tuple) else {
+            return;
+        };
+        let Some(connection) = self.table.get(place) else {
+            return;
+        };
+        let rewrite = connection.tcb.on_host_frame(
+            Instant(now),
+            &HostFrame {
+                seq: header.seq(),
+                length: packet.payload_length(),
+                ack: header.ack(),
+                window: header.window(),
+            },
+        );
+        // Payload, SYN and FIN stand at their own sequence number.
+        let occupies =
+            packet.payload_length() != 0 || header.flags() & (tcp::flag::SYN | tcp::flag::FIN) != 0;
+        let timestamps = header.timestamps_offset().zip(rewrite.timestamps);
+        let l4 = usize::from(packet.l4);
+        let segment = &mut bytes[l4..usize::from(packet.payload)];
+        let before = checksum::sum(segment);
+        if !occupies {
+            segment[tcp::SEQ..tcp::SEQ + 4].copy_from_slice(&rewrite.seq.0.to_be_bytes());
+        }
+        segment[tcp::ACK..tcp::ACK + 4].copy_from_slice(&rewrite.ack.0.to_be_bytes());
+        segment[tcp::WINDOW..tcp::WINDOW + 2].copy_from_slice(&rewrite.window.to_be_bytes());
+        if let Some((at, timestamps)) = timestamps {
+            segment[at..at + 4].copy_from_slice(&timestamps.value.to_be_bytes());
+            segment[at + 4..at + 8].copy_from_slice(&timestamps.echo.to_be_bytes());
+        }
+        // A checksum that is still to be completed covers the pseudo-header only, and that has not
+        // changed. A complete one follows what has changed under it (RFC 1624); the field itself is
+        // in both sums.
+        if checked.offload.checksum.is_none() {
+            let after = checksum::sum(segment);
+            let check = checksum::update(be16(segment, tcp::CHECKSUM), before, after);
+            segment[tcp::CHECKSUM..tcp::CHECKSUM + 2].copy_from_slice(&check.to_be_bytes());
+        }
+        self.counters.count(Counter::ToeHostFrames);
+        self.make_ready(place);
+    }
+
+    /// Gives a frame to the port, after doing what the port cannot do.
+    fn put_host_frame<E: Env>(&mut self, env: &mut E, checked: &Checked) -> Result<(), SendError> {
+        let head = &checked.head.bytes[..checked.head.length];
+        let pieces = &self.scratch.pieces[..checked.pieces];
+        let segments = checked.offload.gso.map_or(1, |gso| u64::from(gso.segments));
+        let repeated = checked
+            .offload
+            .gso
+            .map_or(0, |gso| (segments - 1) * u64::from(gso.header_length));
+        if can(&self.capabilities, &checked.offload) {
+            env.send(&OutFrame {
+                header: head,
+                payload: pieces,
+                offload: checked.offload,
+            })?;
+        } else {
+            let frame = &mut self.scratch.frame;
+            frame[..head.len()].copy_from_slice(head);
+            let mut at = head.len();
+            for piece in pieces {
+                let end = at + piece.length as usize;
+                let to = frame.get_mut(at..end).ok_or(SendError::Rejected)?;
+                env.read(piece.address, to)
+                    .map_err(|Fault| SendError::Fault)?;
+                at = end;
+            }
+            let frame = &mut frame[..at];
+            match (&checked.offload.gso, checked.offload.checksum) {
+                (Some(gso), _) => {
+                    let large = Large {
+                        frame,
+                        kind: gso.kind,
+                        l3: checked.packet.l3.into(),
+                        l4: checked.packet.l4.into(),
+                        header: gso.header_length.into(),
+                        size: gso.size.into(),
+                        v6: checked.packet.version == 6,
+                    };
+                    // A port that fills up in the middle is given the rest later.
+                    for index in self.resume..large.count() {
+                        self.resume = index;
+                        let length = large.emit(index, &mut self.scratch.segment);
+                        env.send(&OutFrame {
+                            header: &self.scratch.segment[..length],
+                            payload: &[],
+                            offload: Offload::default(),
+                        })?;
+                    }
+                }
+                (None, Some(Partial { start, offset })) => {
+                    gso::complete_checksum(frame, start.into(), offset.into());
+                    env.send(&OutFrame {
+                        header: frame,
+                        payload: &[],
+                        offload: Offload::default(),
+                    })?;
+                }
+                (None, None) => {}
+            }
+        }
+        self.counters.add(Counter::TxFrames, segments);
+        self.counters
+            .add(Counter::TxBytes, checked.length as u64 + repeated);
+        Ok(())
+    }
+}
+
+impl Head {
+    /// Inserts an 802.1Q tag behind the addresses.
+    fn insert_tag(&mut self, tci: u16) {
+        let at = ethernet::TYPE;
+        self.bytes.copy_within(at..self.length, at + ethernet::TAG);
+        self.bytes[at..at + 2].copy_from_slice(&ethertype::VLAN.to_be_bytes());
+        self.bytes[at + 2..at + 4].copy_from_slice(&tci.to_be_bytes());
+        self.length += ethernet::TAG;
+    }
+}
+
+/// Reads a big-endian 16-bit number at `at`, which is in `bytes`.
+fn be16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// Whether a port with `capabilities` does all of `offload`.
+fn can(capabilities: &Capabilities, offload: &Offload) -> bool {
+    let checksum = capabilities.checksum || offload.checksum.is_none();
+    let gso = match &offload.gso {
+        None => true,
+        Some(gso) if gso.kind == GsoKind::Udp => capabilities.uso,
+        Some(_) => capabilities.tso,
+    };
+    checksum && gso
+}
+
+/// What the first entry of a frame asks for, checked against the frame: `length` bytes with a tag of
+/// `tag` bytes inserted, `head` of them at hand.
+fn offload(
+    first: &Frame,
+    tag: usize,
+    length: usize,
+    head: usize,
+    packet: &Packet,
+) -> Result<Offload, Dropped> {
+    let large = first.flags & (flag::TSO | flag::USO);
+    if large == 0 {
+        if first.flags & flag::CSUM == 0 {
+            return Ok(Offload::default());
+        }
+        let start = usize::from(first.csum_start) + tag;
+        let field = start + usize::from(first.csum_offset);
+        if start < ethernet::HEADER || field + 2 > length {
+            return Err(Dropped::Invalid);
+        }
+        return Ok(Offload {
+            checksum: Some(Partial {
+                start: u16::try_from(start).map_err(|_| Dropped::Invalid)?,
+                offset: first.csum_offset,
+            }),
+            gso: None,
+        });
+    }
+    // The checksum's place and the headers' length follow from what the frame is; what the entry
+    // says must agree.
+    let (kind, offset) = match (large, packet.class, packet.version) {
+        (flag::TSO, Class::Tcp, 4) => (GsoKind::Tcp4, tcp::CHECKSUM),
+        (flag::TSO, Class::Tcp, 6) => (GsoKind::Tcp6, tcp::CHECKSUM),
+        (flag::USO, Class::Udp, _) => (GsoKind::Udp, crate::wire::udp::CHECKSUM),
+        _ => return Err(Dropped::Invalid),
+    };
+    let header = usize::from(packet.payload);
+    let agrees = usize::from(first.header_length) + tag == header
+        && usize::from(first.csum_start) + tag == usize::from(packet.l4)
+        && usize::from(first.csum_offset) == offset
+        && first.gso_size != 0
+        && header <= head
+        && header < length
+        && packet.end as usize == length;
+    if !agrees {
+        return Err(Dropped::Invalid);
+    }
+    let segments = (length - header).div_ceil(usize::from(first.gso_size));
+    Ok(Offload {
+        checksum: Some(Partial {
+            start: packet.l4,
+            offset: offset as u16,
+        }),
+        gso: Some(Gso {
+            kind,
+            size: first.gso_size,
+            header_length: packet.payload,
+            segments: u16::try_from(segments).map_err(|_| Dropped::Invalid)?,
+        }),
+    })
+}

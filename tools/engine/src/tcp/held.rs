@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which payload has arrived out of order.
+
+use super::segment::Range;
+use super::segment::SackBlocks;
+use super::seq::Seq;
+
+/// Separate ranges that a connection can hold. What would make one more is dropped.
+const RANGES: usize = 24;
+
+/// Ranges of payload behind a hole, the one that changed last first: the order in which a SACK
+/// option reports them (RFC 2018, 4).
+///
+/// # Invariants
+///
+/// No two of `ranges[..len]` overlap or touch, none is empty.
+pub struct Held {
+    len: usize,
+    ranges: [Range; RANGES],
+}
+
+impl Held {
+    /// Nothing held.
+    pub const fn new() -> Self {
+        let none = Range {
+            start: Seq(0),
+            end: Seq(0),
+        };
+        Self {
+            len: 0,
+            ranges: [none; RANGES],
+        }
+    }
+
+    /// Whether nothing is held.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The ranges, the one that changed last first.
+    #[inline]
+    pub fn ranges(&self) -> &[Range] {
+        &self.ranges[..self.len]
+    }
+
+    /// First part of `range` that is not held yet, if any.
+    pub fn first_missing(&self, mut range: Range) -> Option<Range> {
+        while let Some(held) = self
+            .ranges()
+            .iter()
+            .find(|held| held.start.at_most(range.start) && held.end.after(range.start))
+        {
+            range.start = held.end;
+            if range.start.at_least(range.end) {
+                return None;
+            }
+        }
+        for held in self.ranges() {
+            if held.start.after(range.start) {
+                range.end = range.end.min(held.start);
+            }
+        }
+        Some(range)
+    }
+
+    /// Whether there is room for `range`, which is not held in any part.
+    pub fn has_room(&self, range: Range) -> bool {
+        self.len < RANGES
+            || self
+                .ranges()
+                .iter()
+                .any(|held| held.end == range.start || held.start == range.end)
+    }
+
+    /// Adds `range` and makes it, with what it joins, the one that changed last. Without room (see
+    /// [`Self::has_room`]) nothing happens.
+    pub fn insert(&mut self, range: Range) {
+        if !range.start.before(range.end) || !self.has_room(range) {
+            return;
+        }
+        let mut joined = range;
+        self.retain(|held| {
+            let apart = held.end.before(joined.start) || held.start.after(joined.end);
+            if !apart {
+                joined.start = joined.start.min(held.start);
+                joined.end = joined.end.max(held.end);
+            }
+            apart
+        });
+        self.ranges.copy_within(0..self.len, 1);
+        self.ranges[0] = joined;
+        self.len += 1;
+    }
+
+    /// Payload up to `nxt` has come in order: forgets what is below it and returns the end of the
+    /// run that is contiguous now.
+    pub fn advance(&mut self, mut nxt: Seq) -> Seq {
+        while let Some(held) = self.ranges().iter().find(|held| held.start.at_most(nxt)) {
+            nxt = nxt.max(held.end);
+            self.retain(|held| held.end.after(nxt));
+        }
+        nxt
+    }
+
+    /// Makes the range that holds `seq` the one that changed last, and returns it.
+    pub fn touch(&mut self, seq: Seq) -> Option<Range> {
+        let index = self
+            .ranges()
+            .iter()
+            .position(|held| held.start.at_most(seq) && held.end.after(seq))?;
+        self.ranges[..=index].rotate_right(1);
+        Some(self.ranges[0])
+    }
+
+    /// Blocks to report: `duplicate` in front (RFC 2883), then held ranges, `max` in all.
+    pub fn blocks(&self, duplicate: Option<Range>, max: usize) -> SackBlocks {
+        let mut blocks = SackBlocks::new();
+        let all = duplicate.into_iter().chain(self.ranges().iter().copied());
+        for block in all.take(max) {
+            blocks.push(block);
+        }
+        blocks
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(Range) -> bool) {
+        let mut kept = 0;
+        for index in 0..self.len {
+            if keep(self.ranges[index]) {
+                self.ranges[kept] = self.ranges[index];
+                kept += 1;
+            }
+        }
+        self.len = kept;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    fn range(start: u32, end: u32) -> Range {
+        Range {
+            start: Seq(start),
+            end: Seq(end),
+        }
+    }
+
+    #[test]
+    fn rfc2018_4_the_block_that_changed_last_is_first() {
+        let mut held = Held::new();
+        held.insert(range(30, 40));
+        held.insert(range(10, 20));
+        held.insert(range(50, 60));
+        held.insert(range(40, 45));
+        assert_eq!(held.ranges(), [range(30, 45), range(50, 60), range(10, 20)]);
+        assert_eq!(
+            held.blocks(Some(range(1, 2)), 3).as_slice(),
+            [range(1, 2), range(30, 45), range(50, 60)]
+        );
+    }
+
+    #[test]
+    fn joining_two_makes_room() {
+        let mut held = Held::new();
+        for i in 0..RANGES as u32 {
+            held.insert(range(i * 20, i * 20 + 10));
+        }
+        assert!(!held.has_room(range(1000, 1001)));
+        held.insert(range(1000, 1001));
+        assert_eq!(held.ranges().len(), RANGES);
+        held.insert(range(10, 20));
+        assert_eq!(held.ranges()[0], range(0, 30));
+        assert!(held.has_room(range(1000, 1001)));
+    }
+
+    proptest! {
+        /// Against a set of bytes.
+        #[test]
+        fn is_a_set_of_bytes(
+            base: u32,
+            pieces in prop::collection::vec((0..400u32, 1..40u32), 1..60),
+        ) {
+            let at = |offset: u32| Seq(base) + offset;
+            let mut held = Held::new();
+            let mut bytes = BTreeSet::new();
+            for (start, length) in pieces {
+                let mut rest = Range { start: at(start), end: at(start + length) };
+                while let Some(missing) = held.first_missing(rest) {
+                    prop_assert!(rest.contains(missing));
+                    let offsets = missing.start - at(0)..missing.end - at(0);
+                    prop_assert!(offsets.clone().all(|byte| !bytes.contains(&byte)));
+                    if held.has_room(missing) {
+                        held.insert(missing);
+                        bytes.extend(offsets);
+                    }
+                    rest.start = missing.end;
+                    if !rest.start.before(rest.end) {
+                        break;
+                    }
+                }
+                let mut all: Vec<u32> = held
+                    .ranges()
+                    .iter()
+                    .flat_map(|range| range.start - at(0)..range.end - at(0))
+                    .collect();
+                all.sort_unstable();
+                prop_assert!(all.iter().eq(bytes.iter()));
+            }
+            let nxt = held.advance(at(50)) - at(0);
+            let mut expected = 50;
+            while bytes.contains(&expected) {
+                expected += 1;
+            }
+            prop_assert_eq!(nxt, expected);
+            prop_assert!(held.ranges().iter().all(|range| range.start.after(at(nxt))));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Round-trip time and retransmission timeout (RFC 6298).
+
+use super::time::MILLISECOND;
+use super::time::SECOND;
+
+/// Smallest timeout variation term, and so the smallest timeout: Linux's `TCP_RTO_MIN`. RFC 6298
+/// asks for a second; 200 ms is what the field uses, and what the host's TCP would have used.
+const RTO_MIN: u32 = (200 * MILLISECOND) as u32;
+/// Largest timeout: Linux's `TCP_RTO_MAX`.
+const RTO_MAX: u32 = (120 * SECOND) as u32;
+/// Timeout before the first measurement (RFC 6298, 2.1).
+const RTO_INITIAL: u32 = SECOND as u32;
+/// No round trip takes longer than this; larger samples are cut, so that nothing overflows.
+const RTT_MAX: u32 = RTO_MAX;
+
+/// Estimates of the round-trip time, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Rtt {
+    /// Smoothed time, times 8 so that the gain of 1/8 loses nothing; 0 when none was measured.
+    srtt8: u32,
+    /// Variation, times 4.
+    rttvar4: u32,
+    min: u32,
+    rto: u32,
+}
+
+impl Rtt {
+    /// Goes on from another estimator's state: `srtt` is 0 and `min` is `u32::MAX` when nothing was
+    /// measured.
+    pub fn new(srtt: u32, rttvar: u32, min: u32, rto: u32) -> Self {
+        Self {
+            srtt8: srtt.min(RTT_MAX) * 8,
+            rttvar4: rttvar.min(RTT_MAX) * 4,
+            min,
+            rto: if rto == 0 { RTO_INITIAL } else { rto }.clamp(RTO_MIN, RTO_MAX),
+        }
+    }
+
+    /// Smoothed round-trip time, 0 when none was measured.
+    #[inline]
+    pub fn srtt(&self) -> u32 {
+        self.srtt8 / 8
+    }
+
+    /// Round-trip time variation.
+    #[inline]
+    pub fn rttvar(&self) -> u32 {
+        self.rttvar4 / 4
+    }
+
+    /// Smallest round-trip time seen, `u32::MAX` when none was.
+    #[inline]
+    pub fn min(&self) -> u32 {
+        self.min
+    }
+
+    /// Retransmission timeout in force.
+    #[inline]
+    pub fn rto(&self) -> u32 {
+        self.rto
+    }
+
+    /// A precise measurement of `rtt`: all of the estimates, and the timeout afresh.
+    pub fn sample(&mut self, rtt: u32) {
+        self.min = self.min.min(rtt);
+        self.sample_coarse(rtt);
+    }
+
+    /// A measurement too coarse for the smallest time.
+    pub fn sample_coarse(&mut self, rtt: u32) {
+        let rtt = rtt.clamp(1, RTT_MAX);
+        if self.srtt8 == 0 {
+            // RFC 6298, 2.2.
+            self.srtt8 = rtt * 8;
+            self.rttvar4 = rtt * 2;
+        } else {
+            // RFC 6298, 2.3: the variation first, with the smoothed time as it was.
+            let deviation = (self.srtt8 / 8).abs_diff(rtt);
+            self.rttvar4 = self.rttvar4 - self.rttvar4 / 4 + deviation;
+            self.srtt8 = self.srtt8 - self.srtt8 / 8 + rtt;
+        }
+        self.rto = (self.srtt() + self.rttvar4.max(RTO_MIN)).min(RTO_MAX);
+    }
+
+    /// The timeout has expired: backs off (RFC 6298, 5.5).
+    pub fn back_off(&mut self) {
+        self.rto = self.rto.saturating_mul(2).min(RTO_MAX);
+    }
+
+    /// The timeout after `times` unanswered probes of a closed window (RFC 9293, 3.8.6.1).
+    pub fn backed_off(&self, times: u8) -> u32 {
+        self.rto
+            .checked_shl(u32::from(times))
+            .filter(|&rto| rto >> times == self.rto)
+            .map_or(RTO_MAX, |rto| rto.min(RTO_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc6298_2_2_first_measurement() {
+        let mut rtt = Rtt::new(0, 0, u32::MAX, 0);
+        assert_eq!(rtt.rto(), 1_000_000);
+        rtt.sample(100_000);
+        assert_eq!((rtt.srtt(), rtt.rttvar()), (100_000, 50_000));
+        assert_eq!(rtt.rto(), 100_000 + 4 * 50_000);
+        assert_eq!(rtt.min(), 100_000);
+    }
+
+    #[test]
+    fn rfc6298_2_3_subsequent_measurement() {
+        let mut rtt = Rtt::new(100_000, 50_000, 100_000, 300_000);
+        rtt.sample(180_000);
+        // RTTVAR = 3/4 * 50 + 1/4 * |100 - 180|; SRTT = 7/8 * 100 + 1/8 * 180.
+        assert_eq!((rtt.srtt(), rtt.rttvar()), (110_000, 57_500));
+        assert_eq!(rtt.rto(), 110_000 + 4 * 57_500);
+    }
+
+    #[test]
+    fn rfc6298_2_4_never_below_the_minimum() {
+        let mut rtt = Rtt::new(0, 0, u32::MAX, 0);
+        for _ in 0..100 {
+            rtt.sample(50);
+        }
+        assert_eq!((rtt.srtt(), rtt.rto()), (50, RTO_MIN + 50));
+    }
+
+    #[test]
+    fn rfc6298_5_5_doubles_up_to_the_maximum() {
+        let mut rtt = Rtt::new(100_000, 0, 100_000, 300_000);
+        rtt.back_off();
+        assert_eq!(rtt.rto(), 600_000);
+        for _ in 0..20 {
+            rtt.back_off();
+        }
+        assert_eq!(rtt.rto(), RTO_MAX);
+        rtt.sample(100_000);
+        assert_eq!(rtt.rto(), 300_000);
+    }
+
+    #[test]
+    fn probes_back_off_without_overflow() {
+        let rtt = Rtt::new(100_000, 0, 100_000, 300_000);
+        assert_eq!(rtt.backed_off(2), 1_200_000);
+        for times in 9..=u8::MAX {
+            assert_eq!(rtt.backed_off(times), RTO_MAX);
+        }
+    }
+}

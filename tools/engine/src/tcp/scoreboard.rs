@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What has been sent and not yet acknowledged, and what is known of each byte of it.
+//!
+//! RFC 6675 calls this the scoreboard. Here it is the sequence space from SND.UNA to SND.NXT cut
+//! into *runs*: neighbouring bytes of the same state that were sent at (nearly) the same time. A
+//! loss-free connection has sixteen runs at most, one for each grain of time in a round trip; every
+//! hole that the peer reports adds two.
+
+use super::run::Part;
+use super::run::Run;
+use super::run::Stamp;
+use super::run::State;
+use super::segment::Range;
+use super::seq::Seq;
+use super::time::Instant;
+
+/// Runs that the scoreboard can hold. What the peer reports beyond that is ignored, as if the SACK
+/// option had not been there: those bytes may then be sent once too often.
+const RUNS: usize = 64;
+
+/// Runs that SACK blocks leave free, so that what is sent can always be noted.
+const RESERVE: usize = 4;
+
+/// The scoreboard.
+///
+/// # Invariants
+///
+/// - `runs[..len]` ascend, the first starts at `una`, the last ends at `nxt`, none is empty;
+///   `len == 0` exactly when `una == nxt`.
+/// - `sacked` and `lost` are the bytes in runs of that state.
+pub struct Scoreboard {
+    una: Seq,
+    nxt: Seq,
+    sacked: u32,
+    lost: u32,
+    len: usize,
+    runs: [Run; RUNS],
+}
+
+impl Scoreboard {
+    /// A scoreboard of which everything from `una` to `nxt` was sent at `now`.
+    pub fn new(una: Seq, nxt: Seq, now: Instant) -> Self {
+        let mut board = Self {
+            una,
+            nxt: una,
+            sacked: 0,
+            lost: 0,
+            len: 0,
+            runs: [Run::default(); RUNS],
+        };
+        board.send(nxt - una, now, 0);
+        board
+    }
+
+    /// SND.UNA: the first byte not acknowledged.
+    #[inline]
+    pub fn una(&self) -> Seq {
+        self.una
+    }
+
+    /// SND.NXT: the first byte not yet sent.
+    #[inline]
+    pub fn nxt(&self) -> Seq {
+        self.nxt
+    }
+
+    /// Bytes not acknowledged, whatever is known of them.
+    #[inline]
+    pub fn outstanding(&self) -> u32 {
+        self.nxt - self.una
+    }
+
+    /// Bytes that the peer has out of order.
+    #[inline]
+    pub fn sacked(&self) -> u32 {
+        self.sacked
+    }
+
+    /// Bytes to be sent again.
+    #[inline]
+    pub fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// Bytes on their way to the peer (RFC 6675, "pipe").
+    #[inline]
+    pub fn pipe(&self) -> u32 {
+        self.outstanding() - self.sacked - self.lost
+    }
+
+    #[inline]
+    fn end(&self, index: usize) -> Seq {
+        if index + 1 < self.len {
+            self.runs[index + 1].start
+        } else {
+            self.nxt
+        }
+    }
+
+    #[inline]
+    fn part(&self, index: usize) -> Part {
+        let run = self.runs[index];
+        Part {
+            range: Range {
+                start: run.start,
+                end: self.end(index),
+            },
+            state: run.state(),
+            stamp: run.stamp(),
+        }
+    }
+
+    /// The runs in order.
+    pub fn parts(&self) -> impl DoubleEndedIterator<Item = Part> + '_ {
+        (0..self.len).map(|index| self.part(index))
+    }
+
+    #[inline]
+    fn count(&mut self, state: State, length: u32) {
+        match state {
+            State::Sacked => self.sacked += length,
+            State::Lost | State::LostAgain => self.lost += length,
+            State::Sent | State::Resent => {}
+        }
+    }
+
+    #[inline]
+    fn uncount(&mut self, state: State, length: u32) {
+        match state {
+            State::Sacked => self.sacked -= length,
+            State::Lost | State::LostAgain => self.lost -= length,
+            State::Sent | State::Resent => {}
+        }
+    }
+
+    /// `length` new bytes are sent. What was sent in the same `grain` of time is in the same run.
+    /// Returns `false`, having done nothing, when there is no room to note it.
+    pub fn send(&mut self, length: u32, now: Instant, grain: u32) -> bool {
+        if length == 0 {
+            return true;
+        }
+        let run = Run::new(self.nxt, Stamp::new(now, grain), State::Sent);
+        let full = self.len == RUNS;
+        match self.runs[..self.len].last_mut() {
+            Some(last) if last.joins(run) => {}
+            Some(last) if full && last.state() == State::Sent => {
+                *last = Run::new(last.start, run.stamp(), State::Sent);
+            }
+            _ if full => return false,
+            _ => {
+                self.runs[self.len] = run;
+                self.len += 1;
+            }
+        }
+        self.nxt = self.nxt + length;
+        true
+    }
+
+    /// Everything before `ack` (which is in `una..=nxt`) has been acknowledged: takes it off, and
+    /// shows each part of it to `each`.
+    pub fn acknowledge(&mut self, ack: Seq, mut each: impl FnMut(Part)) {
+        let mut gone = 0;
+        while gone < self.len && self.runs[gone].start.before(ack) {
+            let mut part = self.part(gone);
+            let end = part.range.end;
+            part.range.end = end.min(ack);
+            self.uncount(part.state, part.range.length());
+            each(part);
+            if end.after(ack) {
+                self.runs[gone].start = ack;
+                break;
+            }
+            gone += 1;
+        }
+        if gone > 0 {
+            self.runs.copy_within(gone..self.len, 0);
+            self.len -= gone;
+        }
+        self.una = ack;
+    }
+
+    /// The peer has `block` out of order: notes it, and shows each part that was not yet known to
+    /// `each`, as it was before.
+    pub fn sack(&mut self, block: Range, mut each: impl FnMut(Part)) {
+        let mut block = Range {
+            start: block.start.max(self.una),
+            end: block.end.min(self.nxt),
+        };
+        if !block.start.before(block.end) {
+            return;
+        }
+        // Most blocks say nothing new, or only a little at one end.
+        let first = self.part(self.find(block.start));
+        if first.state == State::Sacked {
+            block.start = first.range.end;
+        }
+        let last = self.part(self.find(block.end - 1));
+        if last.state == State::Sacked {
+            block.end = last.range.start;
+        }
+        if !block.start.before(block.end) || self.len + 2 > RUNS - RESERVE {
+            return;
+        }
+        self.change(block, |part| {
+            (part.state != State::Sacked).then(|| {
+                each(part);
+                (State::Sacked, part.stamp)
+            })
+        });
+    }
+
+    /// First part to be sent again.
+    pub fn first_lost(&self) -> Option<Range> {
+        if self.lost == 0 {
+            return None;
+        }
+        self.parts()
+            .find(|part| part.state.is_lost())
+            .map(|part| part.range)
+    }
+
+    /// `range`, within one run, is sent again. `grain` as for [`Self::send`].
+    ///
+    /// When there is no room to note where `range` ends, the whole run counts as sent again. The
+    /// rest of it is then found lost later than it could be.
+    pub fn resend(&mut self, range: Range, now: Instant, grain: u32) {
+        let stamp = Stamp::new(now, grain);
+        self.change(range, |_| Some((State::Resent, stamp)));
+    }
+
+    /// Takes for lost what `judge` says of the parts that are in flight. Returns the number of
+    /// bytes.
+    pub fn lose(&mut self, mut judge: impl FnMut(Part) -> bool) -> u32 {
+        let before = self.lost;
+        let all = Range {
+            start: self.una,
+            end: self.nxt,
+        };
+        self.change(all, |part| {
+            (part.state.in_flight() && judge(part)).then_some((part.state.lost(), part.stamp))
+        });
+        self.lost - before
+    }
+
+    /// Takes the first `length` bytes for lost if they are in flight. Returns the number of bytes.
+    pub fn lose_head(&mut self, length: u32) -> u32 {
+        let before = self.lost;
+        let head = Range {
+            start: self.una,
+            end: (self.una + length).min(self.nxt),
+        };
+        self.change(head, |part| Some((part.state.lost(), part.stamp)));
+        self.lost - before
+    }
+
+    /// What was taken for lost was not: it is on its way since it was sent.
+    pub fn restore_lost(&mut self) {
+        let all = Range {
+            start: self.una,
+            end: self.nxt,
+        };
+        self.change(all, |part| Some((part.state.restored(), part.stamp)));
+    }
+
+    /// The peer has dropped what it had reported (RFC 2018, 8): forgets its reports.
+    pub fn forget_sacked(&mut self) {
+        let all = Range {
+            start: self.una,
+            end: self.nxt,
+        };
+        self.change(all, |part| {
+            (part.state == State::Sacked).then_some((State::Sent, part.stamp))
+        });
+    }
+
+    /// Index of the run that `seq` is in, `len` when it is not in any.
+    fn find(&self, seq: Seq) -> usize {
+        if seq.at_least(self.nxt) {
+            return self.len;
+        }
+        self.runs[..self.len]
+            .partition_point(|run| run.start.at_most(seq))
+            .saturating_sub(1)
+    }
+
+    /// Makes a run start at `seq`, if it is within one and there is room.
+    fn split(&mut self, seq: Seq) {
+        let index = self.find(seq);
+        if index == self.len || self.runs[index].start == seq || self.len == RUNS {
+            return;
+        }
+        self.runs.copy_within(index..self.len, index + 1);
+        self.runs[index + 1].start = seq;
+        self.len += 1;
+    }
+
+    /// Gives every part of `range` (within `una..=nxt`) the state and time that `to` answers.
+    fn change(&mut self, range: Range, mut to: impl FnMut(Part) -> Option<(State, Stamp)>) {
+        let first = self.find(range.start);
+        if first == self.len || !range.start.before(range.end) {
+            return;
+        }
+        self.split(range.start);
+        self.split(range.end);
+        for index in self.find(range.start)..self.len {
+            let part = self.part(index);
+            if part.range.start.at_least(range.end) {
+                break;
+            }
+            if let Some((state, stamp)) = to(part) {
+                self.uncount(part.state, part.range.length());
+                self.count(state, part.range.length());
+                self.runs[index] = Run::new(part.range.start, stamp, state);
+            }
+        }
+        self.join();
+    }
+
+    /// Makes one of neighbours that can be one.
+    fn join(&mut self) {
+        let mut kept = 0;
+        for index in 1..self.len {
+            if self.runs[index].joins(self.runs[kept]) {
+                continue;
+            }
+            kept += 1;
+            self.runs[kept] = self.runs[index];
+        }
+        self.len = self.len.min(kept + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    const BASE: Seq = Seq(u32::MAX - 500);
+
+    fn range(start: u32, end: u32) -> Range {
+        Range {
+            start: BASE + start,
+            end: BASE + end,
+        }
+    }
+
+    fn states(board: &Scoreboard) -> Vec<(u32, u32, State)> {
+        board
+            .parts()
+            .map(|part| (part.range.start - BASE, part.range.end - BASE, part.state))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_sent_together_is_one_run() {
+        let mut board = Scoreboard::new(BASE, BASE, Instant(0));
+        for time in [32, 40, 47, 48, 52] {
+            assert!(board.send(10, Instant(time), 16));
+        }
+        assert_eq!(
+            states(&board),
+            [(0, 30, State::Sent), (30, 50, State::Sent)]
+        );
+        assert_eq!(board.pipe(), 50);
+    }
+
+    /// However closely one follows the other.
+    #[test]
+    fn a_run_does_not_grow_beyond_its_grain() {
+        let mut board = Scoreboard::new(BASE, BASE, Instant(0));
+        for time in 0..100 {
+            assert!(board.send(1, Instant(time), 16));
+        }
+        let mut stamps = Vec::new();
+        board.sack(range(40, 41), |part| stamps.push(part.stamp));
+        assert_eq!(stamps, [Stamp::new(Instant(32), 4)]);
+    }
+
+    #[test]
+    fn a_hole_is_lost_and_sent_again() {
+        let mut board = Scoreboard::new(BASE, BASE + 100, Instant(0));
+        board.sack(range(20, 50), |part| assert_eq!(part.range, range(20, 50)));
+        board.sack(range(20, 60), |part| assert_eq!(part.range, range(50, 60)));
+        board.sack(range(30, 40), |_| panic!("nothing new"));
+        assert_eq!((board.sacked(), board.pipe()), (40, 60));
+        assert_eq!(board.lose(|part| part.range.end.at_most(BASE + 20)), 20);
+        assert_eq!(board.first_lost(), Some(range(0, 20)));
+        board.resend(range(0, 15), Instant(50), 0);
+        assert_eq!(
+            states(&board),
+            [
+                (0, 15, State::Resent),
+                (15, 20, State::Lost),
+                (20, 60, State::Sacked),
+                (60, 100, State::Sent),
+            ]
+        );
+        let mut seen = Vec::new();
+        board.acknowledge(BASE + 30, |part| {
+            seen.push((part.range.start - BASE, part.state))
+        });
+        assert_eq!(
+            seen,
+            [(0, State::Resent), (15, State::Lost), (20, State::Sacked)]
+        );
+        assert_eq!((board.sacked(), board.lost(), board.pipe()), (30, 0, 40));
+    }
+
+    #[test]
+    fn a_full_scoreboard_ignores_reports_and_goes_on() {
+        let mut board = Scoreboard::new(BASE, BASE + 1000, Instant(0));
+        for hole in 0..100 {
+            board.sack(range(hole * 10 + 5, hole * 10 + 10), |_| {});
+        }
+        assert!(board.len <= RUNS - RESERVE);
+        assert!(board.sacked() > 100);
+        board.lose(|_| true);
+        while let Some(lost) = board.first_lost() {
+            let first = Range {
+                start: lost.start,
+                end: (lost.start + 3).min(lost.end),
+            };
+            board.resend(first, Instant(10), 0);
+        }
+        for time in 0..100 {
+            board.send(7, Instant(1000 + 100 * time), 0);
+        }
+        board.acknowledge(board.nxt(), |_| {});
+        assert_eq!((board.len, board.pipe(), board.outstanding()), (0, 0, 0));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Send(u32),
+        Acknowledge(u32),
+        Sack(u32, u32),
+        LoseHead(u32),
+        LoseBefore(u32),
+        Resend(u32),
+        Restore,
+        Forget,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1..60u32).prop_map(Step::Send),
+            (0..80u32).prop_map(Step::Acknowledge),
+            (0..300u32, 1..60u32).prop_map(|(start, length)| Step::Sack(start, length)),
+            (0..300u32, 1..60u32).prop_map(|(start, length)| Step::Sack(start, length)),
+            (1..40u32).prop_map(Step::LoseHead),
+            (0..300u32).prop_map(Step::LoseBefore),
+            (1..60u32).prop_map(Step::Resend),
+            Just(Step::Restore),
+            Just(Step::Forget),
+        ]
+    }
+
+    proptest! {
+        /// Against a list with the state of each byte, while there is room for everything.
+        #[test]
+        fn knows_the_state_of_each_byte(steps in prop::collection::vec(step(), 1..60)) {
+            let mut board = Scoreboard::new(BASE, BASE, Instant(0));
+            let mut model: Vec<State> = Vec::new();
+            for (time, step) in steps.into_iter().enumerate() {
+                let now = Instant(time as u64 * 1000);
+                let una = board.una();
+                let len = model.len() as u32;
+                if board.len + 4 > RUNS - RESERVE {
+                    break;
+                }
+                match step {
+                    Step::Send(length) => {
+                        prop_assert!(board.send(length, now, 0));
+                        model.extend((0..length).map(|_| State::Sent));
+                    }
+                    Step::Acknowledge(length) => {
+                        let length = length.min(len);
+                        let mut seen = Vec::new();
+                        board.acknowledge(una + length, |part| {
+                            seen.extend((0..part.range.length()).map(|_| part.state));
+                        });
+                        let expected: Vec<State> = model.drain(..length as usize).collect();
+                        prop_assert_eq!(seen, expected);
+                    }
+                    Step::Sack(start, length) => {
+                        let mut new = 0;
+                        let block = Range { start: una + start, end: una + start + length };
+                        board.sack(block, |part| new += part.range.length());
+                        for byte in start..start + length {
+                            if let Some(state) = model.get_mut(byte as usize) {
+                                new -= u32::from(*state != State::Sacked);
+                                *state = State::Sacked;
+                            }
+                        }
+                        prop_assert_eq!(new, 0);
+                    }
+                    Step::LoseHead(length) => {
+                        let lost = board.lose_head(length);
+                        let mut expected = 0;
+                        for state in model.iter_mut().take(length as usize) {
+                            if state.in_flight() {
+                                *state = state.lost();
+                                expected += 1;
+                            }
+                        }
+                        prop_assert_eq!(lost, expected);
+                    }
+                    Step::LoseBefore(end) => {
+                        let end = una + end;
+                        board.lose(|part| part.range.end.at_most(end));
+                        let parts: Vec<Part> = board.parts().collect();
+                        for part in parts {
+                            if part.state.is_lost() {
+                                let start = (part.range.start - una) as usize;
+                                for state in &mut model[start..start + part.range.length() as usize]
+                                {
+                                    *state = state.lost();
+                                    prop_assert_eq!(*state, part.state);
+                                }
+                            }
+                        }
+                    }
+                    Step::Resend(length) => {
+                        let first = model.iter().position(|&state| state.is_lost());
+                        prop_assert_eq!(board.first_lost().map(|range| (range.start - una) as usize), first);
+                        if let Some(lost) = board.first_lost() {
+                            let end = (lost.start + length).min(lost.end);
+                            board.resend(Range { start: lost.start, end }, now, 0);
+                            let start = (lost.start - una) as usize;
+                            for state in &mut model[start..(end - una) as usize] {
+                                prop_assert!(state.is_lost());
+                                *state = State::Resent;
+                            }
+                        }
+                    }
+                    Step::Restore => {
+                        board.restore_lost();
+                        for state in &mut model {
+                            *state = state.restored();
+                        }
+                    }
+                    Step::Forget => {
+                        board.forget_sacked();
+                        for state in model.iter_mut().filter(|state| **state == State::Sacked) {
+                            *state = State::Sent;
+                        }
+                    }
+                }
+                let actual: Vec<State> = board
+                    .parts()
+                    .flat_map(|part| (0..part.range.length()).map(move |_| part.state))
+                    .collect();
+                prop_assert_eq!(&actual, &model);
+                let of = |state| model.iter().filter(|&&other| other == state).count() as u32;
+                prop_assert_eq!(board.sacked(), of(State::Sacked));
+                prop_assert_eq!(board.lost(), of(State::Lost) + of(State::LostAgain));
+                prop_assert_eq!(board.pipe(), of(State::Sent) + of(State::Resent));
+            }
+        }
+    }
+}

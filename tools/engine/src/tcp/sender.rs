@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sending half: its state, and what the host may change of it. What an acknowledgement does is
+//! in `ack`, what is sent in `output`, what timers do in `timer`.
+
+use toe_abi::completion::Acked;
+use toe_abi::completion::Reason;
+use toe_abi::completion::Status;
+use toe_abi::connection::Connection;
+use toe_abi::connection::flag as state_flag;
+
+use super::cubic::Cubic;
+use super::prr::Prr;
+use super::rack;
+use super::rack::Rack;
+use super::rtt::Rtt;
+use super::run::GRAIN_MIN;
+use super::scoreboard::Scoreboard;
+use super::segment::News;
+use super::seq::Seq;
+use super::time::Instant;
+use super::time::Timer;
+use super::undo::Undo;
+
+/// Smallest `mss` that leaves room for payload beside the largest SACK option.
+pub const MSS_MIN: u16 = 64;
+/// Largest window that a peer can announce (RFC 7323, 2.2).
+const WINDOW_MAX: u32 = (u16::MAX as u32) << 14;
+/// Most bytes that can be submitted and not acknowledged: half of what sequence numbers can tell
+/// apart.
+const SUBMITTED_MAX: u32 = 1 << 30;
+
+/// What the sender is doing about congestion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing.
+    Open,
+    /// Reducing the window because of a mark or a repaired loss, with nothing to retransmit.
+    Reducing,
+    /// Fast recovery.
+    Recovery,
+    /// Recovery after a retransmission timeout.
+    Loss,
+}
+
+/// A tail loss probe that is out (RFC 8985, 7).
+#[derive(Clone, Copy, Debug)]
+pub struct TailProbe {
+    /// SND.NXT after it.
+    pub end: Seq,
+    /// It was a retransmission.
+    pub resent: bool,
+}
+
+/// Something that a timer wants to be sent whatever windows say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A tail loss probe.
+    Tail,
+    /// A probe of a window that is closed, or too small for what there is to send.
+    Window,
+    /// Data held back by `CORK` or `MORE` for too long.
+    Held,
+}
+
+/// Counts for the host, since the hand-over.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Segments that carried data.
+    pub data_segments: u32,
+    /// Segments among them sent again.
+    pub retransmits: u32,
+    /// Bytes sent again.
+    pub bytes_retransmitted: u64,
+    /// Segments known to have reached the peer.
+    pub delivered: u32,
+}
+
+/// The sending half of a connection.
+pub struct Sender {
+    pub(super) board: Scoreboard,
+    /// First byte not submitted. Before SND.NXT while the host has not yet submitted again what its
+    /// own TCP had in flight.
+    pub(super) end: Seq,
+    /// End of the payload that the host's own stack has sent during the delegation; never before
+    /// SND.UNA.
+    pub(super) host_sent: Seq,
+    /// SND.WND, from SND.UNA.
+    pub(super) window: u32,
+    /// SND.WL1. SND.WL2 is not needed: it is never after SND.UNA, and older acknowledgements are
+    /// not looked at.
+    pub(super) wl1: Seq,
+    pub(super) max_window: u32,
+    pub(super) wscale: u8,
+    pub(super) mss: u32,
+    /// End of the latest write of the application.
+    pub(super) push: Seq,
+    /// End of the latest segment that was not full.
+    pub(super) small: Seq,
+    pub(super) more: bool,
+    pub(super) nodelay: bool,
+    pub(super) cork: bool,
+    pub(super) sack: bool,
+    pub(super) ecn: bool,
+    /// Tell the peer that the window was reduced (RFC 3168, 6.1.2).
+    pub(super) cwr: bool,
+    /// The congestion window was what limited sending.
+    pub(super) limited: bool,
+    /// What it had room for, though, when the latest acknowledgement came: the room that others
+    /// before it had made, all of them taken in before anything is sent.
+    pub(super) unused: u32,
+    pub(super) phase: Phase,
+    pub(super) probe: Option<Probe>,
+    /// Consecutive timeouts without an answer.
+    pub(super) timeouts: u8,
+    /// Probes of the closed window sent.
+    pub(super) probes: u8,
+    /// SND.NXT when the phase began: its end.
+    pub(super) high: Seq,
+    /// Duplicate acknowledgements; with SACK, segments reported behind a hole.
+    pub(super) duplicates: u32,
+    /// Bytes on their way after the latest transmission.
+    pub(super) flight: u32,
+    pub(super) rtt: Rtt,
+    /// The segment that is being timed: its end, when it was sent.
+    pub(super) timed: Option<(Seq, Instant)>,
+    pub(super) cubic: Cubic,
+    pub(super) rack: Rack,
+    pub(super) prr: Prr,
+    pub(super) undo: Undo,
+    pub(super) tail: Option<TailProbe>,
+    pub(super) rto_at: Timer,
+    pub(super) tail_at: Timer,
+    pub(super) reorder_at: Timer,
+    pub(super) persist_at: Timer,
+    pub(super) last_sent: Instant,
+    pub(super) counts: Counts,
+    pub(super) news: News,
+}
+
+impl Sender {
+    /// See [`Tcb::new`](super::Tcb::new).
+    pub fn new(state: &Connection, now: Instant) -> Result<Self, Status> {
+        let una = Seq(state.snd_una);
+        let nxt = Seq(state.snd_nxt);
+        let has = |flag| state.flags & flag != 0;
+        let sound = nxt - una <= SUBMITTED_MAX
+            && state.snd_wnd <= WINDOW_MAX
+            && state.snd_wscale <= 14
+            && (has(state_flag::WINDOW_SCALE) || state.snd_wscale == 0)
+            && state.cwnd > 0;
+        if !sound {
+            return Err(Status::BadState);
+        }
+        if state.mss < MSS_MIN {
+            return Err(Status::Unsupported);
+        }
+        let mss = u32::from(state.mss);
+        let ssthresh = match state.ssthresh {
+            u32::MAX => u32::MAX,
+            segments => segments.max(2).saturating_mul(mss),
+        };
+        let rtt = Rtt::new(
+            state.srtt_us,
+            state.rttvar_us,
+            state.min_rtt_us,
+            state.rto_us,
+        );
+        let mut sender = Self {
+            board: Scoreboard::new(una, nxt, now),
+            end: una,
+            host_sent: una,
+            window: state.snd_wnd,
+            wl1: Seq(state.snd_wl1),
+            max_window: state.max_window.clamp(state.snd_wnd, WINDOW_MAX),
+            wscale: state.snd_wscale,
+            mss,
+            push: una,
+            small: una,
+            more: false,
+            nodelay: has(state_flag::NODELAY),
+            cork: has(state_flag::CORK),
+            sack: has(state_flag::SACK),
+            ecn: has(state_flag::ECN),
+            cwr: false,
+            limited: false,
+            unused: 0,
+            phase: Phase::Open,
+            probe: None,
+            timeouts: u8::try_from(state.backoff).unwrap_or(u8::MAX),
+            probes: 0,
+            high: una,
+            duplicates: 0,
+            flight: nxt - una,
+            rtt,
+            timed: None,
+            cubic: Cubic::new(state.cwnd.saturating_mul(mss), ssthresh),
+            rack: Rack::new(una, state.reordering),
+            prr: Prr::default(),
+            undo: Undo::none(),
+            tail: None,
+            rto_at: Timer::OFF,
+            tail_at: Timer::OFF,
+            reorder_at: Timer::OFF,
+            persist_at: Timer::OFF,
+            last_sent: now,
+            counts: Counts::default(),
+            news: News::default(),
+        };
+        if nxt != una {
+            sender.rto_at = Timer::at(now + u64::from(rtt.rto()));
+            sender.arm(now, true);
+        }
+        Ok(sender)
+    }
+
+    /// The host submits payload: see [`Tcb::submit`](super::Tcb::submit).
+    pub fn submit(&mut self, seq: Seq, length: u32, push: bool, more: bool) -> Result<(), Reason> {
+        let submitted = self.end - self.board.una().min(self.end);
+        if seq != self.end || length == 0 || length > SUBMITTED_MAX - submitted {
+            return Err(Reason::Submission);
+        }
+        self.end = seq + length;
+        self.more = more;
+        if push {
+            self.push = self.end;
+        }
+        Ok(())
+    }
+
+    /// `NODELAY` and `CORK` change.
+    pub fn set_flags(&mut self, flags: u16) {
+        self.nodelay = flags & state_flag::NODELAY != 0;
+        self.cork = flags & state_flag::CORK != 0;
+    }
+
+    /// The largest payload of a segment changes. Windows stay what they are in bytes.
+    pub fn set_mss(&mut self, mss: u16) -> Result<(), Reason> {
+        if mss < MSS_MIN {
+            return Err(Reason::Submission);
+        }
+        self.mss = u32::from(mss);
+        Ok(())
+    }
+
+    /// SND.UNA.
+    #[inline]
+    pub fn una(&self) -> Seq {
+        self.board.una()
+    }
+
+    /// SND.NXT.
+    #[inline]
+    pub fn nxt(&self) -> Seq {
+        self.board.nxt()
+    }
+
+    /// Up to where the peer may acknowledge: SND.NXT, or what the host's own stack has sent beyond it.
+    #[inline]
+    pub fn acknowledgeable(&self) -> Seq {
+        self.board.nxt().max(self.host_sent.min(self.end))
+    }
+
+    /// The host's own stack sends payload up to `end`. Only of what it has submitted to the device
+    /// that counts.
+    pub fn on_host_payload(&mut self, end: Seq) {
+        if end.at_most(self.end) {
+            self.host_sent = self.host_sent.max(end);
+        }
+    }
+
+    /// Sequence number of a segment without payload: SND.NXT, but not beyond the peer's window,
+    /// where a probe may have gone, and the peer would refuse the acknowledgement. What the field of
+    /// an open window rounds off does not count: the peer knows its window to the octet.
+    #[inline]
+    pub fn acceptable_seq(&self) -> Seq {
+        let nxt = self.board.nxt();
+        let end = self.window_end().max(self.una());
+        let rounded_off = match self.window {
+            0 => 0,
+            _ => (1 << self.wscale) - 1,
+        };
+        if nxt.at_most(end + rounded_off) {
+            nxt
+        } else {
+            end
+        }
+    }
+
+    /// Something an `Acked` completion reports has changed.
+    pub fn report(&mut self) {
+        self.news.acked = true;
+    }
+
+    /// What has happened since the last call.
+    #[inline]
+    pub fn take_news(&mut self) -> News {
+        core::mem::take(&mut self.news)
+    }
+
+    /// The sending half of an `Acked` completion.
+    pub fn acked(&self) -> Acked {
+        Acked {
+            snd_una: self.una().0,
+            snd_nxt: self.nxt().0,
+            snd_wnd: self.window,
+            cwnd: self.cwnd_segments(),
+            ssthresh: self.ssthresh_segments(),
+            srtt_us: self.rtt.srtt(),
+            rttvar_us: self.rtt.rttvar(),
+            min_rtt_us: self.rtt.min(),
+            rto_us: self.rtt.rto(),
+            retransmits: self.counts.retransmits,
+            bytes_retransmitted: self.counts.bytes_retransmitted as u32,
+            delivered: self.counts.delivered,
+            ..Acked::default()
+        }
+    }
+
+    /// The sending half of the state for the host.
+    pub fn export(&self, state: &mut Connection) {
+        for (flag, set) in [
+            (state_flag::SACK, self.sack),
+            (state_flag::ECN, self.ecn),
+            (state_flag::NODELAY, self.nodelay),
+            (state_flag::CORK, self.cork),
+        ] {
+            if set {
+                state.flags |= flag;
+            }
+        }
+        state.snd_wscale = self.wscale;
+        state.mss = self.mss as u16;
+        state.snd_una = self.una().0;
+        state.snd_nxt = self.nxt().0;
+        state.snd_wnd = self.window;
+        state.snd_wl1 = self.wl1.0;
+        state.max_window = self.max_window;
+        state.srtt_us = self.rtt.srtt();
+        state.rttvar_us = self.rtt.rttvar();
+        state.min_rtt_us = self.rtt.min();
+        state.rto_us = self.rtt.rto();
+        state.cwnd = self.cwnd_to_go_on();
+        state.ssthresh = self.ssthresh_segments();
+        state.reordering = self.rack.reordering();
+        state.backoff = u32::from(self.timeouts);
+        state.data_segs_out = self.counts.data_segments;
+        state.retransmits = self.counts.retransmits;
+        state.delivered = self.counts.delivered;
+        state.bytes_retransmitted = self.counts.bytes_retransmitted;
+    }
+
+    /// Bytes submitted and not yet sent.
+    #[inline]
+    pub fn unsent(&self) -> u32 {
+        if self.end.after(self.board.nxt()) {
+            self.end - self.board.nxt()
+        } else {
+            0
+        }
+    }
+
+    /// Right edge of the peer's window.
+    #[inline]
+    pub fn window_end(&self) -> Seq {
+        self.board.una() + self.window
+    }
+
+    /// Bytes on their way to the peer. Without SACK, each duplicate acknowledgement stands for a
+    /// segment that has arrived (RFC 5681, 3.2, step 4; RFC 3042).
+    #[inline]
+    pub fn pipe(&self) -> u32 {
+        let pipe = self.board.pipe();
+        if self.sack {
+            pipe
+        } else {
+            pipe.saturating_sub(self.duplicates.saturating_mul(self.mss))
+        }
+    }
+
+    /// Bytes that the congestion window leaves room for.
+    #[inline]
+    pub fn room(&self) -> u32 {
+        self.cubic.cwnd().saturating_sub(self.pipe())
+    }
+
+    /// How exactly the scoreboard notes times: a sixteenth to an eighth of a round trip, a power of
+    /// two of microseconds.
+    #[inline]
+    pub fn grain(&self) -> u32 {
+        1 << (self.rtt.srtt() / 8).max(GRAIN_MIN).ilog2()
+    }
+
+    /// Congestion window in segments, at least 1.
+    pub fn cwnd_segments(&self) -> u32 {
+        (self.cubic.cwnd() / self.mss).max(1)
+    }
+
+    /// Slow start threshold in segments, `u32::MAX` when it was never set.
+    pub fn ssthresh_segments(&self) -> u32 {
+        match self.cubic.ssthresh() {
+            u32::MAX => u32::MAX,
+            bytes => bytes / self.mss,
+        }
+    }
+
+    /// The window that the host's TCP is to go on with, in segments: in the middle of a reduction,
+    /// what it leads to.
+    pub fn cwnd_to_go_on(&self) -> u32 {
+        match self.phase {
+            Phase::Open | Phase::Loss => self.cwnd_segments(),
+            Phase::Reducing | Phase::Recovery => self.cwnd_segments().max(self.ssthresh_segments()),
+        }
+    }
+
+    /// What loss detection has to know.
+    pub(super) fn path(&self) -> rack::Path {
+        rack::Path {
+            min_rtt: self.rtt.min(),
+            srtt: self.rtt.srtt(),
+            grain: self.grain(),
+            suspicious: self.phase != Phase::Open || self.duplicates >= rack::DUP_THRESH,
+        }
+    }
+
+    /// Begins a reduction of the window that goes on until everything out now is acknowledged.
+    pub(super) fn reduce(&mut self, phase: Phase) {
+        if matches!(self.phase, Phase::Open) {
+            self.cubic.on_congestion(self.mss);
+            self.prr = Prr::new(self.board.outstanding(), self.unused);
+            self.high = self.board.nxt();
+            self.undo.begin(self.board.una());
+        }
+        self.phase = phase;
+        self.tail = None;
+        self.tail_at = Timer::OFF;
+        self.news.acked = true;
+    }
+
+    /// When the earliest timer fires.
+    #[inline]
+    pub fn timer(&self) -> Timer {
+        self.rto_at
+            .min(self.tail_at)
+            .min(self.reorder_at)
+            .min(self.persist_at)
+    }
+}

@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receiving: what is taken, what is acknowledged and when, what goes back to the host's TCP.
+
+use toe_abi::completion::Reason;
+use toe_abi::connection::flag as state_flag;
+
+use super::script::*;
+use crate::tcp::*;
+
+/// A script past its quick acknowledgements: `Q` bytes have come.
+const Q: u32 = 16 * MSS;
+
+fn settled() -> Script {
+    let mut script = Script::new();
+    script.tcb.set_rcv_edge(IRS + Q + WINDOW);
+    for i in 0..16 {
+        script.data(i * MSS, MSS);
+        script.acks((i + 1) * MSS);
+    }
+    script
+}
+
+fn range(start: u32, end: u32) -> Range {
+    Range {
+        start: IRS + start,
+        end: IRS + end,
+    }
+}
+
+#[test]
+fn rfc5681_4_2_acknowledges_every_second_full_segment() {
+    let mut script = settled();
+    script.data(Q, MSS).nothing();
+    script.data(Q + MSS, MSS).acks(Q + 2 * MSS);
+    script.data(Q + 2 * MSS, MSS).nothing();
+}
+
+#[test]
+fn rfc9293_3_8_6_3_delays_at_most_40_ms() {
+    let mut script = settled();
+    script.at(10).data(Q, 100).nothing();
+    script.at(20).data(Q + 100, 100).nothing();
+    script.timer(50).acks(Q + 200);
+    assert_eq!(script.tcb.deadline(), None);
+}
+
+#[test]
+fn a_push_is_not_delayed_on_a_one_way_connection() {
+    let mut script = settled();
+    let segment = Segment {
+        seq: IRS + Q,
+        length: 100,
+        flags: flag::ACK | flag::PSH,
+        ..script.segment()
+    };
+    let Verdict::Deliver(piece) = script.take(&segment) else {
+        panic!();
+    };
+    let end = script.tcb.accept(Instant(0), &piece);
+    script.tcb.delivered(end);
+    script.acks(Q + 100);
+}
+
+#[test]
+fn an_acknowledgement_travels_on_data() {
+    let mut script = settled();
+    script.data(Q, 100).submit(50);
+    let out = script.poll().expect("data");
+    assert_eq!((out.length, out.ack), (50, IRS + Q + 100));
+    script.nothing();
+    assert!(script.tcb.deadline().is_some_and(|at| at.0 > 100_000));
+}
+
+#[test]
+fn invariant_2_nothing_undelivered_is_acknowledged() {
+    let mut script = Script::new();
+    let segment = Segment {
+        seq: IRS,
+        length: MSS,
+        ..script.segment()
+    };
+    let Verdict::Deliver(piece) = script.take(&segment) else {
+        panic!();
+    };
+    // Not even stored: as if it had never come.
+    script.nothing();
+    assert_eq!(script.take(&segment), Verdict::Deliver(piece));
+    assert_eq!(script.tcb.accept(Instant(0), &piece), IRS + MSS);
+    // Stored, but the completion is not written.
+    script.acks(0);
+    script.tcb.delivered(IRS + MSS);
+    script.timer(40).acks(MSS);
+}
+
+#[test]
+fn one_confirmation_covers_many_segments() {
+    let mut script = Script::new();
+    for i in 0..5 {
+        let segment = Segment {
+            seq: IRS + i * MSS,
+            length: MSS,
+            ..script.segment()
+        };
+        let Verdict::Deliver(piece) = script.take(&segment) else {
+            panic!();
+        };
+        script.tcb.accept(Instant(0), &piece);
+    }
+    script.tcb.delivered(IRS + 5 * MSS);
+    script.acks(5 * MSS);
+}
+
+#[test]
+fn rfc2018_reports_what_came_out_of_order() {
+    let mut script = settled();
+    script.data(Q + 2 * MSS, MSS);
+    let out = script.acks(Q);
+    assert_eq!(out.sack.as_slice(), [range(Q + 2 * MSS, Q + 3 * MSS)]);
+    script.data(Q + 4 * MSS, MSS);
+    let out = script.acks(Q);
+    assert_eq!(
+        out.sack.as_slice(),
+        [
+            range(Q + 4 * MSS, Q + 5 * MSS),
+            range(Q + 2 * MSS, Q + 3 * MSS)
+        ]
+    );
+    // RFC 5681, 4.2: at once when it fills some of a hole.
+    script.data(Q, MSS);
+    assert_eq!(script.acks(Q + MSS).sack.as_slice().len(), 2);
+    script.data(Q + MSS, MSS);
+    let out = script.acks(Q + 3 * MSS);
+    assert_eq!(out.sack.as_slice(), [range(Q + 4 * MSS, Q + 5 * MSS)]);
+    assert_eq!(script.tcb.rcv_nxt(), IRS + Q + 3 * MSS);
+    script.data(Q + 3 * MSS, MSS);
+    assert!(script.acks(Q + 5 * MSS).sack.is_empty());
+}
+
+#[test]
+fn rfc2883_reports_duplicates_once() {
+    let mut script = settled();
+    script.data(Q - MSS, MSS);
+    assert_eq!(script.acks(Q).sack.as_slice(), [range(Q - MSS, Q)]);
+    script.data(Q + 2 * MSS, 2 * MSS);
+    assert_eq!(script.acks(Q).sack.as_slice().len(), 1);
+    script.data(Q + 2 * MSS, MSS);
+    assert_eq!(
+        script.acks(Q).sack.as_slice(),
+        [
+            range(Q + 2 * MSS, Q + 3 * MSS),
+            range(Q + 2 * MSS, Q + 4 * MSS)
+        ]
+    );
+    assert_eq!(script.tcb.export(Instant(0)).duplicates, 2);
+}
+
+#[test]
+fn data_segments_with_blocks_keep_to_the_mtu() {
+    let mut script = settled();
+    script.data(Q + 2 * MSS, MSS);
+    script.submit(2 * MSS);
+    let out = script.poll().expect("data");
+    assert_eq!(out.sack.as_slice().len(), 1);
+    assert_eq!(out.length + u32::from(out.sack.option_length()), MSS);
+}
+
+#[test]
+fn without_sack_each_segment_out_of_order_is_answered() {
+    let mut state = state();
+    state.flags &= !state_flag::SACK;
+    let mut script = Script::with(&state);
+    for i in 1..4 {
+        script.data(i * MSS, MSS);
+    }
+    for _ in 0..3 {
+        let out = script.poll().expect("a duplicate acknowledgement");
+        assert_eq!((out.ack, out.length), (IRS, 0));
+        assert!(out.sack.is_empty());
+    }
+    script.nothing();
+}
+
+#[test]
+fn old_and_new_data_in_one_segment_is_trimmed() {
+    let mut script = settled();
+    let segment = Segment {
+        seq: IRS + Q - 300,
+        length: MSS,
+        ..script.segment()
+    };
+    let piece = Piece {
+        seq: IRS + Q,
+        skip: 300,
+        length: 700,
+    };
+    assert_eq!(script.take(&segment), Verdict::Deliver(piece));
+}
+
+#[test]
+fn data_beyond_the_window_is_trimmed() {
+    let mut script = Script::new();
+    let segment = Segment {
+        seq: IRS + 1,
+        length: WINDOW,
+        ..script.segment()
+    };
+    let piece = Piece {
+        seq: IRS + 1,
+        skip: 0,
+        length: WINDOW - 1,
+    };
+    assert_eq!(script.take(&segment), Verdict::Hold(piece));
+}
+
+/// Old data, and new data behind a window that is closed: there is nothing to take.
+#[test]
+fn nothing_is_taken_from_behind_a_closed_window() {
+    let mut state = state();
+    state.rcv_edge = (IRS + MSS).0;
+    let mut script = Script::with(&state);
+    script.data(0, MSS);
+    script.acks(MSS);
+    let segment = Segment {
+        seq: IRS + MSS - 10,
+        length: 20,
+        ..script.segment()
+    };
+    assert_eq!(script.take(&segment), Verdict::Duplicate);
+    script.acks(MSS);
+}
+
+#[test]
+fn too_many_holes_are_not_remembered() {
+    let mut script = Script::new();
+    let mut verdicts = (0, 0);
+    for i in 1..=30 {
+        let segment = Segment {
+            seq: IRS + i * 100,
+            length: 10,
+            ..script.segment()
+        };
+        match script.take(&segment) {
+            Verdict::Hold(piece) => {
+                script.tcb.accept(Instant(0), &piece);
+                verdicts.0 += 1;
+            }
+            Verdict::NoRoom => verdicts.1 += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(verdicts, (24, 6));
+}
+
+#[test]
+fn rfc9293_3_10_7_4_what_is_outside_the_window_is_answered() {
+    let mut script = settled();
+    let mut unacceptable = |seq: u32, length| {
+        let segment = Segment {
+            seq: IRS + seq,
+            length,
+            ..script.segment()
+        };
+        let verdict = script.take(&segment);
+        script.acks(Q);
+        verdict
+    };
+    // A keepalive probe of the peer, old data, data beyond the window.
+    assert_eq!(unacceptable(Q - 1, 0), Verdict::Drop(Drop::Window));
+    assert_eq!(unacceptable(Q - 10, 10), Verdict::Duplicate);
+    assert_eq!(unacceptable(Q + WINDOW, 1), Verdict::Drop(Drop::Window));
+}
+
+#[test]
+fn answers_to_empty_segments_are_limited() {
+    let mut script = settled();
+    let probe = Segment {
+        seq: IRS + Q - 1,
+        ..script.segment()
+    };
+    script.take(&probe);
+    script.acks(Q);
+    script.take(&probe);
+    script.at(499).nothing();
+    script.at(500).take(&probe);
+    script.acks(Q);
+}
+
+#[test]
+fn rfc7323_5_3_an_old_timestamp_is_dropped_and_answered() {
+    let mut script = Script::new();
+    script.at(10).data(0, MSS);
+    script.acks(MSS);
+    let mut old = Segment {
+        seq: IRS + MSS,
+        length: MSS,
+        ..script.segment()
+    };
+    if let Some(timestamps) = &mut old.timestamps {
+        timestamps.value = PEER_TS + 9;
+    }
+    assert_eq!(script.take(&old), Verdict::Drop(Drop::Paws));
+    script.acks(MSS);
+    // Not so after 24 days (5.5).
+    script.now = 25 * 86_400 * 1_000_000;
+    assert!(matches!(script.take(&old), Verdict::Deliver(_)));
+}
+
+#[test]
+fn rfc7323_4_3_echoes_the_segment_that_advanced_the_window() {
+    let mut script = settled();
+    let echo = |out: Outgoing| out.timestamps.map(|timestamps| timestamps.echo - PEER_TS);
+    // Two segments, one acknowledgement: the earlier timestamp.
+    script.at(100).data(Q, MSS).nothing();
+    script.at(110).data(Q + MSS, MSS);
+    assert_eq!(echo(script.acks(Q + 2 * MSS)), Some(100));
+    // One out of order does not count, the one that fills the hole does.
+    script.at(120).data(Q + 3 * MSS, MSS);
+    assert_eq!(echo(script.acks(Q + 2 * MSS)), Some(100));
+    script.at(130).data(Q + 2 * MSS, MSS);
+    assert_eq!(echo(script.acks(Q + 4 * MSS)), Some(130));
+}
+
+#[test]
+fn special_cases_go_to_the_host_untouched() {
+    let returned = |change: fn(&mut Segment)| {
+        let mut script = Script::new();
+        script.submit(MSS).sends(&[(0, MSS)]);
+        let mut segment = Segment {
+            ack: ISS + MSS,
+            length: 10,
+            ..script.segment()
+        };
+        change(&mut segment);
+        let verdict = script.take(&segment);
+        script.nothing();
+        assert_eq!(script.tcb.snd_una(), ISS);
+        assert_eq!(script.tcb.rcv_nxt(), IRS);
+        verdict
+    };
+    let syn = returned(|segment| {
+        segment.flags |= flag::SYN;
+        segment.seq = IRS - 100;
+    });
+    assert_eq!(syn, Verdict::Return(Reason::Syn));
+    let fin = returned(|segment| segment.flags |= flag::FIN);
+    assert_eq!(fin, Verdict::Return(Reason::Fin));
+    let reset = returned(|segment| segment.flags |= flag::RST);
+    assert_eq!(reset, Verdict::Return(Reason::Reset));
+    let blind = returned(|segment| {
+        segment.flags |= flag::RST;
+        segment.seq = IRS + WINDOW + 1;
+    });
+    assert_eq!(blind, Verdict::Drop(Drop::Window));
+    let urgent = returned(|segment| segment.flags |= flag::URG);
+    assert_eq!(urgent, Verdict::Return(Reason::Urgent));
+    let option = returned(|segment| segment.unknown_option = true);
+    assert_eq!(option, Verdict::Return(Reason::Option));
+    let bare = returned(|segment| segment.timestamps = None);
+    assert_eq!(bare, Verdict::Return(Reason::Option));
+    let no_ack = returned(|segment| segment.flags = 0);
+    assert_eq!(no_ack, Verdict::Drop(Drop::NoAck));
+}
+
+/// Such a segment is no reason to give up the connection, and nothing of it is taken.
+#[test]
+fn rfc9293_3_10_7_4_an_acknowledgement_of_what_was_not_sent_is_answered() {
+    let mut script = Script::new();
+    script.submit(MSS).sends(&[(0, MSS)]);
+    let segment = Segment {
+        ack: ISS + MSS + 1,
+        length: 10,
+        ..script.segment()
+    };
+    assert_eq!(script.take(&segment), Verdict::Drop(Drop::FutureAck));
+    script.acks(0);
+    // Not more often than challenges may be sent.
+    assert_eq!(script.take(&segment), Verdict::Drop(Drop::FutureAck));
+    script.nothing();
+    assert_eq!((script.tcb.snd_una(), script.tcb.rcv_nxt()), (ISS, IRS));
+    script.ack(MSS).data(0, 10);
+    assert_eq!(script.tcb.snd_una(), ISS + MSS);
+}
+
+/// Its tail loss probe, say, of which the device has not sent anything.
+#[test]
+fn what_the_host_has_sent_itself_is_acknowledged() {
+    let mut script = Script::new();
+    script.submit(40 * MSS);
+    script.sends(&super::send::full(0, 10)).at(100);
+    let frame = HostFrame {
+        seq: ISS + 11 * MSS,
+        length: MSS,
+        ack: IRS,
+        window: 4000,
+    };
+    script.tcb.on_host_frame(script.instant(), &frame);
+    script.ack(12 * MSS);
+    assert_eq!(script.tcb.snd_una(), ISS + 12 * MSS);
+    script.leaves(&[(12 * MSS, MSS)], false);
+    let beyond = Segment {
+        ack: ISS + 39 * MSS,
+        ..script.segment()
+    };
+    assert_eq!(script.take(&beyond), Verdict::Drop(Drop::FutureAck));
+    assert_eq!(script.tcb.acked(0).retransmits, 0);
+}
+
+/// After a timeout too, SND.NXT is what was sent at most: what was sent before it may be acknowledged.
+#[test]
+fn all_that_was_sent_may_be_acknowledged_after_a_timeout() {
+    let mut script = Script::new();
+    script.submit(5 * MSS).sends(&super::send::full(0, 5));
+    script.timer(202).resends(&[(4 * MSS, MSS)]);
+    script.timer(502).resends(&[(0, MSS)]);
+    script.ack(5 * MSS).nothing();
+    assert_eq!(script.tcb.snd_una(), ISS + 5 * MSS);
+}
+
+#[test]
+fn rfc5961_5_2_an_acknowledgement_from_long_ago_is_answered() {
+    let mut script = Script::new();
+    let segment = Segment {
+        ack: ISS - WINDOW - 1,
+        length: 10,
+        ..script.segment()
+    };
+    assert_eq!(script.take(&segment), Verdict::Drop(Drop::OldAck));
+    script.acks(0);
+}
+
+#[test]
+fn rfc3168_reports_a_mark_until_the_peer_has_heard() {
+    let mut state = state();
+    state.flags |= state_flag::ECN;
+    let mut script = Script::with(&state);
+    let mut arrive = |seq: u32, flags, marked| {
+        let segment = Segment {
+            seq: IRS + seq * MSS,
+            length: MSS,
+            flags: flag::ACK | flags,
+            congestion_experienced: marked,
+            ..script.segment()
+        };
+        let Verdict::Deliver(piece) = script.take(&segment) else {
+            panic!();
+        };
+        let end = script.tcb.accept(Instant(0), &piece);
+        script.tcb.delivered(end);
+        script.acks((seq + 1) * MSS).flags
+    };
+    assert_eq!(arrive(0, 0, true), flag::ACK | flag::ECE);
+    assert_eq!(arrive(1, 0, false), flag::ACK | flag::ECE);
+    assert_eq!(arrive(2, flag::CWR, false), flag::ACK);
+    assert_eq!(arrive(3, flag::CWR, true), flag::ACK | flag::ECE);
+}
+
+#[test]
+fn invariant_3_the_edge_moves_with_the_host_only() {
+    let mut script = Script::new();
+    let edge = |out: &Outgoing| out.ack + (u32::from(out.window) << WSCALE) - IRS;
+    script.data(0, MSS);
+    assert_eq!(
+        edge(&script.acks(MSS)),
+        WINDOW - WINDOW % 16 - (MSS - MSS / 16 * 16) % 16
+    );
+    script.data(MSS, MSS);
+    let rewrite = script.tcb.on_host_frame(
+        Instant(0),
+        &HostFrame {
+            seq: ISS,
+            length: 0,
+            ack: IRS + MSS,
+            window: ((WINDOW + MSS) >> WSCALE) as u16,
+        },
+    );
+    // The device's acknowledgement, and the host's edge.
+    assert_eq!(rewrite.ack, IRS + 2 * MSS);
+    let announced = rewrite.ack + (u32::from(rewrite.window) << WSCALE) - IRS;
+    let given = MSS + ((WINDOW + MSS) >> WSCALE << WSCALE);
+    assert!(announced <= given && announced + (1 << WSCALE) > given);
+    // It has acknowledged what was to be acknowledged.
+    script.nothing();
+    // One further back changes nothing.
+    script.tcb.set_rcv_edge(IRS + 10);
+    assert_eq!(script.tcb.export(Instant(0)).rcv_edge, (IRS + given).0);
+}
+
+/// It has no SACK option: a report that is due stays due.
+#[test]
+fn a_frame_of_the_host_does_not_replace_a_report() {
+    let mut script = settled();
+    script.data(Q + 2 * MSS, MSS);
+    let frame = HostFrame {
+        seq: ISS,
+        length: 0,
+        ack: IRS + Q,
+        window: 4000,
+    };
+    script.tcb.on_host_frame(Instant(0), &frame);
+    let out = script.acks(Q);
+    assert_eq!(out.sack.as_slice(), [range(Q + 2 * MSS, Q + 3 * MSS)]);
+    // Without anything to report it is as good as one of ours.
+    script.data(Q, 2 * MSS);
+    script.tcb.on_host_frame(Instant(0), &frame);
+    script.nothing();
+}
+
+#[test]
+fn a_keepalive_probe_of_the_host_keeps_its_number() {
+    let mut script = Script::new();
+    script.submit(MSS).sends(&[(0, MSS)]).ack(MSS);
+    script.tcb.take_news();
+    let frame = HostFrame {
+        seq: ISS + MSS - 1,
+        length: 0,
+        ack: IRS,
+        window: 1,
+    };
+    assert_eq!(
+        script.tcb.on_host_frame(Instant(0), &frame).seq,
+        ISS + MSS - 1
+    );
+    assert!(!script.tcb.take_news().acked);
+    script.ack(MSS);
+    assert!(script.tcb.take_news().acked);
+    script.ack(MSS);
+    assert!(!script.tcb.take_news().acked);
+    let other = HostFrame {
+        seq: ISS + 10 * MSS,
+        length: 0,
+        ..frame
+    };
+    assert_eq!(script.tcb.on_host_frame(Instant(0), &other).seq, ISS + MSS);
+}
+
+#[test]
+fn what_the_host_was_given_before_is_acknowledged_by_the_host_first() {
+    let state = state();
+    let tcb = Tcb::new(&state, IRS + 3 * MSS, Instant(0)).expect("sound");
+    let mut script = Script::with(&state);
+    script.tcb = tcb;
+    assert_eq!(script.tcb.rcv_nxt(), IRS + 3 * MSS);
+    script.data(3 * MSS, MSS).nothing();
+    let mut host = |ack: u32| {
+        let frame = HostFrame {
+            seq: ISS,
+            length: 0,
+            ack: IRS + ack,
+            window: 4000,
+        };
+        script.tcb.on_host_frame(Instant(0), &frame).ack - IRS
+    };
+    assert_eq!(host(2 * MSS), 2 * MSS);
+    assert_eq!(host(3 * MSS), 4 * MSS);
+}
+
+/// Linux may have dropped what it was given; nobody else can take it from the peer again.
+#[test]
+fn what_the_host_has_not_acknowledged_is_its_to_receive_again() {
+    let state = state();
+    let mut script = Script::with(&state);
+    script.tcb = Tcb::new(&state, IRS + 3 * MSS, Instant(0)).expect("sound");
+    let frame = HostFrame {
+        seq: ISS,
+        length: 0,
+        ack: IRS + MSS,
+        window: 4000,
+    };
+    script.tcb.on_host_frame(Instant(0), &frame);
+    let repeat = |segments: u32| Segment {
+        seq: IRS + segments * MSS,
+        length: MSS,
+        ..script.segment()
+    };
+    let (known, unseen, last) = (repeat(0), repeat(1), repeat(2));
+    assert_eq!(script.take(&known), Verdict::Duplicate);
+    assert_eq!(script.take(&unseen), Verdict::Return(Reason::Gap));
+    assert_eq!(script.take(&last), Verdict::Return(Reason::Gap));
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sending: windows, Nagle's algorithm, probes, what stands in a segment.
+
+use alloc::vec::Vec;
+
+use toe_abi::completion::Reason;
+use toe_abi::connection::flag as state_flag;
+
+use super::script::*;
+use crate::tcp::*;
+
+/// `count` full segments from `first` on.
+pub fn full(first: u32, count: u32) -> Vec<(u32, u32)> {
+    (0..count).map(|i| (first + i * MSS, MSS)).collect()
+}
+
+#[test]
+fn rfc5681_the_congestion_window_limits() {
+    let mut script = Script::new();
+    script.submit(20 * MSS).sends(&full(0, 10));
+    // Slow start: two for each.
+    script.at(100).ack(2 * MSS).sends(&full(10 * MSS, 4));
+}
+
+#[test]
+fn rfc9293_3_8_6_the_peer_window_limits() {
+    let mut state = state();
+    state.snd_wnd = 3 * MSS + 200;
+    let mut script = Script::with(&state);
+    script.submit(20 * MSS);
+    script.sends(&full(0, 3));
+    // No silly window: 200 bytes are not sent, a segment is.
+    script.at(100).window(3 * MSS, 4 * MSS);
+    script.sends(&full(3 * MSS, 4));
+}
+
+#[test]
+fn rfc9293_3_8_6_2_1_half_the_largest_window_is_worth_a_segment() {
+    let mut state = state();
+    state.snd_wnd = 800;
+    state.max_window = 800;
+    let mut script = Script::with(&state);
+    script.window(0, 800).submit(2 * MSS).sends(&[(0, 800)]);
+}
+
+#[test]
+fn large_segments_count_as_what_they_stand_for() {
+    let mut script = Script::new();
+    script.large = 64_000;
+    script.submit(5 * MSS + 10);
+    let out = script.poll().expect("one segment");
+    assert_eq!((out.seq, out.length), (ISS, 5 * MSS + 10));
+    assert_eq!((out.gso_size, out.wire_segments), (1000, 6));
+    assert_eq!(out.flags, flag::ACK | flag::PSH);
+    script.nothing();
+    assert_eq!(script.tcb.acked(1).segs_out, 6);
+    assert_eq!(script.tcb.export(script.instant()).data_segs_out, 6);
+}
+
+#[test]
+fn a_large_segment_is_whole_segments() {
+    let mut script = Script::new();
+    script.large = 3_500;
+    script.submit(20 * MSS);
+    script.sends(&[(0, 3000), (3000, 3000), (6000, 3000), (9000, 1000)]);
+}
+
+#[test]
+fn segments_say_everything() {
+    let mut script = Script::new();
+    script.at(25).submit(10);
+    let out = script.poll().expect("one segment");
+    let expected = Outgoing {
+        seq: ISS,
+        length: 10,
+        gso_size: 0,
+        wire_segments: 1,
+        retransmit: false,
+        flags: flag::ACK | flag::PSH,
+        ack: IRS,
+        window: (WINDOW >> WSCALE) as u16,
+        timestamps: Some(Timestamps {
+            value: TS + 25,
+            echo: PEER_TS,
+        }),
+        sack: SackBlocks::new(),
+        ect: false,
+    };
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn nagle_holds_a_second_small_segment() {
+    let mut state = state();
+    state.flags &= !state_flag::NODELAY;
+    let mut script = Script::with(&state);
+    script.submit(100).sends(&[(0, 100)]);
+    script.submit(100).nothing();
+    script.submit(MSS).sends(&[(100, MSS)]);
+    script.at(100).ack(100 + MSS).sends(&[(100 + MSS, 100)]);
+}
+
+/// Minshall: full segments in flight do not hold the last one back.
+#[test]
+fn nagle_does_not_hold_the_end_of_a_write() {
+    let mut state = state();
+    state.flags &= !state_flag::NODELAY;
+    let mut script = Script::with(&state);
+    script.submit(2 * MSS + 5);
+    script.sends(&[(0, MSS), (MSS, MSS), (2 * MSS, 5)]);
+}
+
+#[test]
+fn more_and_cork_hold_200_ms_at_most() {
+    let mut script = Script::new();
+    script.submit_with(MSS + 5, false, true).sends(&[(0, MSS)]);
+    script.at(100).ack(MSS).nothing();
+    script.timer(300).sends(&[(MSS, 5)]);
+    script.at(400).ack(MSS + 5);
+    script.tcb.set_flags(state_flag::CORK | state_flag::NODELAY);
+    script.submit(7).nothing();
+    script.tcb.set_flags(state_flag::NODELAY);
+    script.sends(&[(MSS + 5, 7)]);
+}
+
+#[test]
+fn rfc9293_3_8_6_1_probes_a_closed_window() {
+    let mut script = Script::new();
+    script.window(0, 0).submit(3 * MSS).nothing();
+    // RTO 300 ms, then doubling.
+    script.timer(300).sends(&[(0, 1)]);
+    script.timer(900).resends(&[(0, 1)]);
+    script.ack(0).nothing();
+    script.timer(2_100).resends(&[(0, 1)]);
+    script.ack(0).nothing();
+    // Opens without having taken the octet: it goes again, with what follows.
+    script.at(3_000).window(0, WINDOW);
+    script.leaves(&[(0, 1)], true);
+    script.sends(&[(1, MSS), (1 + MSS, MSS), (1 + 2 * MSS, MSS - 1)]);
+    assert_eq!(script.tcb.acked(0).cwnd, 10);
+}
+
+#[test]
+fn a_closed_window_that_takes_the_octet_opens() {
+    let mut script = Script::new();
+    script.window(0, 0).submit(2 * MSS).nothing();
+    script.timer(300).sends(&[(0, 1)]);
+    script.window(1, 0).nothing();
+    script.timer(900).sends(&[(1, 1)]);
+    script.window(2, WINDOW);
+    script.sends(&[(2, MSS), (2 + MSS, MSS - 2)]);
+}
+
+/// Of two acknowledgements that differ in the window only, the one that opens it is the later.
+#[test]
+fn an_overtaken_acknowledgement_does_not_shrink_the_window() {
+    let mut script = Script::new();
+    script.submit(4 * MSS).sends(&full(0, 4));
+    script
+        .at(100)
+        .window(2 * MSS, 40_000)
+        .window(2 * MSS, 20_000);
+    assert_eq!(script.tcb.acked(0).snd_wnd, 40_000);
+    // What acknowledges more is later, whatever its sequence number.
+    let mut segment = script.segment();
+    segment.ack = ISS + 3 * MSS;
+    segment.window = (10_000 >> WSCALE) as u16;
+    script.data(0, 100);
+    segment.seq = IRS + 90;
+    segment.length = 20;
+    script.take(&segment);
+    assert_eq!(script.tcb.acked(0).snd_wnd, 10_000);
+}
+
+/// The peer has taken all that its window held, though the field said a little less.
+#[test]
+fn acknowledgements_stand_where_the_window_is_rounded_off() {
+    let mut state = state();
+    state.snd_wnd = 2_990;
+    let mut script = Script::with(&state);
+    script.submit(2_990);
+    script.sends(&[(0, MSS), (MSS, MSS), (2 * MSS, 990)]);
+    // 1990 more, but for what the field cannot say.
+    script.at(100).window(MSS, 1_984);
+    script.data(0, MSS);
+    assert_eq!(script.acks(MSS).seq, ISS + 2_990);
+}
+
+/// The peer's own segments must stay acceptable to it while a probe is out.
+#[test]
+fn acknowledgements_stay_within_the_closed_window() {
+    let mut script = Script::new();
+    script.window(0, 0).submit(MSS).nothing();
+    script.timer(300).sends(&[(0, 1)]);
+    script.data(0, MSS);
+    let out = script.acks(MSS);
+    assert_eq!(out.seq, ISS);
+}
+
+#[test]
+fn answered_probes_go_on_for_ever_and_unanswered_ones_do_not() {
+    let mut script = Script::new();
+    script.window(0, 0).submit(MSS).nothing();
+    for _ in 0..20 {
+        let deadline = script.tcb.deadline().expect("a probe");
+        script.now = deadline.0;
+        script.tcb.on_timer(deadline).expect("the peer answers");
+        assert_eq!(script.poll().map(|out| out.length), Some(1));
+        script.ack(0).nothing();
+    }
+    let mut probes = 0;
+    let reason = loop {
+        let deadline = script.tcb.deadline().expect("a probe");
+        script.now = deadline.0;
+        match script.tcb.on_timer(deadline) {
+            Ok(()) => probes += u32::from(script.poll().is_some()),
+            Err(reason) => break reason,
+        }
+    };
+    assert_eq!((probes, reason), (5, Reason::Timeout));
+}
+
+#[test]
+fn idle_time_reduces_the_window() {
+    let mut state = state();
+    state.cwnd = 80;
+    let mut script = Script::with(&state);
+    script.submit(MSS).sends(&[(0, MSS)]);
+    script.at(100).ack(MSS);
+    // Two timeouts and a half later.
+    script.at(850).submit(MSS).sends(&[(MSS, MSS)]);
+    assert_eq!(script.tcb.acked(0).cwnd, 20);
+}
+
+#[test]
+fn an_unused_window_does_not_grow() {
+    let mut script = Script::new();
+    for i in 0..20 {
+        script.submit(MSS).sends(&[(i * MSS, MSS)]);
+        script.ack((i + 1) * MSS);
+    }
+    assert_eq!(script.tcb.acked(0).cwnd, 10);
+}
+
+#[test]
+fn rfc3168_a_mark_reduces_once_a_window() {
+    let mut state = state();
+    state.flags |= state_flag::ECN;
+    let mut script = Script::with(&state);
+    script.submit(40 * MSS);
+    for _ in 0..10 {
+        assert!(script.poll().expect("a segment").ect);
+    }
+    script.nothing();
+    for ack in [1, 2] {
+        let segment = Segment {
+            ack: ISS + ack * MSS,
+            flags: flag::ACK | flag::ECE,
+            ..script.segment()
+        };
+        assert_eq!(script.take(&segment), Verdict::Done);
+    }
+    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    let out = script.poll().expect("a segment for two");
+    assert_eq!(out.flags & flag::CWR, flag::CWR);
+    script.nothing();
+    script.ack(10 * MSS);
+    assert_eq!(script.tcb.acked(0).cwnd, 7);
+    let out = script.poll().expect("a segment");
+    assert_eq!(out.flags & flag::CWR, 0);
+}
+
+#[test]
+fn rfc3168_without_agreement_marks_say_nothing() {
+    let mut script = Script::new();
+    let segment = Segment {
+        flags: flag::ACK | flag::ECE,
+        congestion_experienced: true,
+        ..script.segment()
+    };
+    assert_eq!(script.take(&segment), Verdict::Done);
+    script.data(0, 1);
+    assert_eq!(script.acks(1).flags, flag::ACK);
+    assert_eq!(script.tcb.acked(0).ssthresh, u32::MAX);
+}
+
+#[test]
+fn what_the_host_has_not_submitted_again_is_not_asked_for() {
+    let mut state = state();
+    state.snd_nxt = (ISS + 5 * MSS).0;
+    let mut script = Script::with(&state);
+    script.nothing();
+    script.submit(2 * MSS).nothing();
+    // The tail is not here to be probed with.
+    script.timer(202).nothing();
+    // The timeout finds all five lost, and two of them here.
+    script.timer(300).resends(&[(0, MSS)]);
+    script.at(400).ack(MSS).resends(&[(MSS, MSS)]);
+    script.submit(5 * MSS);
+    script.resends(&[(2 * MSS, MSS)]);
+}
+
+#[test]
+fn submissions_must_follow_each_other() {
+    let mut script = Script::new();
+    let submit = |script: &mut Script, seq, length| script.tcb.submit(seq, length, false, false);
+    assert_eq!(submit(&mut script, ISS + 1, 10), Err(Reason::Submission));
+    assert_eq!(submit(&mut script, ISS, 0), Err(Reason::Submission));
+    assert_eq!(
+        submit(&mut script, ISS, (1 << 30) + 1),
+        Err(Reason::Submission)
+    );
+    assert_eq!(submit(&mut script, ISS, 10), Ok(()));
+    assert_eq!(submit(&mut script, ISS, 10), Err(Reason::Submission));
+    assert_eq!(submit(&mut script, ISS + 10, 10), Ok(()));
+}
+
+#[test]
+fn a_smaller_mss_holds_from_the_next_segment() {
+    let mut script = Script::new();
+    script.submit(2 * MSS).sends(&full(0, 2));
+    script.tcb.set_mss(400).expect("large enough");
+    assert_eq!(script.tcb.set_mss(63), Err(Reason::Submission));
+    script.timer(202).resends(&[(1600, 400)]);
+    script.timer(502).resends(&[(0, 400)]);
+}

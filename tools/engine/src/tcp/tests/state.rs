@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Taking over and giving back.
+
+use toe_abi::completion::Reason;
+use toe_abi::completion::Status;
+use toe_abi::connection::Connection;
+use toe_abi::connection::flag as state_flag;
+
+use super::script::*;
+use crate::tcp::*;
+
+#[test]
+fn a_connection_comes_back_as_it_went() {
+    let state = Connection {
+        flags: state().flags | state_flag::ECN | state_flag::ECN_ECHO | state_flag::CORK,
+        snd_nxt: (ISS + 5 * MSS).0,
+        ssthresh: 20,
+        backoff: 1,
+        reordering: 5,
+        rcv_mss: 0,
+        ..state()
+    };
+    let tcb = Tcb::new(&state, Seq(state.rcv_nxt), Instant(77)).expect("sound");
+    assert_eq!(tcb.export(Instant(77)), state);
+    let later = tcb.export(Instant(77) + 5_999);
+    assert_eq!(later.tsval, state.tsval + 5);
+}
+
+#[test]
+fn counts_and_estimates_come_back() {
+    let mut script = Script::new();
+    script
+        .submit(4 * MSS)
+        .leaves(&super::send::full(0, 4), false);
+    script.at(140).ack(4 * MSS).data(0, 10).acks(10);
+    let state = script.tcb.export(script.instant());
+    assert_eq!((state.segs_in, state.data_segs_in), (2, 1));
+    assert_eq!((state.segs_out, state.data_segs_out), (5, 4));
+    assert_eq!((state.delivered, state.retransmits), (4, 0));
+    assert_eq!((state.srtt_us, state.rttvar_us), (105_000, 17_500));
+    assert_eq!(state.snd_una, (ISS + 4 * MSS).0);
+    assert_eq!(state.rcv_nxt, (IRS + 10).0);
+    assert_eq!(state.cwnd, 10);
+    let acked = script.tcb.acked(9);
+    assert_eq!((acked.host_id, acked.snd_una), (9, state.snd_una));
+    assert_eq!((acked.srtt_us, acked.min_rtt_us), (105_000, 100_000));
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let refused = |change: fn(&mut Connection)| {
+        let mut state = state();
+        change(&mut state);
+        Tcb::new(&state, Seq(state.rcv_nxt), Instant(0)).err()
+    };
+    assert_eq!(refused(|_| {}), None);
+    let bad: [fn(&mut Connection); 9] = [
+        |state| state.snd_nxt = (ISS - 1).0,
+        |state| state.rcv_edge = (IRS - 1).0,
+        |state| state.snd_wscale = 15,
+        |state| state.rcv_wscale = 15,
+        |state| state.flags &= !state_flag::WINDOW_SCALE,
+        |state| state.cwnd = 0,
+        |state| state.ts_tick_us = 0,
+        |state| state.snd_wnd = u32::MAX,
+        |state| state.flags |= state_flag::ECN_ECHO,
+    ];
+    for change in bad {
+        assert_eq!(refused(change), Some(Status::BadState));
+    }
+    let unsupported: [fn(&mut Connection); 2] =
+        [|state| state.flags |= 1 << 15, |state| state.mss = 63];
+    for change in unsupported {
+        assert_eq!(refused(change), Some(Status::Unsupported));
+    }
+}
+
+#[test]
+fn extreme_numbers_are_harmless() {
+    let state = Connection {
+        cwnd: u32::MAX,
+        ssthresh: u32::MAX - 1,
+        srtt_us: u32::MAX,
+        rttvar_us: u32::MAX,
+        min_rtt_us: 0,
+        rto_us: u32::MAX,
+        reordering: u32::MAX,
+        backoff: u32::MAX,
+        max_window: u32::MAX,
+        mss: u16::MAX,
+        tsval: u32::MAX,
+        ..state()
+    };
+    let mut script = Script::with(&state);
+    script.submit(1 << 20).ack(0);
+    while script.poll().is_some() {}
+    script.now = 1 << 50;
+    let due = script.instant();
+    // With as many timeouts behind it, the next is the last.
+    assert_eq!(script.tcb.on_timer(due), Err(Reason::Timeout));
+    script.tcb.export(due);
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whatever the path does: every byte arrives once and in order.
+
+extern crate std;
+
+use toe_abi::connection::flag as state_flag;
+
+use super::end::Behaviour;
+use super::end::LARGE;
+use super::end::MSS;
+use super::end::Random;
+use super::network::Network;
+use super::network::Path;
+use crate::tcp::Instant;
+
+const MBIT: u64 = 125_000;
+
+/// Paths that are tried, unless the environment's `TOE_SEEDS` says how many.
+const SEEDS: u64 = 400;
+
+/// Random everything, both ways: every byte arrives once and in order, and both come to an end.
+#[test]
+fn any_path_is_survived() {
+    let seeds = std::env::var("TOE_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
+    for seed in 0..seeds {
+        let mut random = Random(seed ^ 0x5eed);
+        let mut path = || Path {
+            delay: random.pick(&[0, 50, 1_000, 20_000, 100_000]),
+            rate: random.pick(&[0, 0, MBIT, 100 * MBIT, 1000 * MBIT]),
+            queue: random.pick(&[20_000, 200_000]),
+            loss: random.pick(&[0, 0, 1_000, 10_000, 50_000]),
+            lose_frame: 0,
+            duplicate: random.pick(&[0, 0, 10_000, 100_000]),
+            reorder: random.pick(&[0, 0, 10_000, 300_000]),
+            reorder_by: random.pick(&[200, 5_000, 50_000]),
+            marks: random.chance(300_000),
+            whole: random.chance(300_000),
+        };
+        let paths = [path(), path()];
+        let mut flags = 0;
+        for (flag, ppm) in [
+            (state_flag::TIMESTAMPS, 800_000),
+            (state_flag::SACK, 800_000),
+            (state_flag::ECN, 300_000),
+            (state_flag::NODELAY, 500_000),
+        ] {
+            if random.chance(ppm) {
+                flags |= flag;
+            }
+        }
+        let mut behaviour = || Behaviour {
+            total: random.below(60_000) as u32,
+            send_buffer: random.pick(&[5_000, 100_000, 4 << 20]),
+            receive_buffer: random.pick(&[4_096, 65_536, 4 << 20]),
+            write: random.pick(&[1, 100, 10_000, 1 << 20]),
+            large: random.pick(&[MSS, 10 * MSS, LARGE]),
+            read_every: random.pick(&[0, 0, 10_000, 400_000]),
+            no_page: random.pick(&[0, 0, 10_000, 100_000]),
+            flags,
+            cwnd: random.pick(&[1, 10, 100]),
+            ssthresh: random.pick(&[2, u32::MAX]),
+            hand_over: random.pick(&[0, 0, 1_000, 20_000]),
+            round: random.pick(&[1, 1, 100, 2_000]),
+        };
+        let behaviours = [behaviour(), behaviour()];
+        let mut network = Network::new(seed, behaviours, paths);
+        network.run(3_600_000_000);
+        for (index, end) in network.ends.iter().enumerate() {
+            let peer = &network.ends[1 - index];
+            assert_eq!(end.received, peer.behaviour.total, "seed {seed}");
+            assert_eq!(
+                end.tcb.export(Instant(network.now)).rcv_nxt,
+                (end.irs + end.received).0
+            );
+        }
+    }
+}

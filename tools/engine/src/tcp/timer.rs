@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What timers do to the sending half.
+
+use toe_abi::completion::Reason;
+
+use super::run::State;
+use super::sender::Phase;
+use super::sender::Probe;
+use super::sender::Sender;
+use super::time::Instant;
+use super::time::Timer;
+
+/// Timeouts in a row without an answer at which the connection goes back to the host's TCP, which
+/// has the last word on giving up (`tcp_retries2`).
+const TIMEOUTS_MAX: u8 = 6;
+
+impl Sender {
+    /// Does what is due.
+    pub fn on_timer(&mut self, now: Instant) -> Result<(), Reason> {
+        if self.reorder_at.is_due(now) {
+            self.reorder_at = Timer::OFF;
+            if self.detect(now) > 0 && matches!(self.phase, Phase::Open | Phase::Reducing) {
+                self.enter_recovery();
+                self.cubic
+                    .set_cwnd(self.pipe().saturating_add(self.mss), self.mss);
+            }
+            self.arm(now, true);
+        }
+        if self.tail_at.is_due(now) {
+            self.tail_at = Timer::OFF;
+            self.probe = Some(Probe::Tail);
+            // The probe starts it again; without one, the timeout itself is what is left.
+            self.rto_at.start(now + u64::from(self.rtt.rto()));
+            return Ok(());
+        }
+        if self.rto_at.is_due(now) {
+            return self.on_retransmission_timeout(now);
+        }
+        if self.persist_at.is_due(now) {
+            return self.on_persist_timeout();
+        }
+        Ok(())
+    }
+
+    /// RFC 6298, 5.4 to 5.6; RFC 5681, 3.1; RFC 8985, 6.3.
+    fn on_retransmission_timeout(&mut self, now: Instant) -> Result<(), Reason> {
+        self.rto_at = Timer::OFF;
+        if self.board.outstanding() == 0 {
+            return Ok(());
+        }
+        if self.window == 0 {
+            return self.on_persist_timeout();
+        }
+        self.count_timeout()?;
+        self.news.timeouts = self.news.timeouts.saturating_add(1);
+        if self.phase == Phase::Loss && self.timeouts == 1 {
+            // There was progress since the last one: this is another loss.
+            self.phase = Phase::Open;
+        }
+        self.reduce(Phase::Loss);
+        self.high = self.board.nxt();
+        let first = self.board.parts().next();
+        if first.is_some_and(|part| part.state == State::Sacked) {
+            self.board.forget_sacked();
+        }
+        if self.sack {
+            let path = self.path();
+            self.rack.expire(&mut self.board, now, &path);
+        } else {
+            self.board.lose(|_| true);
+        }
+        self.board.lose_head(self.mss);
+        self.duplicates = 0;
+        self.timed = None;
+        self.reorder_at = Timer::OFF;
+        // The loss window (RFC 5681): one segment beside what still counts as on its way.
+        self.cubic
+            .set_cwnd(self.pipe().saturating_add(self.mss), self.mss);
+        self.rtt.back_off();
+        self.rto_at = Timer::at(now + u64::from(self.rtt.rto()));
+        Ok(())
+    }
+
+    /// RFC 9293, 3.8.6.1: probes the window, or lets go of what is held back.
+    fn on_persist_timeout(&mut self) -> Result<(), Reason> {
+        self.persist_at = Timer::OFF;
+        let unsent = self.unsent();
+        let fits = (self.board.nxt() + unsent.min(self.mss)).at_most(self.window_end());
+        if fits && self.board.outstanding() == 0 {
+            self.probe = Some(Probe::Held);
+            return Ok(());
+        }
+        self.count_timeout()?;
+        self.probes = self.probes.saturating_add(1);
+        self.probe = Some(Probe::Window);
+        Ok(())
+    }
+
+    fn count_timeout(&mut self) -> Result<(), Reason> {
+        self.timeouts = self.timeouts.saturating_add(1);
+        if self.timeouts >= TIMEOUTS_MAX {
+            return Err(Reason::Timeout);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who a connection is: addresses, ports and VLAN, seen from the host.
+
+use toe_abi::connection;
+use toe_abi::connection::Connection;
+
+use crate::wire::packet::Packet;
+
+/// Addresses, ports and VLAN of a TCP connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuple {
+    /// The host's address, wire order; IPv4 in the first four bytes.
+    pub local: [u8; 16],
+    /// The peer's address, likewise.
+    pub remote: [u8; 16],
+    /// The host's port.
+    pub local_port: u16,
+    /// The peer's port.
+    pub remote_port: u16,
+    /// VLAN identifier; 0 for none, as in a priority tag (802.1Q 9.6).
+    pub vlan: u16,
+    /// IP version.
+    pub version: u8,
+}
+
+/// VLAN identifier of tag control information.
+const fn vlan_id(tci: u16) -> u16 {
+    tci & 0xfff
+}
+
+/// An address in the form of [`Tuple`].
+#[inline]
+fn address(bytes: &[u8]) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[..bytes.len()].copy_from_slice(bytes);
+    out
+}
+
+impl Tuple {
+    /// The tuple of a received frame that has ports.
+    #[inline]
+    pub fn of_received(packet: &Packet, frame: &[u8]) -> Option<Self> {
+        let (remote_port, local_port) = packet.ports(frame)?;
+        let (remote, local) = packet.addresses(frame);
+        Some(Self {
+            local: address(local),
+            remote: address(remote),
+            local_port,
+            remote_port,
+            vlan: vlan_id(packet.vlan.unwrap_or(0)),
+            version: packet.version,
+        })
+    }
+
+    /// The tuple of a frame that the host sends; a tag in it or `inserted` counts.
+    #[inline]
+    pub fn of_sent(packet: &Packet, frame: &[u8], inserted: Option<u16>) -> Option<Self> {
+        let (local_port, remote_port) = packet.ports(frame)?;
+        let (local, remote) = packet.addresses(frame);
+        Some(Self {
+            local: address(local),
+            remote: address(remote),
+            local_port,
+            remote_port,
+            vlan: vlan_id(inserted.or(packet.vlan).unwrap_or(0)),
+            version: packet.version,
+        })
+    }
+
+    /// The tuple of a connection that is handed over.
+    pub fn of_state(state: &Connection) -> Self {
+        let v6 = state.flags & connection::flag::IPV6 != 0;
+        let vlan = state.flags & connection::flag::VLAN != 0;
+        let length = if v6 { 16 } else { 4 };
+        Self {
+            local: address(&state.local_address[..length]),
+            remote: address(&state.remote_address[..length]),
+            local_port: state.local_port,
+            remote_port: state.remote_port,
+            vlan: if vlan { vlan_id(state.vlan_tci) } else { 0 },
+            version: if v6 { 6 } else { 4 },
+        }
+    }
+
+    /// The addresses in their own length: local, remote.
+    #[inline]
+    pub fn addresses(&self) -> (&[u8], &[u8]) {
+        let length = if self.version == 6 { 16 } else { 4 };
+        (&self.local[..length], &self.remote[..length])
+    }
+
+    /// A hash for the engine's own tables. Without `seed` nobody can find tuples that collide.
+    #[inline]
+    pub fn hash(&self, seed: u64) -> u32 {
+        let word = |bytes: &[u8; 16], at: usize| {
+            let mut raw = [0; 8];
+            raw.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(raw)
+        };
+        let ports = u64::from(self.local_port) << 48
+            | u64::from(self.remote_port) << 32
+            | u64::from(self.vlan) << 8
+            | u64::from(self.version);
+        // Each step multiplies to 128 bits and folds, so every bit of a word reaches every bit of
+        // the result, and the seed is in each factor.
+        let mix = |hash: u64, word: u64| {
+            let product = u128::from(hash ^ word) * u128::from(seed | 1 << 63 | 1);
+            product as u64 ^ (product >> 64) as u64
+        };
+        let mut hash = mix(seed.rotate_left(32), ports);
+        hash = mix(hash, word(&self.local, 0));
+        hash = mix(hash, word(&self.remote, 0));
+        if self.version == 6 {
+            hash = mix(hash, word(&self.local, 8));
+            hash = mix(hash, word(&self.remote, 8));
+        }
+        (mix(hash, 0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    }
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Two processors carry connections between two hosts over an imperfect wire, in virtual time.
+
+#[path = "support/peer.rs"]
+mod peer;
+mod support;
+
+use std::collections::BTreeMap;
+
+use toe_abi::stats::Counter;
+use toe_engine::env::Capabilities;
+use toe_engine::env::RxOffload;
+use toe_engine::processor::Next;
+use toe_engine::tcp::Seq;
+use toe_engine::tcp::Timestamps;
+use toe_engine::wire::tcp::Options;
+use toe_engine::wire::tcp::Repr;
+use toe_engine::wire::tcp::flag;
+
+use self::peer::End;
+use self::peer::Mode;
+use self::support::Node;
+use self::support::Random;
+use self::support::WireFrame;
+use self::support::config;
+
+/// Takes large segments and unfinished checksums.
+const LARGE: Capabilities = Capabilities {
+    checksum: true,
+    tso: true,
+    uso: true,
+};
+/// Takes nothing but finished wire frames.
+const PLAIN: Capabilities = Capabilities {
+    checksum: false,
+    tso: false,
+    uso: false,
+};
+
+/// A wire in both directions.
+struct Wire {
+    random: Random,
+    /// Frames under way: (time of arrival, number) to (destination, frame).
+    frames: BTreeMap<(u64, u64), (usize, WireFrame)>,
+    count: u64,
+    loss_ppm: u64,
+    reorder_ppm: u64,
+    duplicate_ppm: u64,
+}
+
+impl Wire {
+    const DELAY: u64 = 500;
+
+    fn carry(&mut self, now: u64, to: usize, frame: WireFrame) {
+        if self.random.chance(self.loss_ppm) {
+            return;
+        }
+        let copies = 1 + usize::from(self.random.chance(self.duplicate_ppm));
+        for _ in 0..copies {
+            let mut at = now + Self::DELAY;
+            if self.random.chance(self.reorder_ppm) {
+                at += self.random.below(3000);
+            }
+            self.count += 1;
+            self.frames.insert((at, self.count), (to, frame.clone()));
+        }
+    }
+}
+
+struct Scenario {
+    v6: bool,
+    vlan: bool,
+    capabilities: Capabilities,
+    bytes: [usize; 2],
+    loss_ppm: u64,
+    reorder_ppm: u64,
+    duplicate_ppm: u64,
+    /// Probability of asking for a connection back, per round.
+    return_ppm: u64,
+    piece: u32,
+    seed: u64,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            v6: false,
+            vlan: false,
+            capabilities: LARGE,
+            bytes: [1_000_000, 1_000_000],
+            loss_ppm: 0,
+            reorder_ppm: 0,
+            duplicate_ppm: 0,
+            return_ppm: 0,
+            piece: 10_000,
+            seed: 1,
+        }
+    }
+}
+
+/// Runs until both streams have arrived and been acknowledged; returns nodes, ends and the time.
+fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
+    let mut random = Random(scenario.seed);
+    let mut nodes = [0u8, 1].map(|n| {
+        let mut config = config();
+        config.mac[5] = 1 + n;
+        config.seed = random.next();
+        Node::new(&config, scenario.capabilities)
+    });
+    let streams = scenario.bytes.map(|length| {
+        let mut bytes = vec![0; length];
+        random.fill(&mut bytes);
+        bytes
+    });
+    let mut ends = peer::pair(scenario.v6, scenario.vlan, streams, scenario.piece);
+    for (node, end) in nodes.iter_mut().zip(&ends) {
+        end.place(node);
+    }
+    let mut wire = Wire {
+        random: Random(scenario.seed ^ 0xabcd),
+        frames: BTreeMap::new(),
+        count: 0,
+        loss_ppm: scenario.loss_ppm,
+        reorder_ppm: scenario.reorder_ppm,
+        duplicate_ppm: scenario.duplicate_ppm,
+    };
+    let mut now: u64 = 1_000_000;
+    let limit = now + 600_000_000;
+    loop {
+        let mut next = now + 10_000;
+        while let Some(entry) = wire.frames.first_entry() {
+            if entry.key().0 > now {
+                next = next.min(entry.key().0);
+                break;
+            }
+            let (to, frame) = entry.remove();
+            nodes[to].receive(now, &frame);
+        }
+        for n in 0..2 {
+            let (node, end) = (&mut nodes[n], &mut ends[n]);
+            match end.mode {
+                Mode::Host => {
+                    end.retransmit(node, now);
+                    end.hand_over(node);
+                }
+                Mode::Delegated(_) => {
+                    if random.chance(scenario.return_ppm) {
+                        end.ask_back(node);
+                    } else {
+                        end.submit(node, 1 + random.below(200_000) as usize);
+                    }
+                }
+                _ => {}
+            }
+            match node.poll(now) {
+                Next::Work => next = now,
+                Next::Sleep { deadline } => {
+                    assert!(deadline.is_none_or(|at| at > now || next == now));
+                    next = next.min(deadline.unwrap_or(u64::MAX));
+                }
+                other => panic!("{other:?}"),
+            }
+            for event in node.driver.completions(&mut node.env) {
+                end.take(node, event);
+            }
+            for frame in node.env.wire.drain(..) {
+                wire.carry(now, 1 - n, frame);
+            }
+        }
+        if (0..2).all(|n| {
+            ends[n].all_acknowledged() && ends[n].incoming.len() == ends[1 - n].outgoing.len()
+        }) {
+            break;
+        }
+        if let Some(entry) = wire.frames.first_key_value() {
+            next = next.min(entry.0.0);
+        }
+        now = next.max(now + 10);
+        assert!(now < limit, "stuck: {:?} {:?}", ends[0].mode, ends[1].mode);
+    }
+    for n in 0..2 {
+        assert!(
+            ends[n].incoming == ends[1 - n].outgoing,
+            "end {n} received something else"
+        );
+        for counter in [Counter::PageInvalid, Counter::TxInvalid, Counter::TxFault] {
+            assert_eq!(nodes[n].counter(counter), 0);
+        }
+    }
+    (nodes, ends, now - 1_000_000)
+}
+
+#[test]
+fn streams_cross_a_perfect_wire() {
+    for v6 in [false, true] {
+        for capabilities in [LARGE, PLAIN] {
+            let scenario = Scenario {
+                v6,
+                vlan: v6,
+                capabilities,
+                ..Scenario::default()
+            };
+            let (nodes, ends, time) = run(&scenario);
+            assert_eq!(nodes[0].counter(Counter::ToeRetransmits), 0);
+            assert_eq!(ends[0].returns + ends[1].returns, 0);
+            assert!(time < 2_000_000, "{time}");
+        }
+    }
+}
+
+#[test]
+fn streams_cross_a_bad_wire() {
+    let mut retransmits = 0;
+    for seed in 0..6 {
+        let scenario = Scenario {
+            v6: seed % 2 == 0,
+            capabilities: if seed % 3 == 0 { PLAIN } else { LARGE },
+            loss_ppm: 20_000,
+            reorder_ppm: 20_000,
+            duplicate_ppm: 10_000,
+            seed,
+            ..Scenario::default()
+        };
+        let (nodes, _, _) = run(&scenario);
+        retransmits += nodes[0].counter(Counter::ToeRetransmits);
+    }
+    assert!(retransmits > 0);
+}
+
+#[test]
+fn returns_and_hand_overs_lose_nothing() {
+    let mut returns = 0;
+    for seed in 0..8 {
+        let scenario = Scenario {
+            v6: seed % 2 == 0,
+            vlan: seed % 4 == 1,
+            capabilities: if seed % 3 == 0 { PLAIN } else { LARGE },
+            loss_ppm: 10_000,
+            reorder_ppm: 10_000,
+            duplicate_ppm: 10_000,
+            return_ppm: 60_000,
+            seed,
+            ..Scenario::default()
+        };
+        let (_, ends, _) = run(&scenario);
+        returns += ends[0].returns + ends[1].returns;
+    }
+    assert!(returns > 50, "{returns}");
+}
+
+#[test]
+fn tiny_pieces_are_put_together() {
+    let scenario = Scenario {
+        bytes: [30_000, 30_000],
+        piece: 11,
+        ..Scenario::default()
+    };
+    run(&scenario);
+}
+
+#[test]
+fn more_connections_than_pages() {
+    let mut node = Node::with_pages(&config(), LARGE, 40);
+    let connections = 60;
+    let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    let arrive = |node: &mut Node, port: u16, seq: u32| {
+        let repr = Repr {
+            source: peer.state.local_port,
+            destination: port,
+            seq: Seq(peer.state.snd_nxt.wrapping_add(seq)),
+            ack: Seq(peer.state.rcv_nxt),
+            flags: flag::ACK,
+            window: 1000,
+            options: Options {
+                timestamps: Some(Timestamps {
+                    value: 1000,
+                    echo: 1000,
+                }),
+                ..Options::default()
+            },
+        };
+        let bytes = peer::frame(&peer.state, &repr, &[5; 100]);
+        let offload = RxOffload::default();
+        node.receive(1, &WireFrame { bytes, offload });
+    };
+    for port in 0..connections {
+        end.state.local_port = 2000 + port;
+        // An unknown flow is refused once.
+        for _ in 0..2 {
+            node.driver
+                .delegate(&mut node.env, u32::from(port), &end.state);
+            node.poll(1);
+            node.driver.completions(&mut node.env);
+        }
+    }
+    for round in 0..5 {
+        for port in 0..connections {
+            arrive(&mut node, 2000 + port, 100 * round);
+            node.poll(1);
+            node.driver.completions(&mut node.env);
+        }
+    }
+    assert_eq!(node.counter(Counter::Connections), u64::from(connections));
+    assert_eq!(
+        node.counter(Counter::ToeRxBytes),
+        500 * u64::from(connections)
+    );
+    assert_eq!(node.counter(Counter::ToeNoPage), 0);
+}
+
+#[test]
+fn a_stop_returns_every_connection() {
+    let scenario = Scenario {
+        bytes: [100_000, 100_000],
+        ..Scenario::default()
+    };
+    let (mut nodes, mut ends, _) = run(&scenario);
+    let (node, end) = (&mut nodes[0], &mut ends[0]);
+    assert!(matches!(end.mode, Mode::Delegated(_)));
+    node.processor.stop().unwrap();
+    assert_eq!(node.poll(node.now), Next::Stopped);
+    for event in node.driver.completions(&mut node.env) {
+        end.take(node, event);
+    }
+    assert_eq!(end.mode, Mode::Host);
+    assert_eq!(end.reasons, [toe_abi::completion::Reason::Stop.raw()]);
+    assert_eq!(node.poll(node.now), Next::Sleep { deadline: None });
+    assert!(node.processor.stop().is_err());
+    let rings = support::rings();
+    node.env.doorbell.fill(0);
+    assert_eq!(node.processor.start(0, &mut node.env, &rings), Ok(()));
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A host and a wire that do whatever they like: nothing panics, rings are not overrun, and after a
+//! reset the processor works.
+
+mod support;
+
+use proptest::prelude::*;
+
+use toe_abi::ring::ARM;
+use toe_abi::ring::INDEX;
+use toe_abi::ring::Ring;
+use toe_abi::stats::Counter;
+use toe_engine::env::Capabilities;
+use toe_engine::env::Host;
+use toe_engine::env::RxChecksum;
+use toe_engine::env::RxOffload;
+use toe_engine::processor::Next;
+
+use self::support::Node;
+use self::support::Random;
+use self::support::WireFrame;
+use self::support::config;
+use self::support::rings;
+
+/// Fills every ring with nonsense and lets the indices jump.
+fn nonsense(node: &mut Node, random: &mut Random, tame_indices: bool) {
+    for ring in [
+        Ring::Transmit,
+        Ring::HeaderPages,
+        Ring::PayloadPages,
+        Ring::Submission,
+    ] {
+        let mut bytes = vec![0; 4096];
+        random.fill(&mut bytes);
+        // Values that get past the first check, now and then.
+        for entry in bytes.chunks_mut(ring.entry_size()) {
+            match ring {
+                Ring::Submission => {
+                    entry[0] = 1 + random.below(4) as u8;
+                    entry[2] = random.below(6) as u8;
+                    entry[4..8].copy_from_slice(&(random.below(4) as u32).to_le_bytes());
+                }
+                Ring::Transmit if random.chance(700_000) => {
+                    let address = support::BASE + random.below(1 << 21);
+                    entry[..8].copy_from_slice(&address.to_le_bytes());
+                    entry[8..12].copy_from_slice(&(random.below(3000) as u32).to_le_bytes());
+                }
+                _ => {}
+            }
+        }
+        node.env
+            .write(rings().addresses[ring as usize], &bytes)
+            .unwrap();
+        let line = (ring.line() + INDEX) / 4;
+        let jump = if tame_indices {
+            random.below(16) as u32
+        } else {
+            random.next() as u32
+        };
+        node.env.doorbell[line] = node.env.doorbell[line].wrapping_add(jump);
+    }
+    node.env.doorbell[ARM / 4] = random.next() as u32;
+    if !tame_indices {
+        node.env.doorbell[(Ring::Completion.line() + INDEX) / 4] = random.next() as u32;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn rings_full_of_nonsense(seed: u64, tame in any::<bool>()) {
+        let mut random = Random(seed);
+        let capabilities = Capabilities { checksum: seed & 1 == 0, ..Capabilities::default() };
+        let mut node = Node::new(&config(), capabilities);
+        let mut now = 0;
+        for _ in 0..40 {
+            nonsense(&mut node, &mut random, tame);
+            now += random.below(10_000);
+            for _ in 0..8 {
+                let mut bytes = vec![0; random.below(3000) as usize];
+                random.fill(&mut bytes);
+                let frame = WireFrame {
+                    bytes,
+                    offload: RxOffload {
+                        checksum: RxChecksum::Unknown,
+                        gso_size: random.below(2000) as u16,
+                    },
+                };
+                node.receive(now, &frame);
+            }
+            if node.poll(now) == Next::Failed {
+                break;
+            }
+            node.env.wire.clear();
+        }
+        let _ = node.processor.stop();
+        node.poll(now);
+        node.processor.reset();
+        node.env.doorbell.fill(0);
+        prop_assert_eq!(node.processor.start(now, &mut node.env, &rings()), Ok(()));
+        let idle = matches!(node.poll(now), Next::Sleep { .. });
+        prop_assert!(idle);
+    }
+
+    /// Whatever frames arrive and however lazily the host reads: each page is released once, live
+    /// ranges do not overlap, frames come up as they were (the driver model checks the first two).
+    #[test]
+    fn frames_come_up_as_they_were(
+        seed: u64,
+        appetite in 1u32..200,
+        split: bool,
+        lengths in proptest::collection::vec(60usize..9014, 1..200),
+    ) {
+        let mut random = Random(seed);
+        let mut node = Node::new(&config(), Capabilities::default());
+        node.driver.appetite = appetite;
+        node.processor.set_mtu(9000).unwrap();
+        node.processor.set_storage(u32::from(split), 256).unwrap();
+        node.poll(0);
+        let [sender, _] = peer::pair(seed & 1 == 0, false, [Vec::new(), Vec::new()], 1);
+        let mut sent = std::collections::VecDeque::new();
+        let mut seq = random.next() as u32;
+        for (i, length) in lengths.iter().enumerate() {
+            let mut bytes = vec![0; *length];
+            random.fill(&mut bytes);
+            bytes[12..14].copy_from_slice(&[0x88, 0xb5]);
+            if i % 3 != 0 {
+                let repr = toe_engine::wire::tcp::Repr {
+                    source: 5,
+                    destination: 6,
+                    seq: toe_engine::tcp::Seq(seq),
+                    flags: toe_engine::wire::tcp::flag::ACK,
+                    ..Default::default()
+                };
+                let payload = bytes[..*length - 58.min(*length)].to_vec();
+                let payload = &payload[..payload.len().min(8900)];
+                bytes = peer::frame(&sender.state, &repr, payload);
+                seq = seq.wrapping_add(payload.len() as u32);
+            }
+            bytes[..6].copy_from_slice(&config().mac);
+            let offload = RxOffload::default();
+            node.receive(1, &WireFrame { bytes: bytes.clone(), offload });
+            sent.push_back(bytes);
+            if random.chance(300_000) {
+                node.poll(1);
+                take(&mut node, &mut sent);
+            }
+        }
+        for _ in 0..1000 {
+            node.poll(2);
+            take(&mut node, &mut sent);
+        }
+        let lost = node.counter(Counter::RxNoPage) + node.counter(Counter::RxNoCompletion);
+        prop_assert!(lost > 0 || sent.is_empty());
+    }
+}
+
+/// Compares what has come up with what was sent, in order; frames between may have been dropped.
+fn take(node: &mut Node, sent: &mut std::collections::VecDeque<Vec<u8>>) {
+    for event in node.driver.completions(&mut node.env) {
+        let support::Event::Frame(_, bytes) = event else {
+            panic!("not a frame");
+        };
+        loop {
+            let next = sent.pop_front().expect("a frame that was sent");
+            if next == bytes {
+                break;
+            }
+        }
+    }
+}
+
+#[path = "support/peer.rs"]
+mod peer;

@@ -1,0 +1,636 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A host in miniature: memory, doorbells, a driver that posts pages and reads completions.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+use toe_abi::CELL_SIZE;
+use toe_abi::Layout;
+use toe_abi::PAGE_SIZE;
+use toe_abi::completion;
+use toe_abi::completion::Deliver;
+use toe_abi::completion::Op;
+use toe_abi::completion::PagesReleased;
+use toe_abi::completion::Returned;
+use toe_abi::completion::frame_flag;
+use toe_abi::connection::Connection;
+use toe_abi::page::PagePost;
+use toe_abi::ring;
+use toe_abi::ring::Ring;
+use toe_abi::stats::Counter;
+use toe_abi::submission;
+use toe_abi::transmit;
+use toe_engine::env::Capabilities;
+use toe_engine::env::Fault;
+use toe_engine::env::Host;
+use toe_engine::env::OutFrame;
+use toe_engine::env::Port;
+use toe_engine::env::RxChecksum;
+use toe_engine::env::RxOffload;
+use toe_engine::env::SendError;
+use toe_engine::processor::Config;
+use toe_engine::processor::Processor;
+use toe_engine::processor::Rings;
+
+/// DMA address of the first byte of memory.
+pub const BASE: u64 = 0x4000_0000;
+/// log2 of the entries of every ring.
+pub const LOG2: u8 = 10;
+const ENTRIES: u32 = 1 << LOG2;
+/// Distance of two rings in memory.
+const RING_STRIDE: u64 = 0x1_0000;
+/// Pages lent through each page ring.
+pub const PAGES: u32 = 512;
+/// Where header pages, payload pages and free memory begin, from [`BASE`].
+const HEADER_POOL: u64 = 0x8_0000;
+const PAYLOAD_POOL: u64 = HEADER_POOL + PAGES as u64 * PAGE_SIZE as u64;
+/// Memory for frames and streams, from [`BASE`].
+pub const FREE: u64 = PAYLOAD_POOL + PAGES as u64 * PAGE_SIZE as u64;
+/// Size of all memory.
+const MEMORY: usize = FREE as usize + 0x40_0000;
+
+/// A frame on its way to the wire.
+#[derive(Clone, Debug)]
+pub struct WireFrame {
+    pub bytes: Vec<u8>,
+    pub offload: RxOffload,
+}
+
+/// What surrounds one processor.
+pub struct TestEnv {
+    pub memory: Vec<u8>,
+    pub doorbell: Vec<u32>,
+    pub interrupts: u32,
+    pub wire: VecDeque<WireFrame>,
+    pub capabilities: Capabilities,
+    /// Frames that the port takes before it is full.
+    pub room: usize,
+    /// Allocations that the port has made, as [`TestEnv::count`] counts them.
+    pub allocated: Cell<u64>,
+    /// Number of allocations so far, where a test counts them.
+    pub count: fn() -> u64,
+}
+
+impl TestEnv {
+    pub fn new(capabilities: Capabilities) -> Self {
+        Self {
+            memory: vec![0; MEMORY],
+            doorbell: vec![0; 1024],
+            interrupts: 0,
+            wire: VecDeque::new(),
+            capabilities,
+            room: usize::MAX,
+            allocated: Cell::new(0),
+            count: || 0,
+        }
+    }
+
+    fn range(&self, address: u64, length: usize) -> Result<std::ops::Range<usize>, Fault> {
+        let start = address.checked_sub(BASE).ok_or(Fault)? as usize;
+        let end = start.checked_add(length).ok_or(Fault)?;
+        (end <= self.memory.len())
+            .then_some(start..end)
+            .ok_or(Fault)
+    }
+
+    pub fn bytes(&self, address: u64, length: usize) -> &[u8] {
+        &self.memory[self.range(address, length).unwrap()]
+    }
+
+    pub fn status(&self, offset: usize) -> u32 {
+        let raw = self.bytes(BASE + offset as u64, 4);
+        u32::from_le_bytes(raw.try_into().unwrap())
+    }
+}
+
+impl Host for TestEnv {
+    fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Fault> {
+        to.copy_from_slice(&self.memory[self.range(address, to.len())?]);
+        Ok(())
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        let range = self.range(address, from.len())?;
+        self.memory[range].copy_from_slice(from);
+        Ok(())
+    }
+
+    fn store_release(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+        assert_eq!(address % 4, 0);
+        self.write(address, &value.to_le_bytes())
+    }
+
+    fn doorbell(&self, offset: usize) -> u32 {
+        assert_eq!(offset % 4, 0);
+        self.doorbell[offset / 4]
+    }
+
+    fn interrupt(&mut self) {
+        self.interrupts += 1;
+    }
+}
+
+impl Port for TestEnv {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn send(&mut self, frame: &OutFrame<'_>) -> Result<(), SendError> {
+        if self.room == 0 {
+            return Err(SendError::Full);
+        }
+        assert!(self.capabilities.checksum || frame.offload.checksum.is_none());
+        assert!(self.capabilities.tso || frame.offload.gso.is_none());
+        for piece in frame.payload {
+            let range = self.range(piece.address, piece.length as usize);
+            range.map_err(|Fault| SendError::Fault)?;
+        }
+        self.room -= 1;
+        let before = (self.count)();
+        let mut bytes = frame.header.to_vec();
+        for piece in frame.payload {
+            bytes.extend_from_slice(self.bytes(piece.address, piece.length as usize));
+        }
+        let partial = frame.offload.checksum.is_some();
+        self.wire.push_back(WireFrame {
+            bytes,
+            offload: RxOffload {
+                checksum: if partial {
+                    RxChecksum::Partial
+                } else {
+                    RxChecksum::Unknown
+                },
+                gso_size: frame.offload.gso.map_or(0, |gso| gso.size),
+            },
+        });
+        self.allocated
+            .set(self.allocated.get() + (self.count)() - before);
+        Ok(())
+    }
+}
+
+/// A processor's configuration for tests.
+pub fn config() -> Config {
+    Config {
+        index: 0,
+        processors: 1,
+        connections: 64,
+        fragments: 4096,
+        pages: PAGES,
+        flows: 256,
+        hold: 1 << 20,
+        hold_connection: 1 << 19,
+        mac: [2, 0, 0, 0, 0, 1],
+        seed: 0x1234_5678_9abc_def0,
+    }
+}
+
+/// Rings as [`Driver`] lays them out.
+pub fn rings() -> Rings {
+    let address = |i: u64| BASE + (i + 1) * RING_STRIDE;
+    Rings {
+        log2_entries: [LOG2; 5],
+        addresses: [address(0), address(1), address(2), address(3), address(4)],
+        status: BASE,
+    }
+}
+
+/// What the driver found in the completion ring.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A received frame, put together, and its first completion.
+    Frame(completion::Frame, Vec<u8>),
+    /// Answer to a hand-over.
+    Delegated(completion::Delegated),
+    /// Payload.
+    Deliver(Deliver, Vec<u8>),
+    /// Progress.
+    Acked(completion::Acked),
+    /// A connection is back.
+    Returned(Returned, Connection),
+}
+
+/// One of the two page rings as the driver sees it.
+struct Lending {
+    ring: Ring,
+    pool: u64,
+    producer: u32,
+    /// Identifiers that the adapter has.
+    lent: Vec<bool>,
+    /// Bytes of each page that completions have named since it was lent.
+    named: Vec<Vec<(u32, u32)>>,
+    /// Identifiers to be posted again, in batches.
+    idle: Vec<u32>,
+}
+
+impl Lending {
+    fn new(ring: Ring, pool: u64, pages: u32) -> Self {
+        Self {
+            ring,
+            pool,
+            producer: 0,
+            lent: vec![false; PAGES as usize],
+            named: vec![Vec::new(); PAGES as usize],
+            idle: (0..pages).collect(),
+        }
+    }
+
+    fn address(&self, id: u32) -> u64 {
+        self.pool + u64::from(id) * PAGE_SIZE as u64
+    }
+
+    /// Notes that a completion names a range, and checks that no other did.
+    fn name(&mut self, id: u32, offset: u32, length: u32) -> u64 {
+        assert!(self.lent[id as usize], "page {id} is not the adapter's");
+        assert!((offset + length) as usize <= PAGE_SIZE);
+        let (start, end) = (offset, offset + length);
+        for &(from, to) in &self.named[id as usize] {
+            assert!(end <= from || to <= start, "ranges of page {id} overlap");
+        }
+        self.named[id as usize].push((start, end));
+        self.address(id) + u64::from(offset)
+    }
+
+    fn release(&mut self, id: u32) {
+        assert!(self.lent[id as usize], "page {id} released twice");
+        self.lent[id as usize] = false;
+        self.named[id as usize].clear();
+        self.idle.push(id);
+    }
+
+    fn post(&mut self, env: &mut TestEnv) {
+        while self.idle.len() >= 8 {
+            for _ in 0..8 {
+                let id = self.idle.pop().unwrap();
+                self.lent[id as usize] = true;
+                let post = PagePost::new(id, self.address(id)).unwrap();
+                let at = u64::from(self.producer & (ENTRIES - 1)) * ring::PAGE_ENTRY as u64;
+                let base = rings().addresses[self.ring as usize];
+                env.write(base + at, &post.raw().to_le_bytes()).unwrap();
+                self.producer += 1;
+            }
+        }
+        env.doorbell[(self.ring.line() + ring::INDEX) / 4] = self.producer;
+    }
+
+    fn outstanding(&self) -> usize {
+        self.lent.iter().filter(|&&lent| lent).count()
+    }
+}
+
+/// The driver of one processor.
+pub struct Driver {
+    headers: Lending,
+    payload: Lending,
+    transmit: u32,
+    submission: u32,
+    completion: u32,
+    /// Completions that the host reads at most in one go.
+    pub appetite: u32,
+    /// Whether pages that come back are posted again.
+    pub repost: bool,
+}
+
+impl Driver {
+    /// Lends `pages` pages through each page ring.
+    pub fn new(env: &mut TestEnv, pages: u32) -> Self {
+        let mut driver = Self {
+            headers: Lending::new(Ring::HeaderPages, BASE + HEADER_POOL, pages),
+            payload: Lending::new(Ring::PayloadPages, BASE + PAYLOAD_POOL, pages),
+            transmit: 0,
+            submission: 0,
+            completion: 0,
+            appetite: u32::MAX,
+            repost: true,
+        };
+        driver.post(env);
+        driver
+    }
+
+    pub fn post(&mut self, env: &mut TestEnv) {
+        self.headers.post(env);
+        self.payload.post(env);
+    }
+
+    /// Pages that the adapter has: header ring, payload ring.
+    pub fn outstanding(&self) -> (usize, usize) {
+        (self.headers.outstanding(), self.payload.outstanding())
+    }
+
+    /// Puts entries into the submission ring and shows them.
+    pub fn submit(&mut self, env: &mut TestEnv, entries: &[[u8; 64]]) {
+        for entry in entries {
+            let at = u64::from(self.submission & (ENTRIES - 1)) * 64;
+            env.write(rings().addresses[Ring::Submission as usize] + at, entry)
+                .unwrap();
+            self.submission = self.submission.wrapping_add(1);
+        }
+        env.doorbell[(Ring::Submission.line() + ring::INDEX) / 4] = self.submission;
+    }
+
+    /// Asks to take over a connection.
+    pub fn delegate(&mut self, env: &mut TestEnv, host_id: u32, state: &Connection) {
+        let header = submission::Delegate {
+            op: submission::Op::Delegate.raw(),
+            host_id,
+        };
+        let bytes: [u8; 192] = state.to_bytes();
+        let mut entries = vec![header.to_bytes()];
+        entries.extend(
+            bytes
+                .chunks_exact(64)
+                .map(|raw| <[u8; 64]>::try_from(raw).unwrap()),
+        );
+        self.submit(env, &entries);
+    }
+
+    /// Asks for a connection back.
+    pub fn ask_back(&mut self, env: &mut TestEnv, device_id: u32) {
+        let entry = submission::Return {
+            op: submission::Op::Return.raw(),
+            device_id,
+        };
+        self.submit(env, &[entry.to_bytes()]);
+    }
+
+    /// Submits payload in memory at `address`, in pieces of at most `piece` bytes.
+    pub fn send(
+        &mut self,
+        env: &mut TestEnv,
+        device_id: u32,
+        seq: u32,
+        address: u64,
+        length: u32,
+        piece: u32,
+    ) {
+        let mut done = 0;
+        while done < length {
+            let mut entry = submission::Send {
+                op: submission::Op::Send.raw(),
+                device_id,
+                seq: seq.wrapping_add(done),
+                ..submission::Send::default()
+            };
+            while usize::from(entry.count) < submission::FRAGMENTS && done < length {
+                let now = piece.min(length - done);
+                entry.addresses[usize::from(entry.count)] = address + u64::from(done);
+                entry.lengths[usize::from(entry.count)] = now;
+                entry.count += 1;
+                done += now;
+            }
+            if done == length {
+                entry.flags = submission::send_flag::PUSH;
+            }
+            self.submit(env, &[entry.to_bytes()]);
+        }
+    }
+
+    /// Puts entries into the transmit ring and shows them.
+    pub fn transmit(&mut self, env: &mut TestEnv, entries: &[transmit::Frame]) {
+        for entry in entries {
+            let at = u64::from(self.transmit & (ENTRIES - 1)) * 32;
+            let base = rings().addresses[Ring::Transmit as usize];
+            env.write(base + at, &entry.to_bytes()).unwrap();
+            self.transmit = self.transmit.wrapping_add(1);
+        }
+        env.doorbell[(Ring::Transmit.line() + ring::INDEX) / 4] = self.transmit;
+    }
+
+    /// Sends `frame` as it is, from memory at [`FREE`] and `pieces` entries.
+    pub fn transmit_bytes(&mut self, env: &mut TestEnv, frame: &[u8], pieces: usize) {
+        env.write(BASE + FREE, frame).unwrap();
+        let size = frame.len().div_ceil(pieces);
+        let mut entries: Vec<transmit::Frame> = frame
+            .chunks(size)
+            .enumerate()
+            .map(|(i, chunk)| transmit::Frame {
+                address: BASE + FREE + (i * size) as u64,
+                length: chunk.len() as u32,
+                ..transmit::Frame::default()
+            })
+            .collect();
+        entries.last_mut().unwrap().flags = transmit::flag::END;
+        self.transmit(env, &entries);
+    }
+
+    /// Reads completions that are there, checks what can be checked of each, and posts pages again.
+    pub fn completions(&mut self, env: &mut TestEnv) -> Vec<Event> {
+        let producer = env.status(Ring::Completion.line() + ring::INDEX);
+        let mut events = Vec::new();
+        let ready = producer.wrapping_sub(self.completion);
+        assert!(ready <= ENTRIES, "the ring was overrun");
+        let mut left = ready.min(self.appetite);
+        while left != 0 {
+            let entry = self.take(env);
+            left -= 1;
+            match Op::from_raw(entry[0]).expect("a known completion") {
+                Op::PagesReleased => {
+                    let pages = PagesReleased::from_bytes(&entry);
+                    let from = if pages.payload == 0 {
+                        &mut self.headers
+                    } else {
+                        &mut self.payload
+                    };
+                    for &id in &pages.pages[..usize::from(pages.page_count)] {
+                        from.release(id);
+                    }
+                }
+                Op::Delegated => {
+                    events.push(Event::Delegated(completion::Delegated::from_bytes(&entry)));
+                }
+                Op::Deliver => {
+                    let deliver = Deliver::from_bytes(&entry);
+                    let bytes = self.payload(env, &deliver);
+                    events.push(Event::Deliver(deliver, bytes));
+                }
+                Op::Acked => events.push(Event::Acked(completion::Acked::from_bytes(&entry))),
+                Op::Returned => {
+                    let returned = Returned::from_bytes(&entry);
+                    let mut state = [0; 192];
+                    for part in state.chunks_exact_mut(64) {
+                        part.copy_from_slice(&self.take(env));
+                    }
+                    left = left.saturating_sub(3);
+                    if returned.page != completion::NO_PAGE {
+                        self.payload.release(returned.page);
+                    }
+                    events.push(Event::Returned(returned, Connection::from_bytes(&state)));
+                }
+                _ => {
+                    let first = completion::Frame::from_bytes(&entry);
+                    let mut bytes = Vec::new();
+                    let mut part = first;
+                    self.frame(env, &part, &mut bytes);
+                    while part.flags & frame_flag::MORE != 0 {
+                        part = completion::Frame::from_bytes(&self.take(env));
+                        left = left.saturating_sub(1);
+                        assert_eq!((part.op, part.header_page), (first.op, completion::NO_PAGE));
+                        self.frame(env, &part, &mut bytes);
+                    }
+                    events.push(Event::Frame(first, bytes));
+                }
+            }
+        }
+        env.doorbell[(Ring::Completion.line() + ring::INDEX) / 4] = self.completion;
+        if self.repost {
+            self.post(env);
+        }
+        events
+    }
+
+    fn take(&mut self, env: &TestEnv) -> [u8; 64] {
+        let at = u64::from(self.completion & (ENTRIES - 1)) * 64;
+        let base = rings().addresses[Ring::Completion as usize];
+        self.completion = self.completion.wrapping_add(1);
+        env.bytes(base + at, 64).try_into().unwrap()
+    }
+
+    fn frame(&mut self, env: &TestEnv, frame: &completion::Frame, bytes: &mut Vec<u8>) {
+        if frame.header_page != completion::NO_PAGE {
+            let (offset, length) = (frame.header_offset, frame.header_length);
+            assert_eq!(usize::from(offset) % CELL_SIZE, 2);
+            let at = self
+                .headers
+                .name(frame.header_page, offset.into(), length.into());
+            bytes.extend_from_slice(env.bytes(at, length.into()));
+        }
+        let chain = frame.flags & frame_flag::HEADER_RING != 0;
+        let from = if chain {
+            &mut self.headers
+        } else {
+            &mut self.payload
+        };
+        let pages = &frame.pages[..usize::from(frame.page_count)];
+        gather(
+            env,
+            from,
+            pages,
+            frame.data_offset,
+            frame.data_length,
+            bytes,
+        );
+        for (i, &id) in pages.iter().enumerate() {
+            if frame.release >> (i + 1) & 1 != 0 {
+                from.release(id);
+            }
+        }
+        if frame.release & 1 != 0 {
+            self.headers.release(frame.header_page);
+        }
+    }
+
+    fn payload(&mut self, env: &TestEnv, deliver: &Deliver) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let pages = &deliver.pages[..usize::from(deliver.page_count)];
+        assert!(deliver.data_length > 0);
+        let length = deliver.data_length;
+        gather(
+            env,
+            &mut self.payload,
+            pages,
+            deliver.data_offset,
+            length,
+            &mut bytes,
+        );
+        for (i, &id) in pages.iter().enumerate() {
+            if deliver.release >> i & 1 != 0 {
+                self.payload.release(id);
+            }
+        }
+        bytes
+    }
+}
+
+fn gather(
+    env: &TestEnv,
+    from: &mut Lending,
+    pages: &[u32],
+    offset: u16,
+    length: u32,
+    bytes: &mut Vec<u8>,
+) {
+    let mut offset = u32::from(offset);
+    let mut left = length;
+    for &id in pages {
+        let now = left.min(PAGE_SIZE as u32 - offset);
+        let at = from.name(id, offset, now);
+        bytes.extend_from_slice(env.bytes(at, now as usize));
+        left -= now;
+        offset = 0;
+    }
+    assert_eq!(left, 0, "more data than pages");
+}
+
+/// A processor with its surroundings and its driver.
+pub struct Node {
+    pub env: TestEnv,
+    pub processor: Processor,
+    pub driver: Driver,
+    /// The latest time that it was told.
+    pub now: u64,
+}
+
+impl Node {
+    pub fn new(config: &Config, capabilities: Capabilities) -> Self {
+        Self::with_pages(config, capabilities, PAGES)
+    }
+
+    pub fn with_pages(config: &Config, capabilities: Capabilities, pages: u32) -> Self {
+        let mut env = TestEnv::new(capabilities);
+        let mut processor = Processor::new(config);
+        processor.start(0, &mut env, &rings()).unwrap();
+        let driver = Driver::new(&mut env, pages);
+        Self {
+            env,
+            processor,
+            driver,
+            now: 0,
+        }
+    }
+
+    pub fn poll(&mut self, now: u64) -> toe_engine::processor::Next {
+        self.now = now;
+        self.processor.poll(now, &mut self.env, 64)
+    }
+
+    pub fn receive(&mut self, now: u64, frame: &WireFrame) {
+        self.processor
+            .receive(now, &mut self.env, &frame.bytes, &frame.offload);
+    }
+
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.processor.counters()[counter as usize]
+    }
+}
+
+/// A small deterministic random generator (splitmix64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    /// Below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    /// True with a probability of `ppm` in a million.
+    pub fn chance(&mut self, ppm: u64) -> bool {
+        self.below(1_000_000) < ppm
+    }
+
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let raw = self.next().to_le_bytes();
+            chunk.copy_from_slice(&raw[..chunk.len()]);
+        }
+    }
+}
