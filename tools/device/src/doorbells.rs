@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The doorbell area: memory of the adapter that the guest writes without a trap.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering;
+
+use nix::sys::memfd;
+use nix::sys::memfd::MFdFlags;
+use toe_abi::PAGE_SIZE;
+use toe_abi::regs;
+use vm_memory::Bytes;
+use vm_memory::FileOffset;
+use vm_memory::VolatileMemory;
+use vm_memory::mmap::MmapRegion;
+
+/// The doorbell pages of a function's processors.
+///
+/// The client maps them from a file that is laid out like BAR 0.
+pub struct Doorbells {
+    file: File,
+    mapping: MmapRegion,
+}
+
+impl Doorbells {
+    /// Zeroed doorbells of `processors` processors.
+    ///
+    /// # Errors
+    ///
+    /// When the memory cannot be had.
+    pub fn new(processors: usize) -> io::Result<Self> {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let file = File::from(memfd::memfd_create("toe-doorbells", flags)?);
+        file.set_len(regs::BAR_SIZE as u64)?;
+        let offset = FileOffset::new(file.try_clone()?, regs::DOORBELLS as u64);
+        let mapping =
+            MmapRegion::from_file(offset, processors * PAGE_SIZE).map_err(io::Error::other)?;
+        Ok(Self { file, mapping })
+    }
+
+    /// Size of the area in bytes.
+    pub fn size(&self) -> usize {
+        self.mapping.size()
+    }
+
+    /// The file to map, at the BAR's offsets.
+    pub fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Loads the word at `offset`, a multiple of 4, of `processor`'s page with acquire semantics.
+    /// Outside the page stands zero.
+    #[inline]
+    pub fn load(&self, processor: usize, offset: usize) -> u32 {
+        self.mapping
+            .as_volatile_slice()
+            .load(processor * PAGE_SIZE + offset, Ordering::Acquire)
+            .map_or(0, u32::from_le)
+    }
+
+    /// Reads for a client that has not mapped the area; `offset` counts from its start.
+    pub fn read(&self, offset: usize, data: &mut [u8]) {
+        data.fill(0);
+        if let Ok(slice) = self.mapping.get_slice(offset, data.len()) {
+            slice.copy_to(data);
+        }
+    }
+
+    /// Writes for a client that has not mapped the area.
+    pub fn write(&self, offset: usize, data: &[u8]) {
+        if let Ok(slice) = self.mapping.get_slice(offset, data.len()) {
+            slice.copy_from(data);
+        }
+    }
+
+    /// Zeroes the area.
+    pub fn clear(&self) {
+        self.write(0, &vec![0; self.size()]);
+    }
+}

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can befall wire frames: loss, duplication, reordering, corruption, delay and a limited rate.
+//!
+//! A [`Line`] is one direction of a port as one processor uses it. Its order is kept, whatever the
+//! jitter; only frames drawn for it are overtaken.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use toe_abi::admin::SetImpairment;
+
+/// Parts in a million that make certainty.
+const CERTAIN: u32 = 1_000_000;
+/// Longest delay, and longest jitter, in microseconds.
+const MAX_DELAY: u32 = 60_000_000;
+/// Frames that one line holds.
+pub const DEPTH: usize = 4096;
+/// Longest wire frame: the largest MTU with Ethernet header and two tags.
+const FRAME: usize = 9216;
+/// An overtaken frame follows after one to this many others ...
+const OVERTAKERS: u64 = 3;
+/// ... or when it is this many microseconds late.
+const OVERTAKEN_AT_MOST: u64 = 2_000;
+
+/// What is to befall the frames of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    loss_ppm: u32,
+    duplicate_ppm: u32,
+    reorder_ppm: u32,
+    corrupt_ppm: u32,
+    delay_us: u32,
+    jitter_us: u32,
+    rate_bps: u64,
+    seed: u64,
+}
+
+impl Profile {
+    /// The profile that `command` asks for; `None` when a value is out of range.
+    pub fn new(command: &SetImpairment) -> Option<Self> {
+        let profile = Self {
+            loss_ppm: command.loss_ppm,
+            duplicate_ppm: command.duplicate_ppm,
+            reorder_ppm: command.reorder_ppm,
+            corrupt_ppm: command.corrupt_ppm,
+            delay_us: command.delay_us,
+            jitter_us: command.jitter_us,
+            rate_bps: command.rate_bps,
+            seed: command.seed,
+        };
+        let probabilities = [
+            profile.loss_ppm,
+            profile.duplicate_ppm,
+            profile.reorder_ppm,
+            profile.corrupt_ppm,
+        ];
+        let possible = probabilities.iter().all(|&ppm| ppm <= CERTAIN)
+            && profile.delay_us.max(profile.jitter_us) <= MAX_DELAY;
+        possible.then_some(profile)
+    }
+
+    /// Whether nothing befalls anything.
+    pub fn is_harmless(&self) -> bool {
+        *self
+            == Self {
+                seed: self.seed,
+                ..Self::default()
+            }
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+
+    fn happens(&mut self, ppm: u32) -> bool {
+        self.below(CERTAIN.into()) < u64::from(ppm)
+    }
+}
+
+/// When the wire is free again, in nanoseconds: what the processors' lines of one port share.
+pub type WireClock = Arc<AtomicU64>;
+
+/// A frame under way.
+struct Held {
+    buffer: usize,
+    length: usize,
+    /// When it is through, in microseconds.
+    due: u64,
+}
+
+/// A frame that waits to be overtaken.
+struct Overtaken {
+    held: Held,
+    /// Frames still to pass.
+    by: u64,
+}
+
+/// What happened to frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Frames that went in.
+    pub frames: u64,
+    /// Frames that vanished.
+    pub lost: u64,
+    /// Frames that were doubled.
+    pub duplicated: u64,
+    /// Frames that were overtaken.
+    pub reordered: u64,
+    /// Frames with a bit flipped.
+    pub corrupted: u64,
+    /// Frames for which there was no room.
+    pub overflowed: u64,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            frames,
+            lost,
+            duplicated,
+            reordered,
+            corrupted,
+            overflowed,
+        } = self;
+        write!(
+            f,
+            "frames={frames} lost={lost} duplicated={duplicated} reordered={reordered} \
+             corrupted={corrupted} overflowed={overflowed}"
+        )
+    }
+}
+
+/// One direction of a port that is impaired.
+///
+/// # Invariants
+///
+/// Every buffer is named exactly once in `empty`, `queue` and `aside`. `queue` ascends by `due`.
+pub struct Line {
+    profile: Profile,
+    random: Random,
+    clock: WireClock,
+    memory: Box<[u8]>,
+    empty: Vec<usize>,
+    queue: VecDeque<Held>,
+    aside: Option<Overtaken>,
+    tally: Tally,
+}
+
+impl Line {
+    /// An empty line. `stream` tells apart the lines that have the same profile.
+    pub fn new(profile: Profile, stream: u64, clock: WireClock) -> Self {
+        Self {
+            profile,
+            random: Self::random(&profile, stream),
+            clock,
+            memory: vec![0; DEPTH * FRAME].into_boxed_slice(),
+            empty: (0..DEPTH).rev().collect(),
+            queue: VecDeque::with_capacity(DEPTH),
+            aside: None,
+            tally: Tally::default(),
+        }
+    }
+
+    fn random(profile: &Profile, stream: u64) -> Random {
+        Random(Random(profile.seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93)).next())
+    }
+
+    /// Gives the line another profile. Frames under way keep their fate, unless nothing is to befall
+    /// frames any more: then all are due at once.
+    pub fn set_profile(&mut self, profile: Profile, stream: u64, clock: WireClock) {
+        self.profile = profile;
+        self.random = Self::random(&profile, stream);
+        self.clock = clock;
+        if profile.is_harmless() {
+            self.release_aside();
+            for held in &mut self.queue {
+                held.due = 0;
+            }
+        }
+    }
+
+    /// Whether the line is of no use any more.
+    pub fn is_spent(&self) -> bool {
+        self.profile.is_harmless() && self.queue.is_empty() && self.aside.is_none()
+    }
+
+    /// Frames that are sure to find room, were each duplicated.
+    pub fn room(&self) -> usize {
+        self.empty.len() / 2
+    }
+
+    /// Microseconds until the wire has sent what it has taken at a limited rate.
+    pub fn backlog(&self, now: u64) -> u64 {
+        if self.profile.rate_bps == 0 {
+            return 0;
+        }
+        (self.clock.load(Ordering::Relaxed) / 1000).saturating_sub(now)
+    }
+
+    /// What happened so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Takes the wire frame `frame` at time `now`.
+    pub fn push(&mut self, now: u64, frame: &[u8]) {
+        self.tally.frames += 1;
+        // The same draws for every frame: its fate depends on its number alone.
+        let lost = self.random.happens(self.profile.loss_ppm);
+        let duplicated = self.random.happens(self.profile.duplicate_ppm);
+        let reordered = self.random.happens(self.profile.reorder_ppm);
+        let corrupted = self.random.happens(self.profile.corrupt_ppm);
+        let bit = self.random.next();
+        let overtakers = 1 + self.random.below(OVERTAKERS);
+        let jitter = self.random.below(u64::from(self.profile.jitter_us) + 1);
+
+        let sent = self.transmit(now, frame.len());
+        if lost {
+            self.tally.lost += 1;
+            return;
+        }
+        let due = sent + u64::from(self.profile.delay_us) + jitter;
+        if duplicated {
+            if let Some(copy) = self.hold(due, frame) {
+                self.tally.duplicated += 1;
+                self.enqueue(copy);
+            }
+        }
+        let Some(held) = self.hold(due, frame) else {
+            self.tally.overflowed += 1;
+            return;
+        };
+        if corrupted {
+            self.tally.corrupted += 1;
+            self.flip(&held, bit);
+        }
+        if reordered && self.aside.is_none() {
+            self.tally.reordered += 1;
+            self.aside = Some(Overtaken {
+                held,
+                by: overtakers,
+            });
+            return;
+        }
+        self.enqueue(held);
+        if let Some(overtaken) = &mut self.aside {
+            overtaken.by -= 1;
+            if overtaken.by == 0 {
+                self.release_aside();
+            }
+        }
+    }
+
+    /// Occupies the wire for a frame of `length` bytes; says when its last bit has left.
+    fn transmit(&self, now: u64, length: usize) -> u64 {
+        /// Check sequence, preamble and gap, and the shortest frame (IEEE 802.3).
+        const OVERHEAD: u64 = 4 + 8 + 12;
+        const MINIMUM: u64 = 60;
+        if self.profile.rate_bps == 0 {
+            return now;
+        }
+        let bits = ((length as u64).max(MINIMUM) + OVERHEAD) * 8;
+        let takes = u128::from(bits) * 1_000_000_000 / u128::from(self.profile.rate_bps);
+        let takes = u64::try_from(takes).unwrap_or(u64::MAX);
+        let end = |free: u64| free.max(now * 1000).saturating_add(takes);
+        let clock = &self.clock;
+        let before =
+            clock.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| Some(end(free)));
+        before.map_or_else(end, end) / 1000
+    }
+
+    /// Copies a frame into a buffer, when there is one that it fits.
+    fn hold(&mut self, due: u64, frame: &[u8]) -> Option<Held> {
+        if frame.len() > FRAME {
+            return None;
+        }
+        let held = Held {
+            buffer: self.empty.pop()?,
+            length: frame.len(),
+            due,
+        };
+        self.bytes_mut(&held).copy_from_slice(frame);
+        Some(held)
+    }
+
+    fn bytes_mut(&mut self, held: &Held) -> &mut [u8] {
+        let start = held.buffer * FRAME;
+        &mut self.memory[start..start + held.length]
+    }
+
+    /// Flips one bit behind the Ethernet header.
+    fn flip(&mut self, held: &Held, bit: u64) {
+        const ETHERNET: u64 = 14;
+        let bits = (held.length as u64).saturating_sub(ETHERNET) * 8;
+        if bits > 0 {
+            let at = ETHERNET * 8 + bit % bits;
+            self.bytes_mut(held)[(at / 8) as usize] ^= 1 << (at % 8);
+        }
+    }
+
+    fn enqueue(&mut self, mut held: Held) {
+        let last = self.queue.back().map_or(0, |last| last.due);
+        held.due = held.due.max(last);
+        self.queue.push_back(held);
+    }
+
+    fn release_aside(&mut self) {
+        if let Some(overtaken) = self.aside.take() {
+            self.enqueue(overtaken.held);
+        }
+    }
+
+    /// When the next frame is due.
+    pub fn due(&self) -> Option<u64> {
+        let aside = self
+            .aside
+            .as_ref()
+            .map(|overtaken| overtaken.held.due + OVERTAKEN_AT_MOST);
+        let queue = self.queue.front().map(|held| held.due);
+        match (queue, aside) {
+            (Some(queue), Some(aside)) => Some(queue.min(aside)),
+            (queue, aside) => queue.or(aside),
+        }
+    }
+
+    /// The next frame that is through at `now`. It stays until [`Self::pop`].
+    pub fn front(&mut self, now: u64) -> Option<&[u8]> {
+        let late = |overtaken: &Overtaken| overtaken.held.due + OVERTAKEN_AT_MOST <= now;
+        if self.queue.is_empty() && self.aside.as_ref().is_some_and(late) {
+            self.release_aside();
+        }
+        let held = self.queue.front().filter(|held| held.due <= now)?;
+        let start = held.buffer * FRAME;
+        Some(&self.memory[start..start + held.length])
+    }
+
+    /// Forgets the frame that [`Self::front`] gave.
+    pub fn pop(&mut self) {
+        if let Some(held) = self.queue.pop_front() {
+            self.empty.push(held.buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(profile: Profile) -> Line {
+        Line::new(profile, 0, WireClock::default())
+    }
+
+    /// Sends `count` numbered frames through `line`, one each microsecond, and takes out what is
+    /// through by the end.
+    fn run(line: &mut Line, count: u32) -> Vec<u32> {
+        let mut out = Vec::new();
+        let mut drain = |line: &mut Line, now| {
+            while let Some(frame) = line.front(now) {
+                let number: [u8; 4] = frame[14..18].try_into().expect("a whole frame");
+                out.push(u32::from_be_bytes(number));
+                line.pop();
+            }
+        };
+        for i in 0..count {
+            let mut frame = [0; 18];
+            frame[14..].copy_from_slice(&i.to_be_bytes());
+            line.push(i.into(), &frame);
+            drain(line, i.into());
+        }
+        drain(line, u64::MAX / 2);
+        assert_eq!(line.empty.len(), DEPTH, "every buffer is back");
+        out
+    }
+
+    #[test]
+    fn nothing_befalls_frames_of_a_harmless_profile() {
+        let mut line = line(Profile::default());
+        assert_eq!(run(&mut line, 1000), (0..1000).collect::<Vec<_>>());
+        assert!(line.is_spent());
+    }
+
+    #[test]
+    fn rates_are_right_and_fates_repeatable() {
+        let profile = Profile {
+            loss_ppm: 10_000,
+            duplicate_ppm: 20_000,
+            reorder_ppm: 30_000,
+            corrupt_ppm: 5_000,
+            seed: 7,
+            ..Profile::default()
+        };
+        let (mut a, mut b) = (line(profile), line(profile));
+        assert_eq!(run(&mut a, 100_000), run(&mut b, 100_000));
+        let tally = a.tally();
+        assert_eq!(tally, b.tally());
+        let near = |value: u64, expected: u64| value.abs_diff(expected) < expected / 10;
+        assert!(near(tally.lost, 1000), "{tally:?}");
+        assert!(near(tally.duplicated, 1980), "{tally:?}");
+        assert!(near(tally.corrupted, 495), "{tally:?}");
+        assert!(
+            tally.reordered > 2500 && tally.reordered < 3100,
+            "{tally:?}"
+        );
+
+        let mut other = Line::new(profile, 1, WireClock::default());
+        assert_ne!(run(&mut other, 100_000), run(&mut line(profile), 100_000));
+    }
+
+    #[test]
+    fn overtaken_frames_are_neither_lost_nor_far_behind() {
+        let mut line = line(Profile {
+            reorder_ppm: 100_000,
+            ..Profile::default()
+        });
+        let mut out = run(&mut line, 10_000);
+        for (place, &number) in out.iter().enumerate() {
+            assert!(place.abs_diff(number as usize) <= OVERTAKERS as usize);
+        }
+        assert!(!out.is_sorted());
+        out.sort_unstable();
+        assert_eq!(out, (0..10_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_overtaken_frame_that_nothing_follows_comes_late() {
+        let mut line = line(Profile {
+            reorder_ppm: CERTAIN,
+            ..Profile::default()
+        });
+        line.push(5, &[0; 15]);
+        assert_eq!(line.due(), Some(5 + OVERTAKEN_AT_MOST));
+        assert!(line.front(4 + OVERTAKEN_AT_MOST).is_none());
+        assert!(line.front(5 + OVERTAKEN_AT_MOST).is_some());
+    }
+
+    #[test]
+    fn one_bit_is_flipped_behind_the_ethernet_header() {
+        let mut line = line(Profile {
+            corrupt_ppm: CERTAIN,
+            ..Profile::default()
+        });
+        for i in 0..1000 {
+            line.push(i, &[0; 64]);
+            let frame = line.front(i).expect("due at once");
+            assert_eq!(frame[..14], [0; 14]);
+            assert_eq!(frame.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
+            line.pop();
+        }
+    }
+
+    #[test]
+    fn jitter_keeps_order_and_delay_is_kept() {
+        let mut line = line(Profile {
+            delay_us: 100,
+            jitter_us: 50,
+            ..Profile::default()
+        });
+        line.push(0, &[0; 18]);
+        assert!(line.front(99).is_none());
+        assert!(line.front(150).is_some());
+        line.pop();
+        assert_eq!(run(&mut line, 1000), (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_rate_is_shared_by_the_lines_of_a_port() {
+        let clock = WireClock::default();
+        let profile = Profile {
+            rate_bps: 8_000_000,
+            ..Profile::default()
+        };
+        let mut a = Line::new(profile, 0, Arc::clone(&clock));
+        let mut b = Line::new(profile, 1, clock);
+        // 1,000 bytes with what surrounds a frame: a millisecond each.
+        a.push(0, &[0; 976]);
+        b.push(0, &[0; 976]);
+        assert_eq!((a.due(), b.due()), (Some(1000), Some(2000)));
+        assert_eq!(a.backlog(500), 1500);
+    }
+
+    #[test]
+    fn a_full_line_drops_and_counts() {
+        let mut line = line(Profile {
+            delay_us: MAX_DELAY,
+            ..Profile::default()
+        });
+        for _ in 0..DEPTH + 10 {
+            line.push(0, &[0; 14]);
+        }
+        assert_eq!((line.tally().overflowed, line.room()), (10, 0));
+        line.set_profile(Profile::default(), 0, WireClock::default());
+        assert!(!line.is_spent());
+        for _ in 0..DEPTH {
+            assert!(line.front(0).is_some());
+            line.pop();
+        }
+        assert!(line.is_spent());
+    }
+
+    #[test]
+    fn impossible_profiles_are_refused() {
+        let command = SetImpairment::default();
+        assert!(Profile::new(&command).is_some_and(|profile| profile.is_harmless()));
+        let refused = |command| Profile::new(&command).is_none();
+        assert!(refused(SetImpairment {
+            loss_ppm: CERTAIN + 1,
+            ..command
+        }));
+        assert!(refused(SetImpairment {
+            delay_us: u32::MAX,
+            ..command
+        }));
+    }
+}

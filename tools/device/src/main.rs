@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The adapter's process: serves PCI functions to QEMU over vfio-user and carries their frames.
+//!
+//! ```text
+//!   vfio-user client (QEMU)                       other workers
+//!        | registers, DMA map, interrupts              | frames (handoff)
+//!   function thread --> admin thread --> worker threads, one per offload processor
+//!                       commands, resets      | slot: engine + host memory + port queue
+//! ```
+//!
+//! A worker owns everything that it works on; what others want of it are messages. So the data path
+//! takes no lock, and what it needs is allocated before the first frame.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use anyhow::Result;
+use clap::Parser;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use tracing::error;
+use tracing::info;
+
+mod admin;
+mod cli;
+mod config_space;
+mod device;
+mod doorbells;
+mod frame;
+mod function;
+mod handoff;
+mod host;
+mod impairment;
+mod memory;
+mod port;
+mod registers;
+mod segment;
+mod setting;
+mod slot;
+mod waker;
+mod worker;
+
+fn main() -> ExitCode {
+    let options = cli::Options::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(options.log_level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    // A thread that is gone would leave the others waiting for it: end, which hosts survive.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the device until a signal ends it.
+fn run(options: cli::Options) -> Result<()> {
+    // Before any thread is started, so that all inherit it: signals are taken below.
+    let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]);
+    signals.thread_block().context("cannot block signals")?;
+    let device = device::Device::start(options)?;
+    loop {
+        match signals.wait().context("cannot wait for signals")? {
+            Signal::SIGUSR1 => device.report(),
+            signal => {
+                device.report();
+                info!("ended by {signal}");
+                return Ok(());
+            }
+        }
+    }
+}

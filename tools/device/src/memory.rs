@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Host memory as the adapter sees it: DMA addresses and what is mapped behind them.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use thiserror::Error;
+use vm_memory::AtomicAccess;
+use vm_memory::Bytes;
+use vm_memory::FileOffset;
+use vm_memory::VolatileMemory;
+use vm_memory::VolatileSlice;
+use vm_memory::mmap::MmapRegion;
+use vm_memory::mmap::MmapRegionBuilder;
+
+/// An access to a DMA address that is not mapped, or not for writing.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("no memory is mapped for DMA at {address:#x}, length {length}")]
+pub struct Fault {
+    /// First address of the access.
+    pub address: u64,
+    /// Length of the access in bytes.
+    pub length: usize,
+}
+
+/// A mapped range of DMA addresses.
+pub struct Region {
+    start: u64,
+    mapping: MmapRegion,
+    writable: bool,
+}
+
+impl Region {
+    /// Maps `size` bytes of `file` from `offset` on to the DMA address `start`.
+    ///
+    /// # Errors
+    ///
+    /// An empty or overflowing range, one that ends beyond the file, or a failing `mmap(2)`.
+    pub fn map(
+        start: u64,
+        size: u64,
+        file: File,
+        offset: u64,
+        writable: bool,
+    ) -> Result<Self, io::Error> {
+        let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text);
+        let size = usize::try_from(size).map_err(|_| invalid("the range is too large"))?;
+        if size == 0 || start.checked_add(size as u64).is_none() {
+            return Err(invalid("the range is empty or overflows"));
+        }
+        let end = offset.checked_add(size as u64);
+        if end.is_none_or(|end| end > file.metadata().map_or(0, |data| data.len())) {
+            // An access beyond the end would end the process.
+            return Err(invalid("the range ends beyond its file"));
+        }
+        let prot = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
+        let mapping = MmapRegionBuilder::new(size)
+            .with_file_offset(FileOffset::new(file, offset))
+            .with_mmap_prot(prot)
+            .with_mmap_flags(libc::MAP_SHARED | libc::MAP_NORESERVE)
+            .build()
+            .map_err(io::Error::other)?;
+        Ok(Self {
+            start,
+            mapping,
+            writable,
+        })
+    }
+
+    fn end(&self) -> u64 {
+        self.start + self.mapping.size() as u64
+    }
+}
+
+/// The DMA address space of a function at one moment.
+///
+/// Immutable: a change makes a new map which shares the regions that stay. A region's memory is
+/// unmapped when the last map that holds it is dropped.
+///
+/// # Invariants
+///
+/// `regions` ascend by address and do not overlap.
+#[derive(Clone, Default)]
+pub struct MemoryMap {
+    regions: Vec<Arc<Region>>,
+}
+
+impl MemoryMap {
+    /// A map in which every access faults.
+    pub const EMPTY: Self = Self {
+        regions: Vec::new(),
+    };
+
+    /// The map with `region` in it, in place of whatever overlaps it.
+    pub fn with(&self, region: Region) -> Self {
+        let mut regions: Vec<_> = self
+            .regions
+            .iter()
+            .filter(|r| r.end() <= region.start || region.end() <= r.start)
+            .cloned()
+            .collect();
+        let at = regions.partition_point(|r| r.start < region.start);
+        regions.insert(at, Arc::new(region));
+        Self { regions }
+    }
+
+    /// The map without any region that overlaps `size` bytes from `start` on.
+    pub fn without(&self, start: u64, size: u64) -> Self {
+        let end = start.saturating_add(size);
+        let regions = self
+            .regions
+            .iter()
+            .filter(|r| r.end() <= start || end <= r.start)
+            .cloned()
+            .collect();
+        Self { regions }
+    }
+
+    /// The longest piece of `length` bytes from `address` on that lies in one region.
+    #[inline]
+    fn piece(&self, address: u64, length: usize, write: bool) -> Result<VolatileSlice<'_>, Fault> {
+        let fault = Fault { address, length };
+        let after = self.regions.partition_point(|r| r.start <= address);
+        let region = after
+            .checked_sub(1)
+            .and_then(|i| self.regions.get(i))
+            .ok_or(fault)?;
+        let offset = (address - region.start) as usize;
+        let room = region.mapping.size().saturating_sub(offset);
+        if room == 0 || (write && !region.writable) {
+            return Err(fault);
+        }
+        region
+            .mapping
+            .get_slice(offset, length.min(room))
+            .map_err(|_| fault)
+    }
+
+    /// Calls `f` with the pieces of memory that make up `length` bytes from `address` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] when a part is not mapped; pieces before it have been handed out by then.
+    #[inline]
+    pub fn pieces<'a>(
+        &'a self,
+        mut address: u64,
+        mut length: usize,
+        write: bool,
+        mut f: impl FnMut(VolatileSlice<'a>),
+    ) -> Result<(), Fault> {
+        while length > 0 {
+            let piece = self.piece(address, length, write)?;
+            address += piece.len() as u64;
+            length -= piece.len();
+            f(piece);
+        }
+        Ok(())
+    }
+
+    /// Copies memory from `address` on into `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]; the content of `buffer` is then undefined.
+    #[inline]
+    pub fn read(&self, address: u64, mut buffer: &mut [u8]) -> Result<(), Fault> {
+        let mut address = address;
+        while !buffer.is_empty() {
+            let copied = self.piece(address, buffer.len(), false)?.copy_to(buffer);
+            address += copied as u64;
+            buffer = &mut buffer[copied..];
+        }
+        Ok(())
+    }
+
+    /// Copies `data` to memory from `address` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]; a part may have been written.
+    #[inline]
+    pub fn write(&self, address: u64, mut data: &[u8]) -> Result<(), Fault> {
+        let mut address = address;
+        while !data.is_empty() {
+            let piece = self.piece(address, data.len(), true)?;
+            let (now, later) = data.split_at(piece.len());
+            piece.copy_from(now);
+            address += now.len() as u64;
+            data = later;
+        }
+        Ok(())
+    }
+
+    /// Stores `value` at `address` so that everything written before is seen before it.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`], also when `address` is not aligned to the value's size.
+    #[inline]
+    pub fn store_release<T: AtomicAccess>(&self, address: u64, value: T) -> Result<(), Fault> {
+        let fault = Fault {
+            address,
+            length: size_of::<T>(),
+        };
+        self.piece(address, size_of::<T>(), true)?
+            .store(value, 0, Ordering::Release)
+            .map_err(|_| fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(size: u64, fill: u8) -> File {
+        let fd = nix::sys::memfd::memfd_create("test", nix::sys::memfd::MFdFlags::empty())
+            .expect("memfd");
+        let file = File::from(fd);
+        file.set_len(size).expect("size");
+        std::os::unix::fs::FileExt::write_all_at(&file, &vec![fill; size as usize], 0)
+            .expect("content");
+        file
+    }
+
+    fn region(start: u64, fill: u8, writable: bool) -> Region {
+        Region::map(start, 0x2000, file(0x3000, fill), 0x1000, writable).expect("mapping")
+    }
+
+    #[test]
+    fn accesses_run_over_adjacent_regions() {
+        let map = MemoryMap::default()
+            .with(region(0x4000, 2, true))
+            .with(region(0x2000, 1, true));
+        let mut bytes = [0; 4];
+        map.read(0x3ffe, &mut bytes).expect("mapped");
+        assert_eq!(bytes, [1, 1, 2, 2]);
+        map.write(0x3fff, &[7, 8]).expect("mapped");
+        map.read(0x3ffe, &mut bytes).expect("mapped");
+        assert_eq!(bytes, [1, 7, 8, 2]);
+    }
+
+    #[test]
+    fn what_is_not_mapped_faults() {
+        let map = MemoryMap::default().with(region(0x2000, 1, true));
+        let mut bytes = [0; 4];
+        for address in [0, 0x1fff, 0x3ffd, 0x4000, u64::MAX - 1, u64::MAX] {
+            assert!(map.read(address, &mut bytes).is_err(), "{address:#x}");
+            assert!(map.write(address, &bytes).is_err(), "{address:#x}");
+        }
+        assert!(map.store_release(0x2001, 1u32).is_err(), "not aligned");
+        assert!(map.store_release(0x2004, 1u32).is_ok());
+    }
+
+    #[test]
+    fn read_only_memory_is_not_written() {
+        let map = MemoryMap::default().with(region(0, 3, false));
+        let mut bytes = [0; 1];
+        map.read(0, &mut bytes).expect("mapped");
+        assert_eq!(bytes, [3]);
+        assert!(map.write(0, &bytes).is_err());
+        assert!(map.store_release(0, 1u32).is_err());
+    }
+
+    #[test]
+    fn a_new_region_takes_the_place_of_what_it_overlaps() {
+        let old = MemoryMap::default().with(region(0x2000, 1, true));
+        let new = old.with(region(0x3000, 2, true));
+        let mut bytes = [0; 1];
+        new.read(0x3000, &mut bytes).expect("mapped");
+        assert_eq!((new.regions.len(), bytes), (1, [2]));
+        assert!(new.read(0x2000, &mut bytes).is_err());
+        old.read(0x3000, &mut bytes)
+            .expect("the old map still stands");
+        assert_eq!(bytes, [1]);
+        assert_eq!(new.without(0, u64::MAX).regions.len(), 0);
+        assert_eq!(new.without(0x5000, 0x1000).regions.len(), 1);
+    }
+
+    #[test]
+    fn a_region_must_lie_within_its_file() {
+        assert!(Region::map(0, 0x2000, file(0x1000, 0), 0, true).is_err());
+        assert!(Region::map(0, 0, file(0x1000, 0), 0, true).is_err());
+        assert!(Region::map(u64::MAX, 0x1000, file(0x1000, 0), 0, true).is_err());
+    }
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A port's queue with what befalls the frames that cross it.
+//!
+//! Without impairment frames go straight through. With it, large segments are cut into the wire
+//! frames that they stand for, each with a fate of its own.
+
+use std::os::fd::BorrowedFd;
+
+use toe_engine::env::Capabilities;
+use toe_engine::env::Offload;
+use toe_engine::env::OutFrame;
+use toe_engine::env::SendError;
+
+use super::Queue;
+use crate::frame::Frame;
+use crate::impairment::DEPTH;
+use crate::impairment::Line;
+use crate::impairment::Profile;
+use crate::impairment::Tally;
+use crate::impairment::WireClock;
+use crate::memory::MemoryMap;
+use crate::segment;
+
+/// Frames taken from the port at a time.
+const BATCH: usize = 64;
+/// Microseconds of sending at a limited rate that are taken ahead of the wire: what waits longer
+/// waits in the host, where it can still be scheduled.
+const AHEAD: u64 = 1_000;
+/// Microseconds of a limited rate that received frames may wait for, as in the buffer of a router.
+const BUFFER: u64 = 100_000;
+
+/// A profile for the directions that it is for.
+#[derive(Clone)]
+pub struct Impairment {
+    /// What is to befall frames.
+    pub profile: Profile,
+    /// The wire's clock towards the wire, when that direction is meant.
+    pub egress: Option<WireClock>,
+    /// ... and from the wire.
+    pub ingress: Option<WireClock>,
+}
+
+/// A queue and its two lines, which are there while they are of use.
+pub struct Impaired {
+    inner: Box<dyn Queue>,
+    egress: Option<Box<Line>>,
+    ingress: Option<Box<Line>>,
+    /// In force until a driver sets something else.
+    initial: Option<Impairment>,
+    /// Tells this queue's lines apart from those of the port's other queues.
+    stream: u64,
+    now: u64,
+    /// A frame on its way to a line, and a wire frame cut from it.
+    scratch: Frame,
+    wire: Frame,
+    dropped: u64,
+}
+
+fn set(line: &mut Option<Box<Line>>, profile: Profile, stream: u64, clock: WireClock) {
+    match line {
+        Some(line) => line.set_profile(profile, stream, clock),
+        None if profile.is_harmless() => {}
+        None => *line = Some(Box::new(Line::new(profile, stream, clock))),
+    }
+}
+
+impl Impaired {
+    /// `inner` with `initial` impairment, the queue of processor `processor`.
+    pub fn new(inner: Box<dyn Queue>, processor: u8, initial: Option<Impairment>) -> Self {
+        let mut this = Self {
+            inner,
+            egress: None,
+            ingress: None,
+            stream: 2 * u64::from(processor),
+            now: 0,
+            scratch: Frame::new(),
+            wire: Frame::new(),
+            dropped: 0,
+            initial,
+        };
+        this.begin();
+        this
+    }
+
+    fn begin(&mut self) {
+        if let Some(initial) = self.initial.clone() {
+            self.impair(initial);
+        }
+    }
+
+    /// Sets what is to befall frames from now on.
+    pub fn impair(&mut self, impairment: Impairment) {
+        let profile = impairment.profile;
+        if let Some(clock) = impairment.egress {
+            set(&mut self.egress, profile, self.stream, clock);
+        }
+        if let Some(clock) = impairment.ingress {
+            set(&mut self.ingress, profile, self.stream + 1, clock);
+        }
+    }
+
+    /// Sends what is due at `now`, which is the time for all calls until the next of this.
+    pub fn tick(&mut self, now: u64) {
+        self.now = now;
+        let Some(egress) = &mut self.egress else {
+            return;
+        };
+        while let Some(bytes) = egress.front(now) {
+            let frame = OutFrame {
+                header: bytes,
+                payload: &[],
+                offload: Offload::default(),
+            };
+            match self.inner.send(&frame, &MemoryMap::EMPTY) {
+                Err(SendError::Full) => return,
+                Err(_) => self.dropped += 1,
+                Ok(()) => {}
+            }
+            egress.pop();
+        }
+        if egress.is_spent() {
+            self.egress = None;
+        }
+    }
+
+    /// When [`Self::tick`] and [`Queue::receive`] have something to do at the latest, `u64::MAX`
+    /// for never.
+    pub fn deadline(&self) -> u64 {
+        let due = |line: &Option<Box<Line>>| line.as_ref().and_then(|line| line.due());
+        let egress = due(&self.egress).filter(|_| !self.inner.blocked());
+        egress
+            .into_iter()
+            .chain(due(&self.ingress))
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// What happened to frames, towards the wire and from it, while there is an impairment.
+    pub fn tallies(&self) -> [Option<Tally>; 2] {
+        let tally = |line: &Option<Box<Line>>| line.as_ref().map(|line| line.tally());
+        [tally(&self.egress), tally(&self.ingress)]
+    }
+
+    /// Moves frames from the port into the ingress line.
+    fn fill(&mut self) {
+        let Some(ingress) = &mut self.ingress else {
+            return;
+        };
+        for _ in 0..BATCH {
+            if !self.inner.receive(&mut self.scratch) {
+                return;
+            }
+            if ingress.backlog(self.now) > BUFFER {
+                self.dropped += 1;
+                continue;
+            }
+            let now = self.now;
+            let cut = segment::cut(&mut self.scratch, &mut self.wire, |frame| {
+                ingress.push(now, frame);
+            });
+            if cut.is_err() {
+                self.dropped += 1;
+            }
+        }
+    }
+}
+
+impl Queue for Impaired {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn send(&mut self, frame: &OutFrame<'_>, memory: &MemoryMap) -> Result<(), SendError> {
+        let Some(egress) = &mut self.egress else {
+            return self.inner.send(frame, memory);
+        };
+        let segments = frame.offload.gso.map_or(1, |gso| {
+            let payload = frame.length() - usize::from(gso.header_length).min(frame.length());
+            payload.div_ceil(usize::from(gso.size).max(1))
+        });
+        if segments > DEPTH / 2 {
+            return Err(SendError::Rejected);
+        }
+        if segments > egress.room() || egress.backlog(self.now) > AHEAD {
+            return Err(SendError::Full);
+        }
+        self.scratch.gather(frame, memory)?;
+        let now = self.now;
+        segment::cut(&mut self.scratch, &mut self.wire, |frame| {
+            egress.push(now, frame);
+        })
+        .map_err(|_| SendError::Rejected)
+    }
+
+    fn receive(&mut self, frame: &mut Frame) -> bool {
+        if self.ingress.is_none() {
+            return self.inner.receive(frame);
+        }
+        self.fill();
+        let Some(ingress) = &mut self.ingress else {
+            return false;
+        };
+        let Some(bytes) = ingress.front(self.now) else {
+            if ingress.is_spent() {
+                self.ingress = None;
+            }
+            return false;
+        };
+        frame.clear();
+        let fits = frame.append(bytes);
+        ingress.pop();
+        fits
+    }
+
+    fn pending(&self) -> bool {
+        self.inner.pending()
+    }
+
+    fn blocked(&self) -> bool {
+        self.inner.blocked()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.descriptor()
+    }
+
+    fn receives(&self) -> bool {
+        self.inner.receives()
+    }
+
+    fn set_open(&mut self, open: bool) {
+        self.inner.set_open(open);
+    }
+
+    fn reset(&mut self) {
+        self.egress = None;
+        self.ingress = None;
+        self.inner.reset();
+        self.begin();
+    }
+
+    fn dropped(&self) -> u64 {
+        self.inner.dropped() + self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toe_abi::admin::SetImpairment;
+
+    use super::super::cable::Cable;
+    use super::*;
+
+    fn out(header: &[u8]) -> OutFrame<'_> {
+        OutFrame {
+            header,
+            payload: &[],
+            offload: Offload::default(),
+        }
+    }
+
+    fn impairment(command: SetImpairment) -> Impairment {
+        Impairment {
+            profile: Profile::new(&command).expect("values in range"),
+            egress: Some(WireClock::default()),
+            ingress: Some(WireClock::default()),
+        }
+    }
+
+    #[test]
+    fn frames_cross_both_lines_and_the_end_of_impairment() {
+        let (a, b) = Cable::pair();
+        let (mut a, mut b) = (
+            Impaired::new(Box::new(a), 0, None),
+            Impaired::new(Box::new(b), 0, None),
+        );
+        b.set_open(true);
+        let delay = impairment(SetImpairment {
+            delay_us: 100,
+            ..SetImpairment::default()
+        });
+        a.impair(delay.clone());
+        b.impair(delay);
+        a.tick(0);
+        a.send(&out(&[1; 60]), &MemoryMap::EMPTY).expect("room");
+        assert_eq!(a.deadline(), 100);
+        a.tick(99);
+        assert!(!b.pending());
+        a.tick(100);
+        b.tick(100);
+        let mut frame = Frame::new();
+        assert!(!b.receive(&mut frame));
+        assert_eq!(b.deadline(), 200);
+        b.tick(200);
+        assert!(b.receive(&mut frame));
+        assert_eq!(frame.bytes(), [1; 60]);
+
+        a.send(&out(&[2; 60]), &MemoryMap::EMPTY).expect("room");
+        a.impair(impairment(SetImpairment::default()));
+        a.tick(201);
+        assert!(a.egress.is_none(), "what was held has left");
+        assert!(b.pending());
+    }
+
+    #[test]
+    fn a_limited_rate_holds_the_sender_back() {
+        let (a, b) = Cable::pair();
+        let (mut a, mut b) = (
+            Impaired::new(Box::new(a), 0, None),
+            Impaired::new(Box::new(b), 0, None),
+        );
+        b.set_open(true);
+        a.impair(impairment(SetImpairment {
+            rate_bps: 8_000_000,
+            ..SetImpairment::default()
+        }));
+        a.tick(0);
+        // A millisecond each.
+        assert_eq!(a.send(&out(&[1; 976]), &MemoryMap::EMPTY), Ok(()));
+        assert_eq!(a.send(&out(&[2; 976]), &MemoryMap::EMPTY), Ok(()));
+        assert_eq!(
+            a.send(&out(&[3; 976]), &MemoryMap::EMPTY),
+            Err(SendError::Full)
+        );
+        assert_eq!(a.deadline(), 1000);
+        a.tick(1000);
+        assert!(b.pending());
+        assert_eq!(a.send(&out(&[3; 976]), &MemoryMap::EMPTY), Ok(()));
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver sets on processors, checked as far as one processor cannot.
+
+use std::sync::Arc;
+
+use toe_abi::rss;
+
+use crate::port::impaired::Impairment;
+
+/// A setting of a processor.
+#[derive(Clone)]
+pub enum Setting {
+    /// Hash and indirection table.
+    Rss {
+        /// Key and table.
+        config: rss::Config,
+        /// [`rss::field`] bits.
+        fields: u32,
+    },
+    /// Frames received.
+    Filter {
+        /// Own address.
+        mac: [u8; 6],
+        /// [`toe_abi::admin::filter`] bits.
+        flags: u32,
+        /// Multicast addresses.
+        multicast: Arc<[[u8; 6]]>,
+    },
+    /// Largest payload of a frame.
+    Mtu(u32),
+    /// Interrupt moderation.
+    Coalesce {
+        /// Longest wait in microseconds.
+        usecs: u32,
+        /// Completions that end it.
+        completions: u32,
+    },
+    /// How frames are stored.
+    Storage {
+        /// [`toe_abi::admin::storage`] bits.
+        flags: u32,
+        /// Small-frame threshold.
+        small_frame: u16,
+    },
+    /// What befalls frames in the port.
+    Impairment(Impairment),
+}

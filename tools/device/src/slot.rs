@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One function's processor on its worker, with everything that surrounds it.
+
+use std::sync::Arc;
+
+use toe_abi::admin::Status;
+use toe_engine::env;
+use toe_engine::env::Capabilities;
+use toe_engine::env::Fault;
+use toe_engine::env::OutFrame;
+use toe_engine::env::SendError;
+use toe_engine::processor::Next;
+use toe_engine::processor::Processor;
+use toe_engine::processor::Received;
+use toe_engine::processor::Rings;
+
+use crate::admin::Answer;
+use crate::admin::Reporter;
+use crate::doorbells::Doorbells;
+use crate::frame::Frame;
+use crate::host::Host;
+use crate::port::Queue;
+use crate::port::impaired::Impaired;
+use crate::setting::Setting;
+
+/// Microseconds until a frame that found its link full is tried again.
+const RETRY_LINK: u64 = 50;
+/// Microseconds until the host's rings are looked at again for room; the host tells of it before.
+const RETRY_HOST: u64 = 200;
+/// Microseconds that a port waits for a host to make room.
+const PATIENCE: u64 = 200_000;
+/// Entries of each kind that a processor handles before the next one's turn.
+const BUDGET: usize = 64;
+
+/// The engine's environment.
+struct Env<'a> {
+    host: &'a Host,
+    doorbells: &'a Doorbells,
+    processor: usize,
+    vector: usize,
+    port: &'a mut dyn Queue,
+}
+
+impl env::Host for Env<'_> {
+    #[inline]
+    fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Fault> {
+        self.host.memory.read(address, to).map_err(|_| Fault)
+    }
+
+    #[inline]
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        self.host.memory.write(address, from).map_err(|_| Fault)
+    }
+
+    #[inline]
+    fn store_release(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+        self.host
+            .memory
+            .store_release(address, value.to_le())
+            .map_err(|_| Fault)
+    }
+
+    #[inline]
+    fn doorbell(&self, offset: usize) -> u32 {
+        self.doorbells.load(self.processor, offset)
+    }
+
+    fn interrupt(&mut self) {
+        self.host.raise(self.vector);
+    }
+}
+
+impl env::Port for Env<'_> {
+    fn capabilities(&self) -> Capabilities {
+        self.port.capabilities()
+    }
+
+    fn send(&mut self, frame: &OutFrame<'_>) -> Result<(), SendError> {
+        self.port.send(frame, &self.host.memory)
+    }
+}
+
+/// What a processor of this worker is doing.
+#[derive(Debug)]
+enum State {
+    /// Not started, or stopped.
+    Idle,
+    /// At work.
+    Running,
+    /// Returning its connections; the answer goes to whoever asked.
+    Stopping(Answer),
+}
+
+/// A processor and its surroundings.
+pub struct Slot {
+    processor: Processor,
+    index: usize,
+    state: State,
+    /// The driver has enabled the function.
+    open: bool,
+    vector: usize,
+    host: Arc<Host>,
+    doorbells: Arc<Doorbells>,
+    port: Impaired,
+    reporter: Reporter,
+    /// A received frame that waits for room in the link to this worker.
+    held_for: Option<usize>,
+    held: Frame,
+    /// Since when the port has waited for room in the host's rings.
+    full_since: Option<u64>,
+}
+
+/// What a call of the engine needs, borrowed from the parts of a slot.
+macro_rules! env {
+    ($slot:expr) => {
+        &mut Env {
+            host: &$slot.host,
+            doorbells: &$slot.doorbells,
+            processor: $slot.index,
+            vector: $slot.vector,
+            port: &mut $slot.port,
+        }
+    };
+}
+
+impl Slot {
+    /// A slot whose processor is not started.
+    pub fn new(
+        processor: Processor,
+        host: Arc<Host>,
+        doorbells: Arc<Doorbells>,
+        port: Impaired,
+        reporter: Reporter,
+    ) -> Self {
+        Self {
+            port,
+            index: processor.config().index.into(),
+            processor,
+            state: State::Idle,
+            open: false,
+            vector: 0,
+            host,
+            doorbells,
+            reporter,
+            held_for: None,
+            held: Frame::new(),
+            full_since: None,
+        }
+    }
+
+    /// Takes a new host; the old one is not used any more when this returns.
+    pub fn set_host(&mut self, host: Arc<Host>) {
+        self.host = host;
+    }
+
+    /// The driver has enabled the function: frames go in and out.
+    pub fn open(&mut self) {
+        self.open = true;
+        self.port.set_open(true);
+    }
+
+    /// Starts the processor.
+    ///
+    /// # Errors
+    ///
+    /// As [`Processor::start`]; `Invalid` for a vector out of range.
+    pub fn start(&mut self, now: u64, rings: &Rings, vector: usize) -> Result<(), Status> {
+        if vector >= self.host.vectors.len() {
+            return Err(Status::Invalid);
+        }
+        if !matches!(self.state, State::Idle) {
+            return Err(Status::State);
+        }
+        self.vector = vector;
+        self.processor.start(now, env!(self), rings)?;
+        self.state = State::Running;
+        Ok(())
+    }
+
+    /// Begins to stop the processor; `answer` is given when it has stopped.
+    pub fn stop(&mut self, answer: Answer) {
+        if !matches!(self.state, State::Running) {
+            return answer.give(Err(Status::State));
+        }
+        match self.processor.stop() {
+            Ok(()) => self.state = State::Stopping(answer),
+            Err(status) => answer.give(Err(status)),
+        }
+    }
+
+    /// Forgets everything that the driver has set up.
+    pub fn reset(&mut self) {
+        self.processor.reset();
+        self.port.reset();
+        self.port.set_open(false);
+        self.open = false;
+        self.state = State::Idle;
+        self.held_for = None;
+        self.full_since = None;
+    }
+
+    /// Applies a setting.
+    ///
+    /// # Errors
+    ///
+    /// As the engine has them.
+    pub fn configure(&mut self, now: u64, setting: Setting) -> Result<(), Status> {
+        match setting {
+            Setting::Rss { config, fields } => {
+                self.processor.set_rss(now, env!(self), &config, fields)
+            }
+            Setting::Filter {
+                mac,
+                flags,
+                multicast,
+            } => self.processor.set_filter(mac, flags, &multicast),
+            Setting::Mtu(mtu) => self.processor.set_mtu(mtu),
+            Setting::Coalesce { usecs, completions } => {
+                self.processor.set_coalesce(usecs, completions)
+            }
+            Setting::Storage { flags, small_frame } => {
+                self.processor.set_storage(flags, small_frame)
+            }
+            Setting::Impairment(impairment) => {
+                self.port.impair(impairment);
+                Ok(())
+            }
+        }
+    }
+
+    /// Receives a batch from the port. Frames for other processors go to `forward`, which says
+    /// whether it has taken the frame. Says whether there was any frame.
+    pub fn receive(
+        &mut self,
+        now: u64,
+        frame: &mut Frame,
+        mut forward: impl FnMut(usize, &mut Frame) -> bool,
+    ) -> bool {
+        self.port.tick(now);
+        if let Some(to) = self.held_for {
+            if !forward(to, &mut self.held) {
+                return false;
+            }
+            self.held_for = None;
+        }
+        for count in 0..BUDGET {
+            if !self.has_room(now) {
+                return count > 0;
+            }
+            if !self.port.receive(frame) {
+                return count > 0;
+            }
+            if !self.open {
+                continue;
+            }
+            let received = frame.received();
+            let verdict = self
+                .processor
+                .receive(now, env!(self), frame.bytes(), &received);
+            if let Received::Elsewhere(to) = verdict {
+                let to = usize::from(to);
+                if !forward(to, frame) {
+                    // Nothing may overtake it.
+                    std::mem::swap(&mut self.held, frame);
+                    self.held_for = Some(to);
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether the next frame finds room in the host's rings. A host that makes none for long must
+    /// not bring others to a halt: for it, frames are lost again.
+    fn has_room(&mut self, now: u64) -> bool {
+        if !self.open || self.processor.has_room(env!(self)) {
+            self.full_since = None;
+            return true;
+        }
+        now - *self.full_since.get_or_insert(now) > PATIENCE
+    }
+
+    /// Takes a frame that another worker has found to be this processor's.
+    pub fn receive_here(&mut self, now: u64, frame: &Frame) {
+        if self.open {
+            self.processor
+                .receive_here(now, env!(self), frame.bytes(), &frame.received());
+        }
+    }
+
+    /// Gives the processor its turn. Says when it wants the next: `None` for at once, else the
+    /// deadline, `u64::MAX` when there is none.
+    pub fn poll(&mut self, now: u64) -> Option<u64> {
+        if matches!(self.state, State::Idle) {
+            return Some(u64::MAX);
+        }
+        let next = self.processor.poll(now, env!(self), BUDGET);
+        self.settle(next)
+    }
+
+    /// Announces sleep to the host. Says as [`Self::poll`]; after a deadline, [`Self::wake`] must
+    /// follow.
+    pub fn prepare_sleep(&mut self, now: u64) -> Option<u64> {
+        if matches!(self.state, State::Idle) {
+            return Some(u64::MAX);
+        }
+        let next = self.processor.prepare_sleep(now, env!(self));
+        self.settle(next)
+    }
+
+    /// Takes the announcement of sleep back.
+    pub fn wake(&mut self) {
+        if !matches!(self.state, State::Idle) {
+            self.processor.wake(env!(self));
+        }
+    }
+
+    fn settle(&mut self, next: Next) -> Option<u64> {
+        match next {
+            Next::Work => return None,
+            Next::Sleep { deadline } => return Some(deadline.unwrap_or(u64::MAX)),
+            Next::Stopped => {
+                if let State::Stopping(answer) = std::mem::replace(&mut self.state, State::Idle) {
+                    answer.give(Ok(()));
+                }
+            }
+            Next::Failed => match std::mem::replace(&mut self.state, State::Idle) {
+                State::Stopping(answer) => answer.give(Err(Status::Fault)),
+                _ => self.reporter.failed(self.index),
+            },
+        }
+        Some(u64::MAX)
+    }
+
+    /// The port's queue.
+    pub fn port(&self) -> &Impaired {
+        &self.port
+    }
+
+    /// When to look again at frames that wait for room, if any do: in a link, or in the host's
+    /// rings.
+    pub fn holds(&self, now: u64) -> Option<u64> {
+        if self.held_for.is_some() {
+            return Some(now + RETRY_LINK);
+        }
+        self.full_since.map(|_| now + RETRY_HOST)
+    }
+
+    /// When the processor last had something to do.
+    pub fn worked_at(&self) -> u64 {
+        self.processor.worked_at()
+    }
+
+    /// The processor's counters.
+    pub fn counters(&self) -> &[u64] {
+        self.processor.counters()
+    }
+}

@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An offload processor's thread.
+//!
+//! Worker `i` runs processor `i` of every function. It owns all that it works on: what others want
+//! of it comes as messages, control on one channel, frames on the links. It sleeps when nothing is
+//! to be done.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
+use std::sync::mpsc::TryRecvError;
+use std::time::Instant;
+
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::ppoll;
+use nix::sys::time::TimeSpec;
+use toe_abi::stats::Counter;
+use toe_engine::processor::Config;
+use toe_engine::processor::Processor;
+use toe_engine::processor::Rings;
+use tracing::info;
+use tracing::warn;
+
+use crate::admin::Answer;
+use crate::admin::Reporter;
+use crate::doorbells::Doorbells;
+use crate::frame::Frame;
+use crate::handoff::Inbox;
+use crate::handoff::Outbox;
+use crate::host::Host;
+use crate::port::Queue;
+use crate::port::cable::Cable;
+use crate::port::impaired::Impaired;
+use crate::port::impaired::Impairment;
+use crate::setting::Setting;
+use crate::slot::Slot;
+use crate::waker::Waker;
+
+/// Frames taken from one link before the ports have their turn.
+const BUDGET: usize = 64;
+
+/// A worker that has worked less than so many microseconds ago only naps: more is about to come, and
+/// a kick costs a host far more than a look at its doorbells costs the worker.
+const NAPPING: u64 = 1_000;
+/// Microseconds of a nap.
+const NAP: u64 = 100;
+
+/// What is asked of a worker.
+pub enum Control {
+    /// A function's host has changed.
+    Host {
+        /// The function.
+        function: usize,
+        /// What takes the old one's place.
+        host: Arc<Host>,
+        /// Dropped when the old one is not used any more.
+        done: Sender<()>,
+    },
+    /// The driver has enabled a function.
+    Open {
+        /// The function.
+        function: usize,
+    },
+    /// Start a function's processor.
+    Start {
+        /// The function.
+        function: usize,
+        /// Its rings.
+        rings: Rings,
+        /// Its MSI-X vector.
+        vector: usize,
+        /// Who asks.
+        answer: Answer,
+    },
+    /// Stop a function's processor.
+    Stop {
+        /// The function.
+        function: usize,
+        /// Who asks.
+        answer: Answer,
+    },
+    /// Set something on a function's processor.
+    Configure {
+        /// The function.
+        function: usize,
+        /// What.
+        setting: Setting,
+        /// Who asks.
+        answer: Answer,
+    },
+    /// Forget all that the driver has set up in a function.
+    Reset {
+        /// The function.
+        function: usize,
+        /// Dropped when that is done.
+        done: Sender<()>,
+    },
+    /// Write the counters to the log.
+    Report {
+        /// Dropped when that is done.
+        done: Sender<()>,
+    },
+}
+
+/// How others reach a worker.
+#[derive(Clone)]
+pub struct Handle {
+    control: Sender<Control>,
+    waker: Arc<Waker>,
+}
+
+impl Handle {
+    /// A handle of the worker that receives from `control`'s other end.
+    pub fn new(control: Sender<Control>, waker: Arc<Waker>) -> Self {
+        Self { control, waker }
+    }
+
+    /// Asks the worker for something.
+    pub fn send(&self, control: Control) {
+        // It fails only when the process is ending.
+        let _ = self.control.send(control);
+        self.waker.notify();
+    }
+
+    /// Wakes the worker.
+    pub fn kick(&self) {
+        self.waker.notify();
+    }
+}
+
+/// What a function's port is to a worker.
+pub enum PortPlan {
+    /// One end of a cable; both ends are made by the worker, of the same number.
+    Cable(usize),
+    /// A queue.
+    Queue(Box<dyn Queue + Send>),
+}
+
+/// What a worker needs to make a slot.
+pub struct SlotPlan {
+    /// Sizes of the processor.
+    pub config: Config,
+    /// The function's doorbells.
+    pub doorbells: Arc<Doorbells>,
+    /// The function's host, which has given nothing yet.
+    pub host: Arc<Host>,
+    /// The function's port.
+    pub port: PortPlan,
+    /// What befalls frames in the port until the driver sets something else.
+    pub impairment: Option<Impairment>,
+    /// To whom the worker reports.
+    pub reporter: Reporter,
+}
+
+/// What a worker needs.
+pub struct Plan {
+    /// Its number.
+    pub index: usize,
+    /// What is asked of it.
+    pub control: Receiver<Control>,
+    /// What wakes it.
+    pub waker: Arc<Waker>,
+    /// When the device started: the time 0 of all workers.
+    pub epoch: Instant,
+    /// A slot for every function.
+    pub slots: Vec<SlotPlan>,
+    /// Links to the other workers, by their number.
+    pub outboxes: Vec<Option<Outbox>>,
+    /// Links from the other workers.
+    pub inboxes: Vec<Inbox>,
+}
+
+/// The thread's own state.
+pub struct Worker {
+    index: usize,
+    epoch: Instant,
+    control: Receiver<Control>,
+    waker: Arc<Waker>,
+    slots: Vec<Slot>,
+    outboxes: Vec<Option<Outbox>>,
+    inboxes: Vec<Inbox>,
+    frame: Frame,
+}
+
+/// The device has ended.
+struct Ended;
+
+impl Worker {
+    /// Makes a worker, on its own thread.
+    pub fn new(plan: Plan) -> Self {
+        let mut cables: HashMap<usize, Cable> = HashMap::new();
+        let mut end = |number| {
+            cables.remove(&number).unwrap_or_else(|| {
+                let (this, other) = Cable::pair();
+                cables.insert(number, other);
+                this
+            })
+        };
+        let slots = plan.slots.into_iter().map(|slot| {
+            let port: Box<dyn Queue> = match slot.port {
+                PortPlan::Cable(number) => Box::new(end(number)),
+                PortPlan::Queue(queue) => queue,
+            };
+            let port = Impaired::new(port, slot.config.index, slot.impairment);
+            let processor = Processor::new(&slot.config);
+            Slot::new(processor, slot.host, slot.doorbells, port, slot.reporter)
+        });
+        Self {
+            index: plan.index,
+            epoch: plan.epoch,
+            control: plan.control,
+            waker: plan.waker,
+            slots: slots.collect(),
+            outboxes: plan.outboxes,
+            inboxes: plan.inboxes,
+            frame: Frame::new(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.epoch.elapsed().as_micros() as u64
+    }
+
+    /// Works until the device ends.
+    pub fn run(mut self) {
+        // The kernel may be 50 microseconds late by default, which a paced sender notices.
+        if let Err(error) = nix::sys::prctl::set_timerslack(1000) {
+            warn!("cannot set the timer slack: {error}");
+        }
+        while let Ok(next) = self.turn() {
+            let Some(deadline) = next else {
+                continue;
+            };
+            let now = self.now();
+            if self
+                .slots
+                .iter()
+                .any(|slot| now < slot.worked_at() + NAPPING)
+            {
+                self.nap(deadline.min(now + NAP));
+            } else {
+                self.sleep(deadline);
+            }
+        }
+    }
+
+    /// One turn of everything. Says when the next is due: `None` for at once.
+    fn turn(&mut self) -> Result<Option<u64>, Ended> {
+        let mut busy = self.obey()?;
+        let now = self.now();
+        busy |= self.take_links(now);
+        let mut deadline = u64::MAX;
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            let outboxes = &mut self.outboxes;
+            busy |= slot.receive(now, &mut self.frame, |to, frame| {
+                match outboxes.get_mut(to) {
+                    Some(Some(outbox)) => outbox.send(number, frame),
+                    // No such worker: the engine checked its table, so this does not happen.
+                    _ => true,
+                }
+            });
+            deadline = deadline.min(slot.holds(now).unwrap_or(u64::MAX));
+            match slot.poll(now) {
+                None => busy = true,
+                Some(at) => deadline = deadline.min(at),
+            }
+        }
+        for outbox in self.outboxes.iter_mut().flatten() {
+            outbox.announce();
+        }
+        Ok(if busy { None } else { Some(deadline) })
+    }
+
+    /// Carries out what is asked. Says whether anything was.
+    fn obey(&mut self) -> Result<bool, Ended> {
+        let mut busy = false;
+        loop {
+            match self.control.try_recv() {
+                Ok(control) => self.carry_out(control),
+                Err(TryRecvError::Empty) => return Ok(busy),
+                Err(TryRecvError::Disconnected) => return Err(Ended),
+            }
+            busy = true;
+        }
+    }
+
+    fn carry_out(&mut self, control: Control) {
+        let now = self.now();
+        match control {
+            Control::Host {
+                function,
+                host,
+                done,
+            } => {
+                self.slots[function].set_host(host);
+                drop(done);
+            }
+            Control::Open { function } => self.slots[function].open(),
+            Control::Start {
+                function,
+                rings,
+                vector,
+                answer,
+            } => answer.give(self.slots[function].start(now, &rings, vector)),
+            Control::Stop { function, answer } => self.slots[function].stop(answer),
+            Control::Configure {
+                function,
+                setting,
+                answer,
+            } => answer.give(self.slots[function].configure(now, setting)),
+            Control::Reset { function, done } => {
+                // A reset starts the counters anew.
+                self.report(function);
+                self.slots[function].reset();
+                drop(done);
+            }
+            Control::Report { done } => {
+                for function in 0..self.slots.len() {
+                    self.report(function);
+                }
+                drop(done);
+            }
+        }
+    }
+
+    /// Takes frames that other workers have handed over. Says whether there were any.
+    fn take_links(&mut self, now: u64) -> bool {
+        let mut busy = false;
+        for inbox in &mut self.inboxes {
+            for _ in 0..BUDGET {
+                let Some(function) = inbox.receive(&mut self.frame) else {
+                    break;
+                };
+                busy = true;
+                self.slots[function].receive_here(now, &self.frame);
+            }
+        }
+        busy
+    }
+
+    /// Sleeps until `deadline` or until something happens, of which the hosts' doorbells are no
+    /// part: they are looked at in the next turn, and nobody has to kick.
+    fn nap(&mut self, deadline: u64) {
+        self.waker.prepare();
+        let raised = !self.frames_wait(self.now()) && self.obey_or_wait(deadline);
+        self.waker.finish(raised);
+    }
+
+    /// Whether another worker has left a frame.
+    fn frames_wait(&self, now: u64) -> bool {
+        self.inboxes.iter().any(|inbox| !inbox.is_empty())
+            || self
+                .slots
+                .iter()
+                .any(|slot| slot.port().pending() && slot.holds(now).is_none())
+    }
+
+    /// Carries out a message that came before `Waker::prepare`, else waits. Says whether the worker
+    /// was woken.
+    fn obey_or_wait(&mut self, deadline: u64) -> bool {
+        match self.control.try_recv() {
+            Ok(control) => {
+                self.carry_out(control);
+                false
+            }
+            Err(_) => self.wait(deadline),
+        }
+    }
+
+    /// Sleeps until `deadline` or until something happens.
+    fn sleep(&mut self, mut deadline: u64) {
+        self.waker.prepare();
+        let mut announced = 0;
+        let mut work = false;
+        let now = self.now();
+        while !work && announced < self.slots.len() {
+            match self.slots[announced].prepare_sleep(now) {
+                Some(at) => {
+                    deadline = deadline.min(at);
+                    announced += 1;
+                }
+                None => work = true,
+            }
+        }
+        // After the slots' last look at their rings: what one sent then lies on another's cable.
+        work |= self.frames_wait(now);
+        // Only now: a processor may have sent until here.
+        let held = self.slots.iter().map(|slot| slot.port().deadline());
+        let deadline = held.fold(deadline, u64::min);
+        let raised = !work && self.obey_or_wait(deadline);
+        self.waker.finish(raised);
+        for slot in &mut self.slots[..announced] {
+            slot.wake();
+        }
+    }
+
+    /// Waits for a descriptor or the deadline. Says whether the worker was woken.
+    fn wait(&self, deadline: u64) -> bool {
+        let now = self.now();
+        let timeout = (deadline != u64::MAX).then(|| {
+            let micros = deadline.saturating_sub(now);
+            TimeSpec::new(
+                (micros / 1_000_000) as i64,
+                (micros % 1_000_000 * 1000) as i64,
+            )
+        });
+        // An allocation, but by a thread that has nothing else to do.
+        let mut descriptors = Vec::with_capacity(1 + self.slots.len());
+        descriptors.push(PollFd::new(self.waker.descriptor(), PollFlags::POLLIN));
+        for slot in &self.slots {
+            let port = slot.port();
+            let mut events = PollFlags::empty();
+            events.set(
+                PollFlags::POLLIN,
+                port.receives() && slot.holds(now).is_none(),
+            );
+            events.set(PollFlags::POLLOUT, port.blocked());
+            if let Some(descriptor) = port.descriptor().filter(|_| !events.is_empty()) {
+                descriptors.push(PollFd::new(descriptor, events));
+            }
+        }
+        match ppoll(&mut descriptors, timeout, None) {
+            Ok(_) => descriptors[0].any().unwrap_or(true),
+            Err(_) => false,
+        }
+    }
+
+    /// Writes the counters of a function's processor to the log, if there is something to tell.
+    fn report(&self, function: usize) {
+        let slot = &self.slots[function];
+        let mut counters: Vec<_> = Counter::ALL
+            .iter()
+            .zip(slot.counters())
+            .filter(|(_, value)| **value != 0)
+            .map(|(counter, value)| format!("{}={value}", counter.name()))
+            .collect();
+        if slot.port().dropped() != 0 {
+            counters.push(format!("port_dropped={}", slot.port().dropped()));
+        }
+        let processor = self.index;
+        if !counters.is_empty() {
+            info!(
+                "function {function} processor {processor}: {}",
+                counters.join(" ")
+            );
+        }
+        for (way, tally) in ["egress", "ingress"].iter().zip(slot.port().tallies()) {
+            if let Some(tally) = tally {
+                info!("function {function} processor {processor}: impaired {way}: {tally}");
+            }
+        }
+    }
+}

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The running process, driven by a vfio-user client in QEMU's place.
+
+mod guest;
+
+use std::time::Duration;
+use std::time::Instant;
+
+use guest::Device;
+use guest::Guest;
+use guest::OPERAND;
+use guest::wait;
+use toe_abi::Layout;
+use toe_abi::admin;
+use toe_abi::admin::Opcode;
+use toe_abi::admin::Status;
+use toe_abi::regs;
+use toe_abi::regs::status;
+use toe_abi::stats::Counter;
+use toe_abi::transmit;
+use vfio_bindings::bindings::vfio;
+
+/// A broadcast frame that is no IP, `number` and `length` in it.
+fn frame(number: u32, length: usize) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend([2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
+    frame.extend(number.to_le_bytes());
+    frame.resize(length, number as u8);
+    frame
+}
+
+/// Both functions enabled, both processors of each started.
+fn pair(device: &Device) -> (Guest, Guest) {
+    let mut a = Guest::connect(&device.socket("a"));
+    let mut b = Guest::connect(&device.socket("b"));
+    for guest in [&mut a, &mut b] {
+        guest.enable();
+        assert_eq!(guest.status() & !status::LINK, status::READY);
+        for processor in 0..2 {
+            assert_eq!(guest.start(processor), Status::Ok);
+        }
+    }
+    (a, b)
+}
+
+/// Receives `count` frames in order on processor 0.
+fn expect_frames(guest: &mut Guest, first: u32, count: u32, length: usize) {
+    for number in first..first + count {
+        let mut received = None;
+        wait("a frame", || {
+            received = guest.receive(0);
+            received.is_some()
+        });
+        let (_, data) = received.expect("just received");
+        assert_eq!(data, frame(number, length), "frame {number}");
+    }
+}
+
+#[test]
+fn a_function_is_identified_and_negotiated() {
+    let device = Device::cable("identity");
+    let mut guest = Guest::connect(&device.socket("a"));
+    let mut id = [0; 4];
+    guest
+        .client
+        .region_read(vfio::VFIO_PCI_CONFIG_REGION_INDEX, 0, &mut id)
+        .expect("configuration space");
+    assert_eq!(id, [0x36, 0x1b, 0xf0, 0x10]);
+    assert_eq!(guest.read_register(regs::MAGIC), regs::MAGIC_VALUE);
+    assert_eq!(guest.read_register(regs::VERSION), toe_abi::VERSION);
+    assert_eq!(guest.read_register(regs::PROCESSORS), 2);
+    assert_eq!(guest.status() & status::READY, 0);
+    guest.enable();
+    assert_eq!(guest.status() & !status::LINK, status::READY);
+}
+
+#[test]
+fn the_link_follows_the_other_end() {
+    let device = Device::cable("link");
+    let mut a = Guest::connect(&device.socket("a"));
+    a.enable();
+    assert_eq!(a.status(), status::READY);
+    {
+        let mut b = Guest::connect(&device.socket("b"));
+        b.enable();
+        wait("the link", || b.status() & status::LINK != 0);
+        let up = a.completion();
+        assert_eq!(
+            (up.event, up.status, up.value),
+            (1, admin::Event::Link.raw(), 1)
+        );
+    }
+    let down = a.completion();
+    assert_eq!(
+        (down.event, down.value),
+        (1, 0),
+        "the other end's client has gone"
+    );
+    assert!(a.vectors[0].read().expect("raised") >= 2);
+}
+
+#[test]
+fn frames_cross_the_cable_in_order() {
+    let device = Device::cable("frames");
+    let (mut a, mut b) = pair(&device);
+    a.transmit(0, &frame(0, 60));
+    expect_frames(&mut b, 0, 1, 60);
+    for (round, length) in [60, 256, 1514].into_iter().enumerate() {
+        let first = 1 + round as u32 * 40;
+        for number in first..first + 40 {
+            a.transmit(0, &frame(number, length));
+        }
+        expect_frames(&mut b, first, 40, length);
+    }
+    b.arm(0);
+    let _ = b.vectors[1].read();
+    a.transmit(0, &frame(999, 60));
+    wait("an interrupt", || b.vectors[1].read().is_ok());
+    assert!(b.counter(0, Counter::RxFrames) >= 120);
+}
+
+#[test]
+fn a_function_can_be_reset_while_busy_and_used_again() {
+    let mut device = Device::cable("reset");
+    let (mut a, mut b) = pair(&device);
+    for round in 0..5 {
+        for number in 0..50 {
+            a.transmit(0, &frame(number, 1514));
+        }
+        match round % 3 {
+            0 => a.write_register(regs::CONTROL, regs::control::RESET),
+            1 => a.client.reset().expect("a reset"),
+            _ => {
+                let control = (0x8000u16).to_le_bytes();
+                a.client
+                    .region_write(vfio::VFIO_PCI_CONFIG_REGION_INDEX, 0x68, &control)
+                    .expect("a function-level reset");
+            }
+        }
+        assert_eq!(a.status() & (status::READY | status::FAILED), 0);
+        b.enable();
+        for guest in [&mut a, &mut b] {
+            guest.enable();
+            assert_eq!(guest.start(0), Status::Ok);
+            assert_eq!(guest.start(1), Status::Ok);
+        }
+        a.transmit(0, &frame(7, 100));
+        expect_frames(&mut b, 7, 1, 100);
+    }
+    assert!(device.alive());
+}
+
+#[test]
+fn a_client_may_go_and_another_come() {
+    let mut device = Device::cable("clients");
+    for _ in 0..3 {
+        let (mut a, mut b) = pair(&device);
+        a.transmit(0, &frame(1, 1000));
+        expect_frames(&mut b, 1, 1, 1000);
+        for number in 0..50 {
+            a.transmit(0, &frame(number, 1514));
+        }
+    }
+    assert!(device.alive());
+}
+
+#[test]
+fn commands_are_checked() {
+    let device = Device::cable("commands");
+    let mut guest = Guest::connect(&device.socket("a"));
+    guest.enable();
+    let header = |opcode: u16| admin::Header { opcode, token: 0 }.to_bytes();
+    assert_eq!(guest.command(&header(0)), Status::Unknown);
+    assert_eq!(guest.command(&header(0xffff)), Status::Unknown);
+
+    let start = Guest::start_command(0);
+    for wrong in [
+        admin::StartProcessor {
+            processor: 2,
+            ..start
+        },
+        admin::StartProcessor {
+            processor: 255,
+            ..start
+        },
+        admin::StartProcessor { vector: 3, ..start },
+        admin::StartProcessor {
+            log2_entries: [0; 5],
+            ..start
+        },
+        admin::StartProcessor {
+            log2_entries: [200; 5],
+            ..start
+        },
+        admin::StartProcessor {
+            rings: [1; 5],
+            ..start
+        },
+    ] {
+        assert_eq!(
+            guest.command(&wrong.to_bytes()),
+            Status::Invalid,
+            "{wrong:?}"
+        );
+    }
+    let nowhere = admin::StartProcessor {
+        status: 1 << 50,
+        ..start
+    };
+    assert_eq!(guest.command(&nowhere.to_bytes()), Status::Fault);
+    assert_eq!(guest.start(0), Status::Ok);
+    assert_eq!(
+        guest.command(&start.to_bytes()),
+        Status::State,
+        "started twice"
+    );
+
+    let stop = admin::StopProcessor {
+        opcode: Opcode::StopProcessor.raw(),
+        token: 0,
+        processor: 0,
+    };
+    assert_eq!(guest.command(&stop.to_bytes()), Status::Ok);
+    assert_eq!(
+        guest.command(&stop.to_bytes()),
+        Status::State,
+        "stopped twice"
+    );
+    assert_eq!(guest.start(0), Status::Ok);
+
+    let rss = admin::SetRss {
+        opcode: Opcode::SetRss.raw(),
+        token: 0,
+        fields: 3,
+        config: OPERAND,
+    };
+    assert_eq!(guest.command(&rss.to_bytes()), Status::Ok);
+    guest.write(OPERAND + 40, &[2]);
+    assert_eq!(
+        guest.command(&rss.to_bytes()),
+        Status::Invalid,
+        "no processor 2"
+    );
+    let nowhere = admin::SetRss {
+        config: u64::MAX - 8,
+        ..rss
+    };
+    assert_eq!(guest.command(&nowhere.to_bytes()), Status::Fault);
+
+    let filter = admin::SetFilter {
+        opcode: Opcode::SetFilter.raw(),
+        count: 3,
+        addresses: OPERAND,
+        mac: [2, 0, 0, 0, 0, 9],
+        ..Default::default()
+    };
+    assert_eq!(guest.command(&filter.to_bytes()), Status::Ok);
+    let many = admin::SetFilter {
+        count: u32::MAX,
+        ..filter
+    };
+    assert_eq!(guest.command(&many.to_bytes()), Status::Invalid);
+
+    for (mtu, expected) in [
+        (1500, Status::Ok),
+        (9000, Status::Ok),
+        (67, Status::Invalid),
+        (9001, Status::Invalid),
+    ] {
+        let command = admin::SetMtu {
+            opcode: Opcode::SetMtu.raw(),
+            token: 0,
+            mtu,
+        };
+        assert_eq!(guest.command(&command.to_bytes()), expected, "MTU {mtu}");
+    }
+
+    let impairment = admin::SetImpairment {
+        opcode: Opcode::SetImpairment.raw(),
+        directions: 3,
+        loss_ppm: 1_000_001,
+        ..Default::default()
+    };
+    assert_eq!(guest.command(&impairment.to_bytes()), Status::Invalid);
+}
+
+#[test]
+fn impairment_loses_what_it_is_told_to() {
+    let device = Device::cable("impairment");
+    let (mut a, mut b) = pair(&device);
+    let set = |guest: &mut Guest, loss_ppm| {
+        let command = admin::SetImpairment {
+            opcode: Opcode::SetImpairment.raw(),
+            directions: admin::direction::EGRESS,
+            loss_ppm,
+            ..Default::default()
+        };
+        assert_eq!(guest.command(&command.to_bytes()), Status::Ok);
+    };
+    set(&mut a, 1_000_000);
+    for number in 0..20 {
+        a.transmit(0, &frame(number, 100));
+    }
+    wait("the frames", || a.transmit_consumer(0) == 20);
+    set(&mut a, 0);
+    a.transmit(0, &frame(20, 100));
+    expect_frames(&mut b, 20, 1, 100);
+}
+
+#[test]
+fn delayed_frames_leave_when_nothing_else_happens() {
+    let device = Device::cable("delay");
+    let (mut a, mut b) = pair(&device);
+    let command = admin::SetImpairment {
+        opcode: Opcode::SetImpairment.raw(),
+        directions: admin::direction::EGRESS | admin::direction::INGRESS,
+        delay_us: 5_000,
+        ..Default::default()
+    };
+    for guest in [&mut a, &mut b] {
+        assert_eq!(guest.command(&command.to_bytes()), Status::Ok);
+    }
+    for number in 0..5 {
+        let start = Instant::now();
+        a.transmit(0, &frame(number, 100));
+        expect_frames(&mut b, number, 1, 100);
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(10), "{took:?}");
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+}
+
+#[test]
+fn hostile_values_fail_the_function_but_not_the_process() {
+    let mut device = Device::cable("hostile");
+    let mut guest = Guest::connect(&device.socket("a"));
+
+    guest.write_register(regs::ADMIN_LOG2, 99);
+    guest.write_register(regs::CONTROL, regs::control::ENABLE);
+    assert_ne!(guest.status() & status::FAILED, 0, "no such ring");
+    guest.enable();
+    guest.write_register(regs::ADMIN_PRODUCER, 1000);
+    wait("the failure", || guest.status() & status::FAILED != 0);
+    guest.enable();
+    guest.write_register(regs::ADMIN_CONSUMER, 1000);
+    wait("the failure", || guest.status() & status::FAILED != 0);
+    guest.enable();
+    guest.write_register(regs::DRIVER_FEATURES, u32::MAX);
+    assert_eq!(
+        guest.status() & status::READY,
+        status::READY,
+        "fixed by now"
+    );
+
+    // Entries that name memory which is not there, contradict themselves, or never end.
+    assert_eq!(guest.start(0), Status::Ok);
+    let frame = transmit::Frame {
+        address: 1 << 60,
+        length: 100,
+        flags: transmit::flag::END,
+        ..Default::default()
+    };
+    for hostile in [
+        frame,
+        transmit::Frame {
+            address: u64::MAX,
+            length: u32::MAX,
+            ..frame
+        },
+        transmit::Frame { length: 0, ..frame },
+        transmit::Frame {
+            flags: u16::MAX,
+            gso_size: 0,
+            ..frame
+        },
+        transmit::Frame {
+            flags: u16::MAX,
+            csum_start: u16::MAX,
+            csum_offset: u16::MAX,
+            ..frame
+        },
+    ] {
+        guest.post(0, &hostile);
+    }
+    for _ in 0..40 {
+        guest.post(0, &transmit::Frame { flags: 0, ..frame });
+    }
+    guest.post(0, &frame);
+    wait("the entries", || guest.transmit_consumer(0) == 46);
+    guest.forge_producer(0, u32::MAX / 2);
+    let failed = guest.completion();
+    assert_eq!(
+        (failed.event, failed.status),
+        (1, admin::Event::ProcessorFailed.raw())
+    );
+
+    // Memory that goes away under running rings.
+    guest.enable();
+    assert_eq!(guest.start(0), Status::Ok);
+    guest.client.dma_unmap(0, 16 << 20).expect("unmapped");
+    guest.post(0, &frame);
+    guest.write_register(regs::KICK, 0);
+    guest.write_register(regs::ADMIN_PRODUCER, 2);
+    wait("the failure", || guest.status() & status::FAILED != 0);
+    let file = guest.file();
+    guest.client.dma_map(0, 0, 16 << 20, file).expect("mapped");
+    guest.enable();
+    assert_eq!(guest.start(0), Status::Ok);
+
+    // Accesses of odd sizes and places.
+    for region in 0..9 {
+        for offset in [
+            0,
+            1,
+            0xfff,
+            0x7fff,
+            0xffff,
+            0x1_0000,
+            0x1_ffff,
+            u64::MAX - 8,
+        ] {
+            for length in [1, 2, 3, 8, 16] {
+                let mut data = vec![0; length];
+                guest
+                    .client
+                    .region_read(region, offset, &mut data)
+                    .expect("an answer");
+            }
+        }
+    }
+    for offset in [1, 2, 0x7ffe, 0x1_1fff, 0x1_fff8] {
+        guest
+            .client
+            .region_write(vfio::VFIO_PCI_BAR0_REGION_INDEX, offset, &[0xff; 16])
+            .expect("an answer");
+    }
+    assert!(device.alive());
+}
+
+#[test]
+fn an_idle_device_sleeps() {
+    let device = Device::cable("idle");
+    let (mut a, mut b) = pair(&device);
+    a.transmit(0, &frame(1, 100));
+    expect_frames(&mut b, 1, 1, 100);
+    let (start, before) = (Instant::now(), device.cpu());
+    std::thread::sleep(Duration::from_secs(2));
+    let used = device.cpu() - before;
+    assert!(
+        used * 100 <= start.elapsed(),
+        "{used:?} in {:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn it_ends_on_a_signal_and_removes_its_sockets() {
+    let mut device = Device::cable("signal");
+    let (mut a, _b) = pair(&device);
+    a.transmit(0, &frame(1, 100));
+    assert!(device.terminate());
+    assert!(!device.socket("a").exists() && !device.socket("b").exists());
+}
