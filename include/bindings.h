@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads. The contents of the headers included here are bound, those
+ * of the headers that these include only as far as they are needed.
+ *
+ * Sorted alphabetically.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/interrupt.h>
+#include <linux/netdev_features.h>
+#include <linux/netdevice.h>
+#include <linux/netlink.h>
+#include <net/netlink.h>
+#include <uapi/linux/genetlink.h>
+#include <linux/pci.h>
+#include <linux/rtnetlink.h>
+#include <linux/skbuff.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <linux/rcupdate.h>
+#include <linux/socket.h>
+#include <linux/tcp.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/completion.h>
+#include <net/dropreason-core.h>
+#include <net/genetlink.h>
+#include <net/gro.h>
+#include <net/netdev_queues.h>
+#include <net/page_pool/helpers.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+#include <net/page_pool/types.h>
+
+#include "genl_helpers.h"
+#include "helpers.h"
+#include "tcp_helpers.h"
+#include "uapi/linux/toe.h"
+
+/* Constants that bindgen does not see because they are expressions with a cast. */
+const u32 TOE_CONST_ETHTOOL_COALESCE_RX_USECS = ETHTOOL_COALESCE_RX_USECS;
+const u32 TOE_CONST_ETHTOOL_COALESCE_RX_MAX_FRAMES = ETHTOOL_COALESCE_RX_MAX_FRAMES;
+const u32 TOE_CONST_ETHTOOL_OP_NEEDS_RTNL_GLINK = ETHTOOL_OP_NEEDS_RTNL_GLINK;
+const u32 TOE_CONST_ETH_RSS_HASH_TOP = ETH_RSS_HASH_TOP;
+const u32 TOE_CONST_PP_FLAG_DMA_MAP = PP_FLAG_DMA_MAP;
+const u32 TOE_CONST_PP_FLAG_DMA_SYNC_DEV = PP_FLAG_DMA_SYNC_DEV;

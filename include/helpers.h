@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C shims for what Rust cannot call: inline functions and macros.
+ *
+ * toe_helper_NAME does what NAME does. The files in rust/helpers define them,
+ * one for each group below; Rust sees them as bindings::NAME.
+ */
+#ifndef _TOE_HELPERS_H
+#define _TOE_HELPERS_H
+
+#include <linux/dma-mapping.h>
+#include <linux/interrupt.h>
+#include <linux/netdevice.h>
+#include <linux/skbuff.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <net/page_pool/types.h>
+
+/* rust/helpers/dma.c */
+dma_addr_t toe_helper_dma_map_single(struct device *dev, void *ptr, size_t size,
+				     enum dma_data_direction dir);
+dma_addr_t toe_helper_dma_map_page(struct device *dev, struct page *page, size_t offset,
+				   size_t size, enum dma_data_direction dir);
+void toe_helper_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
+			       enum dma_data_direction dir);
+int toe_helper_dma_mapping_error(struct device *dev, dma_addr_t addr);
+void toe_helper_get_page(struct page *page);
+void toe_helper_put_page(struct page *page);
+
+/* rust/helpers/irq.c */
+int toe_helper_request_irq(unsigned int irq, irq_handler_t handler, unsigned long flags,
+			   const char *name, void *dev);
+
+/* rust/helpers/lock.c */
+void toe_helper_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key);
+void toe_helper_spin_lock_bh(spinlock_t *lock);
+int toe_helper_spin_trylock_bh(spinlock_t *lock);
+void toe_helper_spin_unlock_bh(spinlock_t *lock);
+void toe_helper_spin_assert_is_held(spinlock_t *lock);
+
+/* rust/helpers/napi.c */
+void toe_helper_netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
+				      int (*poll)(struct napi_struct *, int), int index);
+void toe_helper_netif_napi_del(struct napi_struct *napi);
+void toe_helper_napi_schedule(struct napi_struct *napi);
+void toe_helper_napi_schedule_irqoff(struct napi_struct *napi);
+int toe_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
+void toe_helper_napi_gro_flush(struct napi_struct *napi, bool flush_old);
+
+/* rust/helpers/netdev.c */
+void *toe_helper_netdev_priv(const struct net_device *dev);
+void toe_helper_netdev_lockdep_set_classes(struct net_device *dev);
+void toe_helper_netdev_lock(struct net_device *dev);
+void toe_helper_netdev_unlock(struct net_device *dev);
+bool toe_helper_netif_running(const struct net_device *dev);
+struct net *toe_helper_netdev_net(const struct net_device *dev);
+bool toe_helper_netif_carrier_ok(const struct net_device *dev);
+void toe_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
+bool toe_helper_is_valid_ether_addr(const u8 *addr);
+void toe_helper_eth_hw_addr_random(struct net_device *dev);
+void toe_helper_set_live_addr_change(struct net_device *dev);
+void toe_helper_set_netdev_dev(struct net_device *dev, struct device *parent);
+
+/* rust/helpers/queue.c */
+struct netdev_queue *toe_helper_netdev_get_tx_queue(const struct net_device *dev,
+						    unsigned int index);
+void toe_helper___netif_tx_lock_bh(struct netdev_queue *txq);
+void toe_helper___netif_tx_unlock_bh(struct netdev_queue *txq);
+void toe_helper_netif_tx_start_queue(struct netdev_queue *txq);
+void toe_helper_netif_tx_stop_queue(struct netdev_queue *txq);
+bool toe_helper_netif_tx_queue_stopped(const struct netdev_queue *txq);
+bool toe_helper_netif_xmit_stopped(const struct netdev_queue *txq);
+bool toe_helper___netdev_tx_sent_queue(struct netdev_queue *txq, unsigned int bytes, bool more);
+void toe_helper_netdev_txq_completed_mb(struct netdev_queue *txq, unsigned int packets,
+					unsigned int bytes);
+void toe_helper_netdev_tx_reset_queue(struct netdev_queue *txq);
+bool toe_helper_netdev_xmit_more(void);
+void toe_helper_netif_tx_disable(struct net_device *dev);
+
+/* rust/helpers/page_pool.c */
+struct page *toe_helper_page_pool_dev_alloc_pages(struct page_pool *pool);
+void toe_helper_page_pool_fragment_page(struct page *page, long count);
+void toe_helper_page_pool_drain(struct page_pool *pool, struct page *page, long count);
+dma_addr_t toe_helper_page_pool_get_dma_addr(const struct page *page);
+void toe_helper_page_pool_dma_sync_for_cpu(const struct page_pool *pool, const struct page *page,
+					   u32 offset, u32 size);
+void toe_helper_page_pool_put_frag(struct page *page);
+void *toe_helper_page_address(const struct page *page);
+
+/* rust/helpers/skb.c */
+unsigned int toe_helper_skb_headlen(const struct sk_buff *skb);
+struct skb_shared_info *toe_helper_skb_shinfo(const struct sk_buff *skb);
+struct page *toe_helper_skb_frag_page(const skb_frag_t *frag);
+unsigned int toe_helper_skb_frag_off(const skb_frag_t *frag);
+bool toe_helper_skb_frag_is_net_iov(const skb_frag_t *frag);
+void toe_helper_skb_add_rx_frag(struct sk_buff *skb, int i, struct page *page, int offset,
+				int size, unsigned int truesize);
+bool toe_helper_skb_can_coalesce(struct sk_buff *skb, int i, const struct page *page, int offset);
+void toe_helper_skb_mark_for_recycle(struct sk_buff *skb);
+void *toe_helper___skb_put(struct sk_buff *skb, unsigned int length);
+void toe_helper_skb_set_hash(struct sk_buff *skb, u32 hash, enum pkt_hash_types type);
+void toe_helper_skb_record_rx_queue(struct sk_buff *skb, u16 queue);
+void toe_helper___vlan_hwaccel_put_tag(struct sk_buff *skb, __be16 proto, u16 tci);
+bool toe_helper_skb_vlan_tag_present(const struct sk_buff *skb);
+u16 toe_helper_skb_vlan_tag_get(const struct sk_buff *skb);
+int toe_helper_skb_checksum_start_offset(const struct sk_buff *skb);
+unsigned int toe_helper_skb_gso_header_length(const struct sk_buff *skb);
+
+/* rust/helpers/work.c */
+void toe_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, const char *name,
+				  struct lock_class_key *key);
+void toe_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/* Do not edit directly, auto-generated from: */
+/*	Documentation/netlink/specs/toe.yaml */
+/* YNL-GEN uapi header */
+/* To regenerate run: tools/net/ynl/ynl-regen.sh */
+
+#ifndef _UAPI_LINUX_TOE_H
+#define _UAPI_LINUX_TOE_H
+
+#define TOE_FAMILY_NAME		"toe"
+#define TOE_FAMILY_VERSION	1
+
+/**
+ * enum toe_conn_state - Who carries a connection.
+ * @TOE_CONN_STATE_DELEGATING: The hand-over is under way, Linux sends nothing
+ *   new.
+ * @TOE_CONN_STATE_DELEGATED: The adapter carries the connection.
+ * @TOE_CONN_STATE_RETURNING: The adapter was asked for the connection, or has
+ *   given it back.
+ * @TOE_CONN_STATE_LINUX: Linux carries the connection.
+ */
+enum toe_conn_state {
+	TOE_CONN_STATE_DELEGATING,
+	TOE_CONN_STATE_DELEGATED,
+	TOE_CONN_STATE_RETURNING,
+	TOE_CONN_STATE_LINUX,
+};
+
+/**
+ * enum toe_return_reason - Why a connection came back to Linux. Values below
+ *   128 are those of the adapter (Documentation/abi.md), the others are causes
+ *   of the host, which stand in the place of the adapter's "host".
+ * @TOE_RETURN_REASON_HOST: The host asked, for a cause that is none of those
+ *   below.
+ * @TOE_RETURN_REASON_FIN: The peer sent FIN.
+ * @TOE_RETURN_REASON_RESET: The peer sent RST.
+ * @TOE_RETURN_REASON_SYN: The peer sent SYN.
+ * @TOE_RETURN_REASON_URGENT: The peer sent urgent data.
+ * @TOE_RETURN_REASON_OUT_OF_ORDER: More out-of-order data than the adapter
+ *   holds.
+ * @TOE_RETURN_REASON_OPTION: A TCP or IP option that the adapter does not
+ *   know.
+ * @TOE_RETURN_REASON_FRAGMENT: An IP fragment.
+ * @TOE_RETURN_REASON_WINDOW: A segment outside the window, or an
+ *   acknowledgement of what was never sent.
+ * @TOE_RETURN_REASON_TIMEOUT: Too many retransmission timeouts in a row.
+ * @TOE_RETURN_REASON_NO_PAGES: The driver had no memory for the adapter for
+ *   too long.
+ * @TOE_RETURN_REASON_SUBMISSION: A submission contradicted the connection's
+ *   state, or its memory could not be read.
+ * @TOE_RETURN_REASON_STOP: The processor was being stopped.
+ * @TOE_RETURN_REASON_MOVED: A change of hash or filter assigns the connection
+ *   elsewhere.
+ * @TOE_RETURN_REASON_PRESSURE: The adapter needed the room.
+ * @TOE_RETURN_REASON_ECN: An ECN mark on a connection that has not agreed to
+ *   ECN as needed.
+ * @TOE_RETURN_REASON_GAP: The peer repeats what Linux was given before the
+ *   hand-over and has not acknowledged.
+ * @TOE_RETURN_REASON_USER: A conn-return request.
+ * @TOE_RETURN_REASON_SYSCTL: net.toe.enable was set to 0.
+ * @TOE_RETURN_REASON_SHUTDOWN: The application called shutdown().
+ * @TOE_RETURN_REASON_CLOSE: The application closed or disconnected the socket.
+ * @TOE_RETURN_REASON_SOCKOPT: The application set a socket option that the
+ *   adapter cannot heed.
+ * @TOE_RETURN_REASON_OOB: The application sent urgent data.
+ * @TOE_RETURN_REASON_LINK_DOWN: The interface went down.
+ * @TOE_RETURN_REASON_ADDRESS: The local address was removed.
+ * @TOE_RETURN_REASON_ROUTE: The route no longer leads through the adapter.
+ * @TOE_RETURN_REASON_NEIGHBOUR: The next hop's hardware address is no longer
+ *   known.
+ * @TOE_RETURN_REASON_FILTER: A packet filter, tap or transform appeared that
+ *   has to see the frames.
+ * @TOE_RETURN_REASON_DEVICE_LOST: The adapter failed, was reset, unplugged or
+ *   its driver unbound.
+ */
+enum toe_return_reason {
+	TOE_RETURN_REASON_HOST,
+	TOE_RETURN_REASON_FIN,
+	TOE_RETURN_REASON_RESET,
+	TOE_RETURN_REASON_SYN,
+	TOE_RETURN_REASON_URGENT,
+	TOE_RETURN_REASON_OUT_OF_ORDER,
+	TOE_RETURN_REASON_OPTION,
+	TOE_RETURN_REASON_FRAGMENT,
+	TOE_RETURN_REASON_WINDOW,
+	TOE_RETURN_REASON_TIMEOUT,
+	TOE_RETURN_REASON_NO_PAGES,
+	TOE_RETURN_REASON_SUBMISSION,
+	TOE_RETURN_REASON_STOP,
+	TOE_RETURN_REASON_MOVED,
+	TOE_RETURN_REASON_PRESSURE,
+	TOE_RETURN_REASON_ECN,
+	TOE_RETURN_REASON_GAP,
+	TOE_RETURN_REASON_USER = 128,
+	TOE_RETURN_REASON_SYSCTL,
+	TOE_RETURN_REASON_SHUTDOWN,
+	TOE_RETURN_REASON_CLOSE,
+	TOE_RETURN_REASON_SOCKOPT,
+	TOE_RETURN_REASON_OOB,
+	TOE_RETURN_REASON_LINK_DOWN,
+	TOE_RETURN_REASON_ADDRESS,
+	TOE_RETURN_REASON_ROUTE,
+	TOE_RETURN_REASON_NEIGHBOUR,
+	TOE_RETURN_REASON_FILTER,
+	TOE_RETURN_REASON_DEVICE_LOST,
+};
+
+/**
+ * enum toe_refuse_reason - Why a connection was not handed over. Values below
+ *   128 are those of the adapter (Documentation/abi.md), the others are found
+ *   by the host before it asks the adapter.
+ * @TOE_REFUSE_REASON_BUSY: The adapter cannot tell yet what the host has
+ *   received; the host tries again.
+ * @TOE_REFUSE_REASON_TABLE_FULL: The connection table is full.
+ * @TOE_REFUSE_REASON_EXISTS: The connection is in the table already.
+ * @TOE_REFUSE_REASON_WRONG_PROCESSOR: The hash assigns the connection to
+ *   another processor.
+ * @TOE_REFUSE_REASON_BAD_STATE: The state contradicts itself.
+ * @TOE_REFUSE_REASON_UNSUPPORTED: The state asks for something that the
+ *   adapter does not do.
+ * @TOE_REFUSE_REASON_DISABLED: net.toe.enable is 0.
+ * @TOE_REFUSE_REASON_NOT_ESTABLISHED: The connection is not in state
+ *   ESTABLISHED.
+ * @TOE_REFUSE_REASON_NO_DEVICE: The route does not lead through an adapter
+ *   that takes connections.
+ * @TOE_REFUSE_REASON_NO_NEIGHBOUR: The next hop's hardware address is not
+ *   known.
+ * @TOE_REFUSE_REASON_CONGESTION_CONTROL: The socket's congestion control is
+ *   not one that the adapter runs.
+ * @TOE_REFUSE_REASON_AUTHENTICATION: TCP-AO or TCP-MD5 protects the
+ *   connection.
+ * @TOE_REFUSE_REASON_URGENT: Urgent data is pending.
+ * @TOE_REFUSE_REASON_ECN: The connection has agreed to an ECN that the adapter
+ *   does not do.
+ * @TOE_REFUSE_REASON_RECOVERY: Data is being retransmitted, or was received
+ *   out of order.
+ * @TOE_REFUSE_REASON_SOCKOPT: A socket option is set that the adapter cannot
+ *   heed.
+ * @TOE_REFUSE_REASON_ULP: Another upper layer protocol or MPTCP owns the
+ *   socket.
+ * @TOE_REFUSE_REASON_FILTER: A packet filter, tap or transform has to see the
+ *   frames.
+ * @TOE_REFUSE_REASON_NO_MEMORY: No memory for the host's part, or no room in
+ *   its identifier table.
+ */
+enum toe_refuse_reason {
+	TOE_REFUSE_REASON_BUSY = 1,
+	TOE_REFUSE_REASON_TABLE_FULL,
+	TOE_REFUSE_REASON_EXISTS,
+	TOE_REFUSE_REASON_WRONG_PROCESSOR,
+	TOE_REFUSE_REASON_BAD_STATE,
+	TOE_REFUSE_REASON_UNSUPPORTED,
+	TOE_REFUSE_REASON_DISABLED = 128,
+	TOE_REFUSE_REASON_NOT_ESTABLISHED,
+	TOE_REFUSE_REASON_NO_DEVICE,
+	TOE_REFUSE_REASON_NO_NEIGHBOUR,
+	TOE_REFUSE_REASON_CONGESTION_CONTROL,
+	TOE_REFUSE_REASON_AUTHENTICATION,
+	TOE_REFUSE_REASON_URGENT,
+	TOE_REFUSE_REASON_ECN,
+	TOE_REFUSE_REASON_RECOVERY,
+	TOE_REFUSE_REASON_SOCKOPT,
+	TOE_REFUSE_REASON_ULP,
+	TOE_REFUSE_REASON_FILTER,
+	TOE_REFUSE_REASON_NO_MEMORY,
+};
+
+/**
+ * enum toe_direction - Which way frames cross the port.
+ * @TOE_DIRECTION_EGRESS: Towards the wire.
+ * @TOE_DIRECTION_INGRESS: From the wire.
+ */
+enum toe_direction {
+	TOE_DIRECTION_EGRESS = 1,
+	TOE_DIRECTION_INGRESS = 2,
+};
+
+enum {
+	TOE_A_CONN_IFINDEX = 1,
+	TOE_A_CONN_PROCESSOR,
+	TOE_A_CONN_HOST_ID,
+	TOE_A_CONN_DEVICE_ID,
+	TOE_A_CONN_FAMILY,
+	TOE_A_CONN_LOCAL_ADDRESS,
+	TOE_A_CONN_REMOTE_ADDRESS,
+	TOE_A_CONN_LOCAL_PORT,
+	TOE_A_CONN_REMOTE_PORT,
+	TOE_A_CONN_COOKIE,
+	TOE_A_CONN_UID,
+	TOE_A_CONN_STATE,
+	TOE_A_CONN_SENT,
+	TOE_A_CONN_RECEIVED,
+	TOE_A_CONN_AGE,
+	TOE_A_CONN_REASON,
+	TOE_A_CONN_ALL,
+
+	__TOE_A_CONN_MAX,
+	TOE_A_CONN_MAX = (__TOE_A_CONN_MAX - 1)
+};
+
+enum {
+	TOE_A_REFUSED_REASON = 1,
+	TOE_A_REFUSED_COUNT,
+
+	__TOE_A_REFUSED_MAX,
+	TOE_A_REFUSED_MAX = (__TOE_A_REFUSED_MAX - 1)
+};
+
+enum {
+	TOE_A_RETURNED_REASON = 1,
+	TOE_A_RETURNED_COUNT,
+
+	__TOE_A_RETURNED_MAX,
+	TOE_A_RETURNED_MAX = (__TOE_A_RETURNED_MAX - 1)
+};
+
+enum {
+	TOE_A_STATS_IFINDEX = 1,
+	TOE_A_STATS_CONNECTIONS,
+	TOE_A_STATS_CAPACITY,
+	TOE_A_STATS_DELEGATED,
+	TOE_A_STATS_SENT,
+	TOE_A_STATS_RECEIVED,
+	TOE_A_STATS_REFUSED,
+	TOE_A_STATS_RETURNED,
+
+	__TOE_A_STATS_MAX,
+	TOE_A_STATS_MAX = (__TOE_A_STATS_MAX - 1)
+};
+
+enum {
+	TOE_A_IMPAIR_IFINDEX = 1,
+	TOE_A_IMPAIR_DIRECTIONS,
+	TOE_A_IMPAIR_LOSS,
+	TOE_A_IMPAIR_DUPLICATE,
+	TOE_A_IMPAIR_REORDER,
+	TOE_A_IMPAIR_CORRUPT,
+	TOE_A_IMPAIR_DELAY,
+	TOE_A_IMPAIR_JITTER,
+	TOE_A_IMPAIR_RATE,
+	TOE_A_IMPAIR_SEED,
+
+	__TOE_A_IMPAIR_MAX,
+	TOE_A_IMPAIR_MAX = (__TOE_A_IMPAIR_MAX - 1)
+};
+
+enum {
+	TOE_CMD_CONN_GET = 1,
+	TOE_CMD_CONN_DELEGATED_NTF,
+	TOE_CMD_CONN_RETURNED_NTF,
+	TOE_CMD_CONN_OFFLOAD,
+	TOE_CMD_CONN_RETURN,
+	TOE_CMD_STATS_GET,
+	TOE_CMD_IMPAIR_SET,
+
+	__TOE_CMD_MAX,
+	TOE_CMD_MAX = (__TOE_CMD_MAX - 1)
+};
+
+#define TOE_MCGRP_CONN	"conn"
+
+#endif /* _UAPI_LINUX_TOE_H */

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/netdevice.h>
+#include <net/gro.h>
+
+#include "helpers.h"
+
+void toe_helper_netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
+				      int (*poll)(struct napi_struct *, int), int index)
+{
+	netif_napi_add_config(dev, napi, poll, index);
+}
+
+void toe_helper_netif_napi_del(struct napi_struct *napi)
+{
+	netif_napi_del(napi);
+}
+
+void toe_helper_napi_schedule(struct napi_struct *napi)
+{
+	napi_schedule(napi);
+}
+
+void toe_helper_napi_schedule_irqoff(struct napi_struct *napi)
+{
+	napi_schedule_irqoff(napi);
+}
+
+int toe_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
+{
+	return napi_gro_receive(napi, skb);
+}
+
+void toe_helper_napi_gro_flush(struct napi_struct *napi, bool flush_old)
+{
+	napi_gro_flush(napi, flush_old);
+}

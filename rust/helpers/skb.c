@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/if_vlan.h>
+#include <linux/skbuff.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "helpers.h"
+
+unsigned int toe_helper_skb_headlen(const struct sk_buff *skb)
+{
+	return skb_headlen(skb);
+}
+
+struct skb_shared_info *toe_helper_skb_shinfo(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb);
+}
+
+struct page *toe_helper_skb_frag_page(const skb_frag_t *frag)
+{
+	return skb_frag_page(frag);
+}
+
+unsigned int toe_helper_skb_frag_off(const skb_frag_t *frag)
+{
+	return skb_frag_off(frag);
+}
+
+bool toe_helper_skb_frag_is_net_iov(const skb_frag_t *frag)
+{
+	return skb_frag_is_net_iov(frag);
+}
+
+void toe_helper_skb_add_rx_frag(struct sk_buff *skb, int i, struct page *page, int offset,
+				int size, unsigned int truesize)
+{
+	skb_add_rx_frag(skb, i, page, offset, size, truesize);
+}
+
+bool toe_helper_skb_can_coalesce(struct sk_buff *skb, int i, const struct page *page, int offset)
+{
+	return skb_can_coalesce(skb, i, page, offset);
+}
+
+void toe_helper_skb_mark_for_recycle(struct sk_buff *skb)
+{
+	skb_mark_for_recycle(skb);
+}
+
+void *toe_helper___skb_put(struct sk_buff *skb, unsigned int length)
+{
+	return __skb_put(skb, length);
+}
+
+void toe_helper_skb_set_hash(struct sk_buff *skb, u32 hash, enum pkt_hash_types type)
+{
+	skb_set_hash(skb, hash, type);
+}
+
+void toe_helper_skb_record_rx_queue(struct sk_buff *skb, u16 queue)
+{
+	skb_record_rx_queue(skb, queue);
+}
+
+void toe_helper___vlan_hwaccel_put_tag(struct sk_buff *skb, __be16 proto, u16 tci)
+{
+	__vlan_hwaccel_put_tag(skb, proto, tci);
+}
+
+bool toe_helper_skb_vlan_tag_present(const struct sk_buff *skb)
+{
+	return skb_vlan_tag_present(skb);
+}
+
+u16 toe_helper_skb_vlan_tag_get(const struct sk_buff *skb)
+{
+	return skb_vlan_tag_get(skb);
+}
+
+int toe_helper_skb_checksum_start_offset(const struct sk_buff *skb)
+{
+	return skb_checksum_start_offset(skb);
+}
+
+/* What precedes the payload of every segment, from the Ethernet header on. */
+unsigned int toe_helper_skb_gso_header_length(const struct sk_buff *skb)
+{
+	if (skb_shinfo(skb)->gso_type & SKB_GSO_UDP_L4)
+		return skb_transport_offset(skb) + sizeof(struct udphdr);
+	return skb_tcp_all_headers(skb);
+}

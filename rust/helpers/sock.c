@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/etherdevice.h>
+#include <linux/rcupdate.h>
+#include <linux/srcu.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "tcp_helpers.h"
+
+void toe_helper_sock_hold(struct sock *sk)
+{
+	sock_hold(sk);
+}
+
+void toe_helper_sock_put(struct sock *sk)
+{
+	sock_put(sk);
+}
+
+/* Takes a reference to a socket whose memory stands, but whose life may be over. */
+bool toe_helper_sock_hold_live(struct sock *sk)
+{
+	return refcount_inc_not_zero(&sk->sk_refcnt);
+}
+
+void toe_helper_lock_sock(struct sock *sk)
+{
+	lock_sock(sk);
+}
+
+void toe_helper_bh_lock_sock(struct sock *sk)
+{
+	local_bh_disable();
+	bh_lock_sock(sk);
+}
+
+void toe_helper_bh_unlock_sock(struct sock *sk)
+{
+	bh_unlock_sock(sk);
+	local_bh_enable();
+}
+
+bool toe_helper_sock_owned_by_user(struct sock *sk)
+{
+	return sock_owned_by_user(sk);
+}
+
+void toe_helper_sk_flush_backlog(struct sock *sk)
+{
+	sk_flush_backlog(sk);
+}
+
+/* 0 when nobody has asked for it yet: a module cannot make one. */
+u64 toe_helper_sock_cookie(const struct sock *sk)
+{
+	return atomic64_read(&sk->sk_cookie);
+}
+
+u32 toe_helper_sock_uid(const struct sock *sk)
+{
+	return from_kuid_munged(sock_net(sk)->user_ns, sk_uid(sk));
+}
+
+struct net *toe_helper_sock_net(const struct sock *sk)
+{
+	return sock_net(sk);
+}
+
+/* The socket that sends @skb, when it is a TCP socket in state ESTABLISHED. */
+struct sock *toe_helper_skb_tcp_sender(const struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	if (!sk || !sk_fullsock(sk) || !sk_is_tcp(sk) ||
+	    READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
+		return NULL;
+	return sk;
+}
+
+bool toe_helper_sock_established(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_state) == TCP_ESTABLISHED;
+}
+
+long toe_helper_sock_sndtimeo(const struct sock *sk, bool noblock)
+{
+	return sock_sndtimeo(sk, noblock);
+}
+
+/*
+ * What the completion ring says of a connection while the user owns the socket
+ * waits in the socket's backlog, in order with frames. Such an entry has a
+ * protocol that no TCP segment has, and flags that tcp_add_backlog() never
+ * coalesces with.
+ */
+#define TOE_BACKLOG_PROTOCOL	htons(ETH_P_CUST)
+
+struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic)
+{
+	struct sk_buff *skb = alloc_skb(MAX_TCP_HEADER,
+					atomic ? GFP_ATOMIC | __GFP_NOWARN : GFP_KERNEL);
+
+	if (!skb)
+		return NULL;
+	skb->protocol = TOE_BACKLOG_PROTOCOL;
+	skb->mark = kind;
+	TCP_SKB_CB(skb)->tcp_flags = TCPHDR_RST;
+	return skb;
+}
+
+/* The kind of an entry of ours, -1 for a frame. */
+int toe_helper_backlog_marker_kind(const struct sk_buff *skb)
+{
+	return skb->protocol == TOE_BACKLOG_PROTOCOL ? (int)skb->mark : -1;
+}
+
+/* Never refused: the peer has been told that what @skb stands for has arrived. */
+void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
+{
+	lockdep_assert_held(&sk->sk_lock.slock);
+	__sk_add_backlog(sk, skb);
+	sk->sk_backlog.len += skb->truesize;
+}
+
+/*
+ * Calls of the socket layer into this module may sleep for as long as the
+ * application's peer likes; the module's code has to stay until they are out.
+ */
+DEFINE_STATIC_SRCU(toe_calls);
+
+int toe_helper_calls_enter(void)
+{
+	return srcu_read_lock(&toe_calls);
+}
+
+void toe_helper_calls_leave(int index)
+{
+	srcu_read_unlock(&toe_calls, index);
+}
+
+/*
+ * For when no pointer into this module can be found in a socket any more: waits
+ * until those who found one before have entered (which they do without sleeping
+ * in between), then until they have left, then until they have run out of the
+ * last instructions.
+ */
+void toe_helper_calls_drain(void)
+{
+	synchronize_rcu_tasks();
+	synchronize_srcu(&toe_calls);
+	synchronize_rcu_tasks();
+}
+
+void toe_helper_init_completion(struct completion *completion)
+{
+	init_completion(completion);
+}
+
+bool toe_helper_wait_for_completion_msecs(struct completion *completion, unsigned int msecs)
+{
+	return wait_for_completion_timeout(completion, msecs_to_jiffies(msecs));
+}
+
+/* A clock of milliseconds that wraps. */
+u32 toe_helper_ticks(void)
+{
+	return jiffies_to_msecs(jiffies);
+}
+
+size_t toe_helper_msg_data_left(const struct msghdr *msg)
+{
+	return msg_data_left(msg);
+}
+
+/*
+ * MSG_ZEROCOPY counts calls of sendmsg(). The notification is set up for the
+ * whole call, because the call is carried out in pieces.
+ */
+bool toe_helper_msg_zerocopy_start(struct sock *sk, struct msghdr *msg, size_t size)
+{
+	if (!(msg->msg_flags & MSG_ZEROCOPY) || !size || msg->msg_ubuf ||
+	    !sock_flag(sk, SOCK_ZEROCOPY))
+		return true;
+	msg->msg_ubuf = msg_zerocopy_realloc(sk, size, NULL, false);
+	return msg->msg_ubuf;
+}
+
+void toe_helper_msg_zerocopy_end(struct msghdr *msg, bool sent)
+{
+	if (sent)
+		net_zcopy_put(msg->msg_ubuf);
+	else
+		net_zcopy_put_abort(msg->msg_ubuf, true);
+	msg->msg_ubuf = NULL;
+}
+
+u32 toe_helper_sock_hash(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_hash);
+}

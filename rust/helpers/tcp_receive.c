@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The receive side of the shadow socket.
+ */
+
+#include <linux/net_tstamp.h>
+#include <linux/skbuff.h>
+#include <net/proto_memory.h>
+#include <net/tcp.h>
+
+#include "tcp_helpers.h"
+
+/* Notes in @skb, whose frags are payload, what toe_helper_tcp_deliver() has to know. */
+void toe_helper_tcp_deliver_prepare(struct sk_buff *skb, u32 seq, u32 ts_recent, bool push)
+{
+	struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
+
+	memset(cb, 0, sizeof(*cb));
+	cb->seq = seq;
+	cb->end_seq = seq + skb->len;
+	/* RST: not to be coalesced with while it stands in the backlog. */
+	cb->tcp_flags = TCPHDR_RST | (push ? TCPHDR_PSH : 0);
+	cb->ack_seq = ts_recent;
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+	skb->pfmemalloc = 0;
+}
+
+/* tcp_rcv_rtt_measure(): without timestamps, a window's worth takes a round trip. */
+static void toe_rcv_rtt_measure(struct tcp_sock *tp)
+{
+	u32 sample;
+
+	if (tp->rcv_rtt_est.time) {
+		if (before(tp->rcv_nxt, tp->rcv_rtt_est.seq))
+			return;
+		sample = max(tcp_stamp_us_delta(tp->tcp_mstamp, tp->rcv_rtt_est.time), 1U) << 3;
+		if (!tp->rcv_rtt_est.rtt_us || sample < tp->rcv_rtt_est.rtt_us)
+			tp->rcv_rtt_est.rtt_us = sample;
+	}
+	tp->rcv_rtt_est.seq = tp->rcv_nxt + tp->rcv_wnd;
+	tp->rcv_rtt_est.time = tp->tcp_mstamp;
+}
+
+/* tcp_measure_rcv_mss(): what share of the receive buffer is payload. */
+static void toe_measure(struct sock *sk, u32 len, u32 truesize)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+	struct tcp_sock *tp = tcp_sk(sk);
+	u64 ratio;
+
+	if (len < icsk->icsk_ack.rcv_mss)
+		return;
+	icsk->icsk_ack.rcv_mss = min_t(u32, len, tp->advmss);
+	ratio = clamp_t(u64, div_u64((u64)len << TCP_RMEM_TO_WIN_SCALE, truesize), 1, U8_MAX);
+	if (ratio == tp->scaling_ratio)
+		return;
+	tp->scaling_ratio = ratio;
+	WRITE_ONCE(tp->window_clamp, tcp_win_from_space(sk, sk->sk_rcvbuf));
+	tp->rcvq_space.space = min_t(u32, tp->rcvq_space.space, tp->window_clamp);
+}
+
+/* tcp_grow_window() */
+static void toe_grow_window(struct sock *sk, u32 len)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+	int room = min_t(int, tp->window_clamp, tcp_space(sk)) - tp->rcv_ssthresh;
+
+	if (room <= 0 || len < 128)
+		return;
+	if (tcp_under_memory_pressure(sk))
+		tcp_adjust_rcv_ssthresh(sk);
+	else
+		tp->rcv_ssthresh += min_t(u32, room, 2 * max_t(u32, tp->advmss, len));
+}
+
+/*
+ * Appends payload to the receive queue, as tcp_data_queue() does, and consumes
+ * @skb unless it is not the next payload (-EPROTO). The adapter has acknowledged
+ * it: there is no refusing it for lack of memory. Locked.
+ */
+int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+	u32 len = skb->len, truesize = skb->truesize;
+	struct sk_buff *tail;
+	bool stolen;
+	int delta;
+
+	if (TCP_SKB_CB(skb)->seq != tp->rcv_nxt || sk->sk_state != TCP_ESTABLISHED)
+		return -EPROTO;
+
+	tcp_mstamp_refresh_inline(tp);
+	if (tp->rx_opt.tstamp_ok) {
+		tp->rx_opt.ts_recent = TCP_SKB_CB(skb)->ack_seq;
+		tp->rx_opt.ts_recent_stamp = ktime_get_seconds();
+	}
+	tp->rx_opt.saw_tstamp = 0;
+	TCP_SKB_CB(skb)->tcp_flags &= ~TCPHDR_RST;
+	TCP_SKB_CB(skb)->tcp_flags |= TCPHDR_ACK;
+	TCP_SKB_CB(skb)->ack_seq = tp->snd_una;
+	skb->protocol = 0;
+	skb->mark = 0;
+	if (sock_flag(sk, SOCK_TIMESTAMP) || sock_flag(sk, SOCK_RCVTSTAMP) ||
+	    (READ_ONCE(sk->sk_tsflags) & SOF_TIMESTAMPING_RX_SOFTWARE)) {
+		__net_timestamp(skb);
+		TCP_SKB_CB(skb)->has_rxtstamp = true;
+	}
+
+	/* Failing leaves the account negative until payload is read. */
+	sk_rmem_schedule(sk, skb, skb->truesize);
+
+	tp->bytes_received += len;
+	WRITE_ONCE(tp->rcv_nxt, TCP_SKB_CB(skb)->end_seq);
+
+	tail = skb_peek_tail(&sk->sk_receive_queue);
+	if (tail && TCP_SKB_CB(tail)->end_seq == TCP_SKB_CB(skb)->seq &&
+	    !((TCP_SKB_CB(tail)->tcp_flags) & TCPHDR_FIN) &&
+	    !TCP_SKB_CB(skb)->has_rxtstamp &&
+	    skb_try_coalesce(tail, skb, &stolen, &delta)) {
+		atomic_add(delta, &sk->sk_rmem_alloc);
+		sk_mem_charge(sk, delta);
+		TCP_SKB_CB(tail)->end_seq = TCP_SKB_CB(skb)->end_seq;
+		TCP_SKB_CB(tail)->tcp_flags |= TCP_SKB_CB(skb)->tcp_flags;
+		kfree_skb_partial(skb, stolen);
+	} else {
+		tcp_add_receive_queue(sk, skb);
+		skb_set_owner_r(skb, sk);
+	}
+
+	tp->rcv_tstamp = tcp_jiffies32;
+	inet_csk(sk)->icsk_ack.lrcvtime = tcp_jiffies32;
+	toe_measure(sk, len, truesize);
+	toe_rcv_rtt_measure(tp);
+	toe_grow_window(sk, len);
+
+	/* tcp_data_ready() */
+	if (!sock_flag(sk, SOCK_DEAD) &&
+	    (tcp_epollin_ready(sk, sk->sk_rcvlowat) || sock_flag(sk, SOCK_DONE)))
+		READ_ONCE(sk->sk_data_ready)(sk);
+	return 0;
+}
+
+/*
+ * A frame that came before the hand-over and waited in the backlog. Linux may
+ * learn from it what the peer has received, and take its payload, but must not
+ * be led to retransmit: the adapter does that. Returns whether Linux may see
+ * @skb, which is changed for the purpose. Locked.
+ */
+bool toe_helper_tcp_legacy_ok(struct sock *sk, struct sk_buff *skb)
+{
+	const struct tcphdr *th = (const struct tcphdr *)skb->data;
+	struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
+	struct tcp_sock *tp = tcp_sk(sk);
+	u8 *option = (u8 *)(th + 1), *end = (u8 *)th + th->doff * 4;
+
+	if (th->syn || th->rst || th->fin || th->urg)
+		return true;
+	if (cb->end_seq == cb->seq && !after(cb->ack_seq, tp->snd_una))
+		return false;
+	if (before(cb->ack_seq, tp->snd_una))
+		cb->ack_seq = tp->snd_una;
+
+	while (option < end && *option != TCPOPT_EOL) {
+		u8 size;
+
+		if (*option == TCPOPT_NOP) {
+			option++;
+			continue;
+		}
+		if (option + 1 >= end || option[1] < 2 || option + option[1] > end)
+			break;
+		size = option[1];
+		if (*option == TCPOPT_SACK)
+			memset(option, TCPOPT_NOP, size);
+		option += size;
+	}
+	return true;
+}

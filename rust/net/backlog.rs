@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A socket's backlog: what waits for a process that owns the socket, in its order.
+
+use super::skb::SkBuff;
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// An entry of a socket's backlog that is not a frame.
+pub struct BacklogEntry(pub(super) SkBuff);
+
+impl BacklogEntry {
+    /// Allocates an entry that means `kind`. Process context.
+    pub fn new(kind: u16) -> Result<Self> {
+        Self::alloc(kind, false)
+    }
+
+    /// Allocates an entry that means `kind`. From any context.
+    #[inline]
+    pub fn new_atomic(kind: u16) -> Result<Self> {
+        Self::alloc(kind, true)
+    }
+
+    fn alloc(kind: u16, atomic: bool) -> Result<Self> {
+        // SAFETY: Any values are fine.
+        let skb = unsafe { bindings::alloc_backlog_marker(kind.into(), atomic) };
+        let skb = NonNull::new(skb).ok_or(ENOMEM)?;
+        // SAFETY: A fresh skb is ours alone.
+        Ok(Self(unsafe { SkBuff::from_raw(skb) }))
+    }
+
+    /// What it means.
+    #[inline]
+    pub fn kind(&self) -> u16 {
+        // SAFETY: Every entry is one of `alloc_backlog_marker`'s. CAST: set from a `u16`.
+        unsafe { bindings::backlog_marker_kind(self.0.as_raw()) as u16 }
+    }
+
+    /// The skb, to put payload in.
+    #[inline]
+    pub fn skb(&mut self) -> &mut SkBuff {
+        &mut self.0
+    }
+
+    /// Notes what [`Tcp::deliver`](super::sock::Tcp::deliver) has to know of the payload: its sequence number, the peer's
+    /// latest timestamp, and whether the peer pushed.
+    #[inline]
+    pub fn prepare(&mut self, seq: u32, ts_recent: u32, push: bool) {
+        // SAFETY: The skb is ours.
+        unsafe { bindings::tcp_deliver_prepare(self.0.as_raw(), seq, ts_recent, push) }
+    }
+
+    /// Takes an skb out of a backlog, or gives it back when it is a frame.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be valid and handed over.
+    pub(crate) unsafe fn from_backlog(
+        skb: *mut bindings::sk_buff,
+    ) -> Result<Self, *mut bindings::sk_buff> {
+        // SAFETY: The caller promises validity.
+        if unsafe { bindings::backlog_marker_kind(skb) } < 0 {
+            return Err(skb);
+        }
+        // SAFETY: The caller hands the skb over; it is not null.
+        Ok(Self(unsafe {
+            SkBuff::from_raw(NonNull::new_unchecked(skb))
+        }))
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page pools: receive pages that stay mapped and come back.
+//!
+//! A page goes from the pool to the device as a whole ([`Page`]), and from there in pieces
+//! ([`Fragment`]) into any number of skbs. Each piece holds one reference; the page returns to the
+//! pool with the last.
+//!
+//! C headers: [`include/net/page_pool/types.h`](srctree/include/net/page_pool/types.h),
+//! [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
+
+use super::device::InstanceLock;
+use super::dma::raw_device;
+use super::napi::Instance;
+use crate::bindings;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+use core::slice;
+use kernel::device;
+use kernel::dma::DmaAddress;
+use kernel::error::from_err_ptr;
+use kernel::page::PAGE_SIZE;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// References that a page starts with: more pieces than a page can be cut into. Taking a piece
+/// then needs no atomic operation; what is left over is given back at once.
+const BIAS: isize = isize::MAX >> 1;
+
+/// A pool of pages of one NAPI instance, mapped for one device to write.
+///
+/// # Invariants
+///
+/// The pointer is a valid `page_pool`. The instance that it recycles to is alive.
+pub struct PagePool {
+    raw: NonNull<bindings::page_pool>,
+    _napi: Arc<Instance>,
+}
+
+// SAFETY: A pool is not bound to a thread; what needs serialisation takes `&mut self`.
+unsafe impl Send for PagePool {}
+
+impl PagePool {
+    /// Creates a pool of `size` pages for queue `queue` of the instance `napi`, which is disabled.
+    /// Pages are mapped for `parent`.
+    pub fn new(
+        lock: &InstanceLock<'_>,
+        napi: &Arc<Instance>,
+        parent: &device::Device<device::Bound>,
+        size: u32,
+        queue: u16,
+    ) -> Result<Self> {
+        let mut params = bindings::page_pool_params::default();
+        params.__bindgen_anon_1.fast =
+            bindings::page_pool_params__bindgen_ty_1_page_pool_params_fast {
+                pool_size: size,
+                nid: kernel::bindings::NUMA_NO_NODE,
+                dev: raw_device(parent),
+                napi: napi.as_raw(),
+                dma_dir: bindings::dma_data_direction::DMA_FROM_DEVICE,
+                max_len: PAGE_SIZE as u32,
+                ..Default::default()
+            };
+        params.__bindgen_anon_2.slow =
+            bindings::page_pool_params__bindgen_ty_2_page_pool_params_slow {
+                netdev: lock.device().as_raw(),
+                queue_idx: queue.into(),
+                flags: bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV,
+                ..Default::default()
+            };
+        // SAFETY: `params` is complete; everything it points to outlives the pool: the instance by
+        // `_napi`, and with it the device.
+        let raw = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
+        // INVARIANT: `page_pool_create` returned a pool.
+        Ok(Self {
+            raw: NonNull::new(raw).ok_or(ENOMEM)?,
+            _napi: napi.clone(),
+        })
+    }
+
+    /// Takes a page. `&mut self` is what serialises the pool's lockless cache.
+    #[inline]
+    pub fn alloc(&mut self) -> Option<Page> {
+        // SAFETY: By the type invariant; `&mut self` excludes other takers.
+        let page = NonNull::new(unsafe { bindings::page_pool_dev_alloc_pages(self.raw.as_ptr()) })?;
+        // SAFETY: A fresh page is ours alone.
+        unsafe { bindings::page_pool_fragment_page(page.as_ptr(), BIAS) };
+        // INVARIANT: The page has `BIAS` references, all of them ours.
+        Some(Page {
+            page,
+            pool: self.raw,
+            left: BIAS,
+        })
+    }
+}
+
+impl Drop for PagePool {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. Pages that are still out keep what they need of the pool
+        // until they come back.
+        unsafe { bindings::page_pool_destroy(self.raw.as_ptr()) }
+    }
+}
+
+/// A page of a pool, owned as a whole.
+///
+/// # Invariants
+///
+/// `page` is a page of `pool`, mapped, and `left` of its references are this value's; `left` is at
+/// least 1. A pool outlives its pages.
+pub struct Page {
+    page: NonNull<bindings::page>,
+    pool: NonNull<bindings::page_pool>,
+    left: isize,
+}
+
+// SAFETY: A page is not bound to a thread.
+unsafe impl Send for Page {}
+
+impl Page {
+    /// Where the device finds the page.
+    #[inline]
+    pub fn dma_address(&self) -> DmaAddress {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::page_pool_get_dma_addr(self.page.as_ptr()) }
+    }
+
+    /// Takes a piece, after the device has written it.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] when it is empty or not within the page.
+    #[inline]
+    pub fn fragment(&mut self, offset: usize, length: usize) -> Result<Fragment> {
+        if length == 0 || offset >= PAGE_SIZE || length > PAGE_SIZE - offset {
+            return Err(EINVAL);
+        }
+        if self.left == 1 {
+            // Out of reach: a page has no 2^62 pieces.
+            return Err(EINVAL);
+        }
+        self.left -= 1;
+        // SAFETY: By the type invariant; the piece is within the page.
+        unsafe {
+            bindings::page_pool_dma_sync_for_cpu(
+                self.pool.as_ptr(),
+                self.page.as_ptr(),
+                offset as u32,
+                length as u32,
+            )
+        };
+        // INVARIANT: One reference went over.
+        Ok(Fragment {
+            page: self.page,
+            offset: offset as u32,
+            length: length as u32,
+        })
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, so many references are ours, and they end here.
+        unsafe { bindings::page_pool_drain(self.pool.as_ptr(), self.page.as_ptr(), self.left) }
+    }
+}
+
+/// A piece of a pool page. It holds the page.
+///
+/// # Invariants
+///
+/// `page` is a page of a pool, and one of its references is this value's. `offset + length` is
+/// within the page.
+pub struct Fragment {
+    page: NonNull<bindings::page>,
+    offset: u32,
+    length: u32,
+}
+
+// SAFETY: A reference to a page is not bound to a thread.
+unsafe impl Send for Fragment {}
+
+impl Fragment {
+    /// Length in bytes, at least 1.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Where in the page it begins, in bytes.
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.offset as usize
+    }
+
+    /// What the device wrote.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: By the type invariant the piece is within the page, which is mapped (pool pages
+        // are never in high memory) and initialised. A device that goes on writing to memory that
+        // it gave back makes the contents arbitrary, as it could have from the start.
+        unsafe {
+            let start = bindings::page_address(self.page.as_ptr()).cast::<u8>();
+            slice::from_raw_parts(start.add(self.offset()), self.len())
+        }
+    }
+
+    /// Takes the first `length` bytes off, without holding the page for them; `None` when nothing
+    /// is left.
+    #[inline]
+    pub fn advance(mut self, length: usize) -> Option<Self> {
+        if length >= self.len() {
+            return None;
+        }
+        self.offset += length as u32;
+        self.length -= length as u32;
+        Some(self)
+    }
+
+    /// Gives the reference away: page, offset, length.
+    #[inline]
+    pub(crate) fn into_raw(self) -> (NonNull<bindings::page>, u32, u32) {
+        let this = ManuallyDrop::new(self);
+        (this.page, this.offset, this.length)
+    }
+}
+
+impl Drop for Fragment {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; the reference ends here.
+        unsafe { bindings::page_pool_put_frag(self.page.as_ptr()) }
+    }
+}
