@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver of the adapter: a PCI function with an Ethernet interface on it.
+//!
+//! - `registers`, `admin`: the function itself, and how it is told things;
+//! - `adapter`: its life: enable, start, stop, reset, loss;
+//! - `processor`, `transmit`, `receive`, `poll`: the data path of one offload processor;
+//! - `operations`, `ethtool`: the interface as the core sees it;
+//! - `offload`: the border with the socket shim.
+
+mod adapter;
+mod admin;
+mod ethtool;
+pub(crate) mod offload;
+mod operations;
+mod poll;
+mod processor;
+mod receive;
+mod registers;
+mod transmit;
+
+use self::adapter::Adapter;
+use self::adapter::Function;
+use self::adapter::Settings;
+use self::registers::Registers;
+use crate::abi;
+use crate::abi::feature;
+use crate::abi::regs;
+use crate::net::device::feature as netif;
+use crate::net::device::Registration;
+use crate::net::device::Unregistered;
+use crate::net::ethtool::Coalesce;
+use crate::net::irq::Vectors;
+use crate::net::work::Periodic;
+use kernel::device::Bound;
+use kernel::device::Core;
+use kernel::dma::Device as _;
+use kernel::dma::DmaMask;
+use kernel::pci;
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::Arc;
+
+/// How often the adapter is looked after, in milliseconds.
+const TICK: u32 = 1000;
+/// After how many milliseconds a transmit queue that does not move is an error.
+const WATCHDOG: u32 = 5000;
+
+/// A bound function. Fields are dropped in their order: nothing looks at the interface any more when
+/// it goes, and nothing interrupts the adapter when the function is reset.
+pub(crate) struct Driver<'bound> {
+    _tick: Pin<KBox<Periodic<Adapter>>>,
+    _registration: Registration<'bound, Adapter>,
+    _vectors: Vectors<'bound>,
+    _shutdown: Shutdown,
+}
+
+/// Resets the function when it is dropped.
+struct Shutdown(Arc<Adapter>);
+
+impl Drop for Shutdown {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
+}
+
+kernel::pci_device_table!(
+    TABLE,
+    <Driver<'static> as pci::Driver>::IdInfo,
+    [(
+        pci::DeviceId::from_id(pci::Vendor::REDHAT, regs::DEVICE_ID as u32),
+        ()
+    )]
+);
+
+/// Checks that this is an adapter that the driver knows, and enables it.
+fn enable(pdev: &pci::Device<Bound>) -> Result<Function> {
+    let registers = Registers::new(pdev)?;
+    let magic = registers.read(regs::MAGIC);
+    if magic != regs::MAGIC_VALUE {
+        dev_err!(pdev, "this is no toe adapter (magic {:#x})\n", magic);
+        return Err(ENODEV);
+    }
+    let version = registers.read(regs::VERSION);
+    if version >> 16 != abi::VERSION >> 16 {
+        dev_err!(
+            pdev,
+            "the adapter speaks version {} of the ABI, the driver version {}\n",
+            version >> 16,
+            abi::VERSION >> 16
+        );
+        return Err(ENODEV);
+    }
+    let processors = registers.read(regs::PROCESSORS);
+    if processors == 0 || processors as usize > abi::MAX_PROCESSORS {
+        dev_err!(pdev, "an adapter with {} processors\n", processors);
+        return Err(EINVAL);
+    }
+    let features = registers.read64(regs::FEATURES) & adapter::FEATURES;
+    let admin = adapter::enable(pdev.as_ref(), &registers, features).inspect_err(|error| {
+        dev_err!(
+            pdev,
+            "the adapter cannot be enabled: {}\n",
+            error.to_errno()
+        );
+    })?;
+    Ok(Function {
+        registers,
+        features,
+        processors: processors as u8,
+        admin,
+    })
+}
+
+/// Features of the interface for those of the adapter: all, and those that can be switched.
+fn features(offered: u64) -> (u64, u64) {
+    let mut features = netif::SG | netif::HIGHDMA;
+    // A frame that never left a machine has no checksum that the stack could verify instead.
+    let mut fixed = netif::HIGHDMA | netif::RXCSUM;
+    for (bit, netif) in [
+        (feature::TX_CSUM, netif::HW_CSUM),
+        (feature::TSO4, netif::TSO),
+        (feature::TSO6, netif::TSO6),
+        (feature::USO, netif::GSO_UDP_L4),
+        (feature::RX_CSUM, netif::RXCSUM),
+        (feature::RSS, netif::RXHASH),
+        (feature::GRO, netif::GRO_HW),
+    ] {
+        if offered & bit != 0 {
+            features |= netif;
+        }
+    }
+    if offered & feature::VLAN != 0 {
+        features |= netif::HW_VLAN_CTAG_TX | netif::HW_VLAN_CTAG_RX;
+        fixed |= netif::HW_VLAN_CTAG_RX;
+    }
+    (features, features & !fixed)
+}
+
+impl<'bound> Driver<'bound> {
+    fn new(pdev: &'bound pci::Device<Bound>) -> Result<Self> {
+        let function = enable(pdev)?;
+        let mac = function.registers.read64(regs::MAC).to_le_bytes();
+        let mac = [mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]];
+        let max_mtu = function.registers.read(regs::MAX_MTU);
+        let offered = function.features;
+        let processors = function.processors;
+
+        let mut netdev = match Unregistered::<Adapter>::new(pdev.as_ref(), processors.into()) {
+            Ok(netdev) => netdev,
+            Err(error) => {
+                function
+                    .registers
+                    .write(regs::CONTROL, regs::control::RESET);
+                return Err(error);
+            }
+        };
+        let adapter = Adapter::new(pdev.as_ref(), function, netdev.allocation())?;
+        let shutdown = Shutdown(adapter.clone());
+
+        netdev.set_mac(mac);
+        netdev.set_mtu(1500, 68, max_mtu.clamp(1500, 9000));
+        let (features, switchable) = features(offered);
+        netdev.set_features(features, switchable, features & !netif::HW_VLAN_CTAG_RX);
+        netdev.set_watchdog(WATCHDOG);
+        let settings = Settings {
+            up: false,
+            mtu: 1500,
+            mac: netdev.mac(),
+            filter_flags: 0,
+            multicast: KVec::new(),
+            coalesce: Coalesce::default(),
+            storage: match offered & feature::GRO {
+                0 => abi::admin::storage::SPLIT,
+                _ => abi::admin::storage::SPLIT | abi::admin::storage::GRO,
+            },
+        };
+        adapter.apply(pdev.as_ref(), &settings)?;
+
+        let mut vectors = Vectors::new(pdev, 1 + u32::from(processors))?;
+        let name = CString::try_from_fmt(fmt!("toe-admin"))?;
+        vectors.request_thread(regs::ADMIN_VECTOR.into(), name, adapter.clone())?;
+        for processor in &adapter.processors {
+            let name = CString::try_from_fmt(fmt!("toe-{}", processor.index))?;
+            vectors.request_napi(1 + u32::from(processor.index), name, &processor.napi)?;
+        }
+        let registration = netdev.register(adapter.clone(), settings)?;
+        dev_info!(
+            pdev,
+            "{} processors, {} connections each, features {:#x}\n",
+            processors,
+            adapter.connections,
+            offered
+        );
+        Ok(Self {
+            _tick: Periodic::new(adapter, TICK)?,
+            _registration: registration,
+            _vectors: vectors,
+            _shutdown: shutdown,
+        })
+    }
+}
+
+impl pci::Driver for Driver<'static> {
+    type IdInfo = ();
+    type Data<'bound> = Driver<'bound>;
+    const ID_TABLE: pci::IdTable<Self::IdInfo> = &TABLE;
+
+    fn probe<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        _info: Option<&'bound Self::IdInfo>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        pdev.enable_device_mem()?;
+        pdev.set_master();
+        // SAFETY: Nothing else allocates or maps DMA memory of the function while it is probed.
+        unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<52>())? };
+        Driver::new(pdev)
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The interface as the core sees it.
+
+use super::adapter::work;
+use super::adapter::Adapter;
+use super::adapter::Settings;
+use super::offload::Client;
+use super::transmit;
+use crate::abi::admin;
+use crate::abi::stats::Counter as Wire;
+use crate::net::device;
+use crate::net::device::feature;
+use crate::net::device::Control;
+use crate::net::device::NetDevice;
+use crate::net::device::RxMode;
+use crate::net::queue::TxQueue;
+use crate::net::skb::SkBuff;
+use crate::net::stats::LinkStats;
+use crate::net::stats::RxQueueStats;
+use crate::net::stats::TxQueueStats;
+use crate::shim::Shim;
+use kernel::prelude::*;
+
+impl device::Operations for Adapter {
+    type Control = Settings;
+    type TxQueue = transmit::Sender;
+
+    fn open(cx: &mut Control<'_, Self>) -> Result {
+        Self::start(cx)?;
+        cx.state.up = true;
+        Ok(())
+    }
+
+    fn stop(cx: &mut Control<'_, Self>) {
+        cx.state.up = false;
+        Self::stop_all(cx, true);
+    }
+
+    fn start_xmit(
+        &self,
+        queue: TxQueue<'_>,
+        state: &mut transmit::Sender,
+        skb: SkBuff,
+        more: bool,
+    ) {
+        state.send(self, queue, skb, more);
+    }
+
+    fn features_check(&self, _dev: &NetDevice, skb: &SkBuff, features: u64) -> u64 {
+        // Header lengths are 16 bits wide in an entry; the core makes none that long.
+        match skb.gso() {
+            Some(gso) if gso.header_length > u16::MAX.into() => features & !feature::GSO_MASK,
+            _ => features,
+        }
+    }
+
+    fn select_queue(&self, skb: &SkBuff) -> Option<u16> {
+        Shim::transmit_queue(skb).filter(|&queue| usize::from(queue) < self.processors.len())
+    }
+
+    fn set_rx_mode(cx: &mut Control<'_, Self>, mode: RxMode<'_>) -> Result {
+        let mut flags = 0;
+        // The filter knows one unicast address.
+        if mode.promiscuous || mode.unicast.count() > 0 {
+            flags |= admin::filter::PROMISCUOUS;
+        }
+        if mode.all_multicast {
+            flags |= admin::filter::ALL_MULTICAST;
+        }
+        let mut multicast = KVec::new();
+        for mac in mode.multicast {
+            let mut entry = [0; 8];
+            entry[..6].copy_from_slice(&mac);
+            multicast.push(entry, GFP_KERNEL)?;
+        }
+        cx.state.filter_flags = flags;
+        cx.state.multicast = multicast;
+        cx.data().apply_filter(cx.parent(), cx.state)
+    }
+
+    fn set_mac_address(cx: &mut Control<'_, Self>, mac: [u8; 6]) -> Result {
+        let former = core::mem::replace(&mut cx.state.mac, mac);
+        let result = cx.data().apply_filter(cx.parent(), cx.state);
+        if result.is_err() {
+            cx.state.mac = former;
+        }
+        result
+    }
+
+    fn change_mtu(cx: &mut Control<'_, Self>, mtu: u32) -> Result {
+        cx.data().command(&admin::SetMtu {
+            opcode: admin::Opcode::SetMtu.raw(),
+            mtu,
+            ..Default::default()
+        })?;
+        cx.state.mtu = mtu;
+        Ok(())
+    }
+
+    fn set_features(cx: &mut Control<'_, Self>, features: u64) -> Result {
+        let mut storage = cx.state.storage & !admin::storage::GRO;
+        if features & feature::GRO_HW != 0 {
+            storage |= admin::storage::GRO;
+        }
+        if storage == cx.state.storage {
+            return Ok(());
+        }
+        cx.data().command(&admin::SetStorage {
+            opcode: admin::Opcode::SetStorage.raw(),
+            flags: storage,
+            small_frame: crate::abi::SMALL_FRAME,
+            ..Default::default()
+        })?;
+        cx.state.storage = storage;
+        Ok(())
+    }
+
+    fn tx_timeout(&self, _queue: TxQueue<'_>) {
+        self.fault("a transmit queue does not move");
+    }
+
+    fn work(cx: &mut Control<'_, Self>, events: usize) {
+        if events & work::RESET != 0 {
+            Self::recover(cx);
+        }
+        if events & work::LINK != 0 {
+            Self::update_link(cx);
+        }
+    }
+
+    fn stats(&self, stats: &mut LinkStats) {
+        let sum = |wire: Wire| self.processors.iter().map(|p| p.wire(wire)).sum::<u64>();
+        stats.rx_packets = sum(Wire::RxFrames);
+        stats.rx_bytes = sum(Wire::RxBytes);
+        stats.multicast = sum(Wire::RxMulticast);
+        stats.tx_packets = sum(Wire::TxFrames);
+        stats.tx_bytes = sum(Wire::TxBytes);
+        stats.rx_length_errors = sum(Wire::RxTooLong);
+        stats.rx_crc_errors = 0;
+        stats.rx_frame_errors = sum(Wire::RxMalformed);
+        stats.rx_errors = stats.rx_length_errors + stats.rx_frame_errors;
+        stats.rx_missed_errors = sum(Wire::RxNoPage) + sum(Wire::RxNoCompletion);
+        stats.rx_dropped = self.processors.iter().map(|p| p.rx_alloc_fail.get()).sum();
+        stats.tx_errors = sum(Wire::TxInvalid) + sum(Wire::TxFault);
+        stats.tx_dropped = sum(Wire::TxDropped)
+            + self
+                .processors
+                .iter()
+                .map(|p| p.tx_dropped.get())
+                .sum::<u64>();
+    }
+
+    fn rx_queue_stats(&self, index: usize, stats: &mut RxQueueStats) {
+        if let Some(processor) = self.processors.get(index) {
+            stats.packets = processor.wire(Wire::RxFrames);
+            stats.bytes = processor.wire(Wire::RxBytes);
+            stats.alloc_fail = processor.rx_alloc_fail.get();
+            stats.hw_drop_overruns =
+                processor.wire(Wire::RxNoPage) + processor.wire(Wire::RxNoCompletion);
+            stats.csum_bad = processor.wire(Wire::RxCsumError);
+        }
+    }
+
+    fn tx_queue_stats(&self, index: usize, stats: &mut TxQueueStats) {
+        if let Some(processor) = self.processors.get(index) {
+            stats.packets = processor.wire(Wire::TxFrames);
+            stats.bytes = processor.wire(Wire::TxBytes);
+            stats.hw_drops = processor.wire(Wire::TxDropped);
+            stats.hw_drop_errors = processor.wire(Wire::TxInvalid) + processor.wire(Wire::TxFault);
+            stats.stop = processor.tx_stop.get();
+            stats.wake = processor.tx_wake.get();
+        }
+    }
+
+    fn base_stats(&self, rx: &mut RxQueueStats, tx: &mut TxQueueStats) {
+        // Queues are never taken away: what they count is everything.
+        rx.packets = 0;
+        rx.bytes = 0;
+        rx.alloc_fail = 0;
+        rx.hw_drop_overruns = 0;
+        rx.csum_bad = 0;
+        tx.packets = 0;
+        tx.bytes = 0;
+        tx.hw_drops = 0;
+        tx.hw_drop_errors = 0;
+        tx.stop = 0;
+        tx.wake = 0;
+    }
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The poll of a processor: transmit completions, then the completion ring in its order.
+
+use super::adapter::Adapter;
+use super::offload::Client;
+use super::offload::Payload;
+use super::processor::Processor;
+use super::receive::Invalid;
+use super::receive::Receiver;
+use super::transmit::Completer;
+use crate::abi::completion::frame_flag;
+use crate::abi::completion::Acked;
+use crate::abi::completion::Delegated;
+use crate::abi::completion::Deliver;
+use crate::abi::completion::Frame;
+use crate::abi::completion::Op;
+use crate::abi::completion::PagesReleased;
+use crate::abi::completion::Returned;
+use crate::abi::completion::NO_PAGE;
+use crate::abi::completion::RETURNED_ENTRIES;
+use crate::abi::connection::Connection;
+use crate::abi::ring::arm_word;
+use crate::abi::ring::Ring as Line;
+use crate::abi::ring::ARM;
+use crate::abi::ring::COMPLETION_ENTRY;
+use crate::abi::ring::INDEX;
+use crate::abi::Layout;
+use crate::net::dma::Ring;
+use crate::net::dma::SharedPage;
+use crate::net::napi;
+use crate::net::napi::Context;
+use crate::net::queue::TxQueue;
+use crate::shim::Shim;
+use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::barrier::mb;
+use kernel::sync::barrier::Full;
+use kernel::sync::Arc;
+
+/// Index that the adapter owns, in the status page.
+const PRODUCED: usize = Line::Completion.line() + INDEX;
+const SENT: usize = Line::Transmit.line() + INDEX;
+
+/// State of a running processor that only its poll touches.
+pub(super) struct Poller {
+    pub(super) adapter: Arc<Adapter>,
+    pub(super) processor: Arc<Processor>,
+    pub(super) status: Arc<SharedPage>,
+    pub(super) completions: Ring<COMPLETION_ENTRY>,
+    pub(super) receiver: Receiver,
+    pub(super) transmitted: Completer,
+    /// Taken out when the processor has stopped.
+    pub(super) shim: Option<<Shim as Client>::Processor>,
+    pub(super) consumer: u32,
+    /// A TCP frame went to GRO since GRO was last emptied: a connection's own completions, which
+    /// bypass it, have to wait.
+    pub(super) gro_holds_tcp: bool,
+    /// There was no memory for the next completion: the adapter's tick polls again.
+    pub(super) starved: bool,
+}
+
+/// What came of an entry.
+enum Taken {
+    /// So many entries were used up.
+    Entries(u32),
+    /// Nothing: GRO has to be emptied first, and that takes the end of this poll.
+    FlushFirst,
+    /// Nothing: there is no memory for it now.
+    NoMemory,
+}
+
+impl Poller {
+    fn take(
+        &mut self,
+        cx: &Context<'_>,
+        entry: [u8; COMPLETION_ENTRY],
+        available: u32,
+    ) -> Result<Taken, Invalid> {
+        let op = Op::from_raw(entry[0]).ok_or(Invalid)?;
+        if op == Op::PagesReleased {
+            self.receiver.released(&PagesReleased::from_bytes(&entry))?;
+            return Ok(Taken::Entries(1));
+        }
+        let frame = (op.raw() < Op::PagesReleased.raw()).then(|| Frame::from_bytes(&entry));
+        let legacy = frame
+            .as_ref()
+            .is_some_and(|f| f.flags & frame_flag::LEGACY != 0);
+        if let (Some(frame), false) = (&frame, legacy) {
+            if let Some(skb) = self.receiver.frame(cx, &self.processor, frame)? {
+                self.processor.rx_frames.add(1);
+                self.gro_holds_tcp |= op != Op::NotTcp;
+                skb.gro_receive(cx);
+            }
+            return Ok(Taken::Entries(1));
+        }
+
+        // From here on it is about a delegated connection.
+        if self.gro_holds_tcp {
+            return Ok(Taken::FlushFirst);
+        }
+        let shim = self.shim.as_mut().ok_or(Invalid)?;
+        match op {
+            Op::Delegated => Shim::delegated(shim, Delegated::from_bytes(&entry)),
+            Op::Acked => Shim::acked(shim, Acked::from_bytes(&entry)),
+            Op::Deliver => {
+                if !Shim::can_deliver(shim) {
+                    return Ok(Taken::NoMemory);
+                }
+                let deliver = Deliver::from_bytes(&entry);
+                let payload = Payload(self.receiver.deliver(&deliver)?);
+                Shim::deliver(shim, deliver, payload);
+            }
+            Op::Returned => {
+                if available < RETURNED_ENTRIES as u32 {
+                    return Err(Invalid);
+                }
+                let returned = Returned::from_bytes(&entry);
+                if returned.page != NO_PAGE {
+                    self.receiver.payload.release(returned.page)?;
+                }
+                let mut state = [0; Connection::SIZE];
+                for (i, part) in (1..).zip(state.chunks_exact_mut(COMPLETION_ENTRY)) {
+                    part.copy_from_slice(&self.completions.read(self.consumer.wrapping_add(i)));
+                }
+                Shim::returned(shim, returned, Connection::from_bytes(&state));
+                return Ok(Taken::Entries(RETURNED_ENTRIES as u32));
+            }
+            _ => {
+                let frame = frame.ok_or(Invalid)?;
+                if let Some(skb) = self.receiver.frame(cx, &self.processor, &frame)? {
+                    Shim::legacy(shim, frame.flow, skb);
+                }
+            }
+        }
+        Ok(Taken::Entries(1))
+    }
+
+    /// Takes completions, at most `budget`. How many it took; `budget` when it has to be called
+    /// again at once.
+    fn completions(&mut self, cx: &Context<'_>, budget: usize) -> Result<usize, Invalid> {
+        let (mut done, mut for_shim) = (0, false);
+        self.starved = false;
+        let result = loop {
+            let available = self
+                .status
+                .load_acquire::<PRODUCED>()
+                .wrapping_sub(self.consumer);
+            if available == 0 || done >= budget {
+                break Ok(done);
+            }
+            if available > self.completions.entries() {
+                break Err(Invalid);
+            }
+            let entry = self.completions.read(self.consumer);
+            match self.take(cx, entry, available) {
+                Ok(Taken::Entries(count)) => {
+                    for_shim |= entry[0] > Op::PagesReleased.raw();
+                    self.consumer = self.consumer.wrapping_add(count);
+                    done += 1;
+                }
+                Ok(Taken::FlushFirst) => {
+                    cx.gro_flush();
+                    self.gro_holds_tcp = false;
+                    break Ok(budget);
+                }
+                Ok(Taken::NoMemory) => {
+                    self.starved = true;
+                    break Ok(done);
+                }
+                Err(Invalid) => break Err(Invalid),
+            }
+        };
+        if let (true, Some(shim)) = (for_shim, &mut self.shim) {
+            Shim::completions_done(shim);
+        }
+        result
+    }
+
+    /// Whether the transmit ring has moved to or past `target`.
+    fn sent(&self, target: u32) -> bool {
+        let past = self.status.load_acquire::<SENT>().wrapping_sub(target);
+        past < u32::MAX / 2
+    }
+}
+
+impl napi::Poll for Poller {
+    fn poll(&mut self, cx: &Context<'_>, budget: usize) -> usize {
+        if self.processor.broken.load(Relaxed) {
+            return 0;
+        }
+        let index = self.processor.index;
+        let adapter = self.adapter.clone();
+        let sent = self.status.load_acquire::<SENT>();
+        let sane = TxQueue::new(cx.device(), index.into()).is_some_and(|queue| {
+            self.transmitted
+                .complete(&self.processor, queue, sent, budget)
+        });
+        if !sane {
+            self.processor.broken.store(true, Relaxed);
+            adapter.fault("more frames are reported as sent than there were");
+            return 0;
+        }
+        if budget == 0 {
+            return 0;
+        }
+
+        let before = self.consumer;
+        let done = match self.completions(cx, budget) {
+            Ok(done) => done,
+            Err(Invalid) => {
+                self.processor.broken.store(true, Relaxed);
+                self.processor.rx_invalid.add(1);
+                adapter.fault("a completion contradicts itself");
+                return 0;
+            }
+        };
+        let registers = &adapter.registers;
+        if self.consumer != before {
+            registers.doorbell(index, PRODUCED, self.consumer);
+            self.processor.consumed.store(self.consumer, Relaxed);
+        }
+        let headers = self.receiver.headers.refill(&self.processor, registers);
+        let payload = self.receiver.payload.refill(&self.processor, registers);
+        if headers || payload || self.consumer != before {
+            adapter.wake(index, &self.status);
+        }
+        if self.processor.waiting.load(Relaxed) && adapter.submission_room(index) > 0 {
+            self.processor.waiting.store(false, Relaxed);
+            if let Some(shim) = &mut self.shim {
+                Shim::submission_space(shim);
+            }
+        }
+        if done >= budget {
+            return budget;
+        }
+
+        if self.starved {
+            self.processor.rx_alloc_fail.add(1);
+            return done;
+        }
+        registers.doorbell(index, ARM, arm_word(self.consumer));
+        let target = self.transmitted.arm(&adapter, index);
+        // What came before the adapter saw the words causes no interrupt.
+        mb(Full);
+        if self.status.load_acquire::<PRODUCED>() != self.consumer || self.sent(target) {
+            return budget;
+        }
+        // The end of the poll empties GRO.
+        self.gro_holds_tcp = false;
+        done
+    }
+}

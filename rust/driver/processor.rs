@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the host has of one offload processor, whether it runs or not.
+
+use super::poll::Poller;
+use crate::abi::ring::Ring as Line;
+use crate::abi::ring::COUNTERS;
+use crate::abi::ring::INDEX;
+use crate::abi::ring::SUBMISSION_ENTRY;
+use crate::abi::stats::Counter as Wire;
+use crate::net::device::Allocation;
+use crate::net::dma::Ring;
+use crate::net::dma::SharedPage;
+use crate::net::lock::new_bh_spinlock;
+use crate::net::lock::BhSpinLock;
+use crate::net::napi::Napi;
+use crate::net::stats::Counter;
+use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::AtomicFlag;
+use kernel::sync::atomic::Full;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Arc;
+
+/// Number of the adapter's counters.
+pub(super) const WIRE_COUNTERS: usize = Wire::ALL.len();
+
+/// The host's end of the submission ring.
+pub(super) struct Submission {
+    pub(super) ring: Ring<SUBMISSION_ENTRY>,
+    pub(super) status: Arc<SharedPage>,
+    pub(super) producer: u32,
+}
+
+impl Submission {
+    /// Number of entries that fit now.
+    pub(super) fn room(&self) -> u32 {
+        const CONSUMER: usize = Line::Submission.line() + INDEX;
+        let used = self
+            .producer
+            .wrapping_sub(self.status.load_acquire::<CONSUMER>());
+        // An adapter that claims to have consumed what it was not given gets nothing more.
+        self.ring.entries().saturating_sub(used)
+    }
+}
+
+/// Counters of the adapter: of earlier runs, and the page where it keeps those of this one.
+pub(super) struct Totals {
+    base: [u64; WIRE_COUNTERS],
+    live: Option<Arc<SharedPage>>,
+}
+
+impl Totals {
+    fn get(&self, counter: Wire) -> u64 {
+        let i = counter as usize;
+        let live = self
+            .live
+            .as_ref()
+            .map_or(0, |page| page.load64(COUNTERS + 8 * i));
+        self.base[i].wrapping_add(live)
+    }
+
+    /// A run begins, with its counters at zero.
+    pub(super) fn begin(&mut self, page: Arc<SharedPage>) {
+        self.live = Some(page);
+    }
+
+    /// A run has ended.
+    pub(super) fn end(&mut self) {
+        for &counter in Wire::ALL {
+            self.base[counter as usize] = match counter {
+                // Not a count of events: nothing is left of it.
+                Wire::Connections => 0,
+                _ => self.get(counter),
+            };
+        }
+        self.live = None;
+    }
+}
+
+/// An offload processor.
+#[pin_data]
+pub(super) struct Processor {
+    pub(super) index: u8,
+    pub(super) napi: Napi<Poller>,
+    /// `None` while the processor does not run.
+    #[pin]
+    pub(super) submission: BhSpinLock<Option<Submission>>,
+    #[pin]
+    pub(super) totals: BhSpinLock<Totals>,
+    /// Fragment credits left.
+    credits: Atomic<u32>,
+    /// Consumer index of the completion ring, as of the last poll.
+    pub(super) consumed: Atomic<u32>,
+    /// What the processor says cannot be believed any more; a reset is on its way.
+    pub(super) broken: AtomicFlag,
+    /// Somebody met a full submission ring.
+    pub(super) waiting: AtomicFlag,
+    /// Receive: pages or skbs for which there was no memory.
+    pub(super) rx_alloc_fail: Counter,
+    /// Receive: completions that contradict themselves.
+    pub(super) rx_invalid: Counter,
+    /// Receive: frames passed on.
+    pub(super) rx_frames: Counter,
+    /// Transmit: frames dropped, counted under the transmit lock.
+    pub(super) tx_dropped: Counter,
+    /// Transmit: times the queue stopped.
+    pub(super) tx_stop: Counter,
+    /// Transmit: times it was woken.
+    pub(super) tx_wake: Counter,
+}
+
+impl Processor {
+    /// Processor `index`, with `credits` fragments.
+    pub(super) fn new(netdev: &Arc<Allocation>, index: u8, credits: u32) -> Result<Arc<Self>> {
+        let napi = Napi::new(netdev, index.into())?;
+        Arc::pin_init(
+            pin_init!(Self {
+                index,
+                napi,
+                submission <- new_bh_spinlock!(None),
+                totals <- new_bh_spinlock!(Totals {
+                    base: [0; WIRE_COUNTERS],
+                    live: None,
+                }),
+                credits: Atomic::new(credits),
+                consumed: Atomic::new(0),
+                broken: AtomicFlag::new(false),
+                waiting: AtomicFlag::new(false),
+                rx_alloc_fail: Counter::new(),
+                rx_invalid: Counter::new(),
+                rx_frames: Counter::new(),
+                tx_dropped: Counter::new(),
+                tx_stop: Counter::new(),
+                tx_wake: Counter::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// A counter of the adapter, over all runs.
+    pub(super) fn wire(&self, counter: Wire) -> u64 {
+        self.totals.lock().get(counter)
+    }
+
+    /// All counters of the adapter, in their order.
+    pub(super) fn wires(&self, values: &mut [u64]) {
+        let totals = self.totals.lock();
+        for (value, &counter) in values.iter_mut().zip(Wire::ALL) {
+            *value = totals.get(counter);
+        }
+    }
+
+    /// Whether the poll has taken everything that the adapter has said, as far as it is to be
+    /// believed.
+    pub(super) fn is_drained(&self) -> bool {
+        const PRODUCED: usize = Line::Completion.line() + INDEX;
+        if self.broken.load(Relaxed) {
+            return true;
+        }
+        let submission = self.submission.lock();
+        submission.as_ref().is_none_or(|submission| {
+            submission.status.load_acquire::<PRODUCED>() == self.consumed.load(Relaxed)
+        })
+    }
+
+    /// Takes `count` credits, if there are as many.
+    pub(super) fn reserve(&self, count: u32) -> bool {
+        let mut left = self.credits.load(Relaxed);
+        while left >= count {
+            match self.credits.cmpxchg(left, left - count, Full) {
+                Ok(_) => return true,
+                Err(now) => left = now,
+            }
+        }
+        false
+    }
+
+    /// Gives `count` credits back.
+    pub(super) fn release(&self, count: u32) {
+        self.credits.add(count, Relaxed);
+    }
+}

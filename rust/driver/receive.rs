@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive storage, the host's side: lending pages, and making skbs of what stands in them.
+
+use super::processor::Processor;
+use super::registers::Registers;
+use crate::abi::completion::frame_flag;
+use crate::abi::completion::Deliver;
+use crate::abi::completion::Frame;
+use crate::abi::completion::HashType as WireHash;
+use crate::abi::completion::PagesReleased;
+use crate::abi::completion::NO_PAGE;
+use crate::abi::page::PagePost;
+use crate::abi::page::BATCH;
+use crate::abi::ring::Ring as Line;
+use crate::abi::ring::INDEX;
+use crate::abi::ring::PAGE_ENTRY;
+use crate::abi::PAGE_SIZE;
+use crate::net::device::feature;
+use crate::net::dma::Ring;
+use crate::net::napi::Context;
+use crate::net::page_pool::Fragment;
+use crate::net::page_pool::Page;
+use crate::net::page_pool::PagePool;
+use crate::net::skb::HashType;
+use crate::net::skb::SkBuff;
+use kernel::prelude::*;
+
+/// The most pages that one completion lists.
+pub(super) const MAX_PIECES: usize = crate::abi::completion::DELIVER_PAGES;
+
+/// Bytes of a frame that go into the linear part; a frame up to this size is copied whole.
+const LINEAR: usize = 256;
+
+/// A completion contradicts itself or what the host knows.
+#[derive(Debug)]
+pub(super) struct Invalid;
+
+/// The pages lent through one page ring, by identifier.
+pub(super) struct Lent {
+    line: Line,
+    ring: Ring<PAGE_ENTRY>,
+    pool: PagePool,
+    pages: KVec<Option<Page>>,
+    free: KVec<u32>,
+    producer: u32,
+}
+
+impl Lent {
+    /// For at most `ring.entries()` pages.
+    pub(super) fn new(line: Line, ring: Ring<PAGE_ENTRY>, pool: PagePool) -> Result<Self> {
+        let count = ring.entries();
+        let mut pages = KVec::with_capacity(count as usize, GFP_KERNEL)?;
+        let mut free = KVec::with_capacity(count as usize, GFP_KERNEL)?;
+        for id in (0..count).rev() {
+            pages.push(None, GFP_KERNEL)?;
+            free.push(id, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            line,
+            ring,
+            pool,
+            pages,
+            free,
+            producer: 0,
+        })
+    }
+
+    /// Where the adapter finds the ring.
+    pub(super) fn dma_address(&self) -> u64 {
+        self.ring.dma_address()
+    }
+
+    /// Lends all the pages that there are identifiers for, in whole batches. True when the adapter
+    /// has to be told.
+    pub(super) fn refill(&mut self, processor: &Processor, registers: &Registers) -> bool {
+        let before = self.producer;
+        while self.free.len() >= BATCH {
+            let mut batch: [Option<Page>; BATCH] = [const { None }; BATCH];
+            for slot in &mut batch {
+                *slot = self.pool.alloc();
+            }
+            if batch.iter().any(Option::is_none) {
+                processor.rx_alloc_fail.add(1);
+                break;
+            }
+            for page in batch.into_iter().flatten() {
+                let Some(id) = self.free.pop() else { break };
+                // Pool pages are aligned, and identifiers bounded by the ring.
+                let post = PagePost::new(id, page.dma_address()).map_or(0, PagePost::raw);
+                self.ring.write(self.producer, &post.to_le_bytes());
+                self.producer = self.producer.wrapping_add(1);
+                self.pages[id as usize] = Some(page);
+            }
+        }
+        if before == self.producer {
+            return false;
+        }
+        registers.doorbell(processor.index, self.line.line() + INDEX, self.producer);
+        true
+    }
+
+    /// A piece of a lent page.
+    fn piece(&mut self, id: u32, offset: usize, length: usize) -> Result<Fragment, Invalid> {
+        let page = self.pages.get_mut(id as usize).and_then(Option::as_mut);
+        page.ok_or(Invalid)?
+            .fragment(offset, length)
+            .map_err(|_| Invalid)
+    }
+
+    /// The adapter gives a page back.
+    pub(super) fn release(&mut self, id: u32) -> Result<(), Invalid> {
+        let slot = self.pages.get_mut(id as usize).ok_or(Invalid)?;
+        slot.take().ok_or(Invalid)?;
+        // There is room: each identifier is either free or lent.
+        self.free.push_within_capacity(id).map_err(|_| Invalid)
+    }
+
+    /// The pieces of `length` bytes of data that begin at `offset` of the first of `ids`; pages in
+    /// `release` come back.
+    fn gather(
+        &mut self,
+        ids: &[u32],
+        release: u16,
+        mut offset: usize,
+        mut length: usize,
+        pieces: &mut Pieces,
+    ) -> Result<(), Invalid> {
+        for (i, &id) in ids.iter().enumerate() {
+            let here = length.min(PAGE_SIZE.checked_sub(offset).ok_or(Invalid)?);
+            if here > 0 {
+                pieces.push(self.piece(id, offset, here)?)?;
+            }
+            if release >> i & 1 == 1 {
+                self.release(id)?;
+            }
+            length -= here;
+            offset = 0;
+        }
+        if length == 0 {
+            Ok(())
+        } else {
+            Err(Invalid)
+        }
+    }
+}
+
+/// Pieces of pages in their order.
+pub(super) struct Pieces {
+    list: [Option<Fragment>; MAX_PIECES],
+    next: usize,
+    end: usize,
+}
+
+impl Pieces {
+    fn new() -> Self {
+        Self {
+            list: [const { None }; MAX_PIECES],
+            next: 0,
+            end: 0,
+        }
+    }
+
+    fn push(&mut self, piece: Fragment) -> Result<(), Invalid> {
+        *self.list.get_mut(self.end).ok_or(Invalid)? = Some(piece);
+        self.end += 1;
+        Ok(())
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Fragment;
+
+    fn next(&mut self) -> Option<Fragment> {
+        let piece = self.list.get_mut(self.next)?.take();
+        self.next += 1;
+        piece
+    }
+}
+
+/// A processor's receive side.
+pub(super) struct Receiver {
+    pub(super) headers: Lent,
+    pub(super) payload: Lent,
+    /// A frame of which more completions are to come.
+    partial: Option<SkBuff>,
+}
+
+impl Receiver {
+    pub(super) fn new(headers: Lent, payload: Lent) -> Self {
+        Self {
+            headers,
+            payload,
+            partial: None,
+        }
+    }
+
+    /// Pages that come back without data.
+    pub(super) fn released(&mut self, entry: &PagesReleased) -> Result<(), Invalid> {
+        let ids = entry.pages.get(..entry.page_count.into()).ok_or(Invalid)?;
+        let lent = match entry.payload {
+            0 => &mut self.headers,
+            1 => &mut self.payload,
+            _ => return Err(Invalid),
+        };
+        ids.iter().try_for_each(|&id| lent.release(id))
+    }
+
+    /// The payload of a delegated connection.
+    pub(super) fn deliver(&mut self, entry: &Deliver) -> Result<Pieces, Invalid> {
+        let ids = entry.pages.get(..entry.page_count.into()).ok_or(Invalid)?;
+        let mut pieces = Pieces::new();
+        let (offset, length) = (entry.data_offset.into(), entry.data_length as usize);
+        self.payload
+            .gather(ids, entry.release, offset, length, &mut pieces)?;
+        Ok(pieces)
+    }
+
+    /// The frame of an entry, once it is whole. `Ok(None)` when more of it is to come, or when there
+    /// was no memory for it, which is counted.
+    pub(super) fn frame(
+        &mut self,
+        cx: &Context<'_>,
+        processor: &Processor,
+        entry: &Frame,
+    ) -> Result<Option<SkBuff>, Invalid> {
+        let ids = entry.pages.get(..entry.page_count.into()).ok_or(Invalid)?;
+        let mut pieces = Pieces::new();
+        let mut header = None;
+        if entry.header_page != NO_PAGE {
+            let (offset, length) = (entry.header_offset.into(), entry.header_length.into());
+            header = Some(self.headers.piece(entry.header_page, offset, length)?);
+            if entry.release & 1 == 1 {
+                self.headers.release(entry.header_page)?;
+            }
+        }
+        let lent = match entry.flags & frame_flag::HEADER_RING {
+            0 => &mut self.payload,
+            _ => &mut self.headers,
+        };
+        let (offset, length) = (entry.data_offset.into(), entry.data_length as usize);
+        lent.gather(ids, entry.release >> 1, offset, length, &mut pieces)?;
+
+        let skb = match self.partial.take() {
+            Some(skb) if header.is_none() => Some(skb),
+            Some(_) => return Err(Invalid),
+            None => begin(cx, entry, header, &mut pieces)?,
+        };
+        let Some(mut skb) = skb else {
+            processor.rx_alloc_fail.add(1);
+            return Ok(None);
+        };
+        for piece in pieces {
+            let truesize = truesize(&piece);
+            // More pieces than an skb holds are more than any frame has.
+            skb.add_fragment(piece, truesize).map_err(|_| Invalid)?;
+        }
+        if entry.flags & frame_flag::MORE != 0 {
+            self.partial = Some(skb);
+            return Ok(None);
+        }
+        finish(cx, processor, entry, &mut skb)?;
+        Ok(Some(skb))
+    }
+}
+
+/// What a piece costs: the page from where it begins when it is the last in it, else the cells that
+/// it touches.
+fn truesize(piece: &Fragment) -> u32 {
+    piece.len().next_multiple_of(128).min(PAGE_SIZE) as u32
+}
+
+/// An skb with the headers of a frame in its linear part.
+fn begin(
+    cx: &Context<'_>,
+    entry: &Frame,
+    header: Option<Fragment>,
+    pieces: &mut Pieces,
+) -> Result<Option<SkBuff>, Invalid> {
+    let first = match header {
+        Some(header) => header,
+        None => pieces.next().ok_or(Invalid)?,
+    };
+    let Some(mut skb) = SkBuff::alloc(cx, LINEAR as u32) else {
+        return Ok(None);
+    };
+    let bytes = first.bytes();
+    let head = if bytes.len() <= LINEAR {
+        bytes.len()
+    } else {
+        cx.device().eth_headlen(&bytes[..LINEAR])
+    };
+    let mut linear = [0; LINEAR];
+    let linear = linear.get_mut(..head).ok_or(Invalid)?;
+    linear.copy_from_slice(&bytes[..head]);
+    let partial = match entry.gso_size {
+        0 => None,
+        _ => Some(TcpHeader::find(linear).ok_or(Invalid)?),
+    };
+    if let Some(tcp) = &partial {
+        let length = entry.header_length as usize + entry.data_length as usize - tcp.offset;
+        tcp.write_pseudo_sum(linear, length);
+    }
+    skb.put(linear).map_err(|_| Invalid)?;
+    if let Some(tcp) = partial {
+        skb.set_checksum_partial(tcp.offset as u16, TcpHeader::CHECKSUM as u16)
+            .map_err(|_| Invalid)?;
+        skb.set_gso_tcp(tcp.v6, entry.gso_size, entry.segments);
+    }
+    if let Some(rest) = first.advance(head) {
+        let truesize = truesize(&rest);
+        skb.add_fragment(rest, truesize).map_err(|_| Invalid)?;
+    }
+    Ok(Some(skb))
+}
+
+/// What the completion says about the frame as a whole.
+fn finish(
+    cx: &Context<'_>,
+    processor: &Processor,
+    entry: &Frame,
+    skb: &mut SkBuff,
+) -> Result<(), Invalid> {
+    let features = cx.device().features();
+    let checked = entry.flags & (frame_flag::L4_CSUM_OK | frame_flag::CSUM_BAD);
+    if entry.gso_size == 0 && checked == frame_flag::L4_CSUM_OK && features & feature::RXCSUM != 0 {
+        skb.set_checksum_unnecessary();
+    }
+    if features & feature::RXHASH != 0 {
+        match WireHash::from_raw(entry.hash_type) {
+            Some(WireHash::L4) => skb.set_hash(entry.hash, HashType::L4),
+            Some(WireHash::L3) => skb.set_hash(entry.hash, HashType::L3),
+            Some(WireHash::None) => {}
+            None => return Err(Invalid),
+        }
+    }
+    if entry.flags & frame_flag::VLAN != 0 {
+        skb.put_vlan(entry.vlan_tci);
+    }
+    skb.record_rx_queue(processor.index.into());
+    skb.eth_type_trans(cx.device()).map_err(|_| Invalid)
+}
+
+/// Where in a frame the TCP header is.
+struct TcpHeader {
+    /// From the start of the frame.
+    offset: usize,
+    v6: bool,
+}
+
+impl TcpHeader {
+    /// Where the checksum is, from the start of the TCP header.
+    const CHECKSUM: usize = 16;
+    const ETHERNET: usize = 14;
+    const PROTOCOL: u8 = 6;
+
+    /// Finds it in an untagged frame without IPv6 extension headers: no other is coalesced.
+    fn find(frame: &[u8]) -> Option<Self> {
+        let ip = frame.get(Self::ETHERNET..)?;
+        let (length, v6, protocol) = match frame.get(12..14)? {
+            [0x08, 0x00] => (usize::from(ip.first()? & 15) * 4, false, *ip.get(9)?),
+            [0x86, 0xdd] => (40, true, *ip.get(6)?),
+            _ => return None,
+        };
+        let offset = Self::ETHERNET + length;
+        (protocol == Self::PROTOCOL && length >= 20 && frame.len() >= offset + 20)
+            .then_some(Self { offset, v6 })
+    }
+
+    /// Writes the sum of the pseudo-header for `length` bytes of TCP header and payload into the
+    /// checksum field.
+    fn write_pseudo_sum(&self, frame: &mut [u8], length: usize) {
+        let addresses = match self.v6 {
+            true => Self::ETHERNET + 8..Self::ETHERNET + 40,
+            false => Self::ETHERNET + 12..Self::ETHERNET + 20,
+        };
+        let mut sum = length as u32 + u32::from(Self::PROTOCOL);
+        for pair in frame[addresses].chunks_exact(2) {
+            sum += u32::from(u16::from_be_bytes([pair[0], pair[1]]));
+        }
+        while sum >> 16 != 0 {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        let at = self.offset + Self::CHECKSUM;
+        frame[at..at + 2].copy_from_slice(&(sum as u16).to_be_bytes());
+    }
+}

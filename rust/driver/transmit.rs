@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The transmit ring: from skb to entries, and back when the adapter is done.
+
+use super::adapter::Adapter;
+use super::processor::Processor;
+use crate::abi::ring::transmit_arm_word;
+use crate::abi::ring::Ring as Line;
+use crate::abi::ring::ARM_TRANSMIT;
+use crate::abi::ring::INDEX;
+use crate::abi::ring::TRANSMIT_ENTRY;
+use crate::abi::transmit::flag;
+use crate::abi::transmit::Frame;
+use crate::abi::transmit::MAX_ENTRIES;
+use crate::abi::Layout;
+use crate::net::dma::Mapper;
+use crate::net::dma::Mapping;
+use crate::net::dma::Ring;
+use crate::net::dma::SharedPage;
+use crate::net::queue::TxQueue;
+use crate::net::skb::Checksum;
+use crate::net::skb::DropReason;
+use crate::net::skb::GsoKind;
+use crate::net::skb::SkBuff;
+use crate::net::spsc;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// log2 of the ring's entries.
+pub(super) const LOG2: u8 = 10;
+
+/// The queue stops when a frame of any kind might not fit any more, and runs again when some do.
+const STOP: u32 = MAX_ENTRIES as u32;
+const START: u32 = 4 * STOP;
+
+/// What an entry of the ring stands for.
+struct Slot {
+    mapping: Mapping,
+    /// With the last entry of a frame: the frame.
+    skb: Option<SkBuff>,
+}
+
+/// The transmit callback's end: one queue, under its transmit lock.
+pub(crate) struct Sender {
+    processor: Arc<Processor>,
+    ring: Arc<Ring<TRANSMIT_ENTRY>>,
+    status: Arc<SharedPage>,
+    slots: spsc::Sender<Slot>,
+    mapper: Mapper,
+    producer: u32,
+    published: u32,
+}
+
+/// The poll's end.
+pub(super) struct Completer {
+    slots: spsc::Receiver<Slot>,
+    mapper: Mapper,
+}
+
+/// Both ends of the ring of `processor`.
+pub(super) fn pair(
+    processor: &Arc<Processor>,
+    ring: Ring<TRANSMIT_ENTRY>,
+    status: &Arc<SharedPage>,
+    mapper: &Mapper,
+) -> Result<(Sender, Completer)> {
+    let (sender, receiver) = spsc::channel(LOG2)?;
+    Ok((
+        Sender {
+            processor: processor.clone(),
+            ring: Arc::new(ring, GFP_KERNEL)?,
+            status: status.clone(),
+            slots: sender,
+            mapper: mapper.clone(),
+            producer: 0,
+            published: 0,
+        },
+        Completer {
+            slots: receiver,
+            mapper: mapper.clone(),
+        },
+    ))
+}
+
+/// What is to be done to `skb`, as its first entry says it.
+fn describe(skb: &SkBuff) -> Frame {
+    let mut frame = Frame::default();
+    if let Checksum::Partial { start, offset } = skb.checksum() {
+        frame.flags |= flag::CSUM;
+        frame.csum_start = start as u16;
+        frame.csum_offset = offset;
+    }
+    if let Some(gso) = skb.gso() {
+        frame.flags |= match gso.kind {
+            GsoKind::Tcp4 | GsoKind::Tcp6 => flag::TSO,
+            GsoKind::Udp => flag::USO,
+        };
+        frame.gso_size = gso.size;
+        frame.header_length = gso.header_length as u16;
+    }
+    if let Some(tci) = skb.vlan() {
+        frame.flags |= flag::VLAN;
+        frame.vlan_tci = tci;
+    }
+    frame
+}
+
+impl Sender {
+    /// Sends `skb`, or drops and counts it.
+    pub(super) fn send(&mut self, adapter: &Adapter, queue: TxQueue<'_>, skb: SkBuff, more: bool) {
+        let bytes = skb.len();
+        if let Err((skb, reason)) = self.post(skb) {
+            self.processor.tx_dropped.add(1);
+            skb.drop_with(reason);
+            // Frames before it may rely on this one to be the last of a burst.
+            if !more {
+                self.publish(adapter);
+            }
+            return;
+        }
+        let tell = queue.sent(bytes, more);
+        if queue.maybe_stop(|| self.slots.room(), STOP, START) {
+            self.processor.tx_stop.add(1);
+            self.publish(adapter);
+        } else if tell {
+            self.publish(adapter);
+        }
+    }
+
+    /// Writes the entries of `skb`.
+    fn post(&mut self, skb: SkBuff) -> Result<(), (SkBuff, DropReason)> {
+        let frags = skb.frags();
+        let count = 1 + frags.len();
+        if count > MAX_ENTRIES || self.slots.room() < count as u32 {
+            return Err((skb, DropReason::FullRing));
+        }
+        let mut mapped: [Option<Mapping>; MAX_ENTRIES] = [const { None }; MAX_ENTRIES];
+        mapped[0] = self.mapper.map_linear(&skb);
+        for (slot, frag) in mapped[1..].iter_mut().zip(frags) {
+            *slot = self.mapper.map_frag(frag);
+        }
+        if mapped[..count].iter().any(Option::is_none) {
+            mapped
+                .into_iter()
+                .flatten()
+                .for_each(|m| self.mapper.unmap(m));
+            return Err((skb, DropReason::NoMem));
+        }
+        let mut frame = describe(&skb);
+        let mut skb = Some(skb);
+        for (i, mapping) in mapped.into_iter().flatten().enumerate() {
+            let last = i + 1 == count;
+            frame.address = mapping.address();
+            frame.length = mapping.len();
+            if last {
+                frame.flags |= flag::END;
+            }
+            self.ring.write(self.producer, &frame.to_bytes());
+            self.producer = self.producer.wrapping_add(1);
+            let slot = Slot {
+                mapping,
+                skb: if last { skb.take() } else { None },
+            };
+            // There is room, as checked: nobody else takes it.
+            if self.slots.push(slot).is_err() {
+                break;
+            }
+            frame = Frame::default();
+        }
+        Ok(())
+    }
+
+    /// Tells the adapter of everything posted.
+    fn publish(&mut self, adapter: &Adapter) {
+        if self.published == self.producer {
+            return;
+        }
+        self.published = self.producer;
+        let line = Line::Transmit.line() + INDEX;
+        adapter
+            .registers
+            .doorbell(self.processor.index, line, self.producer);
+        adapter.wake(self.processor.index, &self.status);
+    }
+}
+
+impl Completer {
+    /// Frees the frames that the adapter has sent: all entries before `consumer`. False when the
+    /// adapter claims more than it was given.
+    pub(super) fn complete(
+        &mut self,
+        processor: &Processor,
+        queue: TxQueue<'_>,
+        consumer: u32,
+        budget: usize,
+    ) -> bool {
+        let mut left = consumer.wrapping_sub(self.slots.taken());
+        if left == 0 {
+            return true;
+        }
+        if left > self.slots.count() {
+            return false;
+        }
+        let (mut packets, mut bytes) = (0, 0);
+        while left > 0 {
+            let Some(slot) = self.slots.pop() else { break };
+            left -= 1;
+            self.mapper.unmap(slot.mapping);
+            if let Some(skb) = slot.skb {
+                packets += 1;
+                bytes += skb.len();
+                skb.consume(budget);
+            }
+        }
+        if queue.completed_wake(packets, bytes, || self.slots.room(), START) {
+            processor.tx_wake.add(1);
+        }
+        true
+    }
+
+    /// Asks for an interrupt when three quarters of what is under way, or the next frame, is sent.
+    /// The consumer index at which it comes.
+    pub(super) fn arm(&self, adapter: &Adapter, processor: u8) -> u32 {
+        let target = self
+            .slots
+            .taken()
+            .wrapping_add((self.slots.count() / 4 * 3).max(1));
+        adapter
+            .registers
+            .doorbell(processor, ARM_TRANSMIT, transmit_arm_word(target));
+        target
+    }
+}
+
+impl Drop for Completer {
+    /// Frees what was never sent. The adapter does not read it any more.
+    fn drop(&mut self) {
+        while let Some(slot) = self.slots.pop() {
+            self.mapper.unmap(slot.mapping);
+            if let Some(skb) = slot.skb {
+                skb.drop_with(DropReason::DevReady);
+            }
+        }
+    }
+}
