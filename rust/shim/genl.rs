@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The generic netlink family `toe` (`Documentation/netlink/specs/toe.yaml`).
+
+use super::connection::Connection;
+use super::connection::Tuple;
+use super::giveback;
+use super::handover;
+use super::reason::Cause;
+use super::registry;
+use super::table::Stats;
+use crate::abi::admin::direction;
+use crate::abi::admin::Opcode;
+use crate::abi::admin::SetImpairment;
+use crate::bindings::*;
+use crate::net::event::ticks;
+use crate::net::genetlink::Command;
+use crate::net::genetlink::Dump;
+use crate::net::genetlink::Family;
+use crate::net::genetlink::Group;
+use crate::net::genetlink::Message;
+use crate::net::genetlink::Operation;
+use crate::net::genetlink::Policy;
+use crate::net::genetlink::Request;
+use crate::net::sock;
+use core::ptr;
+use kernel::prelude::*;
+use kernel::sync::atomic::ordering::Relaxed;
+use kernel::sync::Arc;
+
+/// The family.
+pub(super) static FAMILY: Family = Family::new(
+    kernel::module::this_module::<crate::Toe>(),
+    TOE_FAMILY_NAME,
+    TOE_FAMILY_VERSION,
+    &OPERATIONS,
+    &GROUPS,
+);
+
+static GROUPS: [Group; 1] = [Group::new(TOE_MCGRP_CONN)];
+/// Place of the group `conn` in [`GROUPS`].
+const CONN: u32 = 0;
+
+static OPERATIONS: [Operation; 5] = [
+    Operation::new::<ConnGet>(),
+    Operation::new::<ConnOffload>(),
+    Operation::new::<ConnReturn>(),
+    Operation::new::<StatsGet>(),
+    Operation::new::<ImpairSet>(),
+];
+
+/// Attributes by which a connection is named.
+static CONN_POLICY: [Policy; TOE_A_CONN_MAX as usize + 1] = {
+    let mut policy = [const { Policy::reject() }; TOE_A_CONN_MAX as usize + 1];
+    policy[TOE_A_CONN_IFINDEX as usize] = Policy::u32();
+    policy[TOE_A_CONN_FAMILY as usize] = Policy::u16();
+    policy[TOE_A_CONN_LOCAL_ADDRESS as usize] = Policy::binary(16);
+    policy[TOE_A_CONN_REMOTE_ADDRESS as usize] = Policy::binary(16);
+    policy[TOE_A_CONN_LOCAL_PORT as usize] = Policy::u16();
+    policy[TOE_A_CONN_REMOTE_PORT as usize] = Policy::u16();
+    policy[TOE_A_CONN_COOKIE as usize] = Policy::uint();
+    policy[TOE_A_CONN_ALL as usize] = Policy::flag();
+    policy
+};
+
+static STATS_POLICY: [Policy; TOE_A_STATS_IFINDEX as usize + 1] = {
+    let mut policy = [const { Policy::reject() }; TOE_A_STATS_IFINDEX as usize + 1];
+    policy[TOE_A_STATS_IFINDEX as usize] = Policy::u32();
+    policy
+};
+
+static IMPAIR_POLICY: [Policy; TOE_A_IMPAIR_MAX as usize + 1] = {
+    let mut policy = [const { Policy::reject() }; TOE_A_IMPAIR_MAX as usize + 1];
+    let mut number = TOE_A_IMPAIR_IFINDEX as usize;
+    while number <= TOE_A_IMPAIR_JITTER as usize {
+        policy[number] = Policy::u32();
+        number += 1;
+    }
+    policy[TOE_A_IMPAIR_RATE as usize] = Policy::uint();
+    policy[TOE_A_IMPAIR_SEED as usize] = Policy::uint();
+    policy
+};
+
+/// The connection that a request names by addresses and ports.
+fn tuple(request: &Request<'_>) -> Result<Tuple> {
+    let port = |number| {
+        request
+            .number(number)
+            .and_then(|port| u16::try_from(port).ok())
+            .ok_or(EINVAL)
+    };
+    let mut tuple = Tuple {
+        ipv6: match request.number(TOE_A_CONN_FAMILY) {
+            Some(family) if family == u64::from(AF_INET) => false,
+            Some(family) if family == u64::from(AF_INET6) => true,
+            _ => return Err(EAFNOSUPPORT),
+        },
+        local: [0; 16],
+        remote: [0; 16],
+        local_port: port(TOE_A_CONN_LOCAL_PORT)?,
+        remote_port: port(TOE_A_CONN_REMOTE_PORT)?,
+    };
+    let width = tuple.width();
+    for (number, address) in [
+        (TOE_A_CONN_LOCAL_ADDRESS, &mut tuple.local),
+        (TOE_A_CONN_REMOTE_ADDRESS, &mut tuple.remote),
+    ] {
+        let bytes = request.bytes(number).ok_or(EINVAL)?;
+        if bytes.len() != width {
+            return Err(EINVAL);
+        }
+        address[..width].copy_from_slice(bytes);
+    }
+    Ok(tuple)
+}
+
+/// The connections of a network namespace.
+fn connections(net: *mut net) -> impl Iterator<Item = Arc<Connection>> {
+    let mut position = [0; 2];
+    core::iter::from_fn(move || next(net, &mut position))
+}
+
+/// The connection at `position` (lane, index) or behind it; moves `position` behind that.
+fn next(net: *mut net, position: &mut [c_long; 2]) -> Option<Arc<Connection>> {
+    loop {
+        // CAST: positions count from 0.
+        let lane = registry::nth_lane(position[0] as usize)?;
+        match lane.next(position[1] as usize) {
+            Some((index, connection)) => {
+                position[1] = index as c_long + 1;
+                if ptr::eq(connection.sock().net(), net) {
+                    return Some(connection);
+                }
+            }
+            None => *position = [position[0] + 1, 0],
+        }
+    }
+}
+
+/// The delegated connection that a request names.
+fn named(request: &Request<'_>) -> Result<Arc<Connection>> {
+    let cookie = request
+        .number(TOE_A_CONN_COOKIE)
+        .filter(|&cookie| cookie != 0);
+    let tuple = match cookie {
+        Some(_) => None,
+        None => Some(tuple(request)?),
+    };
+    connections(request.net())
+        .find(|connection| match cookie {
+            Some(cookie) => connection.sock().cookie() == cookie,
+            None => Some(connection.tuple) == tuple,
+        })
+        .ok_or(ENOENT)
+}
+
+fn put_connection(message: &mut Message<'_>, connection: &Connection) -> Result {
+    let (lane, tuple) = (&connection.lane, &connection.tuple);
+    let width = tuple.width();
+    message.put_u32(TOE_A_CONN_IFINDEX, lane.handle.ifindex())?;
+    message.put_u32(TOE_A_CONN_PROCESSOR, lane.processor.into())?;
+    message.put_u32(TOE_A_CONN_HOST_ID, connection.host_id.load(Relaxed))?;
+    message.put_u32(TOE_A_CONN_DEVICE_ID, connection.device_id())?;
+    let family = if tuple.ipv6 { AF_INET6 } else { AF_INET };
+    message.put_u16(TOE_A_CONN_FAMILY, family as u16)?;
+    message.put_bytes(TOE_A_CONN_LOCAL_ADDRESS, &tuple.local[..width])?;
+    message.put_bytes(TOE_A_CONN_REMOTE_ADDRESS, &tuple.remote[..width])?;
+    message.put_u16(TOE_A_CONN_LOCAL_PORT, tuple.local_port)?;
+    message.put_u16(TOE_A_CONN_REMOTE_PORT, tuple.remote_port)?;
+    message.put_uint(TOE_A_CONN_COOKIE, connection.sock().cookie())?;
+    message.put_u32(TOE_A_CONN_UID, connection.sock().uid())?;
+    message.put_u32(TOE_A_CONN_STATE, connection.phase() as u32)?;
+    message.put_uint(TOE_A_CONN_SENT, connection.sent.get())?;
+    message.put_uint(TOE_A_CONN_RECEIVED, connection.received.get())?;
+    message.put_uint(
+        TOE_A_CONN_AGE,
+        ticks().wrapping_sub(connection.since).into(),
+    )
+}
+
+/// `conn-delegated-ntf`. With the socket locked.
+pub(super) fn notify_delegated(connection: &Connection) {
+    let number = TOE_CMD_CONN_DELEGATED_NTF as u8;
+    FAMILY.notify(connection.sock(), CONN, number, |message| {
+        put_connection(message, connection)
+    });
+}
+
+/// `conn-returned-ntf`. With the socket locked.
+pub(super) fn notify_returned(connection: &Connection, cause: Cause) {
+    let number = TOE_CMD_CONN_RETURNED_NTF as u8;
+    FAMILY.notify(connection.sock(), CONN, number, |message| {
+        put_connection(message, connection)?;
+        message.put_u32(TOE_A_CONN_REASON, cause as u32)
+    });
+}
+
+/// `conn-get`
+struct ConnGet;
+
+impl Command for ConnGet {
+    const NUMBER: u8 = TOE_CMD_CONN_GET as u8;
+    const POLICY: &'static [Policy] = &CONN_POLICY;
+    const ACTS: bool = true;
+    const DUMPS: bool = true;
+
+    fn act(request: &Request<'_>) -> Result {
+        let connection = named(request)?;
+        request.reply(|message| put_connection(message, &connection))
+    }
+
+    fn dump(dump: &mut Dump<'_>) -> Result {
+        let ifindex = dump.number(TOE_A_CONN_IFINDEX);
+        loop {
+            let (net, mut position) = (dump.net(), *dump.position());
+            let Some(connection) = next(net, &mut position) else {
+                return Ok(());
+            };
+            let wanted = ifindex
+                .is_none_or(|ifindex| u64::from(connection.lane.handle.ifindex()) == ifindex);
+            if wanted {
+                dump.add(&FAMILY, Self::NUMBER, |message| {
+                    put_connection(message, &connection)
+                })?;
+            }
+            *dump.position() = position;
+        }
+    }
+}
+
+/// `conn-offload`
+struct ConnOffload;
+
+impl Command for ConnOffload {
+    const NUMBER: u8 = TOE_CMD_CONN_OFFLOAD as u8;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &CONN_POLICY;
+    const ACTS: bool = true;
+
+    fn act(request: &Request<'_>) -> Result {
+        let tuple = tuple(request)?;
+        let width = tuple.width();
+        // A socket that is not bound to an interface is found by way of any.
+        let socket = registry::lanes()
+            .find_map(|lane| {
+                sock::lookup(
+                    request.net(),
+                    (&tuple.local[..width], tuple.local_port),
+                    (&tuple.remote[..width], tuple.remote_port),
+                    lane.handle.ifindex(),
+                )
+            })
+            .ok_or(ENOENT)?;
+        let mut socket = socket.lock();
+        handover::delegate(&mut socket).map_err(|refusal| {
+            request.explain(refusal.text());
+            refusal.error()
+        })
+    }
+}
+
+/// `conn-return`
+struct ConnReturn;
+
+impl Command for ConnReturn {
+    const NUMBER: u8 = TOE_CMD_CONN_RETURN as u8;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &CONN_POLICY;
+    const ACTS: bool = true;
+
+    fn act(request: &Request<'_>) -> Result {
+        let give_back = |connection: Arc<Connection>| {
+            let mut socket = connection.sock().lock();
+            giveback::recall(&connection, &mut socket, Cause::User);
+        };
+        if !request.has(TOE_A_CONN_ALL) {
+            give_back(named(request)?);
+            return Ok(());
+        }
+        let ifindex = request.number(TOE_A_CONN_IFINDEX);
+        connections(request.net())
+            .filter(|connection| {
+                ifindex.is_none_or(|ifindex| u64::from(connection.lane.handle.ifindex()) == ifindex)
+            })
+            .for_each(give_back);
+        Ok(())
+    }
+}
+
+/// `stats-get`
+struct StatsGet;
+
+fn put_reasons(message: &mut Message<'_>, stats: &Stats) -> Result {
+    for (refusal, count) in stats.refusals().filter(|&(_, count)| count > 0) {
+        message.put_nest(TOE_A_STATS_REFUSED, |nest| {
+            nest.put_u32(TOE_A_REFUSED_REASON, refusal as u32)?;
+            nest.put_uint(TOE_A_REFUSED_COUNT, count)
+        })?;
+    }
+    for (cause, count) in stats.returns().filter(|&(_, count)| count > 0) {
+        message.put_nest(TOE_A_STATS_RETURNED, |nest| {
+            nest.put_u32(TOE_A_RETURNED_REASON, cause as u32)?;
+            nest.put_uint(TOE_A_RETURNED_COUNT, count)
+        })?;
+    }
+    Ok(())
+}
+
+fn put_stats(message: &mut Message<'_>, ifindex: u32) -> Result {
+    message.put_u32(TOE_A_STATS_IFINDEX, ifindex)?;
+    if ifindex == 0 {
+        return put_reasons(message, &registry::NOWHERE);
+    }
+    let (mut count, mut capacity, mut sent, mut received) = (0, 0, 0u64, 0u64);
+    let mut stats = None;
+    for lane in registry::lanes().filter(|lane| lane.handle.ifindex() == ifindex) {
+        count += lane.count();
+        capacity += lane.capacity();
+        sent += lane.sent.get();
+        received += lane.received.get();
+        stats = Some(lane.stats.clone());
+    }
+    let stats = stats.ok_or(ENODEV)?;
+    message.put_u32(TOE_A_STATS_CONNECTIONS, count)?;
+    message.put_u32(TOE_A_STATS_CAPACITY, capacity)?;
+    message.put_uint(TOE_A_STATS_DELEGATED, stats.delegated.load(Relaxed))?;
+    message.put_uint(TOE_A_STATS_SENT, sent)?;
+    message.put_uint(TOE_A_STATS_RECEIVED, received)?;
+    put_reasons(message, &stats)
+}
+
+impl Command for StatsGet {
+    const NUMBER: u8 = TOE_CMD_STATS_GET as u8;
+    const POLICY: &'static [Policy] = &STATS_POLICY;
+    const ACTS: bool = true;
+    const DUMPS: bool = true;
+
+    fn act(request: &Request<'_>) -> Result {
+        // CAST: a 32-bit attribute.
+        let ifindex = request.number(TOE_A_STATS_IFINDEX).ok_or(EINVAL)? as u32;
+        if ifindex != 0 {
+            registry::adapter(request.net(), ifindex).ok_or(ENODEV)?;
+        }
+        request.reply(|message| put_stats(message, ifindex))
+    }
+
+    fn dump(dump: &mut Dump<'_>) -> Result {
+        loop {
+            // Position 0 is what was refused before an adapter was found, then come the adapters.
+            let n = dump.position()[0] as usize;
+            let ifindex = match n {
+                0 => Some(0),
+                _ => match registry::nth_adapter(n - 1) {
+                    Some(handle) => (handle.net() == dump.net()).then(|| handle.ifindex()),
+                    None => return Ok(()),
+                },
+            };
+            if let Some(ifindex) = ifindex {
+                dump.add(&FAMILY, Self::NUMBER, |message| put_stats(message, ifindex))?;
+            }
+            dump.position()[0] += 1;
+        }
+    }
+}
+
+/// `impair-set`
+struct ImpairSet;
+
+impl Command for ImpairSet {
+    const NUMBER: u8 = TOE_CMD_IMPAIR_SET as u8;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &IMPAIR_POLICY;
+    const ACTS: bool = true;
+
+    fn act(request: &Request<'_>) -> Result {
+        // CAST: 32-bit attributes.
+        let small = |number| request.number(number).unwrap_or(0) as u32;
+        let Some(handle) = registry::adapter(request.net(), small(TOE_A_IMPAIR_IFINDEX)) else {
+            request.explain(c"no such interface of an adapter here");
+            return Err(ENODEV);
+        };
+        let directions = small(TOE_A_IMPAIR_DIRECTIONS);
+        if directions == 0 || directions & !(direction::EGRESS | direction::INGRESS) != 0 {
+            request.explain(c"directions are egress, ingress or both");
+            return Err(EINVAL);
+        }
+        let impairment = SetImpairment {
+            opcode: Opcode::SetImpairment.raw(),
+            directions,
+            loss_ppm: small(TOE_A_IMPAIR_LOSS),
+            duplicate_ppm: small(TOE_A_IMPAIR_DUPLICATE),
+            reorder_ppm: small(TOE_A_IMPAIR_REORDER),
+            corrupt_ppm: small(TOE_A_IMPAIR_CORRUPT),
+            delay_us: small(TOE_A_IMPAIR_DELAY),
+            jitter_us: small(TOE_A_IMPAIR_JITTER),
+            rate_bps: request.number(TOE_A_IMPAIR_RATE).unwrap_or(0),
+            seed: request.number(TOE_A_IMPAIR_SEED).unwrap_or(0),
+            ..SetImpairment::default()
+        };
+        let probabilities = [
+            impairment.loss_ppm,
+            impairment.duplicate_ppm,
+            impairment.reorder_ppm,
+            impairment.corrupt_ppm,
+        ];
+        if probabilities.iter().any(|&ppm| ppm > 1_000_000) {
+            request.explain(c"a probability is at most 1000000 parts per million");
+            return Err(ERANGE);
+        }
+        handle.impair(&impairment)
+    }
+}

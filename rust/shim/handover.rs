@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hand-over: a connection goes from Linux to the adapter.
+//!
+//! The socket is owned from the description of its state to the adapter's answer, so that nothing
+//! changes in between: frames that arrive wait in the backlog. The adapter takes the connection as
+//! a whole, or the socket is as it was.
+
+use super::connection::Connection;
+use super::connection::Phase;
+use super::connection::STOPPED;
+use super::connection::ULP;
+use super::genl;
+use super::reason::Refusal;
+use super::registry;
+use super::send;
+use crate::abi::connection as abi;
+use crate::abi::connection::flag;
+use crate::abi::feature;
+use crate::abi::submission::Delegate;
+use crate::abi::submission::Op;
+use crate::abi::submission::DELEGATE_ENTRIES;
+use crate::abi::Layout;
+use crate::driver::offload::Handle;
+use crate::driver::offload::SubmitError;
+use crate::net::sock::Owned;
+use crate::net::sock::State;
+use kernel::prelude::*;
+use kernel::sync::atomic::ordering::Acquire;
+use kernel::sync::atomic::ordering::Relaxed;
+use kernel::time::delay::fsleep;
+use kernel::time::Delta;
+
+/// How often a hand-over is tried that may succeed in a moment.
+const TRIES: usize = 4;
+/// How long the adapter may take to answer, in milliseconds. It needs microseconds; a machine that
+/// emulates everything on a busy processor needs more.
+pub(super) const PATIENCE: u32 = 5_000;
+
+/// Hands the connection of `sock` to the adapter that its route leads through. Sleeps.
+///
+/// # Errors
+///
+/// Why not; the refusal has been counted, and the socket is as it was.
+pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Refusal> {
+    let Some(handle) = sock.with_device(Handle::of).flatten() else {
+        registry::NOWHERE.refused(Refusal::NoDevice);
+        return Err(Refusal::NoDevice);
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match attempt(sock, &handle) {
+            Err(refusal) if refusal.is_transient() && tries < TRIES => {
+                sock.flush_backlog();
+                fsleep(Delta::from_millis(1));
+            }
+            result => {
+                registry::count(&handle, result);
+                return result;
+            }
+        }
+    }
+}
+
+fn attempt(sock: &mut Owned<'_>, handle: &Handle) -> Result<(), Refusal> {
+    if !handle.is_running() {
+        return Err(Refusal::NoDevice);
+    }
+    sock.flush_backlog();
+    let state = sock.snapshot().map_err(Refusal::from_obstacles)?;
+    if state.ecn && handle.features() & feature::ECN == 0 {
+        return Err(Refusal::Ecn);
+    }
+    let width = if state.ipv6 { 16 } else { 4 };
+    let processor = handle.processor_for(
+        &state.local_address[..width],
+        &state.remote_address[..width],
+        state.local_port,
+        state.remote_port,
+    );
+    let lane = registry::lane(handle, processor).ok_or(Refusal::NoDevice)?;
+    let connection = Connection::new(sock, lane.clone(), &state).map_err(|_| Refusal::NoMemory)?;
+    // First, because it is what may fail for lack of memory.
+    ULP.attach(sock, connection.clone()).map_err(|e| {
+        if e == EEXIST {
+            Refusal::Ulp
+        } else {
+            Refusal::NoMemory
+        }
+    })?;
+
+    let result = lane.insert(&connection).and_then(|()| {
+        let result = ask(&connection, &state);
+        if result.is_err() {
+            lane.remove(&connection);
+        }
+        result
+    });
+    if let Err(refusal) = result {
+        connection.set_phase(Phase::Linux);
+        ULP.detach(sock);
+        return Err(refusal);
+    }
+
+    connection.set_phase(Phase::Delegated);
+    let (shadow, tcp) = connection.cell.open(sock);
+    tcp.enter_shadow();
+    send::submit(&connection, shadow, tcp);
+    genl::notify_delegated(&connection);
+    Ok(())
+}
+
+/// Asks the adapter and waits for its answer.
+fn ask(connection: &Connection, state: &State) -> Result<(), Refusal> {
+    let header = Delegate {
+        op: Op::Delegate.raw(),
+        host_id: connection.host_id.load(Relaxed),
+    };
+    let mut entries = [[0; 64]; DELEGATE_ENTRIES];
+    entries[0] = header.to_bytes();
+    let bytes = describe(state).to_bytes();
+    for (entry, part) in entries[1..].iter_mut().zip(bytes.chunks_exact(64)) {
+        entry.copy_from_slice(part);
+    }
+
+    let lane = &connection.lane;
+    match lane.handle.submit(lane.processor, &entries) {
+        Ok(()) => {}
+        Err(SubmitError::Full) => return Err(Refusal::Busy),
+        Err(SubmitError::Stopped) => return Err(Refusal::NoDevice),
+    }
+    // An adapter that does not answer is reset; the answer is then that it has stopped.
+    while !connection.answered.wait(PATIENCE) {
+        lane.handle.fault("a hand-over was not answered");
+    }
+    match connection.answer.load(Acquire) {
+        STOPPED => Err(Refusal::NoDevice),
+        // CAST: stored from a byte.
+        status => Refusal::from_status(status as u8).map_or(Ok(()), Err),
+    }
+}
+
+/// What the adapter is told.
+fn describe(state: &State) -> abi::Connection {
+    let mut flags = 0;
+    for (set, bit) in [
+        (state.ipv6, flag::IPV6),
+        (state.timestamps, flag::TIMESTAMPS),
+        (state.sack, flag::SACK),
+        (state.window_scale, flag::WINDOW_SCALE),
+        (state.ecn, flag::ECN),
+        (state.ecn_echo, flag::ECN_ECHO),
+        (state.nodelay, flag::NODELAY),
+        (state.cork, flag::CORK),
+    ] {
+        if set {
+            flags |= bit;
+        }
+    }
+    abi::Connection {
+        local_address: state.local_address,
+        remote_address: state.remote_address,
+        local_port: state.local_port,
+        remote_port: state.remote_port,
+        flags,
+        local_mac: state.local_mac,
+        remote_mac: state.remote_mac,
+        flow_label: state.flow_label,
+        tos: state.tos,
+        ttl: state.ttl,
+        snd_wscale: state.snd_wscale,
+        rcv_wscale: state.rcv_wscale,
+        mss: state.mss,
+        rcv_mss: state.rcv_mss,
+        snd_una: state.snd_una,
+        snd_nxt: state.snd_nxt,
+        snd_wnd: state.snd_wnd,
+        snd_wl1: state.snd_wl1,
+        max_window: state.max_window,
+        rcv_nxt: state.rcv_nxt,
+        rcv_edge: state.rcv_edge,
+        tsval: state.tsval,
+        ts_tick_us: state.ts_tick_us,
+        ts_recent: state.ts_recent,
+        srtt_us: state.srtt_us,
+        rttvar_us: state.rttvar_us,
+        min_rtt_us: state.min_rtt_us,
+        rto_us: state.rto_us,
+        cwnd: state.cwnd,
+        ssthresh: state.ssthresh,
+        reordering: state.reordering,
+        backoff: state.backoff,
+        ..abi::Connection::default()
+    }
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why connections are not delegated, and why they come back: the values of the netlink family
+//! (`Documentation/netlink/specs/toe.yaml`), of which the adapter's are a part.
+
+use crate::abi::completion::Reason;
+use crate::abi::completion::Status;
+use crate::bindings;
+use crate::net::shadow::Recall;
+use crate::net::sock::Tcp;
+use kernel::prelude::*;
+
+/// Declares an enumeration and the list of its values.
+macro_rules! reasons {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $value:expr,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub(crate) enum $name {
+            $($(#[$variant_meta])* $variant = $value,)*
+        }
+
+        impl $name {
+            /// Every value.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Place in [`Self::ALL`].
+            pub(crate) fn index(self) -> usize {
+                Self::ALL.iter().position(|&r| r == self).unwrap_or(0)
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a connection was not handed over.
+    pub enum Refusal {
+        /// The adapter cannot tell yet what the host has received.
+        Busy = bindings::toe_refuse_reason_TOE_REFUSE_REASON_BUSY,
+        /// The connection table is full.
+        TableFull = bindings::toe_refuse_reason_TOE_REFUSE_REASON_TABLE_FULL,
+        /// The connection is in the table already.
+        Exists = bindings::toe_refuse_reason_TOE_REFUSE_REASON_EXISTS,
+        /// The hash assigns the connection to another processor.
+        WrongProcessor = bindings::toe_refuse_reason_TOE_REFUSE_REASON_WRONG_PROCESSOR,
+        /// The state contradicts itself.
+        BadState = bindings::toe_refuse_reason_TOE_REFUSE_REASON_BAD_STATE,
+        /// The state asks for something that the adapter does not do.
+        Unsupported = bindings::toe_refuse_reason_TOE_REFUSE_REASON_UNSUPPORTED,
+        /// `net.toe.enable` is 0.
+        Disabled = bindings::toe_refuse_reason_TOE_REFUSE_REASON_DISABLED,
+        /// The connection is not in state ESTABLISHED.
+        NotEstablished = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NOT_ESTABLISHED,
+        /// The route does not lead through an adapter that takes connections.
+        NoDevice = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NO_DEVICE,
+        /// The next hop's hardware address is not known.
+        NoNeighbour = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NO_NEIGHBOUR,
+        /// The congestion control is not one that the adapter runs.
+        CongestionControl = bindings::toe_refuse_reason_TOE_REFUSE_REASON_CONGESTION_CONTROL,
+        /// TCP-AO or TCP-MD5.
+        Authentication = bindings::toe_refuse_reason_TOE_REFUSE_REASON_AUTHENTICATION,
+        /// Urgent data is pending.
+        Urgent = bindings::toe_refuse_reason_TOE_REFUSE_REASON_URGENT,
+        /// An ECN that the adapter does not do.
+        Ecn = bindings::toe_refuse_reason_TOE_REFUSE_REASON_ECN,
+        /// Data is being retransmitted, or was received out of order.
+        Recovery = bindings::toe_refuse_reason_TOE_REFUSE_REASON_RECOVERY,
+        /// A socket option that the adapter cannot heed.
+        Sockopt = bindings::toe_refuse_reason_TOE_REFUSE_REASON_SOCKOPT,
+        /// Another upper layer protocol, or MPTCP, owns the socket.
+        Ulp = bindings::toe_refuse_reason_TOE_REFUSE_REASON_ULP,
+        /// A packet filter, tap or transform has to see the frames.
+        Filter = bindings::toe_refuse_reason_TOE_REFUSE_REASON_FILTER,
+        /// No memory for the host's part.
+        NoMemory = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NO_MEMORY,
+    }
+}
+
+impl Refusal {
+    /// The reason for obstacles that were found in a socket (`enum toe_tcp_obstacle`).
+    pub(crate) fn from_obstacles(obstacles: u32) -> Self {
+        use bindings::*;
+        const ORDER: [(u32, Refusal); 11] = [
+            (
+                toe_tcp_obstacle_TOE_TCP_NOT_ESTABLISHED,
+                Refusal::NotEstablished,
+            ),
+            (toe_tcp_obstacle_TOE_TCP_ULP, Refusal::Ulp),
+            (toe_tcp_obstacle_TOE_TCP_PROTOCOL, Refusal::Ulp),
+            (toe_tcp_obstacle_TOE_TCP_NO_ROUTE, Refusal::NoDevice),
+            (toe_tcp_obstacle_TOE_TCP_NO_NEIGHBOUR, Refusal::NoNeighbour),
+            (toe_tcp_obstacle_TOE_TCP_SIGNATURE, Refusal::Authentication),
+            (
+                toe_tcp_obstacle_TOE_TCP_CONGESTION,
+                Refusal::CongestionControl,
+            ),
+            (toe_tcp_obstacle_TOE_TCP_ACCECN, Refusal::Ecn),
+            (
+                toe_tcp_obstacle_TOE_TCP_FILTER
+                    | toe_tcp_obstacle_TOE_TCP_XFRM
+                    | toe_tcp_obstacle_TOE_TCP_INSPECTED
+                    | toe_tcp_obstacle_TOE_TCP_STEERING,
+                Refusal::Filter,
+            ),
+            (toe_tcp_obstacle_TOE_TCP_URGENT, Refusal::Urgent),
+            (
+                toe_tcp_obstacle_TOE_TCP_RECOVERY | toe_tcp_obstacle_TOE_TCP_OUT_OF_ORDER,
+                Refusal::Recovery,
+            ),
+        ];
+        // A lasting reason counts before one of the moment.
+        let lasting = obstacles
+            & !(toe_tcp_obstacle_TOE_TCP_RECOVERY | toe_tcp_obstacle_TOE_TCP_OUT_OF_ORDER);
+        let obstacles = if lasting == 0 { obstacles } else { lasting };
+        ORDER
+            .iter()
+            .find(|(bits, _)| obstacles & bits != 0)
+            .map_or(Refusal::Sockopt, |&(_, refusal)| refusal)
+    }
+
+    /// The reason for an answer of the adapter; `None` for `Ok`.
+    pub(crate) fn from_status(status: u8) -> Option<Self> {
+        match Status::from_raw(status) {
+            Some(Status::Ok) => None,
+            Some(Status::Busy) => Some(Self::Busy),
+            Some(Status::TableFull) => Some(Self::TableFull),
+            Some(Status::Exists) => Some(Self::Exists),
+            Some(Status::WrongProcessor) => Some(Self::WrongProcessor),
+            Some(Status::BadState) => Some(Self::BadState),
+            Some(Status::Unsupported) | None => Some(Self::Unsupported),
+        }
+    }
+
+    /// Whether another try in a moment may succeed.
+    pub(crate) fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::Busy | Self::Recovery | Self::WrongProcessor | Self::NoNeighbour | Self::NoMemory
+        )
+    }
+
+    /// What `setsockopt(TCP_ULP)` says.
+    pub(crate) fn error(self) -> Error {
+        match self {
+            Self::Busy | Self::Recovery | Self::WrongProcessor | Self::Urgent => EAGAIN,
+            Self::TableFull => ENOSPC,
+            Self::Exists | Self::Ulp => EEXIST,
+            Self::BadState => EPROTO,
+            Self::Disabled => EPERM,
+            Self::NotEstablished => ENOTCONN,
+            Self::NoDevice => ENODEV,
+            Self::NoNeighbour => EHOSTUNREACH,
+            Self::NoMemory => ENOMEM,
+            Self::Unsupported
+            | Self::CongestionControl
+            | Self::Authentication
+            | Self::Ecn
+            | Self::Sockopt
+            | Self::Filter => EOPNOTSUPP,
+        }
+    }
+
+    /// What it means, for people.
+    pub(crate) fn text(self) -> &'static CStr {
+        match self {
+            Self::Busy => c"the adapter does not know yet what the host has received",
+            Self::TableFull => c"the adapter's connection table is full",
+            Self::Exists => c"the adapter has the connection already",
+            Self::WrongProcessor => c"the adapter's hash has just changed",
+            Self::BadState => c"the adapter finds the connection's state impossible",
+            Self::Unsupported => c"the adapter cannot do what the connection has agreed to",
+            Self::Disabled => c"net.toe.enable is 0",
+            Self::NotEstablished => c"the connection is not established",
+            Self::NoDevice => c"the route does not lead through an adapter",
+            Self::NoNeighbour => c"the next hop's hardware address is not known",
+            Self::CongestionControl => c"the congestion control is not cubic",
+            Self::Authentication => c"the connection is signed (TCP-AO, TCP-MD5)",
+            Self::Urgent => c"urgent data is pending",
+            Self::Ecn => c"the adapter does not do this ECN",
+            Self::Recovery => c"data is being retransmitted or out of order",
+            Self::Sockopt => c"a socket option is set that the adapter cannot heed",
+            Self::Ulp => c"another protocol owns the socket",
+            Self::Filter => c"a filter or transform has to see the frames",
+            Self::NoMemory => c"no memory",
+        }
+    }
+}
+
+reasons! {
+    /// Why a connection came back.
+    pub enum Cause {
+        /// The host asked, for a cause that is none of those below.
+        Host = bindings::toe_return_reason_TOE_RETURN_REASON_HOST,
+        /// The peer sent FIN.
+        Fin = bindings::toe_return_reason_TOE_RETURN_REASON_FIN,
+        /// The peer sent RST.
+        Reset = bindings::toe_return_reason_TOE_RETURN_REASON_RESET,
+        /// The peer sent SYN.
+        Syn = bindings::toe_return_reason_TOE_RETURN_REASON_SYN,
+        /// The peer sent urgent data.
+        Urgent = bindings::toe_return_reason_TOE_RETURN_REASON_URGENT,
+        /// More out-of-order data than the adapter holds.
+        OutOfOrder = bindings::toe_return_reason_TOE_RETURN_REASON_OUT_OF_ORDER,
+        /// An option that the adapter does not know.
+        Option = bindings::toe_return_reason_TOE_RETURN_REASON_OPTION,
+        /// An IP fragment.
+        Fragment = bindings::toe_return_reason_TOE_RETURN_REASON_FRAGMENT,
+        /// A segment outside the window.
+        Window = bindings::toe_return_reason_TOE_RETURN_REASON_WINDOW,
+        /// Too many retransmission timeouts in a row.
+        Timeout = bindings::toe_return_reason_TOE_RETURN_REASON_TIMEOUT,
+        /// No pages for too long.
+        NoPages = bindings::toe_return_reason_TOE_RETURN_REASON_NO_PAGES,
+        /// A submission was wrong, or a completion.
+        Submission = bindings::toe_return_reason_TOE_RETURN_REASON_SUBMISSION,
+        /// The processor was being stopped.
+        Stop = bindings::toe_return_reason_TOE_RETURN_REASON_STOP,
+        /// The hash assigns the connection elsewhere.
+        Moved = bindings::toe_return_reason_TOE_RETURN_REASON_MOVED,
+        /// The adapter needed the room.
+        Pressure = bindings::toe_return_reason_TOE_RETURN_REASON_PRESSURE,
+        /// An unexpected ECN mark.
+        Ecn = bindings::toe_return_reason_TOE_RETURN_REASON_ECN,
+        /// The peer repeats what Linux was given before the hand-over and has not acknowledged.
+        Gap = bindings::toe_return_reason_TOE_RETURN_REASON_GAP,
+        /// A `conn-return` request.
+        User = bindings::toe_return_reason_TOE_RETURN_REASON_USER,
+        /// `net.toe.enable` was set to 0.
+        Sysctl = bindings::toe_return_reason_TOE_RETURN_REASON_SYSCTL,
+        /// `shutdown()`.
+        Shutdown = bindings::toe_return_reason_TOE_RETURN_REASON_SHUTDOWN,
+        /// The socket was closed or disconnected.
+        Close = bindings::toe_return_reason_TOE_RETURN_REASON_CLOSE,
+        /// A socket option that the adapter cannot heed.
+        Sockopt = bindings::toe_return_reason_TOE_RETURN_REASON_SOCKOPT,
+        /// The application sent urgent data.
+        Oob = bindings::toe_return_reason_TOE_RETURN_REASON_OOB,
+        /// The interface went down.
+        LinkDown = bindings::toe_return_reason_TOE_RETURN_REASON_LINK_DOWN,
+        /// The local address was removed.
+        Address = bindings::toe_return_reason_TOE_RETURN_REASON_ADDRESS,
+        /// The route leads elsewhere.
+        Route = bindings::toe_return_reason_TOE_RETURN_REASON_ROUTE,
+        /// The next hop's hardware address is no longer known.
+        Neighbour = bindings::toe_return_reason_TOE_RETURN_REASON_NEIGHBOUR,
+        /// A filter has to see the frames.
+        Filter = bindings::toe_return_reason_TOE_RETURN_REASON_FILTER,
+        /// The adapter failed.
+        DeviceLost = bindings::toe_return_reason_TOE_RETURN_REASON_DEVICE_LOST,
+    }
+}
+
+impl Cause {
+    /// The cause for a reason of the adapter's; `asked` is what the host asked for.
+    pub(crate) fn from_reason(reason: u8, asked: Option<Self>) -> Self {
+        match Reason::from_raw(reason) {
+            Some(Reason::Host) | None => asked.unwrap_or(Self::Host),
+            // The driver stops a processor that works only when the interface goes down.
+            Some(Reason::Stop) => asked.unwrap_or(Self::LinkDown),
+            Some(reason) => Self::ALL
+                .iter()
+                .copied()
+                .find(|&cause| cause as u32 == u32::from(reason.raw()))
+                .unwrap_or(Self::Host),
+        }
+    }
+
+    /// The cause for what has changed around a connection (`enum toe_tcp_change`), if anything.
+    pub(crate) fn from_changes(changes: u32) -> Option<Self> {
+        use bindings::*;
+        const ORDER: [(u32, Cause); 4] = [
+            (toe_tcp_change_TOE_TCP_CHANGE_ADDRESS, Cause::Address),
+            (toe_tcp_change_TOE_TCP_CHANGE_ROUTE, Cause::Route),
+            (toe_tcp_change_TOE_TCP_CHANGE_FILTER, Cause::Filter),
+            (toe_tcp_change_TOE_TCP_CHANGE_NEIGHBOUR, Cause::Neighbour),
+        ];
+        ORDER
+            .iter()
+            .find(|(bit, _)| changes & bit != 0)
+            .map(|&(_, cause)| cause)
+    }
+
+    /// Why the route of a connection no longer leads through the interface `ifindex`.
+    pub(crate) fn of_route(tcp: &Tcp<'_>, ifindex: u32) -> Self {
+        Self::from_changes(tcp.changes(ifindex).0).unwrap_or(Self::Route)
+    }
+
+    /// Whether it says something against delegating the connection again soon.
+    pub(crate) fn is_involuntary(self) -> bool {
+        !matches!(
+            self,
+            Self::Host | Self::User | Self::Sockopt | Self::Moved | Self::LinkDown | Self::Stop
+        )
+    }
+}
+
+impl From<Recall> for Cause {
+    fn from(recall: Recall) -> Self {
+        match recall {
+            Recall::Close | Recall::Disconnect | Recall::Abort => Self::Close,
+            Recall::Shutdown => Self::Shutdown,
+            Recall::Option => Self::Sockopt,
+        }
+    }
+}
