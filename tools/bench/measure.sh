@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Measuring in the guest; sourced by demo.sh and bench.sh.
+
+# busy: CPU-seconds that this kernel has worked since it booted
+busy()
+{
+	awk -v hz="$(getconf CLK_TCK)" '$1 == "cpu" { print ($2 + $3 + $4 + $7 + $8) / hz }' /proc/stat
+}
+
+# carried FIELD: payload bytes that the adapter of toe0 has carried (sent, received)
+carried()
+{
+	toectl -j stats toe0 | jq ".[0].$1"
+}
+
+# iperf SECONDS ADDRESS sent|received: one stream of iperf3 from or to the guest; prints
+# JSON: bytes, bit rate in Gbit/s, CPU-seconds of the guest per GB, per cent of the
+# bytes that the adapter carried
+iperf()
+{
+	local seconds=$1 address=$2 direction=$3 reverse='' before cpu after
+	[ "$direction" = sent ] || reverse=-R
+	before=$(carried "$direction")
+	cpu=$(busy)
+	iperf3 -c "$address" -t "$seconds" -J $reverse >/tmp/iperf.json || {
+		jq -r '.error // "iperf3 failed"' /tmp/iperf.json >&2
+		return 1
+	}
+	cpu=$(jq -n "$(busy) - $cpu")
+	after=$(carried "$direction")
+	jq -c --argjson cpu "$cpu" --argjson carried "$((after - before))" '.end.sum_received
+		| {bytes, gbits: (.bits_per_second / 1e9), cpu_per_gb: ($cpu / (.bytes / 1e9)),
+		   share: ([100, 100 * $carried / .bytes] | min)}' /tmp/iperf.json
+}
+
+# serve_iperf: at the peer, until the run ends
+serve_iperf()
+{
+	peer iperf3 -s >/dev/null 2>&1 </dev/null &
+	local try
+	for ((try = 0; try < 50; try++)); do
+		sleep 0.2
+		iperf3 -c "$1" -n 1k >/dev/null 2>&1 && return
+	done
+	echo "iperf3 does not answer at the peer" >&2
+	return 1
+}
+
+# offload on|off
+offload()
+{
+	case $1 in
+	on) sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536 ;;
+	off) sysctl -qw net.toe.enable=0 ;;
+	esac
+}

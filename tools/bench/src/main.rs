@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `toe-stream`: moves a known pseudo-random stream each way at once over TCP and compares every
+//! byte, so that a lost, repeated or altered one is found and its place told.
+
+mod blocking;
+mod pattern;
+mod reactor;
+mod receiver;
+mod report;
+mod request;
+mod sender;
+mod setup;
+mod socket;
+mod talk;
+mod uring;
+
+use crate::pattern::Random;
+use crate::reactor::Reactor;
+use crate::receiver::ReceiveMode;
+use crate::report::Report;
+use crate::request::Finish;
+use crate::request::Request;
+use crate::sender::Disturbances;
+use crate::sender::SendMode;
+use crate::setup::Setup;
+use crate::talk::Talk;
+use anyhow::Result;
+use anyhow::ensure;
+use clap::Args;
+use clap::Parser;
+use nix::errno::Errno;
+use nix::sys::socket::SockFlag;
+use nix::sys::socket::accept4;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+/// Move a known pseudo-random stream each way over TCP and compare every byte
+#[derive(Debug, Parser)]
+#[command(name = "toe-stream", version, max_term_width = 100)]
+enum Arguments {
+    /// Serve clients; they say how much to move
+    Server {
+        /// Address to listen at
+        #[arg(default_value = "::")]
+        address: IpAddr,
+        #[arg(short, long, default_value_t = PORT)]
+        port: u16,
+        /// End after so many connections, and print what they were
+        #[arg(long)]
+        once: Option<u64>,
+        /// Attach this upper layer protocol to each connection (TCP_ULP)
+        #[arg(long)]
+        ulp: Option<String>,
+        /// Largest chunk to receive at once; sizes are random up to it
+        #[arg(long, value_name = "BYTES", default_value_t = CHUNK)]
+        chunk: u32,
+    },
+    /// Connect to a server, exchange, and print the outcome in JSON; fails when any byte is wrong
+    Client(Client),
+}
+
+#[derive(Debug, Args)]
+struct Client {
+    address: IpAddr,
+    #[arg(short, long, default_value_t = PORT)]
+    port: u16,
+    /// Bytes to send on each connection (k, M, G: powers of 1024)
+    #[arg(short, long, value_parser = size, default_value = "1M")]
+    upload: u64,
+    /// Bytes to receive on each connection
+    #[arg(short, long, value_parser = size, default_value = "1M")]
+    download: u64,
+    /// Connections in all, one after the other ended
+    #[arg(short = 'n', long, value_name = "N")]
+    total: Option<u64>,
+    /// Connections at once
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    connections: u64,
+    /// Largest chunk to send or receive at once; sizes are random up to it
+    #[arg(long, value_name = "BYTES", default_value_t = CHUNK)]
+    chunk: u32,
+    /// Bytes per second that each side sends at most on a connection
+    #[arg(long, value_parser = size, default_value = "0")]
+    rate: u64,
+    /// How to send
+    #[arg(long, value_enum, default_value_t)]
+    send: SendMode,
+    /// How to receive
+    #[arg(long, value_enum, default_value_t)]
+    receive: ReceiveMode,
+    /// Who closes, and how
+    #[arg(long, value_enum, default_value_t)]
+    finish: Finish,
+    /// Stay connected for so many seconds when all is exchanged
+    #[arg(long, value_name = "SECONDS")]
+    hold: Option<f64>,
+    /// Attach this upper layer protocol (TCP_ULP) as soon as connected; a refusal is reported, and
+    /// the exchange goes on without
+    #[arg(long)]
+    ulp: Option<String>,
+    /// Send a byte in the middle as urgent data, each way
+    #[arg(long)]
+    urgent: bool,
+    /// Set harmless socket options all along
+    #[arg(long)]
+    options: bool,
+    /// Seed of the stream
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seconds to try again while nobody listens
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    patience: u64,
+}
+
+const PORT: u16 = 5300;
+const CHUNK: u32 = 64 << 10;
+
+/// A number of bytes with a binary suffix.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("'{text}' is no size: 1000, 64k, 100M, 2G"))?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| format!("'{text}' is too much"))
+}
+
+fn main() -> ExitCode {
+    raise_file_limit();
+    let outcome = match Arguments::parse() {
+        Arguments::Server {
+            address,
+            port,
+            once,
+            ulp,
+            chunk,
+        } => {
+            let setup = Setup {
+                ulp: ulp.map(Arc::from),
+                chunk: chunk.max(1) as usize,
+                ..Setup::default()
+            };
+            serve(SocketAddr::new(address, port), once, &setup)
+        }
+        Arguments::Client(client) => client.run(),
+    };
+    let report = match outcome {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("toe-stream: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serde_json::to_string(&report) {
+        Ok(text) => println!("{text}"),
+        Err(error) => eprintln!("toe-stream: {error}"),
+    }
+    ExitCode::from(u8::from(report.failed > 0))
+}
+
+/// A thousand connections are more than the usual soft limit.
+fn raise_file_limit() {
+    use nix::sys::resource::Resource;
+    use nix::sys::resource::getrlimit;
+    use nix::sys::resource::setrlimit;
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // What does not fit into the limit fails later, where it can be told.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Serves connections until `once` of them have ended.
+fn serve(address: SocketAddr, once: Option<u64>, setup: &Setup) -> Result<Report> {
+    let listener = socket::listener(address)?;
+    let mut reactor = Reactor::new()?;
+    reactor.listen(&listener)?;
+    let mut report = Report::default();
+    let began = Instant::now();
+    while once.is_none_or(|once| report.good + report.failed < once) {
+        loop {
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let fd = match accept4(listener.as_raw_fd(), flags) {
+                // SAFETY: accept4() has just opened the descriptor and nobody else knows it.
+                Ok(fd) => unsafe { OwnedFd::from_raw_fd(fd) },
+                Err(Errno::EAGAIN) => break,
+                Err(Errno::ECONNABORTED | Errno::EINTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            reactor.add(Talk::server(fd, setup.clone()))?;
+        }
+        for (talk, outcome) in reactor.turn()? {
+            if let Err(error) = &outcome {
+                eprintln!("toe-stream: server: {error:#}");
+            }
+            report.ulp(talk.ulp);
+            report.connection(outcome, talk.moved);
+        }
+    }
+    report.seconds = began.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+impl Client {
+    fn run(&self) -> Result<Report> {
+        ensure!(
+            (1..=1 << 24).contains(&self.chunk),
+            "chunks are of 1 byte to 16 MiB"
+        );
+        let began = Instant::now();
+        let looped = self.send == SendMode::Send && self.receive == ReceiveMode::Epoll;
+        let mut report = if looped {
+            self.run_loop()?
+        } else {
+            self.run_threads()
+        };
+        report.seconds = began.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    fn setup(&self) -> Setup {
+        Setup {
+            ulp: self.ulp.as_deref().map(Arc::from),
+            send: self.send,
+            receive: self.receive,
+            chunk: self.chunk as usize,
+            finish: self.finish,
+            hold: self.hold.map(Duration::from_secs_f64),
+            disturbances: Disturbances {
+                urgent: self.urgent,
+                options: self.options,
+            },
+        }
+    }
+
+    /// The request of connection number `index`.
+    fn request(&self, index: u64) -> Request {
+        Request {
+            seed: Random::new(self.seed.wrapping_add(index)).next(),
+            upload: self.upload,
+            download: self.download,
+            rate: self.rate,
+            chunk: self.chunk,
+            urgent: self.urgent,
+            server_closes: self.finish == Finish::Server,
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.total.unwrap_or(self.connections)
+    }
+
+    /// All connections in one event loop.
+    fn run_loop(&self) -> Result<Report> {
+        let address = SocketAddr::new(self.address, self.port);
+        let setup = self.setup();
+        let deadline = Instant::now() + Duration::from_secs(self.patience);
+        let mut reactor = Reactor::new()?;
+        let mut report = Report::default();
+        let mut begun = 0;
+        while report.good + report.failed < self.total() {
+            while begun < self.total() && (reactor.len() as u64) < self.connections.max(1) {
+                let fd = socket::begin_connect(address)?;
+                reactor.add(Talk::client(fd, setup.clone(), self.request(begun)))?;
+                begun += 1;
+            }
+            for (talk, outcome) in reactor.turn()? {
+                let refused = outcome
+                    .as_ref()
+                    .is_err_and(|error| error.downcast_ref() == Some(&Errno::ECONNREFUSED));
+                if refused && report.good == 0 && Instant::now() < deadline {
+                    begun -= 1;
+                    std::thread::sleep(Duration::from_millis(50));
+                    continue;
+                }
+                report.ulp(talk.ulp);
+                report.connection(outcome, talk.moved);
+            }
+        }
+        Ok(report)
+    }
+
+    /// Each connection in threads of its own.
+    fn run_threads(&self) -> Report {
+        let address = SocketAddr::new(self.address, self.port);
+        let setup = self.setup();
+        let patience = Duration::from_secs(self.patience);
+        let next = std::sync::atomic::AtomicU64::new(0);
+        let report = std::sync::Mutex::new(Report::default());
+        std::thread::scope(|scope| {
+            for _ in 0..self.connections.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        if index >= self.total() {
+                            break;
+                        }
+                        let mut own = Report::default();
+                        let request = self.request(index);
+                        let outcome = blocking::run(address, patience, &setup, &request, &mut own);
+                        own.connection(outcome, (0, 0));
+                        if let Ok(mut report) = report.lock() {
+                            report.merge(own);
+                        }
+                    }
+                });
+            }
+        });
+        report
+            .into_inner()
+            .unwrap_or_else(|error| error.into_inner())
+    }
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sending half of a connection: the stream, in chunks of random size, by one of the ways in
+//! which a program can send.
+
+use crate::pattern::Pattern;
+use crate::pattern::Random;
+use crate::socket;
+use crate::uring::Uring;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::memfd::MFdFlags;
+use nix::sys::memfd::memfd_create;
+use nix::sys::sendfile::sendfile64;
+use nix::sys::socket::ControlMessageOwned;
+use nix::sys::socket::MsgFlags;
+use nix::sys::socket::recvmsg;
+use nix::sys::socket::send;
+use std::collections::BTreeMap;
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How the stream is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SendMode {
+    /// send().
+    #[default]
+    Send,
+    /// send() with MSG_MORE, but every fourth time.
+    More,
+    /// send() with MSG_ZEROCOPY; every notification has to arrive once.
+    Zerocopy,
+    /// sendfile() from a file in memory.
+    Sendfile,
+    /// io_uring's IORING_OP_SEND.
+    Uring,
+}
+
+/// What is particular to a mode.
+enum Mode {
+    Plain,
+    More,
+    Zerocopy(Zerocopy),
+    Sendfile(Option<File>),
+    Uring(Box<Uring>),
+}
+
+/// A part of the stream in a file. A new one for each part: pages of an old one may still be under
+/// way.
+struct File {
+    fd: OwnedFd,
+    /// Position in the stream of the file's end.
+    end: u64,
+    offset: i64,
+}
+
+/// Bytes of the stream in one file.
+const FILE: u64 = 1 << 20;
+
+/// Buffers that the kernel still reads, by the number of the send() that gave them.
+#[derive(Default)]
+struct Zerocopy {
+    next: u32,
+    under_way: BTreeMap<u32, Vec<u8>>,
+    copied: u64,
+}
+
+/// Buffers under way at most.
+const ZEROCOPY_BUFFERS: usize = 64;
+
+/// Something to be done once, when half of the stream is sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disturbances {
+    /// One byte is sent as urgent data.
+    pub urgent: bool,
+    /// Socket options are set, at 32 places.
+    pub options: bool,
+}
+
+/// Settings of a sending half.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The stream.
+    pub pattern: Pattern,
+    /// Bytes of it.
+    pub total: u64,
+    /// Largest chunk.
+    pub chunk: usize,
+    /// Bytes per second at most, 0 for no limit.
+    pub rate: u64,
+    /// How.
+    pub mode: SendMode,
+    /// What else happens.
+    pub disturbances: Disturbances,
+}
+
+/// The sending half.
+pub struct Sender {
+    plan: Plan,
+    /// Bytes that the kernel has taken.
+    pub position: u64,
+    mode: Mode,
+    random: Random,
+    buffer: Vec<u8>,
+    began: Instant,
+    urgent_at: Option<u64>,
+    options: usize,
+    calls: u64,
+}
+
+/// Socket options are set after every so many parts of the stream.
+const OPTION_PLACES: u64 = 32;
+
+impl Sender {
+    /// Prepares to send.
+    pub fn new(plan: Plan, fd: BorrowedFd<'_>) -> Result<Self> {
+        let mode = match plan.mode {
+            SendMode::Send => Mode::Plain,
+            SendMode::More => Mode::More,
+            SendMode::Zerocopy => {
+                socket::set_int(fd, libc::SOL_SOCKET, libc::SO_ZEROCOPY, 1)
+                    .context("SO_ZEROCOPY")?;
+                Mode::Zerocopy(Zerocopy::default())
+            }
+            SendMode::Sendfile => Mode::Sendfile(None),
+            SendMode::Uring => Mode::Uring(Box::new(Uring::new()?)),
+        };
+        Ok(Self {
+            plan,
+            position: 0,
+            mode,
+            random: Random::new(plan.total ^ 0x5e4d),
+            buffer: Vec::new(),
+            began: Instant::now(),
+            urgent_at: (plan.disturbances.urgent && plan.total > 0).then_some(plan.total / 2),
+            options: 0,
+            calls: 0,
+        })
+    }
+
+    /// Whether everything is in the kernel's hands.
+    pub fn is_done(&self) -> bool {
+        self.position == self.plan.total
+    }
+
+    /// How long to wait for the rate's sake before the next byte.
+    pub fn pause(&self) -> Option<Duration> {
+        if self.plan.rate == 0 || self.is_done() {
+            return None;
+        }
+        let due = Duration::from_secs_f64(self.position as f64 / self.plan.rate as f64);
+        due.checked_sub(self.began.elapsed())
+            .filter(|d| !d.is_zero())
+    }
+
+    /// Sends one chunk; `false` when the socket would have to be waited for.
+    pub fn step(&mut self, fd: BorrowedFd<'_>) -> Result<bool> {
+        self.disturb(fd)?;
+        let rest = self.plan.total - self.position;
+        let before_urgent = match self.urgent_at {
+            Some(at) if at > self.position => at - self.position,
+            _ => rest,
+        };
+        let most = rest.min(before_urgent).min(self.plan.chunk as u64) as usize;
+        let length = self.random.up_to(most);
+        self.calls += 1;
+        let urgent = self.urgent_at == Some(self.position);
+        let sent = if urgent {
+            let byte = self.plan.pattern.bytes(self.position, 1);
+            send(fd.as_raw_fd(), &byte, MsgFlags::MSG_OOB)
+        } else {
+            self.send(fd, length)?
+        };
+        match sent {
+            Ok(0) => bail!("nothing could be sent at byte {}", self.position),
+            Ok(sent) => {
+                self.position += sent as u64;
+                if urgent {
+                    self.urgent_at = None;
+                }
+                Ok(true)
+            }
+            Err(Errno::EAGAIN) => Ok(false),
+            // With MSG_ZEROCOPY: too many notifications not yet fetched.
+            Err(Errno::ENOBUFS) if matches!(self.mode, Mode::Zerocopy(_)) => {
+                self.reap(fd, true)?;
+                Ok(true)
+            }
+            Err(Errno::EINTR) => Ok(true),
+            Err(error) => Err(error).with_context(|| format!("sending at byte {}", self.position)),
+        }
+    }
+
+    /// Sets socket options when their time has come.
+    fn disturb(&mut self, fd: BorrowedFd<'_>) -> Result<()> {
+        if self.plan.disturbances.options {
+            let place = self.position * OPTION_PLACES / self.plan.total.max(1);
+            while (self.options as u64) < place {
+                socket::set_some_option(fd, self.options)?;
+                self.options += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends at most `length` bytes in the mode's way.
+    fn send(&mut self, fd: BorrowedFd<'_>, length: usize) -> Result<nix::Result<usize>> {
+        let (pattern, position) = (self.plan.pattern, self.position);
+        let raw = fd.as_raw_fd();
+        match &mut self.mode {
+            Mode::Plain | Mode::More => {
+                self.buffer.resize(length, 0);
+                pattern.fill(position, &mut self.buffer);
+                let last = position + length as u64 == self.plan.total;
+                let more = matches!(self.mode, Mode::More) && self.calls % 4 != 0 && !last;
+                let flags = if more {
+                    MsgFlags::from_bits_retain(libc::MSG_MORE)
+                } else {
+                    MsgFlags::empty()
+                };
+                Ok(send(raw, &self.buffer, flags | MsgFlags::MSG_NOSIGNAL))
+            }
+            Mode::Zerocopy(state) => {
+                if state.under_way.len() >= ZEROCOPY_BUFFERS {
+                    self.reap(fd, true)?;
+                    return self.send(fd, length);
+                }
+                let buffer = pattern.bytes(position, length);
+                let flags = MsgFlags::from_bits_retain(libc::MSG_ZEROCOPY);
+                let sent = send(raw, &buffer, flags | MsgFlags::MSG_NOSIGNAL);
+                if sent.is_ok() {
+                    state.under_way.insert(state.next, buffer);
+                    state.next = state.next.wrapping_add(1);
+                }
+                Ok(sent)
+            }
+            Mode::Sendfile(file) => {
+                let file = match file {
+                    Some(file) if file.end > position => file,
+                    _ => file.insert(File::new(pattern, position, self.plan.total)?),
+                };
+                let length = length.min((file.end - position) as usize);
+                Ok(sendfile64(fd, &file.fd, Some(&mut file.offset), length))
+            }
+            Mode::Uring(ring) => {
+                self.buffer.resize(length, 0);
+                pattern.fill(position, &mut self.buffer);
+                Ok(ring.send(fd, &self.buffer))
+            }
+        }
+    }
+
+    /// Waits until the kernel has let go of every buffer. To be called when all is sent.
+    ///
+    /// # Errors
+    ///
+    /// A notification is missing after `patience`.
+    pub fn settle(&mut self, fd: BorrowedFd<'_>, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while let Mode::Zerocopy(state) = &self.mode {
+            if state.under_way.is_empty() {
+                break;
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{} MSG_ZEROCOPY notifications are missing, the first is number {:?}",
+                state.under_way.len(),
+                state.under_way.keys().next()
+            );
+            self.reap(fd, true)?;
+        }
+        Ok(())
+    }
+
+    /// Number of MSG_ZEROCOPY sends, and of those of which the kernel says that it copied.
+    pub fn zerocopy(&self) -> Option<(u64, u64)> {
+        match &self.mode {
+            Mode::Zerocopy(state) => Some((state.next.into(), state.copied)),
+            _ => None,
+        }
+    }
+
+    /// Fetches notifications; with `wait` up to a tenth of a second for the first.
+    fn reap(&mut self, fd: BorrowedFd<'_>, wait: bool) -> Result<()> {
+        let Mode::Zerocopy(state) = &mut self.mode else {
+            return Ok(());
+        };
+        if wait {
+            let mut poll = [nix::poll::PollFd::new(fd, nix::poll::PollFlags::empty())];
+            nix::poll::poll(&mut poll, 100u16)?;
+        }
+        loop {
+            let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+            let flags = MsgFlags::MSG_ERRQUEUE;
+            let message = match recvmsg::<()>(fd.as_raw_fd(), &mut [], Some(&mut space), flags) {
+                Ok(message) => message,
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(error) => return Err(error).context("reading the error queue"),
+            };
+            for control in message.cmsgs()? {
+                let (ControlMessageOwned::Ipv4RecvErr(error, _)
+                | ControlMessageOwned::Ipv6RecvErr(error, _)) = control
+                else {
+                    continue;
+                };
+                ensure!(
+                    error.ee_origin == SO_EE_ORIGIN_ZEROCOPY,
+                    "an error of origin {} in the error queue",
+                    error.ee_origin
+                );
+                for number in error.ee_info..=error.ee_data {
+                    ensure!(
+                        state.under_way.remove(&number).is_some(),
+                        "MSG_ZEROCOPY notification {number} is repeated or unasked for"
+                    );
+                    let copied = error.ee_code & SO_EE_CODE_ZEROCOPY_COPIED != 0;
+                    state.copied += u64::from(copied);
+                }
+            }
+        }
+    }
+}
+
+/// The error queue entry is a MSG_ZEROCOPY notification (include/uapi/linux/errqueue.h).
+const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
+/// The kernel copied after all (include/uapi/linux/errqueue.h).
+const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
+
+impl File {
+    /// A file with the stream from `position` on.
+    fn new(pattern: Pattern, position: u64, total: u64) -> Result<Self> {
+        let length = FILE.min(total - position);
+        let fd = memfd_create(c"toe-stream", MFdFlags::MFD_CLOEXEC)?;
+        let bytes = pattern.bytes(position, length as usize);
+        let written = nix::unistd::write(&fd, &bytes)?;
+        ensure!(written == bytes.len(), "a file in memory is full");
+        Ok(Self {
+            fd,
+            end: position + length,
+            offset: 0,
+        })
+    }
+}

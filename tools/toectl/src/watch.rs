@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `toectl watch`: connections as they are handed over and come back.
+
+use crate::channel::Channel;
+use crate::conn::Conn;
+use crate::filter::Filter;
+use crate::interface::Interfaces;
+use crate::output;
+use crate::uapi::*;
+use crate::units;
+use anyhow::Result;
+use serde::Serialize;
+use std::io;
+use std::io::Write;
+
+/// A notification in JSON.
+#[derive(Serialize)]
+struct Event {
+    event: &'static str,
+    #[serde(flatten)]
+    conn: Conn,
+}
+
+/// Prints notifications until it is interrupted.
+pub fn run(filter: &Filter, json: bool) -> Result<()> {
+    let ifindex = filter.ifindex()?;
+    let mut channel = Channel::open()?;
+    channel.subscribe()?;
+    loop {
+        let Some(messages) = channel.notifications()? else {
+            eprintln!("toectl: too slow, some events are lost");
+            continue;
+        };
+        let interfaces = Interfaces::read()?;
+        for message in messages {
+            let event = match u16::from(message.command) {
+                TOE_CMD_CONN_DELEGATED_NTF => "delegated",
+                TOE_CMD_CONN_RETURNED_NTF => "returned",
+                _ => continue,
+            };
+            let conn = Conn::from_message(&message, &interfaces)?;
+            if ifindex.is_some_and(|index| index != conn.ifindex) || !filter.matches(&conn) {
+                continue;
+            }
+            if json {
+                output::json(&Event { event, conn })?;
+            } else {
+                print(event, &conn)?;
+            }
+        }
+    }
+}
+
+fn print(event: &str, conn: &Conn) -> Result<()> {
+    let mut out = io::stdout().lock();
+    write!(
+        out,
+        "{event:<9}  {} {} -> {}",
+        conn.dev, conn.local, conn.remote
+    )?;
+    if event == "returned" {
+        write!(
+            out,
+            "  {}: sent {}, received {} in {}",
+            conn.reason.as_deref().unwrap_or("-"),
+            units::bytes(conn.sent),
+            units::bytes(conn.received),
+            units::duration(conn.age),
+        )?;
+    }
+    Ok(writeln!(out)?)
+}
