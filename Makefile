@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# `make help` lists the targets.  With KDIR= this is an ordinary out-of-tree
+# module; without, everything is built in the cache's root (tools/vm/setup), and
+# the module for the test kernel found there.
+
+TOE_CACHE ?= $(HOME)/.cache/toe
+export TOE_CACHE
+tree := $(CURDIR)
+in_root := tools/vm/in-root
+cargo := $(in_root) -C tools cargo
+
+# kbuild KERNEL-BUILD-TREE OUTPUT-DIRECTORY: LLVM=1 where the kernel was built by clang
+kbuild = $(MAKE) -C $(1) M=$(tree) MO=$(2) \
+	$(if $(shell grep -s CONFIG_CC_IS_CLANG=y $(1)/include/config/auto.conf),LLVM=1)
+in_root_kbuild = $(in_root) nice -n 10 make --no-print-directory -j$(shell nproc) \
+	-C $(TOE_CACHE)/kernel-$(1) M=$(tree) MO=$(tree)/out/build/$(2) $(if $(filter debug,$(1)),LLVM=1)
+
+.PHONY: all module module-debug tools modules_install setup demo bench check shell \
+	lint format format-check clean help
+
+all: module tools
+
+ifdef KDIR
+module:
+	@mkdir -p out/build/kdir
+	$(call kbuild,$(KDIR),$(tree)/out/build/kdir) modules
+
+modules_install: module
+	$(call kbuild,$(KDIR),$(tree)/out/build/kdir) modules_install
+else
+module:
+	@tools/vm/setup release
+	@mkdir -p out/build/release
+	@$(call in_root_kbuild,release,release) modules
+
+modules_install: module
+	@$(call in_root_kbuild,release,release) $(if $(INSTALL_MOD_PATH),INSTALL_MOD_PATH=$(abspath $(INSTALL_MOD_PATH)),$(error \
+		without KDIR= the module is for the test kernel: set INSTALL_MOD_PATH= to where it shall go)) modules_install
+endif
+
+module-debug:
+	@tools/vm/setup debug
+	@mkdir -p out/build/debug
+	@$(call in_root_kbuild,debug,debug) modules
+
+tools:
+	@tools/vm/setup root
+	@$(cargo) build --release --workspace
+
+setup:
+	@tools/vm/setup
+
+demo: module tools
+	@tools/vm/demo
+
+bench: module tools
+	@tools/vm/bench
+
+check:
+	@.ci/run
+
+shell: module tools
+	@tools/vm/run $(RUN)
+
+# A build of its own, from nothing: clippy reports only what it compiles.
+lint:
+	@tools/vm/setup release
+	@rm -rf out/build/clippy && mkdir -p out/build/clippy
+	@$(call in_root_kbuild,release,clippy) CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
+	@$(cargo) clippy --workspace --all-targets -- -D warnings
+	@$(in_root) tools/vm/lint
+
+format:
+	@tools/vm/setup source
+	@tools/vm/format
+
+format-check:
+	@tools/vm/setup source
+	@tools/vm/format --check
+
+clean:
+	@rm -rf out/build tools/target
+
+help:
+	@echo 'Build'
+	@echo '  all (default)    module and tools'
+	@echo '  module           out/build/release/toe.ko, for the release test kernel'
+	@echo '  module-debug     out/build/debug/toe.ko, for the debug test kernel'
+	@echo '  module KDIR=DIR  out/build/kdir/toe.ko, for any Rust-enabled 7.3 build tree'
+	@echo '  modules_install  installs it (KDIR=, INSTALL_MOD_PATH= as ever)'
+	@echo '  tools            the adapter and toectl: tools/target/release'
+	@echo '  clean            removes out/build and tools/target'
+	@echo 'Use'
+	@echo '  demo             what it does, on real traffic, with figures'
+	@echo '  bench            CPU per GB and bit rate against virtio-net'
+	@echo '  shell            a shell in the guest (RUN="--topology host" for more: tools/vm/run -h)'
+	@echo 'Check'
+	@echo '  check            everything: format, lint, tests on both kernels (.ci/run)'
+	@echo '  lint, format     clippy, shellcheck; rustfmt (format-check only looks)'
+	@echo 'Test bed'
+	@echo '  setup            root, kernel source, both kernels, in TOE_CACHE=$(TOE_CACHE)'
+	@echo '                   (done by every target that needs it; KSRC= for another kernel source)'

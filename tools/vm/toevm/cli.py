@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What `tools/vm/run` is asked for, and what must be there before it can start.
+
+Runs on the machine's own Python, which may be older than the root's.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import List, Optional
+
+TREE = Path(__file__).resolve().parents[3]
+CACHE = Path(os.environ.get("TOE_CACHE") or Path.home() / ".cache" / "toe").absolute()
+
+# Exit status when the run failed whatever COMMAND returned: a kernel splat, a
+# dead device, a guest that did not come up.
+TROUBLE = 125
+
+DESCRIPTION = """\
+Boots the test kernel in QEMU with the adapter beside it, brings toe0 up as
+192.0.2.1/24 and 2001:db8:77::1/64 with a peer at .2 and ::2, and runs COMMAND
+there as root, with this tree as the working directory.  Output, input and exit
+status pass through; on a terminal COMMAND gets one (Ctrl-] ends the run).
+"""
+
+EPILOG = """\
+topologies:
+  pair   two functions of one adapter joined by a cable, the second one (toe1)
+         in the guest's network namespace `peer`
+  wire   the peer is virtio-net in namespace `peer`: an independent driver
+  host   the peer is a private network namespace of this machine, reached by a
+         TAP; virtio-net eth0, 198.51.100.1/24 and 2001:db8:88::1/64, leads to
+         the same peer and is the comparator
+
+in the guest:
+  peer CMD...      runs CMD at the peer's side, whatever the topology
+  machine CMD...   runs CMD on the machine (in the root, in the run's namespaces);
+                   `machine tools/vm/qmp query-pci` asks its QEMU
+  machine @device kill|start    ends or starts the adapter's process
+  echo 1 >/sys/bus/pci/devices/0000:01:00.0/remove    pulls toe0's function
+                   (/sys/bus/pci/rescan brings it back; QEMU 11.1 itself aborts
+                   on device_del of a vfio-user device with a mapped BAR page)
+  TOE_TOPOLOGY, TOE_KERNEL, TOE_RUN (the directory under out/, writable)
+
+The run fails with status 125, whatever COMMAND returned, on any kernel warning,
+oops, lockdep or KASAN report, leak or hang, and when the adapter's process ends
+by itself.  Logs: out/<run>/{kernel,device}.log, out/last is the latest.
+
+examples:
+  tools/vm/run -- ping -c 3 192.0.2.2
+  tools/vm/run --topology host -- sh -c 'peer iperf3 -s -1 -D; iperf3 -c 192.0.2.2'
+  tools/vm/run --kernel debug --topology wire -- selftests/run
+  tools/vm/run                            a shell (also: make shell)
+"""
+
+
+class Trouble(Exception):
+    """One clear sentence, with the remedy."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, in the order a reader wants them."""
+    result = argparse.ArgumentParser(
+        prog="tools/vm/run", description=DESCRIPTION, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="tools/vm/run [OPTION]... [--] [COMMAND...]")
+    add = result.add_argument
+    add("--topology", choices=["pair", "wire", "host", "none"], default="pair",
+        help="what stands at the other end (default: pair; none: no adapter)")
+    add("--kernel", choices=["release", "debug"], default="release",
+        help="which of the two test kernels (default: release)")
+    add("--accel", choices=["auto", "tcg", "kvm"], default=os.environ.get("TOE_ACCEL", "auto"),
+        help="auto takes KVM only where kvm_intel or kvm_amd is loaded "
+             "(default: auto, or TOE_ACCEL)")
+    add("--smp", type=int, default=2, metavar="N", help="guest CPUs (default: 2)")
+    add("--memory", type=int, default=0, metavar="M",
+        help="guest memory in MiB (default: 1024, debug kernel 2048)")
+    add("--processors", type=int, default=2, metavar="N",
+        help="offload processors of the adapter (default: 2)")
+    add("--share", metavar="DIR", help="DIR appears in the guest as /share, writable")
+    add("--no-offload", action="store_true", help="set net.toe.enable to 0")
+    add("--timeout", type=int, default=0, metavar="S",
+        help="fail the run after S seconds (default: none)")
+    add("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
+    add("--device-arg", action="append", default=[], metavar="ARG",
+        help="one more argument for toe-device, may be repeated")
+    add("--allow", action="append", default=[], metavar="REGEX",
+        help="a kernel log line that is expected and no failure, may be repeated")
+    add("--verbose", action="store_true", help="show the kernel log as it comes (on stderr)")
+    add("command", nargs="*", metavar="COMMAND", help="default: a shell")
+    return result
+
+
+def parse(arguments: List[str]) -> argparse.Namespace:
+    """COMMAND's own options are COMMAND's, with or without `--`."""
+    the_parser = parser()
+    if "--" in arguments:
+        at = arguments.index("--")
+        options = the_parser.parse_args(arguments[:at])
+        if options.command:
+            the_parser.error(f"'{options.command[0]}' stands before --: put COMMAND after it")
+        options.command = arguments[at + 1:]
+    else:
+        options = the_parser.parse_args(arguments)
+    options.command = options.command or ["bash", "-l"]
+    if options.share:
+        if not os.path.isdir(options.share):
+            the_parser.error(f"--share: {options.share} is no directory")
+        options.share = os.path.realpath(options.share)
+    if not 1 <= options.smp <= 64:
+        the_parser.error("--smp: 1 to 64")
+    options.memory = options.memory or (2048 if options.kernel == "debug" else 1024)
+    return options
+
+
+def unparse(options: argparse.Namespace) -> List[str]:
+    """The same options as arguments again."""
+    result = []
+    for name, value in vars(options).items():
+        flag = "--" + name.replace("_", "-")
+        if name == "command" or value in (None, False, "", []):
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            result.append(flag if item is True else f"{flag}={item}")
+    return result + ["--", *options.command]
+
+
+def module_path(kernel: str) -> Path:
+    """toe.ko as built for this kernel."""
+    return TREE / "out" / "build" / kernel / "toe.ko"
+
+
+def kernel_path(kernel: str) -> Path:
+    """The build tree of this kernel."""
+    return CACHE / f"kernel-{kernel}"
+
+
+DEVICE = TREE / "tools" / "target" / "release" / "toe-device"
+
+
+def preflight(options: argparse.Namespace) -> None:
+    """Say what is missing before anything is started."""
+    if not (CACHE / "root.stamp").exists():
+        raise Trouble(f"there is no root in {CACHE} yet: run 'make setup'.")
+    if not (kernel_path(options.kernel) / "arch/x86/boot/bzImage").exists():
+        raise Trouble(f"the {options.kernel} kernel is not built yet: run 'make setup'.")
+    if options.topology == "none":
+        return
+    if not module_path(options.kernel).exists():
+        target = "module" if options.kernel == "release" else "module-debug"
+        raise Trouble(f"toe.ko is not built for the {options.kernel} kernel: run 'make {target}'.")
+    if not DEVICE.exists():
+        raise Trouble("the adapter's process is not built: run 'make tools'.")
+
+
+def accelerator(wanted: str) -> str:
+    """KVM that can run an ordinary guest, or TCG.
+
+    /dev/kvm alone says little: a paravirtual-only KVM has it too and hangs.
+    """
+    hardware: Optional[str] = next(
+        (name for name in ("kvm_intel", "kvm_amd") if Path("/sys/module", name).exists()), None)
+    if wanted == "tcg" or (wanted == "auto" and not (hardware and os.access("/dev/kvm", os.W_OK))):
+        return "tcg"
+    if not os.access("/dev/kvm", os.W_OK):
+        raise Trouble("--accel kvm: /dev/kvm cannot be opened; use --accel tcg.")
+    return "kvm"

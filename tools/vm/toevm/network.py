@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The run's own network namespace and file view, made before anything starts."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from . import cli
+from .plan import Plan, TAPS
+
+
+def command(*words: str) -> None:
+    """Run it; its words are ours to explain when it fails."""
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=False)
+    if done.returncode:
+        raise cli.Trouble(f"'{' '.join(words)}' failed: {done.stderr.strip() or done.returncode}.")
+
+
+def enter_namespace() -> None:
+    """Network and mounts of our own: runs side by side do not meet."""
+    os.unshare(os.CLONE_NEWNET | os.CLONE_NEWNS)
+    # sysfs shows the devices of the namespace it was mounted in.
+    command("mount", "-t", "sysfs", "sysfs", "/sys")
+    command("ip", "link", "set", "lo", "up")
+    # Frames that wait in a datagram socket, as many as a NIC's ring holds, not 10.
+    Path("/proc/sys/net/unix/max_dgram_qlen").write_text("512", encoding="ascii")
+
+
+def make_taps(plan: Plan) -> None:
+    """The machine's ends of the host topology; only eth0's where there is no adapter."""
+    names = {"host": list(TAPS), "none": ["ethp"]}.get(plan.options.topology, [])
+    if names and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise cli.Trouble("/dev/net/tun cannot be opened: load the tun module, run as root, "
+                          "or use --topology pair.")
+    for name in names:
+        kind = ["multi_queue"] if name == "toep" else []
+        command("ip", "tuntap", "add", "dev", name, "mode", "tap", "vnet_hdr", *kind)
+        for address in TAPS[name]:
+            command("ip", "addr", "add", address, "dev", name,
+                    *(["nodad"] if ":" in address else []))
+        command("ip", "link", "set", name, "up")
+
+
+def export_root(plan: Plan) -> None:
+    """At /mnt, what the guest gets as its root: ours without what is mounted in it.
+
+    The tree stands at its own path there, the guest's scripts at /srv, the
+    kernel's modules at /lib/modules, its source at /usr/src/linux.
+    """
+    for path in (f"{cli.TREE}", "/usr/lib/modules", "/usr/src/linux"):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    command("mount", "--bind", "/", "/mnt")
+    command("mount", "--bind", str(cli.TREE), f"/mnt{cli.TREE}")
+    command("mount", "--bind", str(cli.TREE / "tools/vm/guest"), "/mnt/srv")
+    kernel = cli.kernel_path(plan.options.kernel)
+    for inside, path in (("lib/modules", kernel / "installed/lib/modules"),
+                         ("src/linux", kernel / "source")):
+        if path.is_dir():
+            command("mount", "--bind", str(path), f"/mnt/usr/{inside}")
