@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A connection is handed over, carried by the adapter, shown by every tool, and
+# comes back at its end: by TCP_ULP, by policy and by command, IPv4 and IPv6.
+# timeout: 300
+
+. ./lib.sh
+
+serve
+
+# carried: payload bytes that the adapter has carried, both ways
+carried()
+{
+	stats '.sent + .received'
+}
+
+# moves PEER OPTION...: 16 MiB each way, of which the adapter carries nearly all
+moves()
+{
+	local before
+	before=$(carried)
+	stream "$1" -u 16M -d 16M "${@:2}" || return
+	at_least $((31 << 20)) expr "$(carried)" - "$before"
+}
+
+shows()
+{
+	local family=$1 peer=$2
+	toe-stream client "$peer" --port "$PORT" -u 1M -d 1M --hold 6 >"$TEMP/held" &
+	check "IPv$family: toectl lists it" within 5 sh -c 'toectl -j conn list --rport 5300 | jq -e "length == 1 and .[0].state == \"delegated\""'
+	check "IPv$family: ss names the ULP" sh -c "ss -Htni dport = :$PORT | grep -q tcp-ulp-toe"
+	check "IPv$family: TCP_INFO counts the bytes" within 5 sh -c \
+		"ss -Htni dport = :$PORT | grep -Eq 'bytes_received:10485[0-9]+'"
+	check "IPv$family: the exchange was right" wait $!
+	check "IPv$family: it came back" within 5 is connections 0
+}
+
+for family in 4 6; do
+	peer=PEER$family
+	peer=${!peer}
+
+	sysctl -qw net.toe.enable=1
+	check "IPv$family: carried by TCP_ULP" moves "$peer" --ulp toe
+	check "IPv$family: TCP_ULP was accepted" report '.ulp.attached == 1'
+	before=$(stats .delegated)
+	check "IPv$family: right without" stream "$peer" -u 1M -d 1M
+	check "IPv$family: not delegated without" is stats .delegated "$before"
+
+	delegate_at_once
+	check "IPv$family: carried by policy" moves "$peer"
+	shows $family "$peer"
+
+	sysctl -qw net.toe.min_bytes=$((8 << 20))
+	before=$(stats .delegated)
+	check "IPv$family: below min_bytes is right" stream "$peer" -u 1M -d 1M
+	check "IPv$family: below min_bytes stays" is stats .delegated "$before"
+	check "IPv$family: beyond min_bytes is right" stream "$peer" -u 16M -d 16M
+	check "IPv$family: beyond min_bytes is handed over" at_least $((before + 1)) stats .delegated
+
+	sysctl -qw net.toe.enable=1
+	toe-stream client "$peer" --port "$PORT" -u 16M -d 16M --rate 4M >"$TEMP/manual" &
+	check "IPv$family: toectl hands it over" within 3 toectl conn offload --rport "$PORT"
+	check "IPv$family: it is delegated" within 3 is connections 1
+	check "IPv$family: toectl takes it back" toectl conn return --rport "$PORT"
+	check "IPv$family: it is Linux's" within 3 is connections 0
+	check "IPv$family: the exchange was right" wait $!
+done
+
+check "the device counts the same connections" is counter toe_connections 0
+finish

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the tests share.  A test sources this file, makes its checks and ends with
+# `finish`.  The peer is at 192.0.2.2 and 2001:db8:77::2 in every topology.
+
+# shellcheck disable=SC2034
+PEER4=192.0.2.2
+# shellcheck disable=SC2034
+PEER6=2001:db8:77::2
+PORT=5300
+# by its path: the peer may be another machine with another PATH
+STREAM=$(command -v toe-stream)
+failures=0
+background=()
+TEMP=$(mktemp -d)
+
+clean_up()
+{
+	[ ${#background[@]} -eq 0 ] || kill "${background[@]}" 2>/dev/null
+	toectl impair toe0 off 2>/dev/null
+	wait
+	rm -rf "$TEMP"
+}
+trap clean_up EXIT
+
+# check NAME COMMAND...: one assertion; its output is shown when it fails
+check()
+{
+	local name=$1
+	shift
+	if "$@" >"$TEMP/check" 2>&1; then
+		echo "ok - $name"
+	else
+		echo "not ok - $name: $* (status $?)"
+		sed 's/^/    /' "$TEMP/check"
+		failures=$((failures + 1))
+	fi
+}
+
+finish()
+{
+	[ $failures -eq 0 ]
+	exit
+}
+
+# die WORDS: the test cannot go on
+die()
+{
+	echo "not ok - $*"
+	exit 1
+}
+
+# in_background COMMAND...: until the test ends
+in_background()
+{
+	"$@" </dev/null &
+	background+=($!)
+}
+
+# serve [OPTION...]: a toe-stream server at the peer's side
+serve()
+{
+	in_background peer "$STREAM" server --port "$PORT" "$@"
+}
+
+# stream PEER [OPTION...]: a toe-stream client here, for LIMIT (100) seconds at most; its report is
+# in $TEMP/report
+stream()
+{
+	timeout "${LIMIT:-100}" toe-stream client "$1" --port "$PORT" "${@:2}" >"$TEMP/report" || { cat "$TEMP/report"; return 1; }
+}
+
+# report FILTER: of the last stream
+report()
+{
+	jq -e "$1" "$TEMP/report" || { cat "$TEMP/report"; return 1; }
+}
+
+# stats FILTER: what toe0 has carried, through jq
+stats()
+{
+	toectl -j stats toe0 | jq -e ".[0] | $1"
+}
+
+# returned REASON: how many connections came back for it
+returned()
+{
+	stats ".returned[\"$1\"] // 0" || true
+}
+
+# connections: delegated now
+connections()
+{
+	toectl -j conn list --dev toe0 | jq length
+}
+
+# within SECONDS COMMAND...: until it succeeds
+within()
+{
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || { "$@"; return; }
+		sleep 0.1
+	done
+}
+
+# is COMMAND... VALUE: what COMMAND prints is VALUE
+is()
+{
+	local printed
+	printed=$("${@:1:$#-1}")
+	[ "$printed" = "${*: -1}" ] || { echo "$printed, not ${*: -1}"; return 1; }
+}
+
+# at_least LEAST COMMAND...
+at_least()
+{
+	local printed
+	printed=$("${@:2}")
+	[ "$printed" -ge "$1" ] || { echo "$printed, less than $1"; return 1; }
+}
+
+# counter NAME: the sum over toe0's processors
+counter()
+{
+	ethtool -S toe0 | awk -v name="$1" '$1 ~ "^p[0-9]+_" name ":$" { sum += $2; found = 1 }
+		END { if (!found) exit 1; print sum }'
+}
+
+# A test that was cut short may have left something behind.
+restore()
+{
+	toectl impair toe0 off
+	ip link set toe0 mtu 1500 up
+	ip addr replace 192.0.2.1/24 dev toe0
+	ip addr replace 2001:db8:77::1/64 dev toe0 nodad
+	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536
+}
+restore
+
+# The connections of a test are delegated as soon as they are established.
+delegate_at_once()
+{
+	sysctl -qw net.toe.enable=2 net.toe.min_bytes=0
+}

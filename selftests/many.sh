@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# 1,000 connections at once, then 10,000 one after the other: each exchanges data
+# both ways, all of it is right, and nothing stays behind.
+# timeout: 600
+
+. ./lib.sh
+
+AT_ONCE=1000
+CYCLES=10000
+# The debug kernel is an order of magnitude slower.
+[ "$TOE_KERNEL" != debug ] || CYCLES=1000
+
+serve
+delegate_at_once
+ulimit -n 8192
+
+before=$(stats .delegated)
+toe-stream client "$PEER4" --port "$PORT" -c $AT_ONCE -u 128k -d 128k --hold 10 >"$TEMP/many" &
+client=$!
+check "$AT_ONCE connections are delegated at once" within 120 is connections $AT_ONCE
+check "each was right" wait $client
+cat "$TEMP/many"
+check "each was handed over" at_least $((before + AT_ONCE)) stats .delegated
+check "none stayed" within 20 is connections 0
+
+before=$(stats .delegated)
+export LIMIT=400
+check "$CYCLES cycles of connect, transfer, close" stream "$PEER4" -n $CYCLES -c 8 -u 4k -d 4k
+cat "$TEMP/report"
+echo "# $(($(stats .delegated) - before)) of $CYCLES were handed over"
+check "cycles are handed over too" at_least $((before + 1)) stats .delegated
+check "no entry in the table" within 20 is connections 0
+check "no entry in the device" within 5 is counter toe_connections 0
+check "no socket" within 70 is sh -c "ss -Htan state established state close-wait state last-ack state fin-wait-1 dport = :$PORT | wc -l" 0
+
+finish

@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The generic netlink family: toectl's JSON, events, errors, and the same by the
+# kernel's own tool from the specification, where its source is at hand.
+
+. ./lib.sh
+
+serve
+delegate_at_once
+
+# Watching starts before the connection does.
+toectl -j watch >"$TEMP/events" &
+background+=($!)
+sleep 0.5
+toe-stream client "$PEER4" --port "$PORT" -u 1M -d 1M --hold 15 >"$TEMP/held" &
+client=$!
+check "it is delegated" within 3 is connections 1
+# Asking for a cookie is what gives a socket one.
+ss -Htne dport = ":$PORT" >"$TEMP/ss"
+toectl -j conn >"$TEMP/conn"
+check "toectl -j conn names it" jq -e '.[0] | .dev == "toe0" and (.remote | endswith(":5300"))
+	and .state == "delegated" and .cookie != 0' "$TEMP/conn"
+cookie=$(jq -r '.[0].cookie' "$TEMP/conn")
+hex=$(printf %x "$cookie")
+check "its cookie is the socket's" sh -c "ss -Htne dport = :$PORT | grep -q sk:$hex"
+check "found by cookie" sh -c "toectl -j conn list --cookie $hex | jq -e 'length == 1'"
+check "not found by another port" sh -c "toectl -j conn list --port 1 | jq -e 'length == 0'"
+check "a table, too" sh -c "toectl conn | grep -q ^toe0"
+check "stats in JSON" sh -c "toectl -j stats | jq -e 'map(select(.dev == \"toe0\"))[0].connections == 1'"
+check "stats in words" sh -c "toectl stats toe0 | grep -q 'handed over'"
+check "nothing to take back is an error" sh -c "! toectl conn return --port 1"
+check "no such interface is an error" sh -c "! toectl impair nosuch0 loss 1%"
+check "lo is no adapter" sh -c "! toectl impair lo loss 1%"
+check "impair" toectl impair toe0 delay 1ms loss 0.1%
+check "impair off" toectl impair toe0 off
+check "every byte is right" wait $client
+check "it came back" within 5 is connections 0
+check "events of both kinds" within 3 sh -c "jq -se 'map(.event) | index(\"delegated\") != null
+	and index(\"returned\") != null' $TEMP/events"
+check "a user without privilege cannot" sh -c "! setpriv --reuid 65534 --clear-groups \
+	--bounding-set=-all --inh-caps=-all toectl conn return --all"
+
+# ynl REQUEST...: the kernel's own tool, with our specification
+ynl()
+{
+	PYTHONDONTWRITEBYTECODE=1 python3 /usr/src/linux/tools/net/ynl/pyynl/cli.py \
+		--schema /usr/src/linux/Documentation/netlink/genetlink.yaml \
+		--spec ../Documentation/netlink/specs/toe.yaml --output-json "$@"
+}
+ynl --dump stats-get >"$TEMP/ynl" 2>&1
+check "ynl dumps the statistics" jq -e 'map(select(.ifindex != 0)) | length == 1 and .[0].delegated == 1' "$TEMP/ynl"
+ynl --do impair-set --json "{\"ifindex\": $(cat /sys/class/net/toe0/ifindex), \"directions\": 3}" >"$TEMP/ynl" 2>&1
+check "ynl sets impairment" is cat "$TEMP/ynl" null
+
+finish

@@ -1,0 +1,13 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# toe0 carries ordinary frames of every size, IPv4 and IPv6.
+
+status=0
+for address in 192.0.2.2 2001:db8:77::2; do
+	for size in 0 56 1400 8000; do
+		ping -q -c 3 -i 0.05 -W 5 -s $size $address >/tmp/ping.log ||
+			{ echo "$address, $size bytes:"; cat /tmp/ping.log; status=1; }
+	done
+done
+exit $status

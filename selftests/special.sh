@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Each special case in the life of a delegated connection: it goes on as Linux's,
+# with every byte right, and nothing stays behind.
+# timeout: 600
+
+. ./lib.sh
+
+serve
+delegate_at_once
+
+quiet()
+{
+	check "$1: nothing stays" within 15 is connections 0
+}
+
+# The end of a connection, each way to make one; urgent data; socket options.
+for finish in close shutdown reset disconnect server; do
+	check "finish by $finish" stream "$PEER4" -u 2M -d 2M --finish $finish
+	quiet "finish by $finish"
+done
+check "urgent data each way" stream "$PEER4" -u 4M -d 4M --urgent
+check "socket options all along" stream "$PEER4" -u 8M -d 8M --options
+quiet "socket options"
+
+# disturb NAME REASON COMMAND...: while a connection is delegated and carries data
+disturb()
+{
+	local name=$1 reason=$2 before client
+	shift 2
+	before=$(returned "$reason")
+	toe-stream client "$PEER4" --port "$PORT" -u 24M -d 24M --rate 4M >"$TEMP/disturbed" &
+	client=$!
+	check "$name: it is delegated" within 5 is connections 1
+	sleep 0.5
+	check "$name: done" "$@"
+	check "$name: came back for $reason" within 5 at_least $((before + 1)) returned "$reason"
+	check "$name: every byte is right" wait $client
+	quiet "$name"
+}
+
+down_and_up()
+{
+	ip link set toe0 down && sleep 0.2 && ip link set toe0 up &&
+		ip addr replace 2001:db8:77::1/64 dev toe0 nodad
+}
+
+address()
+{
+	ip addr del 192.0.2.1/24 dev toe0 && sleep 0.2 && ip addr add 192.0.2.1/24 dev toe0
+}
+
+route()
+{
+	ip route add blackhole "$PEER4"/32 && sleep 0.2 && ip route del blackhole "$PEER4"/32
+}
+
+neighbour()
+{
+	ip neigh del "$PEER4" dev toe0 && ping -q -c 1 -W 2 "$PEER4"
+}
+
+switch_off()
+{
+	sysctl -qw net.toe.enable=0 && within 5 is connections 0 && sysctl -qw net.toe.enable=2
+}
+
+capture()
+{
+	# Frames with payload, of which Linux sees none as long as the adapter carries it.
+	timeout 20 tcpdump -i toe0 -c 10 -w /dev/null "tcp port $PORT and greater 1000"
+}
+
+filter()
+{
+	nft add table inet toe_special &&
+		nft add chain inet toe_special output '{ type filter hook output priority 0; }' &&
+		within 5 is connections 0 && nft delete table inet toe_special
+}
+
+disturb "interface down" link-down down_and_up
+disturb "address removed" address address
+disturb "route away" route route
+disturb "taken back by command" user toectl conn return --all
+disturb "switched off" sysctl switch_off
+disturb "a capture sees it" filter capture
+disturb "packet filter" filter filter
+
+# The function: unbound and bound again, reset, its driver removed.
+slot=$(basename "$(readlink -f /sys/class/net/toe0/device)")
+
+configure()
+{
+	within 10 test -d /sys/bus/pci/devices/"$slot"/net || return
+	local name
+	name=$(ls /sys/bus/pci/devices/"$slot"/net)
+	[ "$name" = toe0 ] || ip link set "$name" name toe0
+	ip addr replace 192.0.2.1/24 dev toe0
+	ip addr replace 2001:db8:77::1/64 dev toe0 nodad
+	ip link set toe0 up
+}
+
+rebind()
+{
+	echo "$slot" >/sys/bus/pci/drivers/toe/unbind &&
+		echo "$slot" >/sys/bus/pci/drivers/toe/bind && configure
+}
+
+reset()
+{
+	echo 1 >/sys/bus/pci/devices/"$slot"/reset && configure
+}
+
+# survives NAME COMMAND...: as disturb; whether it comes back is left open, and counters may go
+# with the interface
+survives()
+{
+	local name=$1 client
+	shift
+	toe-stream client "$PEER4" --port "$PORT" -u 24M -d 24M --rate 4M >"$TEMP/survivor" &
+	client=$!
+	check "$name: it is delegated" within 5 is connections 1
+	sleep 0.5
+	check "$name: done" "$@"
+	check "$name: every byte is right" wait $client
+	quiet "$name"
+}
+
+survives "neighbour gone" neighbour
+survives "function reset" reset
+survives "driver unbound and bound" rebind
+
+finish
