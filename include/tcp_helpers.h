@@ -140,18 +140,24 @@ u64 toe_helper_tcp_bytes(const struct sock *sk);
 u32 toe_helper_tcp_rcv_nxt(const struct sock *sk);
 u16 toe_helper_tcp_nagle(const struct sock *sk);
 u32 toe_helper_tcp_mss(const struct sock *sk);
+bool toe_helper_tcp_is_urgent(const struct sock *sk);
 void *toe_helper_tcp_ulp_data(const struct sock *sk, const struct tcp_ulp_ops *ops);
 bool toe_helper_tcp_has_ulp(const struct sock *sk);
-void toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *data,
-			   struct proto *proto,
-			   int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb));
-void toe_helper_tcp_detach(struct sock *sk);
 struct proto *toe_helper_sock_creator(const struct sock *sk);
 bool toe_helper_sock_is_inet6(const struct sock *sk);
 u32 toe_helper_tcp_snd_una(const struct sock *sk);
 bool toe_helper_sock_established(const struct sock *sk);
 
+/* rust/helpers/tcp_attach.c */
+
+int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *data,
+			  struct proto *proto,
+			  int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb));
+void toe_helper_tcp_detach(struct sock *sk);
+struct file *toe_helper_sock_file(struct sock *sk);
+
 /* rust/helpers/tcp_send.c */
+
 
 int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_tcp_entail(struct sock *sk);

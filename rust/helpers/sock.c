@@ -67,13 +67,16 @@ struct net *toe_helper_sock_net(const struct sock *sk)
 	return sock_net(sk);
 }
 
-/* The socket that sends @skb, when it is a TCP socket in state ESTABLISHED. */
+/*
+ * The socket that sends @skb, when it is a TCP socket in state ESTABLISHED that
+ * somebody has: a connection that waits to be accepted is the listener's.
+ */
 struct sock *toe_helper_skb_tcp_sender(const struct sk_buff *skb)
 {
 	struct sock *sk = skb->sk;
 
 	if (!sk || !sk_fullsock(sk) || !sk_is_tcp(sk) ||
-	    READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
+	    READ_ONCE(sk->sk_state) != TCP_ESTABLISHED || !READ_ONCE(sk->sk_socket))
 		return NULL;
 	return sk;
 }

@@ -371,6 +371,12 @@ u32 toe_helper_tcp_mss(const struct sock *sk)
 	return READ_ONCE(tcp_sk(sk)->mss_cache);
 }
 
+/* Whether there is urgent data to send. */
+bool toe_helper_tcp_is_urgent(const struct sock *sk)
+{
+	return tcp_sk(sk)->snd_una != tcp_sk(sk)->snd_up;
+}
+
 /* TCP_NAGLE_OFF, TCP_NAGLE_CORK. */
 u16 toe_helper_tcp_nagle(const struct sock *sk)
 {
@@ -406,31 +412,4 @@ struct proto *toe_helper_sock_creator(const struct sock *sk)
 bool toe_helper_sock_is_inet6(const struct sock *sk)
 {
 	return sk->sk_prot_creator != &tcp_prot;
-}
-
-/* Makes @ops the socket's ULP and @proto its protocol. Locked. */
-void toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *data,
-			   struct proto *proto,
-			   int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb))
-{
-	struct inet_connection_sock *icsk = inet_csk(sk);
-
-	rcu_assign_pointer(icsk->icsk_ulp_data, data);
-	WRITE_ONCE(icsk->icsk_ulp_ops, ops);
-	WRITE_ONCE(sk->sk_backlog_rcv, backlog_rcv);
-	WRITE_ONCE(sk->sk_prot, proto);
-	/* tcp_set_ulp() takes this away from all ULPs; this one copes. */
-	if (sk->sk_socket)
-		set_bit(SOCK_SUPPORT_ZC, &sk->sk_socket->flags);
-}
-
-/* Undoes toe_helper_tcp_attach(). Locked. */
-void toe_helper_tcp_detach(struct sock *sk)
-{
-	struct inet_connection_sock *icsk = inet_csk(sk);
-
-	WRITE_ONCE(sk->sk_prot, sk->sk_prot_creator);
-	WRITE_ONCE(sk->sk_backlog_rcv, sk->sk_prot_creator->backlog_rcv);
-	WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
-	rcu_assign_pointer(icsk->icsk_ulp_data, NULL);
 }

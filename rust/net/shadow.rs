@@ -86,6 +86,9 @@ pub trait Shadow: Sized + Send + Sync + 'static {
 
     /// Linux has processed a frame.
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>);
+
+    /// A process that owned the socket is letting go. Must not sleep.
+    fn released(this: &Self, sock: &mut Locked<'_>);
 }
 
 /// The protocol. A `static`, one for each type that is attached.
@@ -155,7 +158,7 @@ impl<T: Shadow> Ulp<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EEXIST` when the socket has one.
+    /// `ENOMEM`, `EEXIST` when the socket has one, `EOPNOTSUPP` for a socket of an unknown kind.
     pub fn attach(&self, sock: &mut Locked<'_>, shadow: Arc<T>) -> Result {
         let sk = sock.as_raw();
         // SAFETY: The socket is locked, which guards its ULP.
@@ -163,26 +166,30 @@ impl<T: Shadow> Ulp<T> {
             return Err(EEXIST);
         }
         let proto = self.proto_for(sock)?;
-        let attached = KBox::new(
+        let attached = KBox::into_raw(KBox::new(
             Attached {
                 // Written by `call_rcu`.
                 rcu: Opaque::uninit(),
                 shadow,
             },
             GFP_KERNEL,
-        )?;
+        )?);
         // SAFETY: The socket is locked. What is attached goes over to it, until it is detached; the
         // `proto` stays until no socket has it.
-        unsafe {
+        let ret = to_result(unsafe {
             bindings::tcp_attach(
                 sk,
                 self.ops.get(),
-                KBox::into_raw(attached).cast(),
+                attached.cast(),
                 proto,
                 Some(backlog_rcv::<T>),
             )
-        };
-        Ok(())
+        });
+        if ret.is_err() {
+            // SAFETY: It was boxed above, and not handed over.
+            drop(unsafe { KBox::from_raw(attached) });
+        }
+        ret
     }
 
     /// Detaches what is attached, if anything is: the socket is an ordinary one again. Whoever
@@ -224,6 +231,7 @@ impl<T: Shadow> Ulp<T> {
         proto.disconnect = Some(disconnect::<T>);
         proto.diag_destroy = Some(diag_destroy::<T>);
         proto.unhash = Some(unhash::<T>);
+        proto.release_cb = Some(release_cb::<T>);
         let new = KBox::into_raw(proto);
         match slot.cmpxchg(ptr::null_mut(), new, ordering::Full) {
             Ok(_) => Ok(new),
@@ -474,6 +482,25 @@ unsafe extern "C" fn unhash<T: Shadow>(sk: *mut bindings::sock) {
     if let Some(unhash) = unsafe { creator(sk) }.unhash {
         // SAFETY: As above.
         unsafe { unhash(sk) }
+    }
+}
+
+/// # Safety
+///
+/// To be called by the core only, as its callback of this name is.
+unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
+    {
+        // SAFETY: `release_sock` calls with the socket owned and its spinlock held.
+        let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+        let guard = rcu::read_lock();
+        if let Some(shadow) = T::ulp().shadow_of(sock.sock(), &guard) {
+            T::released(&shadow, &mut sock);
+        }
+    }
+    // SAFETY: As above.
+    if let Some(release_cb) = unsafe { creator(sk) }.release_cb {
+        // SAFETY: As above.
+        unsafe { release_cb(sk) }
     }
 }
 

@@ -23,6 +23,7 @@ use core::ptr;
 use core::ptr::NonNull;
 use core::slice;
 use kernel::error::to_result;
+use kernel::fs::file::LocalFile;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::aref::AlwaysRefCounted;
@@ -144,6 +145,16 @@ impl TcpSock {
         Spin(Locked(Tcp(self)), NotThreadSafe)
     }
 
+    /// Holds the file through which a process has the socket: as long as that is held nobody is
+    /// closing the socket. `None` for a socket that is being closed, waits to be accepted, or is the
+    /// kernel's own.
+    pub fn file(&self) -> Option<ARef<LocalFile>> {
+        // SAFETY: A reference proves a socket that is alive.
+        let file = NonNull::new(unsafe { bindings::sock_file(self.as_raw()) })?;
+        // SAFETY: It was held for us. `LocalFile` is transparent over it.
+        Some(unsafe { ARef::from_raw(file.cast()) })
+    }
+
     /// Whether the state is ESTABLISHED at this moment.
     #[inline]
     pub fn is_established(&self) -> bool {
@@ -203,6 +214,12 @@ impl<'a> Locked<'a> {
     #[inline]
     pub(crate) unsafe fn assume(sock: &'a TcpSock) -> Self {
         Self(Tcp(sock))
+    }
+
+    /// The socket.
+    #[inline]
+    pub(crate) fn sock(&self) -> &'a TcpSock {
+        self.0 .0
     }
 }
 
@@ -472,6 +489,19 @@ impl Tcp<'_> {
     pub fn stop_timers(&self) {
         // SAFETY: The socket is locked.
         unsafe { bindings::tcp_set_shadow(self.as_raw()) }
+    }
+
+    /// Moves what waits to be sent to the retransmit queue, and takes Linux's timers off the send
+    /// side.
+    pub fn entail(&self) {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::tcp_entail(self.as_raw()) }
+    }
+
+    /// Whether there is urgent data to send.
+    pub fn is_urgent(&self) -> bool {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::tcp_is_urgent(self.as_raw()) }
     }
 
     /// Sequence number behind the last byte that the application has written.

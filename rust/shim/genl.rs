@@ -251,6 +251,8 @@ impl Command for ConnOffload {
                 )
             })
             .ok_or(ENOENT)?;
+        // What is being closed stays Linux's.
+        let _file = socket.file().ok_or(ENOTCONN)?;
         let mut socket = socket.lock();
         handover::delegate(&mut socket).map_err(|refusal| {
             request.explain(refusal.text());

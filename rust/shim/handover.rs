@@ -82,12 +82,10 @@ fn attempt(sock: &mut Owned<'_>, handle: &Handle) -> Result<(), Refusal> {
     let lane = registry::lane(handle, processor).ok_or(Refusal::NoDevice)?;
     let connection = Connection::new(sock, lane.clone(), &state).map_err(|_| Refusal::NoMemory)?;
     // First, because it is what may fail for lack of memory.
-    ULP.attach(sock, connection.clone()).map_err(|e| {
-        if e == EEXIST {
-            Refusal::Ulp
-        } else {
-            Refusal::NoMemory
-        }
+    ULP.attach(sock, connection.clone()).map_err(|e| match e {
+        EEXIST => Refusal::Ulp,
+        EOPNOTSUPP => Refusal::Unsupported,
+        _ => Refusal::NoMemory,
     })?;
 
     let result = lane.insert(&connection).and_then(|()| {

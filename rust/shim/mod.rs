@@ -252,4 +252,8 @@ impl Shadow for Connection {
             sock.stop_timers();
         }
     }
+
+    fn released(this: &Self, sock: &mut Locked<'_>) {
+        send::gather(this, sock);
+    }
 }

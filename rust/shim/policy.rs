@@ -203,6 +203,10 @@ impl WorkItem for Queue {
             let Some(candidate) = this.candidates.lock().pop() else {
                 return;
             };
+            // What is being closed stays Linux's.
+            let Some(_file) = candidate.file() else {
+                continue;
+            };
             let mut sock = candidate.lock();
             // It may have asked by itself meanwhile, or been noticed twice.
             let delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();

@@ -23,6 +23,7 @@ use crate::bindings;
 use crate::driver::offload::SubmitError;
 use crate::net::dma::MappedFrag;
 use crate::net::message::Message;
+use crate::net::sock::Locked;
 use crate::net::sock::Owned;
 use crate::net::sock::Tcp;
 use crate::net::sock::MAX_FRAGMENTS;
@@ -187,6 +188,21 @@ pub(super) fn submit(connection: &Connection, shadow: &mut Shadow, tcp: &Tcp<'_>
         }
         shadow.submitted = seq;
     }
+}
+
+/// Takes in what was written past the shim: a process that was on its way into Linux's own
+/// `sendmsg`, or slept in it, when the connection was handed over goes on there.
+#[inline]
+pub(super) fn gather(connection: &Connection, lock: &mut Locked<'_>) {
+    let (shadow, tcp) = connection.cell.open(lock);
+    if shadow.submitted == tcp.write_seq() || connection.phase() == Phase::Linux {
+        return;
+    }
+    tcp.entail();
+    if tcp.is_urgent() {
+        giveback::ask(connection, shadow, Cause::Oob);
+    }
+    submit(connection, shadow, tcp);
 }
 
 /// Goes on when there is room again.

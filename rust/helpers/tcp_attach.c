@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What makes a socket a shadow, and an ordinary one again.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/file.h>
+#include <net/tcp.h>
+
+#include "tcp_helpers.h"
+
+/*
+ * Linux transmits no payload of a shadow, whoever asks for it. A process that
+ * slept in Linux's own sendmsg() during the hand-over, or waited there for the
+ * socket's lock, goes on there; a throttled transmission or a timer may come
+ * late. What they transmit counts as sent, as everything in the shadow does,
+ * and the adapter sends it.
+ */
+struct toe_af_ops {
+	struct inet_connection_sock_af_ops ops;
+	const struct inet_connection_sock_af_ops *original;
+};
+
+/* Of ipv4_specific, ipv6_specific and ipv6_mapped. */
+static struct toe_af_ops toe_af_ops[3];
+static DEFINE_SPINLOCK(toe_af_ops_lock);
+
+static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl)
+{
+	const struct toe_af_ops *ops = container_of(inet_csk(sk)->icsk_af_ops,
+						    struct toe_af_ops, ops);
+	u32 segs = max_t(u32, skb_shinfo(skb)->gso_segs, 1);
+	u32 payload = skb->len - tcp_hdrlen(skb);
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (likely(!payload))
+		return ops->original->queue_xmit(sk, skb, fl);
+	/* The adapter will report it. */
+	tp->segs_out -= segs;
+	WRITE_ONCE(tp->data_segs_out, tp->data_segs_out - segs);
+	WRITE_ONCE(tp->bytes_sent, tp->bytes_sent - payload);
+	consume_skb(skb);
+	return NET_XMIT_SUCCESS;
+}
+
+/* What takes the place of @original, NULL when there is no such thing. */
+static const struct inet_connection_sock_af_ops *
+toe_af_ops_for(const struct inet_connection_sock_af_ops *original)
+{
+	int i;
+
+	guard(spinlock_bh)(&toe_af_ops_lock);
+	for (i = 0; i < ARRAY_SIZE(toe_af_ops); i++) {
+		struct toe_af_ops *slot = &toe_af_ops[i];
+
+		if (!slot->original) {
+			slot->ops = *original;
+			slot->ops.queue_xmit = toe_queue_xmit;
+			slot->original = original;
+		}
+		if (slot->original == original)
+			return &slot->ops;
+	}
+	return NULL;
+}
+
+/*
+ * Makes @ops the socket's ULP and @proto its protocol; -EOPNOTSUPP for a socket
+ * of an unknown kind. Locked.
+ */
+int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *data,
+			  struct proto *proto,
+			  int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb))
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+	const struct inet_connection_sock_af_ops *af_ops = toe_af_ops_for(icsk->icsk_af_ops);
+
+	if (!af_ops)
+		return -EOPNOTSUPP;
+	rcu_assign_pointer(icsk->icsk_ulp_data, data);
+	WRITE_ONCE(icsk->icsk_ulp_ops, ops);
+	WRITE_ONCE(icsk->icsk_af_ops, af_ops);
+	WRITE_ONCE(sk->sk_backlog_rcv, backlog_rcv);
+	WRITE_ONCE(sk->sk_prot, proto);
+	/* tcp_set_ulp() takes this away from all ULPs; this one copes. */
+	if (sk->sk_socket)
+		set_bit(SOCK_SUPPORT_ZC, &sk->sk_socket->flags);
+	return 0;
+}
+
+/* Undoes toe_helper_tcp_attach(). Locked. */
+void toe_helper_tcp_detach(struct sock *sk)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+
+	WRITE_ONCE(sk->sk_prot, sk->sk_prot_creator);
+	WRITE_ONCE(sk->sk_backlog_rcv, sk->sk_prot_creator->backlog_rcv);
+	/* IPV6_ADDRFORM may have put others there. */
+	if (icsk->icsk_af_ops->queue_xmit == toe_queue_xmit)
+		WRITE_ONCE(icsk->icsk_af_ops,
+			   container_of(icsk->icsk_af_ops, struct toe_af_ops, ops)->original);
+	WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
+	rcu_assign_pointer(icsk->icsk_ulp_data, NULL);
+}
+
+/*
+ * Holds the file through which a process has the socket: as long as that is held
+ * nobody is closing the socket. NULL for a socket that is being closed, waits to
+ * be accepted, or is the kernel's own.
+ */
+struct file *toe_helper_sock_file(struct sock *sk)
+{
+	struct file *file = NULL;
+
+	read_lock_bh(&sk->sk_callback_lock);
+	if (sk->sk_socket)
+		file = get_file_active(&sk->sk_socket->file);
+	read_unlock_bh(&sk->sk_callback_lock);
+	return file;
+}
