@@ -203,17 +203,21 @@ impl Core {
             .flows
             .uploaded(now, &tuple, Seq(state.rcv_nxt))
             .ok_or(Status::Busy)?;
-        // An acknowledgement that is on its way up must not be lost: the peer may not repeat it.
+        // An acknowledgement or a wider window that is on its way up must not be lost: the peer may
+        // not repeat it.
         let mut current = *state;
         if let Some(ack) = uploaded.ack {
-            let una = Seq(state.snd_una);
-            if ack.ack.after(una) && ack.ack.at_most(Seq(state.snd_nxt)) {
+            let (una, nxt, wl1) = (Seq(state.snd_una), Seq(state.snd_nxt), Seq(state.snd_wl1));
+            let window = u32::from(ack.window)
+                .checked_shl(u32::from(state.snd_wscale))
+                .ok_or(Status::BadState)?;
+            let updates_window =
+                ack.ack == una && (ack.seq.after(wl1) || ack.seq == wl1 && window > state.snd_wnd);
+            if ack.ack.after(una) && ack.ack.at_most(nxt) || updates_window {
                 current.snd_una = ack.ack.0;
                 current.snd_wl1 = ack.seq.0;
-                current.snd_wnd = u32::from(ack.window)
-                    .checked_shl(u32::from(state.snd_wscale))
-                    .ok_or(Status::BadState)?;
-                current.max_window = current.max_window.max(current.snd_wnd);
+                current.snd_wnd = window;
+                current.max_window = current.max_window.max(window);
             }
         }
         let tcb = Tcb::new(&current, uploaded.end, Instant(now))?;
