@@ -60,13 +60,15 @@ fn sent_after_hand_over(announced: Option<u16>) -> usize {
                 }),
                 ..Options::default()
             },
-            ..Repr::default()
         };
         let bytes = peer::frame(&far.state, &update, &[]);
-        node.receive(1, &WireFrame {
+        node.receive(
+            1,
+            &WireFrame {
                 bytes,
                 offload: RxOffload::default(),
-            });
+            },
+        );
     }
     // Of this the host's TCP knows nothing yet.
     hand_over(&mut node, &mut near);
@@ -74,7 +76,12 @@ fn sent_after_hand_over(announced: Option<u16>) -> usize {
     node.poll(3);
     let frames = node.env.wire.iter();
     frames
-        .map(|frame| Packet::parse(&frame.bytes).unwrap().payload(&frame.bytes).len())
+        .map(|frame| {
+            Packet::parse(&frame.bytes)
+                .unwrap()
+                .payload(&frame.bytes)
+                .len()
+        })
         .sum()
 }
 
