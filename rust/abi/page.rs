@@ -9,6 +9,9 @@
 //! completion) or without data ([`PagesReleased`](super::completion::PagesReleased)). Only then may
 //! the host post the identifier again, for the same or another page. The two rings have separate
 //! identifiers.
+//!
+//! The adapter takes the pages of a batch in their order. A host that posts neighbours in one batch
+//! finds the payload of a connection that receives much in one piece.
 
 /// Largest page identifier plus one that an entry can hold.
 pub const MAX_PAGES: u32 = 1 << 24;

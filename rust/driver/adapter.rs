@@ -16,6 +16,7 @@ use crate::abi::admin;
 use crate::abi::admin::Event;
 use crate::abi::admin::COMMAND_SIZE;
 use crate::abi::feature;
+use crate::abi::page::BATCH;
 use crate::abi::regs;
 use crate::abi::ring::Ring as Line;
 use crate::abi::ring::ARM;
@@ -68,6 +69,10 @@ pub(super) const FEATURES: u64 = feature::TX_CSUM
 
 /// log2 of the entries of the rings, in the order of [`Line`].
 pub(super) const LOG2: [u8; RINGS] = [transmit::LOG2, 9, 10, 9, 11];
+
+/// log2 of the pages of a block of payload pages: one batch of the ring. The adapter takes the pages
+/// of a batch one after the other, so that much payload of a connection makes large pieces.
+const PAYLOAD_ORDER: u32 = BATCH.ilog2();
 
 /// How long a reset may take, and the last completions to be taken.
 const PATIENCE: Delta = Delta::from_secs(2);
@@ -394,16 +399,20 @@ impl Adapter {
         let ring = Ring::new(dev, log2(Line::Transmit))?;
         let transmit = ring.dma_address();
         let (sender, transmitted) = transmit::pair(processor, ring, &status, &self.mapper)?;
-        let lent = |line: Line| {
+        let lent = |line: Line, order: u32| {
             let log2 = log2(line);
             if 1 << log2 > self.pages {
                 return Err(EINVAL);
             }
             let napi = processor.napi.instance();
-            let pool = PagePool::new(cx.lock(), napi, dev, 1 << log2, index.into())?;
-            Lent::new(line, Ring::new(dev, log2)?, pool)
+            let pool = |order| PagePool::new(cx.lock(), napi, dev, 1 << log2, order, index.into());
+            let single = (order > 0).then(|| pool(0)).transpose()?;
+            Lent::new(line, Ring::new(dev, log2)?, pool(order)?, single)
         };
-        let mut receiver = Receiver::new(lent(Line::HeaderPages)?, lent(Line::PayloadPages)?);
+        let mut receiver = Receiver::new(
+            lent(Line::HeaderPages, 0)?,
+            lent(Line::PayloadPages, PAYLOAD_ORDER)?,
+        );
         let submissions = Ring::new(dev, log2(Line::Submission))?;
         let completions = Ring::new(dev, log2(Line::Completion))?;
 

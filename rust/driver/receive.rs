@@ -41,14 +41,21 @@ pub(super) struct Lent {
     line: Line,
     ring: Ring<PAGE_ENTRY>,
     pool: PagePool,
+    /// For when there is no block of several pages to be had.
+    single: Option<PagePool>,
     pages: KVec<Option<Page>>,
     free: KVec<u32>,
     producer: u32,
 }
 
 impl Lent {
-    /// For at most `ring.entries()` pages.
-    pub(super) fn new(line: Line, ring: Ring<PAGE_ENTRY>, pool: PagePool) -> Result<Self> {
+    /// For at most `ring.entries()` pages of `pool`, or when that has none of `single`.
+    pub(super) fn new(
+        line: Line,
+        ring: Ring<PAGE_ENTRY>,
+        pool: PagePool,
+        single: Option<PagePool>,
+    ) -> Result<Self> {
         let count = ring.entries();
         let mut pages = KVec::with_capacity(count as usize, GFP_KERNEL)?;
         let mut free = KVec::with_capacity(count as usize, GFP_KERNEL)?;
@@ -60,6 +67,7 @@ impl Lent {
             line,
             ring,
             pool,
+            single,
             pages,
             free,
             producer: 0,
@@ -77,10 +85,12 @@ impl Lent {
         let before = self.producer;
         while self.free.len() >= BATCH {
             let mut batch: [Option<Page>; BATCH] = [const { None }; BATCH];
-            for slot in &mut batch {
-                *slot = self.pool.alloc();
-            }
-            if batch.iter().any(Option::is_none) {
+            let filled = self.pool.fill(&mut batch)
+                || self.single.as_mut().is_some_and(|pool| {
+                    batch = [const { None }; BATCH];
+                    pool.fill(&mut batch)
+                });
+            if !filled {
                 processor.rx_alloc_fail.add(1);
                 break;
             }
@@ -116,8 +126,8 @@ impl Lent {
         self.free.push_within_capacity(id).map_err(|_| Invalid)
     }
 
-    /// The pieces of `length` bytes of data that begin at `offset` of the first of `ids`; pages in
-    /// `release` come back.
+    /// The pieces of `length` bytes of data that begin at `offset` of the first of `ids`, neighbours
+    /// in one; pages in `release` come back.
     fn gather(
         &mut self,
         ids: &[u32],
@@ -128,7 +138,11 @@ impl Lent {
     ) -> Result<(), Invalid> {
         for (i, &id) in ids.iter().enumerate() {
             let here = length.min(PAGE_SIZE.checked_sub(offset).ok_or(Invalid)?);
-            if here > 0 {
+            let neighbour = pieces.last().is_some_and(|last| {
+                let page = self.pages.get(id as usize).and_then(Option::as_ref);
+                offset == 0 && page.is_some_and(|page| page.extend(last, here))
+            });
+            if here > 0 && !neighbour {
                 pieces.push(self.piece(id, offset, here)?)?;
             }
             if release >> i & 1 == 1 {
@@ -159,6 +173,10 @@ impl Pieces {
             next: 0,
             end: 0,
         }
+    }
+
+    fn last(&mut self) -> Option<&mut Fragment> {
+        self.list[self.next..self.end].last_mut()?.as_mut()
     }
 
     fn push(&mut self, piece: Fragment) -> Result<(), Invalid> {
@@ -264,10 +282,9 @@ impl Receiver {
     }
 }
 
-/// What a piece costs: the page from where it begins when it is the last in it, else the cells that
-/// it touches.
+/// What a piece costs: the cells that it touches.
 fn truesize(piece: &Fragment) -> u32 {
-    piece.len().next_multiple_of(128).min(PAGE_SIZE) as u32
+    piece.len().next_multiple_of(128) as u32
 }
 
 /// An skb with the headers of a frame in its linear part.

@@ -2,9 +2,10 @@
 
 //! Page pools: receive pages that stay mapped and come back.
 //!
-//! A page goes from the pool to the device as a whole ([`Page`]), and from there in pieces
-//! ([`Fragment`]) into any number of skbs. Each piece holds one reference; the page returns to the
-//! pool with the last.
+//! Memory goes from the pool to the device in pages ([`Page`]), and from there in pieces
+//! ([`Fragment`]) into any number of skbs. A pool may hold blocks of several pages: neighbours of
+//! one block make one piece, so that what is handled by the piece costs less. Each piece holds one
+//! reference to its block; the block returns to the pool with the last.
 //!
 //! C headers: [`include/net/page_pool/types.h`](srctree/include/net/page_pool/types.h),
 //! [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
@@ -25,15 +26,20 @@ use kernel::sync::Arc;
 
 /// References that a page starts with: more pieces than a page can be cut into. Taking a piece
 /// then needs no atomic operation; what is left over is given back at once.
-const BIAS: isize = isize::MAX >> 1;
+const BIAS: isize = isize::MAX >> 8;
 
-/// A pool of pages of one NAPI instance, mapped for one device to write.
+/// log2 of the most pages of a block.
+const MAX_ORDER: u32 = 6;
+
+/// A pool of blocks of pages of one NAPI instance, mapped for one device to write.
 ///
 /// # Invariants
 ///
-/// The pointer is a valid `page_pool`. The instance that it recycles to is alive.
+/// The pointer is a valid `page_pool` of blocks of `2^order` pages, `order` at most [`MAX_ORDER`].
+/// The instance that it recycles to is alive.
 pub struct PagePool {
     raw: NonNull<bindings::page_pool>,
+    order: u32,
     _napi: Arc<Instance>,
 }
 
@@ -41,24 +47,33 @@ pub struct PagePool {
 unsafe impl Send for PagePool {}
 
 impl PagePool {
-    /// Creates a pool of `size` pages for queue `queue` of the instance `napi`, which is disabled.
-    /// Pages are mapped for `parent`.
+    /// Creates a pool for `pages` pages, in blocks of `2^order`, for queue `queue` of the instance
+    /// `napi`, which is disabled. Pages are mapped for `parent`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an `order` above [`MAX_ORDER`], `ENOMEM`.
     pub fn new(
         lock: &InstanceLock<'_>,
         napi: &Arc<Instance>,
         parent: &device::Device<device::Bound>,
-        size: u32,
+        pages: u32,
+        order: u32,
         queue: u16,
     ) -> Result<Self> {
+        if order > MAX_ORDER {
+            return Err(EINVAL);
+        }
         let mut params = bindings::page_pool_params::default();
         params.__bindgen_anon_1.fast =
             bindings::page_pool_params__bindgen_ty_1_page_pool_params_fast {
-                pool_size: size,
+                order,
+                pool_size: (pages >> order).max(1),
                 nid: kernel::bindings::NUMA_NO_NODE,
                 dev: raw_device(parent),
                 napi: napi.as_raw(),
                 dma_dir: bindings::dma_data_direction::DMA_FROM_DEVICE,
-                max_len: PAGE_SIZE as u32,
+                max_len: (PAGE_SIZE << order) as u32,
                 ..Default::default()
             };
         params.__bindgen_anon_2.slow =
@@ -74,23 +89,38 @@ impl PagePool {
         // INVARIANT: `page_pool_create` returned a pool.
         Ok(Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
+            order,
             _napi: napi.clone(),
         })
     }
 
-    /// Takes a page. `&mut self` is what serialises the pool's lockless cache.
+    /// Fills `pages` with pages of as few blocks as that takes, in the order of their addresses.
+    /// False when there is no memory for all of them. `&mut self` is what serialises the pool's
+    /// lockless cache.
     #[inline]
-    pub fn alloc(&mut self) -> Option<Page> {
-        // SAFETY: By the type invariant; `&mut self` excludes other takers.
-        let page = NonNull::new(unsafe { bindings::page_pool_dev_alloc_pages(self.raw.as_ptr()) })?;
-        // SAFETY: A fresh page is ours alone.
-        unsafe { bindings::page_pool_fragment_page(page.as_ptr(), BIAS) };
-        // INVARIANT: The page has `BIAS` references, all of them ours.
-        Some(Page {
-            page,
-            pool: self.raw,
-            left: BIAS,
-        })
+    pub fn fill(&mut self, pages: &mut [Option<Page>]) -> bool {
+        for slots in pages.chunks_mut(1 << self.order) {
+            // SAFETY: By the type invariant; `&mut self` excludes other takers.
+            let block = unsafe { bindings::page_pool_dev_alloc_pages(self.raw.as_ptr()) };
+            let Some(block) = NonNull::new(block) else {
+                return false;
+            };
+            let references = BIAS * slots.len() as isize;
+            // SAFETY: A fresh block is ours alone; at most `2^MAX_ORDER` times `BIAS` is a number.
+            unsafe { bindings::page_pool_fragment_page(block.as_ptr(), references) };
+            for (i, slot) in slots.iter_mut().enumerate() {
+                // INVARIANT: The block has `BIAS` references for each of its pages, all of them
+                // ours.
+                *slot = Some(Page {
+                    block,
+                    // CAST: within a block.
+                    start: (i * PAGE_SIZE) as u32,
+                    pool: self.raw,
+                    left: BIAS,
+                });
+            }
+        }
+        true
     }
 }
 
@@ -106,10 +136,11 @@ impl Drop for PagePool {
 ///
 /// # Invariants
 ///
-/// `page` is a page of `pool`, mapped, and `left` of its references are this value's; `left` is at
-/// least 1. A pool outlives its pages.
+/// `start` is where the page begins in `block`, a block of `pool`, mapped, and `left` of the block's
+/// references are this value's; `left` is at least 1. A pool outlives its blocks.
 pub struct Page {
-    page: NonNull<bindings::page>,
+    block: NonNull<bindings::page>,
+    start: u32,
     pool: NonNull<bindings::page_pool>,
     left: isize,
 }
@@ -122,7 +153,8 @@ impl Page {
     #[inline]
     pub fn dma_address(&self) -> DmaAddress {
         // SAFETY: By the type invariant.
-        unsafe { bindings::page_pool_get_dma_addr(self.page.as_ptr()) }
+        let block = unsafe { bindings::page_pool_get_dma_addr(self.block.as_ptr()) };
+        block + DmaAddress::from(self.start)
     }
 
     /// Takes a piece, after the device has written it.
@@ -136,43 +168,67 @@ impl Page {
             return Err(EINVAL);
         }
         if self.left == 1 {
-            // Out of reach: a page has no 2^62 pieces.
+            // Out of reach: a page has no 2^54 pieces.
             return Err(EINVAL);
         }
         self.left -= 1;
-        // SAFETY: By the type invariant; the piece is within the page.
+        // CAST: both are within a page.
+        let (offset, length) = (self.start + offset as u32, length as u32);
+        self.sync(offset, length);
+        // INVARIANT: One reference went over.
+        Ok(Fragment {
+            block: self.block,
+            offset,
+            length,
+        })
+    }
+
+    /// Adds the first `length` bytes of this page, after the device has written them, to a piece
+    /// that ends where the page begins; false when that is not so.
+    #[inline]
+    pub fn extend(&self, piece: &mut Fragment, length: usize) -> bool {
+        if piece.block != self.block
+            || piece.offset + piece.length != self.start
+            || length > PAGE_SIZE
+        {
+            return false;
+        }
+        // CAST: within a page.
+        let length = length as u32;
+        self.sync(self.start, length);
+        // INVARIANT: Still within the block, of which it has its reference.
+        piece.length += length;
+        true
+    }
+
+    fn sync(&self, offset: u32, length: u32) {
+        // SAFETY: By the type invariant; the piece is within the block.
         unsafe {
             bindings::page_pool_dma_sync_for_cpu(
                 self.pool.as_ptr(),
-                self.page.as_ptr(),
-                offset as u32,
-                length as u32,
+                self.block.as_ptr(),
+                offset,
+                length,
             )
-        };
-        // INVARIANT: One reference went over.
-        Ok(Fragment {
-            page: self.page,
-            offset: offset as u32,
-            length: length as u32,
-        })
+        }
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
         // SAFETY: By the type invariant, so many references are ours, and they end here.
-        unsafe { bindings::page_pool_drain(self.pool.as_ptr(), self.page.as_ptr(), self.left) }
+        unsafe { bindings::page_pool_drain(self.pool.as_ptr(), self.block.as_ptr(), self.left) }
     }
 }
 
-/// A piece of a pool page. It holds the page.
+/// A piece of a pool's memory: of one page, or of neighbours. It holds the block that they are of.
 ///
 /// # Invariants
 ///
-/// `page` is a page of a pool, and one of its references is this value's. `offset + length` is
-/// within the page.
+/// `block` is a block of a pool, and one of its references is this value's. `offset + length` is
+/// within the block.
 pub struct Fragment {
-    page: NonNull<bindings::page>,
+    block: NonNull<bindings::page>,
     offset: u32,
     length: u32,
 }
@@ -188,7 +244,7 @@ impl Fragment {
         self.length as usize
     }
 
-    /// Where in the page it begins, in bytes.
+    /// Where in its block it begins, in bytes; blocks are of whole pages.
     #[inline]
     pub fn offset(&self) -> usize {
         self.offset as usize
@@ -197,16 +253,16 @@ impl Fragment {
     /// What the device wrote.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: By the type invariant the piece is within the page, which is mapped (pool pages
+        // SAFETY: By the type invariant the piece is within the block, which is mapped (pool pages
         // are never in high memory) and initialised. A device that goes on writing to memory that
         // it gave back makes the contents arbitrary, as it could have from the start.
         unsafe {
-            let start = bindings::page_address(self.page.as_ptr()).cast::<u8>();
+            let start = bindings::page_address(self.block.as_ptr()).cast::<u8>();
             slice::from_raw_parts(start.add(self.offset()), self.len())
         }
     }
 
-    /// Takes the first `length` bytes off, without holding the page for them; `None` when nothing
+    /// Takes the first `length` bytes off, without holding the block for them; `None` when nothing
     /// is left.
     #[inline]
     pub fn advance(mut self, length: usize) -> Option<Self> {
@@ -218,17 +274,17 @@ impl Fragment {
         Some(self)
     }
 
-    /// Gives the reference away: page, offset, length.
+    /// Gives the reference away: block, offset, length.
     #[inline]
     pub(crate) fn into_raw(self) -> (NonNull<bindings::page>, u32, u32) {
         let this = ManuallyDrop::new(self);
-        (this.page, this.offset, this.length)
+        (this.block, this.offset, this.length)
     }
 }
 
 impl Drop for Fragment {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the reference ends here.
-        unsafe { bindings::page_pool_put_frag(self.page.as_ptr()) }
+        unsafe { bindings::page_pool_put_frag(self.block.as_ptr()) }
     }
 }

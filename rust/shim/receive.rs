@@ -149,11 +149,7 @@ pub(super) fn deliver(this: &mut Processor, deliver: Deliver, payload: Payload) 
             .fault("payload came that nobody was ready for");
     };
     for fragment in payload {
-        let truesize = if fragment.offset() == 0 {
-            PAGE_SIZE
-        } else {
-            fragment.len()
-        };
+        let truesize = truesize(fragment.offset(), fragment.len());
         if entry.skb().add_fragment(fragment, truesize as u32).is_err() {
             break;
         }
@@ -174,6 +170,13 @@ pub(super) fn deliver(this: &mut Processor, deliver: Deliver, payload: Payload) 
         Some(lock) => apply_payload(connection, lock, entry),
         None => spin.add_backlog(entry),
     }
+}
+
+/// What a piece of payload costs the socket, in bytes: all of every page that begins with it, which
+/// the connection has for itself, and what there is of the first if that began before.
+fn truesize(offset: usize, length: usize) -> usize {
+    let (first, end) = (offset.next_multiple_of(PAGE_SIZE), offset + length);
+    first.min(end) - offset + (end.next_multiple_of(PAGE_SIZE) - first)
 }
 
 /// Progress of a connection's send side.

@@ -84,7 +84,8 @@ impl Pages {
             }
             let want = (whole * PAGE_ENTRY).min(READ);
             let got = ring.read(host, 0, &mut batch[..want])?;
-            for raw in batch[..got as usize * PAGE_ENTRY].chunks_exact(PAGE_ENTRY) {
+            // The last first: they are taken from the end.
+            for raw in batch[..got as usize * PAGE_ENTRY].rchunks_exact(PAGE_ENTRY) {
                 let mut entry = [0; PAGE_ENTRY];
                 entry.copy_from_slice(raw);
                 if !self.post(PagePost::from_raw(u64::from_le_bytes(entry))) {
@@ -117,7 +118,7 @@ impl Pages {
         self.count
     }
 
-    /// Takes a page to put data in.
+    /// Takes a page to put data in: the pages of a batch come in the order in which they were posted.
     #[inline]
     pub fn take(&mut self) -> Option<Page> {
         self.count = self.count.checked_sub(1)?;
