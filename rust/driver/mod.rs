@@ -22,6 +22,8 @@ mod transmit;
 use self::adapter::Adapter;
 use self::adapter::Function;
 use self::adapter::Settings;
+use self::offload::Client as _;
+use self::offload::Handle;
 use self::registers::Registers;
 use crate::abi;
 use crate::abi::feature;
@@ -32,6 +34,7 @@ use crate::net::device::Unregistered;
 use crate::net::ethtool::Coalesce;
 use crate::net::irq::Vectors;
 use crate::net::work::Periodic;
+use crate::shim::Shim;
 use kernel::device::Bound;
 use kernel::device::Core;
 use kernel::dma::Device as _;
@@ -55,12 +58,13 @@ pub(crate) struct Driver<'bound> {
     _shutdown: Shutdown,
 }
 
-/// Resets the function when it is dropped.
+/// Resets the function when it is dropped, and takes leave of the shim.
 struct Shutdown(Arc<Adapter>);
 
 impl Drop for Shutdown {
     fn drop(&mut self) {
         self.0.shutdown();
+        Shim::gone(&Handle::new(self.0.clone()));
     }
 }
 

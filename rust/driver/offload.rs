@@ -270,6 +270,9 @@ pub(crate) trait Client {
     /// be left mapped.
     fn stopped(this: Self::Processor);
 
+    /// The adapter's interface is unregistered: nothing starts any more. Process context.
+    fn gone(adapter: &Handle);
+
     /// The transmit queue for a frame that the stack sends: the processor that carries the
     /// connection of `skb.sk`, or nothing. Softirq or process context, bottom halves off.
     fn transmit_queue(skb: &SkBuff) -> Option<u16>;

@@ -160,6 +160,10 @@ impl Client for Shim {
         }
     }
 
+    fn gone(adapter: &Handle) {
+        registry::forget(adapter);
+    }
+
     fn transmit_queue(skb: &SkBuff) -> Option<u16> {
         let sock = TcpSock::of_sender(skb)?;
         let guard = rcu::read_lock();

@@ -73,6 +73,15 @@ pub(super) fn lane_for_start(handle: &Handle, processor: u8) -> Result<Arc<Lane>
     slot.clone().ok_or(EINVAL)
 }
 
+/// Forgets an adapter that is gone. What still has a lane of it in hand keeps that.
+pub(super) fn forget(handle: &Handle) {
+    let mut adapters = ADAPTERS.lock();
+    let known = adapters.iter().position(|a| a.handle.is_same(handle));
+    let forgotten = known.and_then(|i| adapters.remove(i).ok());
+    drop(adapters);
+    drop(forgotten);
+}
+
 /// The lane of a processor, if it was ever started.
 pub(super) fn lane(handle: &Handle, processor: u8) -> Option<Arc<Lane>> {
     ADAPTERS
