@@ -23,8 +23,10 @@ SPLAT = re.compile("|".join([
     r"rust.*panicked at", r"Call Trace:", r"stack-protector: ", r"page dumped because",
     r"NETDEV WATCHDOG", r"transmit queue \d+ timed out", r"nobody cared", r"Out of memory: ",
 ]))
-# Boot lines that look like one of them and are none.
-HARMLESS = re.compile(r"dma_debug|DMA-API: (preallocated|debugging enabled)")
+# Lines that look like one of them and are none: of the boot, and of debugging aids that do without
+# the memory that a test has denied them.
+HARMLESS = re.compile(r"dma_debug|DMA-API: (preallocated|debugging enabled)"
+                      r"|kmemleak: Cannot allocate a scan area|ref_tracker: memory allocation failure")
 END = re.compile(r"---\[ end |^\[[^]]*\] =+$")
 EXCERPT = 60
 BEFORE = 3

@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The function is unplugged and the module removed while a connection is delegated
+# and a process sleeps in its write: the connection waits as Linux's until the
+# interface is there again, and goes on with every byte right.
+# topology: wire host
+# timeout: 300
+
+. ./lib.sh
+
+serve
+delegate_at_once
+slot=$(basename "$(readlink -f /sys/class/net/toe0/device)")
+
+configure()
+{
+	within 10 test -d /sys/bus/pci/devices/"$slot"/net || return
+	local name
+	name=$(ls /sys/bus/pci/devices/"$slot"/net)
+	[ "$name" = toe0 ] || ip link set "$name" name toe0
+	ip addr replace 192.0.2.1/24 dev toe0
+	ip addr replace 2001:db8:77::1/64 dev toe0 nodad
+	ip link set toe0 up
+	delegate_at_once
+}
+
+# goes_and_comes NAME GONE BACK
+goes_and_comes()
+{
+	local name=$1 client
+	# One write of 16 MiB, far more than any buffer.
+	toe-stream client "$PEER4" --port "$PORT" -u 24M -d 24M --rate 3M --chunk 16777216 \
+		--receive recv >"$TEMP/client" &
+	client=$!
+	check "$name: it is delegated" within 5 is connections 1
+	sleep 1
+	check "$name: gone" "$2"
+	check "$name: no interface" within 10 test ! -e /sys/class/net/toe0
+	sleep 1
+	check "$name: back" "$3"
+	check "$name: configured" configure
+	check "$name: every byte is right" wait $client
+	check "$name: nothing stays" within 15 is connections 0
+}
+
+unplug()
+{
+	echo 1 >/sys/bus/pci/devices/"$slot"/remove
+}
+
+plug()
+{
+	echo 1 >/sys/bus/pci/rescan
+}
+
+unload()
+{
+	timeout 60 rmmod toe
+}
+
+load()
+{
+	insmod "$TOE_MODULE"
+}
+
+known=$(toectl -j stats | jq length)
+for _ in 1 2; do
+	goes_and_comes "unplugged" unplug plug
+	goes_and_comes "module removed" unload load
+	check "what is gone is forgotten" is sh -c "toectl -j stats | jq length" "$known"
+done
+
+finish
