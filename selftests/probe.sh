@@ -31,8 +31,8 @@ nth()
 {
 	local left
 	echo "$1" >/proc/self/fail-nth
-	{ echo "$2" >"$3"; } 2>/dev/null
-	status=$?
+	status=0
+	{ echo "$2" >"$3"; } 2>/dev/null || status=1
 	# That, too, may be what fails.
 	left=0
 	{ read -r left </proc/self/fail-nth; } 2>/dev/null
@@ -44,11 +44,11 @@ nth()
 each_failure()
 {
 	local n=0 tries=0 failed=0 status reached=1
-	while [ $reached -eq 1 ]; do
+	while [ "$reached" -eq 1 ]; do
 		n=$((n + 1 + (n + RANDOM % DENSITY) / DENSITY))
 		nth $n "$1" "$2"
 		tries=$((tries + 1))
-		if [ $status -eq 0 ]; then "$3"; else failed=$((failed + 1)); fi
+		if [ "$status" -eq 0 ]; then "$3"; else failed=$((failed + 1)); fi
 	done
 	echo "# $tries tries up to the ${n}th allocation, of which $failed failed" >&4
 	[ $failed -gt 0 ]
@@ -72,6 +72,6 @@ interface=$(ls /sys/bus/pci/devices/"$slot"/net)
 check "each failure to come up" each_failure 0x1003 "/sys/class/net/$interface/flags" down
 [ "$interface" = toe0 ] || ip link set "$interface" name toe0
 restore
-check "a ping at last" within 10 ping -q -c 1 -W 1 $PEER4
+check "a ping at last" within 10 ping -q -c 1 -W 1 "$PEER4"
 
 finish
