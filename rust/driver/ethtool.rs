@@ -3,7 +3,7 @@
 //! What `ethtool` shows and sets.
 
 use super::adapter::Adapter;
-use super::adapter::LOG2;
+use super::lifecycle::LOG2;
 use super::processor::WIRE_COUNTERS;
 use crate::abi::feature;
 use crate::abi::regs;

@@ -3,7 +3,8 @@
 //! The driver of the adapter: a PCI function with an Ethernet interface on it.
 //!
 //! - `registers`, `admin`: the function itself, and how it is told things;
-//! - `adapter`: its life: enable, start, stop, reset, loss;
+//! - `adapter`: what it is, and what is set;
+//! - `lifecycle`: how it is started, stopped, brought back, lost;
 //! - `processor`, `transmit`, `receive`, `poll`: the data path of one offload processor;
 //! - `operations`, `ethtool`: the interface as the core sees it;
 //! - `offload`: the border with the socket shim.
@@ -11,6 +12,7 @@
 mod adapter;
 mod admin;
 mod ethtool;
+mod lifecycle;
 pub(crate) mod offload;
 mod operations;
 mod poll;
@@ -101,7 +103,7 @@ fn enable(pdev: &pci::Device<Bound>) -> Result<Function> {
         return Err(EINVAL);
     }
     let features = registers.read64(regs::FEATURES) & adapter::FEATURES;
-    let admin = adapter::enable(pdev.as_ref(), &registers, features).inspect_err(|error| {
+    let admin = lifecycle::enable(pdev.as_ref(), &registers, features).inspect_err(|error| {
         dev_err!(
             pdev,
             "the adapter cannot be enabled: {}\n",
