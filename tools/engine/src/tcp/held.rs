@@ -143,24 +143,20 @@ mod tests {
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
-    fn range(start: u32, end: u32) -> Range {
-        Range {
-            start: Seq(start),
-            end: Seq(end),
-        }
-    }
-
     #[test]
     fn rfc2018_4_the_block_that_changed_last_is_first() {
         let mut held = Held::new();
-        held.insert(range(30, 40));
-        held.insert(range(10, 20));
-        held.insert(range(50, 60));
-        held.insert(range(40, 45));
-        assert_eq!(held.ranges(), [range(30, 45), range(50, 60), range(10, 20)]);
+        held.insert(Range::of(30, 40));
+        held.insert(Range::of(10, 20));
+        held.insert(Range::of(50, 60));
+        held.insert(Range::of(40, 45));
         assert_eq!(
-            held.blocks(Some(range(1, 2)), 3).as_slice(),
-            [range(1, 2), range(30, 45), range(50, 60)]
+            held.ranges(),
+            [Range::of(30, 45), Range::of(50, 60), Range::of(10, 20)]
+        );
+        assert_eq!(
+            held.blocks(Some(Range::of(1, 2)), 3).as_slice(),
+            [Range::of(1, 2), Range::of(30, 45), Range::of(50, 60)]
         );
     }
 
@@ -168,14 +164,14 @@ mod tests {
     fn joining_two_makes_room() {
         let mut held = Held::new();
         for i in 0..RANGES as u32 {
-            held.insert(range(i * 20, i * 20 + 10));
+            held.insert(Range::of(i * 20, i * 20 + 10));
         }
-        assert!(!held.has_room(range(1000, 1001)));
-        held.insert(range(1000, 1001));
+        assert!(!held.has_room(Range::of(1000, 1001)));
+        held.insert(Range::of(1000, 1001));
         assert_eq!(held.ranges().len(), RANGES);
-        held.insert(range(10, 20));
-        assert_eq!(held.ranges()[0], range(0, 30));
-        assert!(held.has_room(range(1000, 1001)));
+        held.insert(Range::of(10, 20));
+        assert_eq!(held.ranges()[0], Range::of(0, 30));
+        assert!(held.has_room(Range::of(1000, 1001)));
     }
 
     proptest! {

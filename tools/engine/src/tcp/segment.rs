@@ -45,6 +45,15 @@ pub struct Range {
 }
 
 impl Range {
+    /// From `start` to `end`, in numbers that a test can write down.
+    #[cfg(test)]
+    pub fn of(start: u32, end: u32) -> Self {
+        Self {
+            start: Seq(start),
+            end: Seq(end),
+        }
+    }
+
     /// Number of bytes.
     #[inline]
     pub fn length(self) -> u32 {

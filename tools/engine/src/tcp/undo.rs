@@ -96,25 +96,18 @@ impl Undo {
 mod tests {
     use super::*;
 
-    fn range(start: u32, end: u32) -> Range {
-        Range {
-            start: Seq(start),
-            end: Seq(end),
-        }
-    }
-
     #[test]
     fn rfc3708_all_duplicates_reported() {
         let mut undo = Undo::none();
         undo.begin(Seq(0));
         assert!(!undo.shown_by_duplicates());
-        undo.on_resend(range(1000, 2000), 1, None);
-        undo.on_resend(range(5000, 7000), 2, None);
+        undo.on_resend(Range::of(1000, 2000), 1, None);
+        undo.on_resend(Range::of(5000, 7000), 2, None);
         // The network's own duplicates say nothing.
-        assert!(!undo.on_duplicate(range(7000, 8000), 1000));
-        assert!(undo.on_duplicate(range(1000, 2000), 1000));
+        assert!(!undo.on_duplicate(Range::of(7000, 8000), 1000));
+        assert!(undo.on_duplicate(Range::of(1000, 2000), 1000));
         assert!(!undo.shown_by_duplicates());
-        assert!(undo.on_duplicate(range(5000, 7000), 1000));
+        assert!(undo.on_duplicate(Range::of(5000, 7000), 1000));
         assert!(undo.shown_by_duplicates());
         undo.close();
         assert!(!undo.shown_by_duplicates());
@@ -125,8 +118,8 @@ mod tests {
         let mut undo = Undo::none();
         undo.begin(Seq(0));
         assert!(!undo.shown_by_time(0));
-        undo.on_resend(range(0, 10), 1, Some(5));
-        undo.on_resend(range(20, 30), 1, Some(9));
+        undo.on_resend(Range::of(0, 10), 1, Some(5));
+        undo.on_resend(Range::of(20, 30), 1, Some(9));
         assert!(undo.shown_by_time(4) && undo.shown_by_time(u32::MAX));
         assert!(!undo.shown_by_time(5));
     }
@@ -135,12 +128,12 @@ mod tests {
     fn an_earlier_retransmission_is_answered_first() {
         let mut undo = Undo::none();
         undo.begin(Seq(0));
-        undo.on_resend(range(0, 10), 1, Some(5));
+        undo.on_resend(Range::of(0, 10), 1, Some(5));
         undo.begin(Seq(5));
-        undo.on_resend(range(20, 30), 1, Some(9));
+        undo.on_resend(Range::of(20, 30), 1, Some(9));
         assert!(!undo.shown_by_time(5));
         undo.begin(Seq(30));
-        undo.on_resend(range(40, 50), 1, Some(12));
+        undo.on_resend(Range::of(40, 50), 1, Some(12));
         assert!(undo.shown_by_time(9));
     }
 }

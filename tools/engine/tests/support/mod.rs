@@ -3,6 +3,8 @@
 //! A host in miniature: memory, doorbells, a driver that posts pages and reads completions.
 #![allow(dead_code, reason = "each test uses its part")]
 
+mod lending;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 
@@ -16,7 +18,6 @@ use toe_abi::completion::PagesReleased;
 use toe_abi::completion::Returned;
 use toe_abi::completion::frame_flag;
 use toe_abi::connection::Connection;
-use toe_abi::page::PagePost;
 use toe_abi::ring;
 use toe_abi::ring::Ring;
 use toe_abi::stats::Counter;
@@ -33,6 +34,8 @@ use toe_engine::env::SendError;
 use toe_engine::processor::Config;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Rings;
+
+use self::lending::Lending;
 
 /// DMA address of the first byte of memory.
 pub const BASE: u64 = 0x4000_0000;
@@ -210,74 +213,6 @@ pub enum Event {
     Acked(completion::Acked),
     /// A connection is back.
     Returned(Returned, Connection),
-}
-
-/// One of the two page rings as the driver sees it.
-struct Lending {
-    ring: Ring,
-    pool: u64,
-    producer: u32,
-    /// Identifiers that the adapter has.
-    lent: Vec<bool>,
-    /// Bytes of each page that completions have named since it was lent.
-    named: Vec<Vec<(u32, u32)>>,
-    /// Identifiers to be posted again, in batches.
-    idle: Vec<u32>,
-}
-
-impl Lending {
-    fn new(ring: Ring, pool: u64, pages: u32) -> Self {
-        Self {
-            ring,
-            pool,
-            producer: 0,
-            lent: vec![false; PAGES as usize],
-            named: vec![Vec::new(); PAGES as usize],
-            idle: (0..pages).collect(),
-        }
-    }
-
-    fn address(&self, id: u32) -> u64 {
-        self.pool + u64::from(id) * PAGE_SIZE as u64
-    }
-
-    /// Notes that a completion names a range, and checks that no other did.
-    fn name(&mut self, id: u32, offset: u32, length: u32) -> u64 {
-        assert!(self.lent[id as usize], "page {id} is not the adapter's");
-        assert!((offset + length) as usize <= PAGE_SIZE);
-        let (start, end) = (offset, offset + length);
-        for &(from, to) in &self.named[id as usize] {
-            assert!(end <= from || to <= start, "ranges of page {id} overlap");
-        }
-        self.named[id as usize].push((start, end));
-        self.address(id) + u64::from(offset)
-    }
-
-    fn release(&mut self, id: u32) {
-        assert!(self.lent[id as usize], "page {id} released twice");
-        self.lent[id as usize] = false;
-        self.named[id as usize].clear();
-        self.idle.push(id);
-    }
-
-    fn post(&mut self, env: &mut TestEnv) {
-        while self.idle.len() >= 8 {
-            for _ in 0..8 {
-                let id = self.idle.pop().unwrap();
-                self.lent[id as usize] = true;
-                let post = PagePost::new(id, self.address(id)).unwrap();
-                let at = u64::from(self.producer & (ENTRIES - 1)) * ring::PAGE_ENTRY as u64;
-                let base = rings().addresses[self.ring as usize];
-                env.write(base + at, &post.raw().to_le_bytes()).unwrap();
-                self.producer += 1;
-            }
-        }
-        env.doorbell[(self.ring.line() + ring::INDEX) / 4] = self.producer;
-    }
-
-    fn outstanding(&self) -> usize {
-        self.lent.iter().filter(|&&lent| lent).count()
-    }
 }
 
 /// The driver of one processor.
