@@ -9,19 +9,23 @@
 
 serve
 
+# MiB each way
+SIZE=16
+[ "$TOE_KERNEL" != debug ] || SIZE=4
+
 # carried: payload bytes that the adapter has carried, both ways
 carried()
 {
 	stats '.sent + .received'
 }
 
-# moves PEER OPTION...: 16 MiB each way, of which the adapter carries nearly all
+# moves PEER OPTION...: SIZE each way, of which the adapter carries nearly all
 moves()
 {
 	local before
 	before=$(carried)
-	stream "$1" -u 16M -d 16M "${@:2}" || return
-	at_least $((31 << 20)) expr "$(carried)" - "$before"
+	stream "$1" -u ${SIZE}M -d ${SIZE}M "${@:2}" || return
+	at_least $(((2 * SIZE - 1) << 20)) expr "$(carried)" - "$before"
 }
 
 shows()
@@ -51,15 +55,16 @@ for family in 4 6; do
 	check "IPv$family: carried by policy" moves "$peer"
 	shows $family "$peer"
 
-	sysctl -qw net.toe.min_bytes=$((8 << 20))
+	sysctl -qw net.toe.min_bytes=$((SIZE * 3 << 18))
 	before=$(stats .delegated)
 	check "IPv$family: below min_bytes is right" stream "$peer" -u 1M -d 1M
 	check "IPv$family: below min_bytes stays" is stats .delegated "$before"
-	check "IPv$family: beyond min_bytes is right" stream "$peer" -u 16M -d 16M
+	check "IPv$family: beyond min_bytes is right" stream "$peer" -u ${SIZE}M -d ${SIZE}M
 	check "IPv$family: beyond min_bytes is handed over" at_least $((before + 1)) stats .delegated
 
 	sysctl -qw net.toe.enable=1
-	toe-stream client "$peer" --port "$PORT" -u 16M -d 16M --rate 4M >"$TEMP/manual" &
+	toe-stream client "$peer" --port "$PORT" -u ${SIZE}M -d ${SIZE}M \
+		--rate $(((SIZE << 20) / $(patience 4))) >"$TEMP/manual" &
 	check "IPv$family: toectl hands it over" within 3 toectl conn offload --rport "$PORT"
 	check "IPv$family: it is delegated" within 3 is connections 1
 	check "IPv$family: toectl takes it back" toectl conn return --rport "$PORT"
