@@ -26,6 +26,7 @@ use crate::net::device::Control;
 use crate::net::dma::Ring;
 use crate::net::dma::SharedPage;
 use crate::net::page_pool::PagePool;
+use crate::net::queue::TxQueue;
 use crate::shim::Shim;
 use kernel::device;
 use kernel::device::Bound;
@@ -104,10 +105,8 @@ impl Adapter {
         }
         this.running.store(true, Relaxed);
         for processor in &this.processors {
-            if let Some(queue) =
-                crate::net::queue::TxQueue::new(cx.device(), processor.index.into())
-            {
-                queue.reset_and_start();
+            if let Some(queue) = TxQueue::new(cx.device(), processor.index.into()) {
+                queue.start();
             }
             // Takes what came meanwhile, and arms.
             processor.napi.schedule();
@@ -190,6 +189,10 @@ impl Adapter {
             status: status.clone(),
             producer: 0,
         });
+        // First: what a queue that has been woken sends from here on counts.
+        if let Some(queue) = TxQueue::new(cx.device(), index.into()) {
+            queue.reset();
+        }
         cx.set_tx_queue(index.into(), Some(sender));
         let poller = KBox::new(
             Poller {

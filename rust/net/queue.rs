@@ -103,13 +103,16 @@ impl<'a> TxQueue<'a> {
         true
     }
 
-    /// Forgets what BQL knows of frames under way, and lets frames in. For a queue that starts.
-    pub fn reset_and_start(&self) {
+    /// Forgets what BQL knows of frames under way. Before anything new is sent.
+    pub fn reset(&self) {
         // SAFETY: The queue is valid as long as its device.
-        unsafe {
-            bindings::netdev_tx_reset_queue(self.raw);
-            bindings::netif_tx_start_queue(self.raw);
-        }
+        unsafe { bindings::netdev_tx_reset_queue(self.raw) }
+    }
+
+    /// Lets frames in.
+    pub fn start(&self) {
+        // SAFETY: The queue is valid as long as its device.
+        unsafe { bindings::netif_tx_start_queue(self.raw) }
     }
 
     /// Whether frames are held back, by the driver or by BQL.
