@@ -150,6 +150,12 @@ impl Handle {
         Ok(())
     }
 
+    /// Completions of the processor that have been taken so far, modulo 2^32: a sign of life.
+    pub(crate) fn taken(&self, processor: u8) -> u32 {
+        self.processor(processor)
+            .map_or(0, |processor| processor.consumed.load(Relaxed))
+    }
+
     /// Takes `count` of the processor's fragment credits, one for each piece of a submitted `Send`
     /// that is not acknowledged ([`crate::abi::regs::FRAGMENTS`]); false when there
     /// are not as many left. Given back by [`Self::release_fragments`] when the memory is unmapped.
@@ -210,6 +216,14 @@ impl Handle {
 /// and the page returns to the pool when the skb is freed. Pieces that are not taken out are given
 /// back.
 pub(crate) struct Payload(pub(super) Pieces);
+
+impl Payload {
+    /// Number of pieces.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
 
 impl Iterator for Payload {
     type Item = Fragment;

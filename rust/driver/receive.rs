@@ -175,6 +175,10 @@ impl Pieces {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.end - self.next
+    }
+
     fn last(&mut self) -> Option<&mut Fragment> {
         self.list[self.next..self.end].last_mut()?.as_mut()
     }

@@ -37,9 +37,15 @@ impl BacklogEntry {
         unsafe { bindings::backlog_marker_kind(self.0.as_raw()) as u16 }
     }
 
+    /// The skb.
+    #[inline]
+    pub fn skb(&self) -> &SkBuff {
+        &self.0
+    }
+
     /// The skb, to put payload in.
     #[inline]
-    pub fn skb(&mut self) -> &mut SkBuff {
+    pub fn skb_mut(&mut self) -> &mut SkBuff {
         &mut self.0
     }
 

@@ -304,6 +304,13 @@ impl SkBuff {
         Ok(())
     }
 
+    /// How many more pieces there is room for.
+    #[inline]
+    pub fn fragment_room(&self) -> usize {
+        let count = usize::from(self.shared().nr_frags);
+        (bindings::MAX_SKB_FRAGS as usize).saturating_sub(count)
+    }
+
     /// Appends a piece of a pool page; the skb holds the page from now on, and gives it back to its
     /// pool. `truesize` is the memory it accounts for, at least the piece's length.
     ///
@@ -313,7 +320,7 @@ impl SkBuff {
     #[inline]
     pub fn add_fragment(&mut self, fragment: Fragment, truesize: u32) -> Result<(), Fragment> {
         let count = usize::from(self.shared().nr_frags);
-        if count >= bindings::MAX_SKB_FRAGS as usize {
+        if self.fragment_room() == 0 {
             return Err(fragment);
         }
         let (page, offset, length) = fragment.into_raw();

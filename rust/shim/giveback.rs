@@ -10,7 +10,7 @@ use super::connection::Phase;
 use super::connection::Shadow;
 use super::connection::ULP;
 use super::genl;
-use super::handover::PATIENCE;
+use super::patience::Patience;
 use super::policy;
 use super::reason::Cause;
 use super::receive;
@@ -22,7 +22,6 @@ use crate::abi::submission::Op;
 use crate::abi::submission::Return;
 use crate::abi::Layout;
 use crate::driver::offload::SubmitError;
-use crate::net::event::ticks;
 use crate::net::sock::Locked;
 use crate::net::sock::Owned;
 use crate::net::sock::ReturnState;
@@ -61,14 +60,12 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause
         let (shadow, _) = connection.cell.open(sock);
         ask(connection, shadow, cause);
     }
-    let since = ticks();
-    let mut faulted = false;
+    let mut patience = Patience::new(&connection.lane);
     while !connection.given_back.wait(20) {
         // A `Return` that found no room is submitted from here.
         sock.flush_backlog();
-        if !faulted && ticks().wrapping_sub(since) > PATIENCE {
+        if patience.is_over() {
             connection.lane.handle.fault("a return was not answered");
-            faulted = true;
         }
     }
     sock.flush_backlog();

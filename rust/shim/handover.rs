@@ -11,6 +11,8 @@ use super::connection::Phase;
 use super::connection::STOPPED;
 use super::connection::ULP;
 use super::genl;
+use super::patience::Patience;
+use super::patience::SILENCE;
 use super::reason::Refusal;
 use super::registry;
 use super::send;
@@ -33,9 +35,6 @@ use kernel::time::Delta;
 
 /// How often a hand-over is tried that may succeed in a moment.
 const TRIES: usize = 4;
-/// How long the adapter may take to answer, in milliseconds. It needs microseconds; a machine that
-/// emulates everything on a busy processor needs more.
-pub(super) const PATIENCE: u32 = 5_000;
 
 /// Hands the connection of `sock` to the adapter that its route leads through. Sleeps.
 ///
@@ -129,8 +128,11 @@ fn ask(connection: &Connection, state: &State) -> Result<(), Refusal> {
         Err(SubmitError::Stopped) => return Err(Refusal::NoDevice),
     }
     // An adapter that does not answer is reset; the answer is then that it has stopped.
-    while !connection.answered.wait(PATIENCE) {
-        lane.handle.fault("a hand-over was not answered");
+    let mut patience = Patience::new(lane);
+    while !connection.answered.wait(SILENCE) {
+        if patience.is_over() {
+            lane.handle.fault("a hand-over was not answered");
+        }
     }
     match connection.answer.load(Acquire) {
         STOPPED => Err(Refusal::NoDevice),

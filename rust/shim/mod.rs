@@ -11,14 +11,15 @@
 //!    memory; the host never refuses one ([`receive`]).
 //! 3. **Window.** The right edge of the receive window moves only when Linux moves it, by the
 //!    acknowledgements that `recvmsg` makes and the adapter brings up to date.
-//! 4. **Order.** Completions and frames of a connection are applied in the order of the ring: at
-//!    once, or by way of the socket's backlog ([`receive`]).
+//! 4. **Order.** Payload, frames and the return of a connection are applied in the order of the ring:
+//!    by the end of the poll, or by way of the socket's backlog ([`receive`]).
 //! 5. **Teardown belongs to Linux.** The connection is returned first ([`giveback`]).
 
 mod connection;
 mod genl;
 mod giveback;
 mod handover;
+mod patience;
 mod pieces;
 mod policy;
 mod reason;
@@ -127,6 +128,7 @@ impl Client for Shim {
     }
 
     fn completions_done(this: &mut Processor) {
+        receive::flush(this);
         this.refill();
         receive::unblock(this);
     }

@@ -136,34 +136,85 @@ pub(super) fn delegated(this: &mut Processor, answer: Delegated) {
     connection.answered.happen();
 }
 
+/// Payload of one connection that has not been applied yet: what several completions of one poll
+/// bring costs the socket's lock, its reader's wake-up and an skb once.
+pub(super) struct Gathered {
+    host_id: u32,
+    seq: u32,
+    ts_recent: u32,
+    push: bool,
+    entry: BacklogEntry,
+}
+
+impl Gathered {
+    fn len(&self) -> u32 {
+        self.entry.skb().len()
+    }
+
+    /// Whether `deliver`, of `pieces` pieces, goes on where this ends, and there is room for it.
+    fn is_continued_by(&self, deliver: &Deliver, pieces: usize) -> bool {
+        self.host_id == deliver.host_id
+            && self.seq.wrapping_add(self.len()) == deliver.seq
+            && self.entry.skb().fragment_room() >= pieces
+    }
+}
+
 /// In-order payload.
 pub(super) fn deliver(this: &mut Processor, deliver: Deliver, payload: Payload) {
-    let entry = this.entry();
-    let Some(connection) = this.get(deliver.host_id) else {
-        return this.lane.handle.fault(UNKNOWN);
+    let continues = |g: &Gathered| g.is_continued_by(&deliver, payload.len());
+    let mut gathered = match this.gathered.take() {
+        Some(gathered) if continues(&gathered) => gathered,
+        other => {
+            apply(this, other);
+            let Some(entry) = this.entry() else {
+                return this
+                    .lane
+                    .handle
+                    .fault("payload came that nobody was ready for");
+            };
+            Gathered {
+                host_id: deliver.host_id,
+                seq: deliver.seq,
+                ts_recent: 0,
+                push: false,
+                entry,
+            }
+        }
     };
-    let Some(mut entry) = entry else {
-        return this
-            .lane
-            .handle
-            .fault("payload came that nobody was ready for");
-    };
+    let before = gathered.len();
     for fragment in payload {
         let truesize = truesize(fragment.offset(), fragment.len());
-        if entry.skb().add_fragment(fragment, truesize as u32).is_err() {
+        let skb = gathered.entry.skb_mut();
+        if skb.add_fragment(fragment, truesize as u32).is_err() {
             break;
         }
     }
-    if entry.skb().len() != deliver.data_length || deliver.data_length == 0 {
+    if gathered.len() - before != deliver.data_length || deliver.data_length == 0 {
         return this.lane.handle.fault("payload is not as long as it says");
     }
-    entry.prepare(
-        deliver.seq,
-        deliver.ts_recent,
-        deliver.flags & deliver_flag::PUSH != 0,
-    );
-    connection.received.add(deliver.data_length.into());
-    connection.lane.received.add(deliver.data_length.into());
+    gathered.ts_recent = deliver.ts_recent;
+    gathered.push |= deliver.flags & deliver_flag::PUSH != 0;
+    this.gathered = Some(gathered);
+}
+
+/// Applies the payload that has been gathered.
+pub(super) fn flush(this: &mut Processor) {
+    let gathered = this.gathered.take();
+    apply(this, gathered);
+}
+
+fn apply(this: &mut Processor, gathered: Option<Gathered>) {
+    let Some(gathered) = gathered else {
+        return;
+    };
+    let Some(connection) = this.get(gathered.host_id) else {
+        return this.lane.handle.fault(UNKNOWN);
+    };
+    let length = gathered.len().into();
+    let mut entry = gathered.entry;
+    entry.prepare(gathered.seq, gathered.ts_recent, gathered.push);
+    connection.received.add(length);
+    connection.lane.received.add(length);
 
     let mut spin = connection.sock().spin();
     match spin.locked() {
@@ -199,6 +250,7 @@ pub(super) fn acked(this: &mut Processor, acked: Acked) {
 
 /// A connection is the host's again.
 pub(super) fn returned(this: &mut Processor, header: Returned, state: abi::Connection) {
+    flush(this);
     let Some(connection) = this.take(header.host_id) else {
         return this.lane.handle.fault(UNKNOWN);
     };

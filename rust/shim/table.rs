@@ -10,6 +10,7 @@ use super::connection::entry;
 use super::connection::Connection;
 use super::reason::Cause;
 use super::reason::Refusal;
+use super::receive::Gathered;
 use crate::driver::offload::Handle;
 use crate::net::backlog::BacklogEntry;
 use crate::net::lock::new_bh_spinlock;
@@ -250,6 +251,8 @@ pub(crate) struct Processor {
     pub(super) lane: Arc<Lane>,
     slots: KVVec<Option<Arc<Connection>>>,
     reserve: KVec<BacklogEntry>,
+    /// Payload that this poll has still to apply.
+    pub(super) gathered: Option<Gathered>,
 }
 
 impl Processor {
@@ -264,6 +267,7 @@ impl Processor {
             lane,
             slots,
             reserve: KVec::with_capacity(RESERVE, GFP_KERNEL)?,
+            gathered: None,
         };
         this.refill();
         Ok(this)
