@@ -127,7 +127,13 @@ survives()
 	quiet "$name"
 }
 
+mtu()
+{
+	ip link set toe0 mtu 1280 && sleep 0.2 && ip link set toe0 mtu 1500
+}
+
 survives "neighbour gone" neighbour
+survives "MTU changed" mtu
 survives "function reset" reset
 survives "driver unbound and bound" rebind
 
