@@ -14,7 +14,7 @@
 
 . ./lib.sh
 
-DENSITY=${DENSITY:-10}
+DENSITY=${DENSITY:-6}
 exec 4>&1
 slot=$(basename "$(readlink -f /sys/class/net/toe0/device)")
 driver=/sys/bus/pci/drivers/toe
