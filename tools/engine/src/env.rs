@@ -65,6 +65,21 @@ pub struct Capabilities {
     pub uso: bool,
 }
 
+impl Capabilities {
+    /// Of a port that takes frames as they are on the wire.
+    pub const NONE: Self = Self {
+        checksum: false,
+        tso: false,
+        uso: false,
+    };
+    /// Of a port that does everything.
+    pub const ALL: Self = Self {
+        checksum: true,
+        tso: true,
+        uso: true,
+    };
+}
+
 /// A transport checksum that the port is to fill in: the field holds the sum of the pseudo-header,
 /// and the frame is summed from `start` to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

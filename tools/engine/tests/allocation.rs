@@ -42,15 +42,10 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn the_data_path_allocates_nothing() {
-    let capabilities = Capabilities {
-        checksum: true,
-        tso: true,
-        uso: true,
-    };
     let mut nodes = [1u8, 2].map(|n| {
         let mut config = config();
         config.mac[5] = n;
-        let mut node = Node::new(&config, capabilities);
+        let mut node = Node::new(&config, Capabilities::ALL);
         node.env.count = || COUNT.get();
         node
     });

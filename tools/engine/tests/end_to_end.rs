@@ -13,10 +13,7 @@ use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::processor::Next;
 use toe_engine::tcp::Seq;
-use toe_engine::tcp::Timestamps;
-use toe_engine::wire::tcp::Options;
 use toe_engine::wire::tcp::Repr;
-use toe_engine::wire::tcp::flag;
 
 use self::peer::End;
 use self::peer::Mode;
@@ -24,19 +21,6 @@ use self::support::Node;
 use self::support::Random;
 use self::support::WireFrame;
 use self::support::config;
-
-/// Takes large segments and unfinished checksums.
-const LARGE: Capabilities = Capabilities {
-    checksum: true,
-    tso: true,
-    uso: true,
-};
-/// Takes nothing but finished wire frames.
-const PLAIN: Capabilities = Capabilities {
-    checksum: false,
-    tso: false,
-    uso: false,
-};
 
 /// A wire in both directions.
 struct Wire {
@@ -87,7 +71,7 @@ impl Default for Scenario {
         Self {
             v6: false,
             vlan: false,
-            capabilities: LARGE,
+            capabilities: Capabilities::ALL,
             bytes: [1_000_000, 1_000_000],
             loss_ppm: 0,
             reorder_ppm: 0,
@@ -194,7 +178,7 @@ fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
 #[test]
 fn streams_cross_a_perfect_wire() {
     for v6 in [false, true] {
-        for capabilities in [LARGE, PLAIN] {
+        for capabilities in [Capabilities::ALL, Capabilities::NONE] {
             let scenario = Scenario {
                 v6,
                 vlan: v6,
@@ -215,7 +199,11 @@ fn streams_cross_a_bad_wire() {
     for seed in 0..6 {
         let scenario = Scenario {
             v6: seed % 2 == 0,
-            capabilities: if seed % 3 == 0 { PLAIN } else { LARGE },
+            capabilities: if seed % 3 == 0 {
+                Capabilities::NONE
+            } else {
+                Capabilities::ALL
+            },
             loss_ppm: 20_000,
             reorder_ppm: 20_000,
             duplicate_ppm: 10_000,
@@ -235,7 +223,11 @@ fn returns_and_hand_overs_lose_nothing() {
         let scenario = Scenario {
             v6: seed % 2 == 0,
             vlan: seed % 4 == 1,
-            capabilities: if seed % 3 == 0 { PLAIN } else { LARGE },
+            capabilities: if seed % 3 == 0 {
+                Capabilities::NONE
+            } else {
+                Capabilities::ALL
+            },
             loss_ppm: 10_000,
             reorder_ppm: 10_000,
             duplicate_ppm: 10_000,
@@ -261,24 +253,14 @@ fn tiny_pieces_are_put_together() {
 
 #[test]
 fn more_connections_than_pages() {
-    let mut node = Node::with_pages(&config(), LARGE, 40);
+    let mut node = Node::with_pages(&config(), Capabilities::ALL, 40);
     let connections = 60;
     let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
     let arrive = |node: &mut Node, port: u16, seq: u32| {
         let repr = Repr {
-            source: peer.state.local_port,
             destination: port,
-            seq: Seq(peer.state.snd_nxt.wrapping_add(seq)),
-            ack: Seq(peer.state.rcv_nxt),
-            flags: flag::ACK,
             window: 1000,
-            options: Options {
-                timestamps: Some(Timestamps {
-                    value: 1000,
-                    echo: 1000,
-                }),
-                ..Options::default()
-            },
+            ..peer.repr(Seq(peer.state.snd_nxt) + seq)
         };
         let bytes = peer::frame(&peer.state, &repr, &[5; 100]);
         let offload = RxOffload::default();

@@ -9,22 +9,13 @@ mod support;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::tcp::Seq;
-use toe_engine::tcp::Timestamps;
 use toe_engine::wire::packet::Packet;
-use toe_engine::wire::tcp;
-use toe_engine::wire::tcp::Options;
 use toe_engine::wire::tcp::Repr;
 
 use self::peer::End;
 use self::support::Node;
 use self::support::WireFrame;
 use self::support::config;
-
-const PORT: Capabilities = Capabilities {
-    checksum: false,
-    tso: false,
-    uso: false,
-};
 
 fn hand_over(node: &mut Node, end: &mut End) {
     node.driver.completions(&mut node.env);
@@ -40,26 +31,15 @@ fn hand_over(node: &mut Node, end: &mut End) {
 fn sent_after_hand_over(announced: Option<u16>) -> usize {
     let [mut near, far] = peer::pair(false, false, [vec![7; 1000], Vec::new()], 1000);
     near.state.snd_wnd = 0;
-    let mut node = Node::new(&config(), PORT);
+    let mut node = Node::new(&config(), Capabilities::NONE);
     near.place(&mut node);
     // Of a flow that it has not seen the device begins to take notice.
     hand_over(&mut node, &mut near);
     assert_eq!(near.busy, 1);
     if let Some(window) = announced {
         let update = Repr {
-            source: far.state.local_port,
-            destination: far.state.remote_port,
-            seq: Seq(far.state.snd_nxt),
-            ack: Seq(far.state.rcv_nxt),
-            flags: tcp::flag::ACK,
             window,
-            options: Options {
-                timestamps: Some(Timestamps {
-                    value: far.state.tsval,
-                    echo: far.state.ts_recent,
-                }),
-                ..Options::default()
-            },
+            ..far.repr(Seq(far.state.snd_nxt))
         };
         let bytes = peer::frame(&far.state, &update, &[]);
         node.receive(

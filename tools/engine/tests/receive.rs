@@ -9,10 +9,7 @@ mod support;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::tcp::Seq;
-use toe_engine::tcp::Timestamps;
-use toe_engine::wire::tcp::Options;
 use toe_engine::wire::tcp::Repr;
-use toe_engine::wire::tcp::flag;
 
 use self::support::Event;
 use self::support::Node;
@@ -24,12 +21,7 @@ fn payload_takes_the_pages_of_a_batch_in_their_order() {
     const FRAMES: u32 = 40;
     const LENGTH: usize = 1400;
     const PAGES: u32 = 32;
-    let port = Capabilities {
-        checksum: true,
-        tso: true,
-        uso: true,
-    };
-    let mut node = Node::with_pages(&config(), port, PAGES);
+    let mut node = Node::with_pages(&config(), Capabilities::ALL, PAGES);
     node.driver.repost = false;
     let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
     // An unknown flow is refused once.
@@ -42,19 +34,8 @@ fn payload_takes_the_pages_of_a_batch_in_their_order() {
     let mut pages = Vec::new();
     for i in 0..FRAMES {
         let repr = Repr {
-            source: peer.state.local_port,
-            destination: peer.state.remote_port,
-            seq: Seq(peer.state.snd_nxt) + i * LENGTH as u32,
-            ack: Seq(peer.state.rcv_nxt),
-            flags: flag::ACK,
             window: 1000,
-            options: Options {
-                timestamps: Some(Timestamps {
-                    value: 1000,
-                    echo: 1000,
-                }),
-                ..Options::default()
-            },
+            ..peer.repr(Seq(peer.state.snd_nxt) + i * LENGTH as u32)
         };
         let bytes = peer::frame(&peer.state, &repr, &[5; LENGTH]);
         let offload = RxOffload::default();

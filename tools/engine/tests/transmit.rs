@@ -26,12 +26,6 @@ use self::support::FREE;
 use self::support::Node;
 use self::support::config;
 
-const PLAIN: Capabilities = Capabilities {
-    checksum: false,
-    tso: false,
-    uso: false,
-};
-
 /// A TCP frame as Linux gives it for segmentation: the checksum field holds the pseudo-header's sum.
 fn large(v6: bool, payload: &[u8]) -> Vec<u8> {
     let [end, _] = peer::pair(v6, false, [Vec::new(), Vec::new()], 1);
@@ -97,7 +91,7 @@ fn large_segments_are_cut_for_a_plain_port() {
         (false, Some(55)),
         (true, Some(55)),
     ] {
-        let mut node = Node::new(&config(), PLAIN);
+        let mut node = Node::new(&config(), Capabilities::NONE);
         let bytes = large(v6, &payload);
         let mut first = tso(&bytes, 1400);
         if let Some(tci) = tag {
@@ -134,7 +128,7 @@ fn large_segments_are_cut_for_a_plain_port() {
 
 #[test]
 fn datagrams_are_cut_for_a_plain_port() {
-    let mut node = Node::new(&config(), PLAIN);
+    let mut node = Node::new(&config(), Capabilities::NONE);
     let mut bytes = large(false, &[3; 3000]);
     // The TCP header of 20 bytes becomes a UDP header and 12 bytes of payload.
     let packet = Packet::parse(&bytes).unwrap();
@@ -165,7 +159,7 @@ fn datagrams_are_cut_for_a_plain_port() {
 #[test]
 fn a_checksum_is_completed_for_a_plain_port() {
     for v6 in [false, true] {
-        let mut node = Node::new(&config(), PLAIN);
+        let mut node = Node::new(&config(), Capabilities::NONE);
         let bytes = large(v6, &[9; 777]);
         let mut first = tso(&bytes, 0);
         first.flags = flag::CSUM;
@@ -178,7 +172,7 @@ fn a_checksum_is_completed_for_a_plain_port() {
 
 #[test]
 fn what_makes_no_sense_is_counted_and_the_ring_goes_on() {
-    let mut node = Node::new(&config(), PLAIN);
+    let mut node = Node::new(&config(), Capabilities::NONE);
     let bytes = large(false, &[1; 5000]);
     let good = tso(&bytes, 1000);
     let wrong = [
@@ -253,7 +247,7 @@ fn what_makes_no_sense_is_counted_and_the_ring_goes_on() {
 
 #[test]
 fn the_host_is_interrupted_once_for_each_arm_word() {
-    let mut node = Node::new(&config(), PLAIN);
+    let mut node = Node::new(&config(), Capabilities::NONE);
     let bytes = large(false, &[1; 5000]);
     node.env.doorbell[ring::ARM_TRANSMIT / 4] = ring::transmit_arm_word(2);
     node.poll(1);

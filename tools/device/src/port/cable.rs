@@ -67,11 +67,7 @@ impl Cable {
 
 impl Queue for Cable {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            checksum: true,
-            tso: true,
-            uso: true,
-        }
+        Capabilities::ALL
     }
 
     fn send(&mut self, frame: &OutFrame<'_>, memory: &MemoryMap) -> Result<(), SendError> {
@@ -126,15 +122,8 @@ impl Queue for Cable {
 
 #[cfg(test)]
 mod tests {
+    use super::super::out;
     use super::*;
-
-    fn out(header: &[u8]) -> OutFrame<'_> {
-        OutFrame {
-            header,
-            payload: &[],
-            offload: Default::default(),
-        }
-    }
 
     #[test]
     fn frames_arrive_in_order_and_a_full_cable_holds_the_sender_back() {

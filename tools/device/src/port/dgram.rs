@@ -112,7 +112,7 @@ impl Dgram {
 
 impl Queue for Dgram {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities::NONE
     }
 
     fn send(&mut self, frame: &OutFrame<'_>, memory: &MemoryMap) -> Result<(), SendError> {

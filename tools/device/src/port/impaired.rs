@@ -250,15 +250,8 @@ mod tests {
     use toe_abi::admin::SetImpairment;
 
     use super::super::cable::Cable;
+    use super::super::out;
     use super::*;
-
-    fn out(header: &[u8]) -> OutFrame<'_> {
-        OutFrame {
-            header,
-            payload: &[],
-            offload: Offload::default(),
-        }
-    }
 
     fn impairment(command: SetImpairment) -> Impairment {
         Impairment {

@@ -64,3 +64,13 @@ pub trait Queue {
     /// Frames lost in the port since it was made.
     fn dropped(&self) -> u64;
 }
+
+/// A frame in one piece, with nothing to be done to it.
+#[cfg(test)]
+fn out(header: &[u8]) -> OutFrame<'_> {
+    OutFrame {
+        header,
+        payload: &[],
+        offload: Default::default(),
+    }
+}

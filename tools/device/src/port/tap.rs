@@ -174,11 +174,7 @@ fn decode(header: &[u8; VNET], frame: &mut Frame) -> Option<()> {
 
 impl Queue for Tap {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            checksum: true,
-            tso: true,
-            uso: true,
-        }
+        Capabilities::ALL
     }
 
     fn send(&mut self, frame: &OutFrame<'_>, memory: &MemoryMap) -> Result<(), SendError> {

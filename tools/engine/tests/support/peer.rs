@@ -355,7 +355,7 @@ impl End {
     }
 
     /// The header of a segment that the host's TCP sends.
-    fn repr(&self, seq: Seq) -> Repr {
+    pub fn repr(&self, seq: Seq) -> Repr {
         let edge = self.rcv_nxt().wrapping_add(WINDOW);
         Repr {
             source: self.state.local_port,

@@ -38,8 +38,7 @@ fn a_clean_path_is_filled() {
             large,
             ..Behaviour::default()
         };
-        let mut network = bulk(1, sender, path);
-        network.run(60_000_000);
+        let network = bulk(1, sender, path, 60_000_000);
         // The queue holds a window, so the path does not run dry after a reduction to seven tenths
         // of two; slow start takes its round trips, and what it sends too much is sent again.
         let share = goodput(&network) * 100 / rate;
@@ -48,21 +47,25 @@ fn a_clean_path_is_filled() {
     }
 }
 
+/// A hundred frames, of which one is lost.
+fn one_lost(frame: u32, behaviour: Behaviour) -> Network {
+    let path = Path {
+        delay: 10_000,
+        lose_frame: frame,
+        ..Path::default()
+    };
+    let sender = Behaviour {
+        total: 100 * MSS,
+        ..behaviour
+    };
+    bulk(u64::from(frame), sender, path, 10_000_000)
+}
+
 /// Whichever frame is lost, no timeout is needed, and it is sent again once.
 #[test]
 fn any_single_loss_is_repaired_without_a_timeout() {
     for frame in 1..=100 {
-        let path = Path {
-            delay: 10_000,
-            lose_frame: frame,
-            ..Path::default()
-        };
-        let sender = Behaviour {
-            total: 100 * MSS,
-            ..Behaviour::default()
-        };
-        let mut network = bulk(u64::from(frame), sender, path);
-        network.run(10_000_000);
+        let network = one_lost(frame, Behaviour::default());
         let end = &network.ends[0];
         assert_eq!(end.timeouts, 0, "frame {frame}: {}", network.summary());
         // A tail loss probe may have been the repair, and one more.
@@ -75,18 +78,11 @@ fn any_single_loss_is_repaired_without_a_timeout() {
 #[test]
 fn any_single_loss_is_repaired_without_sack() {
     for frame in 1..=95 {
-        let path = Path {
-            delay: 10_000,
-            lose_frame: frame,
-            ..Path::default()
-        };
-        let sender = Behaviour {
-            total: 100 * MSS,
+        let without_sack = Behaviour {
             flags: state_flag::TIMESTAMPS,
             ..Behaviour::default()
         };
-        let mut network = bulk(u64::from(frame), sender, path);
-        network.run(10_000_000);
+        let network = one_lost(frame, without_sack);
         let end = &network.ends[0];
         // Each of the first 95 has three behind it, some of them let out by the first duplicates
         // (RFC 3042).
@@ -113,8 +109,7 @@ fn four(sender: Behaviour, path: Path) -> (f64, u32) {
     };
     let (mut sum, mut timeouts) = (0, 0);
     for seed in 0..4 {
-        let mut network = bulk(seed, sender, path);
-        network.run(300_000_000);
+        let network = bulk(seed, sender, path, 300_000_000);
         sum += goodput(&network);
         timeouts += network.ends[0].timeouts;
     }
@@ -266,8 +261,7 @@ fn reordering_alone_is_lived_with() {
         receive_buffer: 500_000,
         ..Behaviour::default()
     };
-    let mut network = bulk(3, sender, path);
-    network.run(60_000_000);
+    let network = bulk(3, sender, path, 60_000_000);
     let share = goodput(&network) * 100 / path.rate;
     assert!(share >= 88, "{share} %: {}", network.summary());
     assert_eq!(network.ends[0].timeouts, 0);
@@ -288,8 +282,7 @@ fn duplicates_alone_change_nothing() {
         receive_buffer: 200_000,
         ..Behaviour::default()
     };
-    let mut network = bulk(3, sender, path);
-    network.run(60_000_000);
+    let network = bulk(3, sender, path, 60_000_000);
     let acked = network.ends[0].tcb.acked(0);
     assert_eq!((acked.retransmits, acked.ssthresh), (0, u32::MAX));
 }
@@ -313,8 +306,7 @@ fn marks_keep_the_queue_short_without_loss() {
         ssthresh: held * 15 / 8,
         ..Behaviour::default()
     };
-    let mut network = bulk(4, sender, path);
-    network.run(60_000_000);
+    let network = bulk(4, sender, path, 60_000_000);
     let acked = network.ends[0].tcb.acked(0);
     assert_ne!(acked.ssthresh, sender.ssthresh, "{}", network.summary());
     assert_eq!(acked.retransmits, 0, "{}", network.summary());

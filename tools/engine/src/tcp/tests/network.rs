@@ -292,12 +292,14 @@ impl Network {
     }
 }
 
-/// One end sends, the other only acknowledges.
-pub fn bulk(seed: u64, sender: Behaviour, path: Path) -> Network {
+/// One end sends, the other only acknowledges, until all is through; at most `limit` microseconds.
+pub fn bulk(seed: u64, sender: Behaviour, path: Path, limit: u64) -> Network {
     let receiver = Behaviour { total: 0, ..sender };
     let back = Path {
         lose_frame: 0,
         ..path
     };
-    Network::new(seed, [sender, receiver], [path, back])
+    let mut network = Network::new(seed, [sender, receiver], [path, back]);
+    network.run(limit);
+    network
 }
