@@ -136,13 +136,35 @@ counter()
 		END { if (!found) exit 1; print sum }'
 }
 
+# set_up: toe0 as the guest found it, when it is down, or a new one
+set_up()
+{
+	ip link set toe0 up
+	ip addr replace 192.0.2.1/24 dev toe0
+	ip addr replace 2001:db8:77::1/64 dev toe0 nodad
+}
+
+# slot: of toe0's function
+slot()
+{
+	basename "$(readlink -f /sys/class/net/toe0/device)"
+}
+
+# name_toe0 SLOT: makes toe0 of the interface of the function there, when there is one
+name_toe0()
+{
+	local net=/sys/bus/pci/devices/$1/net old
+	within 10 test -d "$net" || return
+	old=$(ls "$net")
+	[ "$old" = toe0 ] || ip link set "$old" name toe0
+}
+
 # A test that was cut short may have left something behind.
 restore()
 {
 	toectl impair toe0 off
-	ip link set toe0 mtu 1500 up
-	ip addr replace 192.0.2.1/24 dev toe0
-	ip addr replace 2001:db8:77::1/64 dev toe0 nodad
+	ip link set toe0 mtu 1500
+	set_up
 	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536
 }
 restore

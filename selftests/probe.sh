@@ -16,7 +16,7 @@
 
 DENSITY=${DENSITY:-6}
 exec 4>&1
-slot=$(basename "$(readlink -f /sys/class/net/toe0/device)")
+slot=$(slot)
 driver=/sys/bus/pci/drivers/toe
 
 for fault in failslab fail_page_alloc; do
@@ -61,16 +61,14 @@ unbind()
 
 down()
 {
-	ip link set "$interface" down
+	ip link set toe0 down
 }
 
 check "unbound" unbind
 check "each failure to bind" each_failure "$slot" $driver/bind unbind
 check "bound at last" sh -c "echo $slot >$driver/bind"
-within 10 test -d /sys/bus/pci/devices/"$slot"/net
-interface=$(ls /sys/bus/pci/devices/"$slot"/net)
-check "each failure to come up" each_failure 0x1003 "/sys/class/net/$interface/flags" down
-[ "$interface" = toe0 ] || ip link set "$interface" name toe0
+check "toe0 is there again" name_toe0 "$slot"
+check "each failure to come up" each_failure 0x1003 /sys/class/net/toe0/flags down
 restore
 check "a ping at last" within 10 ping -q -c 1 -W 1 "$PEER4"
 

@@ -42,8 +42,7 @@ disturb()
 
 down_and_up()
 {
-	ip link set toe0 down && sleep 0.2 && ip link set toe0 up &&
-		ip addr replace 2001:db8:77::1/64 dev toe0 nodad
+	ip link set toe0 down && sleep 0.2 && set_up
 }
 
 address()
@@ -88,17 +87,11 @@ disturb "a capture sees it" filter capture
 disturb "packet filter" filter filter
 
 # The function: unbound and bound again, reset, its driver removed.
-slot=$(basename "$(readlink -f /sys/class/net/toe0/device)")
+slot=$(slot)
 
 configure()
 {
-	within 10 test -d /sys/bus/pci/devices/"$slot"/net || return
-	local name
-	name=$(ls /sys/bus/pci/devices/"$slot"/net)
-	[ "$name" = toe0 ] || ip link set "$name" name toe0
-	ip addr replace 192.0.2.1/24 dev toe0
-	ip addr replace 2001:db8:77::1/64 dev toe0 nodad
-	ip link set toe0 up
+	name_toe0 "$slot" && set_up
 }
 
 rebind()

@@ -11,18 +11,11 @@
 
 serve
 delegate_at_once
-slot=$(basename "$(readlink -f /sys/class/net/toe0/device)")
+slot=$(slot)
 
 configure()
 {
-	within 10 test -d /sys/bus/pci/devices/"$slot"/net || return
-	local name
-	name=$(ls /sys/bus/pci/devices/"$slot"/net)
-	[ "$name" = toe0 ] || ip link set "$name" name toe0
-	ip addr replace 192.0.2.1/24 dev toe0
-	ip addr replace 2001:db8:77::1/64 dev toe0 nodad
-	ip link set toe0 up
-	delegate_at_once
+	name_toe0 "$slot" && set_up && delegate_at_once
 }
 
 # goes_and_comes NAME GONE BACK
