@@ -164,7 +164,7 @@ void toe_helper_tcp_entail(struct sock *sk);
 int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max);
 void toe_helper_tcp_acked(struct sock *sk, const struct toe_tcp_progress *progress);
 void toe_helper_tcp_forget_losses(struct sock *sk);
-u32 toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt);
+void toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt);
 void toe_helper_tcp_returned(struct sock *sk, const struct toe_tcp_return *state);
 void toe_helper_tcp_resume(struct sock *sk);
 

@@ -86,10 +86,10 @@ impl Lent {
         while self.free.len() >= BATCH {
             let mut batch: [Option<Page>; BATCH] = [const { None }; BATCH];
             let filled = self.pool.fill(&mut batch)
-                || self.single.as_mut().is_some_and(|pool| {
-                    batch = [const { None }; BATCH];
-                    pool.fill(&mut batch)
-                });
+                || self
+                    .single
+                    .as_mut()
+                    .is_some_and(|pool| pool.fill(&mut batch));
             if !filled {
                 processor.rx_alloc_fail.add(1);
                 break;

@@ -379,12 +379,10 @@ void toe_helper_tcp_forget_losses(struct sock *sk)
 }
 
 /*
- * Makes what begins at or after @snd_nxt unsent again, and starts the timer for
- * the rest. Returns the socket's snd_nxt: later than asked for when there was no
- * memory to cut an skb in two, so that the rest of it counts as sent and lost.
- * Locked.
+ * Makes what begins at or after @snd_nxt unsent again. When there is no memory to
+ * cut an skb in two the rest of it counts as sent and lost. Locked.
  */
-u32 toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt)
+void toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	struct sk_buff *skb;
@@ -410,7 +408,6 @@ u32 toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt)
 	tp->packets_out = 0;
 	skb_rbtree_walk(skb, &sk->tcp_rtx_queue)
 		tp->packets_out += tcp_skb_pcount(skb);
-	return tp->snd_nxt;
 }
 
 /*

@@ -493,7 +493,7 @@ unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
         // SAFETY: `release_sock` calls with the socket owned and its spinlock held.
         let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
         let guard = rcu::read_lock();
-        if let Some(shadow) = T::ulp().shadow_of(sock.sock(), &guard) {
+        if let Some(shadow) = T::ulp().shadow_of(&sock, &guard) {
             T::released(&shadow, &mut sock);
         }
     }

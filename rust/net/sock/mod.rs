@@ -211,12 +211,6 @@ impl<'a> Locked<'a> {
     pub(crate) unsafe fn assume(sock: &'a TcpSock) -> Self {
         Self(Tcp(sock))
     }
-
-    /// The socket.
-    #[inline]
-    pub(crate) fn sock(&self) -> &'a TcpSock {
-        self.0 .0
-    }
 }
 
 impl<'a> Deref for Locked<'a> {

@@ -224,13 +224,12 @@ impl Tcp<'_> {
     }
 
     /// Makes what begins at or after `snd_nxt` unsent again, and takes over what is only told at a
-    /// return. Returns whether the cut could be made there.
-    pub fn leave_shadow(&self, snd_nxt: u32, state: &ReturnState) -> bool {
+    /// return.
+    pub fn leave_shadow(&self, snd_nxt: u32, state: &ReturnState) {
         // SAFETY: The socket is locked.
         unsafe {
-            let cut = bindings::tcp_unsend(self.as_raw(), snd_nxt);
+            bindings::tcp_unsend(self.as_raw(), snd_nxt);
             bindings::tcp_returned(self.as_raw(), state);
-            cut == snd_nxt
         }
     }
 
