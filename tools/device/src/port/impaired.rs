@@ -51,6 +51,8 @@ pub struct Impaired {
     /// Tells this queue's lines apart from those of the port's other queues.
     stream: u64,
     now: u64,
+    /// A frame found the wire taken for more than [`AHEAD`] since `now`.
+    refused: bool,
     /// A frame on its way to a line, and a wire frame cut from it.
     scratch: Frame,
     wire: Frame,
@@ -74,6 +76,7 @@ impl Impaired {
             ingress: None,
             stream: 2 * u64::from(processor),
             now: 0,
+            refused: false,
             scratch: Frame::new(),
             wire: Frame::new(),
             dropped: 0,
@@ -103,6 +106,7 @@ impl Impaired {
     /// Sends what is due at `now`, which is the time for all calls until the next of this.
     pub fn tick(&mut self, now: u64) {
         self.now = now;
+        self.refused = false;
         let Some(egress) = &mut self.egress else {
             return;
         };
@@ -124,14 +128,19 @@ impl Impaired {
         }
     }
 
-    /// When [`Self::tick`] and [`Queue::receive`] have something to do at the latest, `u64::MAX`
-    /// for never.
+    /// When [`Self::tick`] and [`Queue::receive`] have something to do at the latest, or the wire
+    /// has room again for a frame that it refused; `u64::MAX` for never.
     pub fn deadline(&self) -> u64 {
         let due = |line: &Option<Box<Line>>| line.as_ref().and_then(|line| line.due());
         let egress = due(&self.egress).filter(|_| !self.inner.blocked());
+        // What the queue has sent itself may long be through: others share the wire, and a frame
+        // that is lost took its time on it too.
+        let line = self.egress.as_ref().filter(|_| self.refused);
+        let free = line.map(|line| self.now + line.backlog(self.now).saturating_sub(AHEAD));
         egress
             .into_iter()
             .chain(due(&self.ingress))
+            .chain(free)
             .min()
             .unwrap_or(u64::MAX)
     }
@@ -182,7 +191,8 @@ impl Queue for Impaired {
         if segments > DEPTH / 2 {
             return Err(SendError::Rejected);
         }
-        if segments > egress.room() || egress.backlog(self.now) > AHEAD {
+        self.refused = egress.backlog(self.now) > AHEAD;
+        if self.refused || segments > egress.room() {
             return Err(SendError::Full);
         }
         self.scratch.gather(frame, memory)?;
@@ -236,6 +246,7 @@ impl Queue for Impaired {
     fn reset(&mut self) {
         self.egress = None;
         self.ingress = None;
+        self.refused = false;
         self.inner.reset();
         self.begin();
     }
@@ -320,5 +331,34 @@ mod tests {
         a.tick(1000);
         assert!(b.pending());
         assert_eq!(a.send(&out(&[3; 976]), &MemoryMap::EMPTY), Ok(()));
+    }
+
+    #[test]
+    fn a_queue_that_found_the_wire_taken_by_others_tries_again() {
+        let (a, b) = (Cable::pair().0, Cable::pair().0);
+        let (mut a, mut b) = (
+            Impaired::new(Box::new(a), 0, None),
+            Impaired::new(Box::new(b), 1, None),
+        );
+        let rate = impairment(SetImpairment {
+            rate_bps: 8_000_000,
+            ..SetImpairment::default()
+        });
+        for queue in [&mut a, &mut b] {
+            queue.impair(rate.clone());
+            queue.tick(0);
+        }
+        for _ in 0..2 {
+            assert_eq!(a.send(&out(&[1; 976]), &MemoryMap::EMPTY), Ok(()));
+        }
+        assert_eq!(b.deadline(), u64::MAX);
+        assert_eq!(
+            b.send(&out(&[2; 976]), &MemoryMap::EMPTY),
+            Err(SendError::Full)
+        );
+        assert_eq!(b.deadline(), 1000);
+        b.tick(1000);
+        assert_eq!(b.deadline(), u64::MAX, "nobody has asked again");
+        assert_eq!(b.send(&out(&[2; 976]), &MemoryMap::EMPTY), Ok(()));
     }
 }
