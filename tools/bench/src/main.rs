@@ -99,7 +99,7 @@ struct Client {
     /// Who closes, and how
     #[arg(long, value_enum, default_value_t)]
     finish: Finish,
-    /// Stay connected for so many seconds when all is exchanged
+    /// Stay connected for so many seconds when all connections have exchanged everything
     #[arg(long, value_name = "SECONDS")]
     hold: Option<f64>,
     /// Attach this upper layer protocol (TCP_ULP) as soon as connected; a refusal is reported, and
@@ -239,6 +239,7 @@ impl Client {
             chunk: self.chunk as usize,
             finish: self.finish,
             hold: self.hold.map(Duration::from_secs_f64),
+            exchanging: Arc::default(),
             disturbances: Disturbances {
                 urgent: self.urgent,
                 options: self.options,

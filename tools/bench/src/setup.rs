@@ -15,6 +15,7 @@ use crate::sender::Sender;
 use anyhow::Result;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Settings of one end, the same for all its connections.
@@ -32,6 +33,8 @@ pub struct Setup {
     pub finish: Finish,
     /// How long to stay open when all is done.
     pub hold: Option<Duration>,
+    /// Connections of the event loop that have yet to exchange something.
+    pub exchanging: Arc<AtomicU64>,
     /// What else happens while the client sends.
     pub disturbances: Disturbances,
 }

@@ -26,9 +26,14 @@ use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+/// How often a connection that is held looks whether others still exchange something.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Chunks that one turn may send and receive.
 const SHARE: usize = 16;
 
@@ -98,8 +103,8 @@ enum Phase {
     Request(Inbox<{ Request::SIZE }>),
     /// Both: the streams, and what goes before and behind.
     Stream(Box<Stream>),
-    /// Client: stays open for a while.
-    Held(Instant),
+    /// Client: stays open for a while from when no connection exchanges anything any more.
+    Held(Option<Instant>),
     /// Either: waits for the peer to close.
     Closing,
 }
@@ -112,6 +117,22 @@ struct Stream {
     shut_down: bool,
 }
 
+/// Counts a connection among those that have yet to exchange something.
+struct Exchanging(Arc<AtomicU64>);
+
+impl Exchanging {
+    fn new(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Exchanging {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A connection.
 pub struct Talk {
     fd: OwnedFd,
@@ -119,6 +140,7 @@ pub struct Talk {
     request: Request,
     is_server: bool,
     phase: Phase,
+    exchanging: Option<Exchanging>,
     /// Outcome of attaching the upper layer protocol, when one was wanted.
     pub ulp: Option<nix::Result<()>>,
     /// Bytes sent, bytes received.
@@ -142,6 +164,7 @@ impl Talk {
     fn new(fd: OwnedFd, setup: Setup, request: Request, is_server: bool, phase: Phase) -> Self {
         Self {
             fd,
+            exchanging: Some(Exchanging::new(&setup.exchanging)),
             setup,
             request,
             is_server,
@@ -225,9 +248,10 @@ impl Talk {
 
     fn after_stream(&mut self) {
         self.phase = match self.setup.hold {
-            Some(hold) if !self.is_server => Phase::Held(Instant::now() + hold),
+            Some(_) if !self.is_server => Phase::Held(None),
             _ => Phase::Closing,
         };
+        self.exchanging = None;
     }
 
     /// Ends the connection as wanted.
@@ -320,6 +344,11 @@ impl Driven for Talk {
             }
             Phase::Stream(_) => self.drive_stream(),
             Phase::Held(until) => {
+                let hold = self.setup.hold.unwrap_or_default();
+                if until.is_none() && self.setup.exchanging.load(Ordering::Relaxed) != 0 {
+                    return Ok(Progress::Pause(LOOK_AGAIN));
+                }
+                let until = *until.get_or_insert_with(|| Instant::now() + hold);
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     return Ok(Progress::Pause(left));
