@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where received payload lies.
+//! Where received frames go.
 
 #[path = "support/peer.rs"]
 mod peer;
 mod support;
 
+use toe_abi::rss;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
+use toe_engine::processor::Processor;
+use toe_engine::processor::Received;
 use toe_engine::tcp::Seq;
 use toe_engine::wire::tcp::Repr;
 
 use self::support::Event;
 use self::support::Node;
+use self::support::TestEnv;
 use self::support::WireFrame;
 use self::support::config;
 
@@ -52,4 +56,36 @@ fn payload_takes_the_pages_of_a_batch_in_their_order() {
     // The driver has posted them from the highest down.
     let posted: Vec<u32> = (0..PAGES).rev().take(pages.len()).collect();
     assert_eq!(pages, posted);
+}
+
+#[test]
+fn a_processor_that_does_not_run_passes_on_what_belongs_to_others() {
+    let mut env = TestEnv::new(Capabilities::ALL);
+    let two = toe_engine::processor::Config {
+        processors: 2,
+        ..config()
+    };
+    let mut processor = Processor::new(&two);
+    let [_, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    let frame = peer::frame(&peer.state, &peer.repr(Seq(1)), &[5; 100]);
+    let offload = RxOffload::default();
+    let mut received = |assigned: u8, here: bool, frame: &[u8]| {
+        let config = rss::Config {
+            key: rss::DEFAULT_KEY,
+            table: [assigned; rss::INDIRECTION],
+        };
+        let fields = rss::field::DEFAULT;
+        processor.set_rss(1, &mut env, &config, fields).unwrap();
+        if here {
+            processor.receive_here(1, &mut env, frame, &offload);
+            return Received::Done;
+        }
+        processor.receive(1, &mut env, frame, &offload)
+    };
+    assert_eq!(received(1, false, &frame), Received::Elsewhere(1));
+    assert_eq!(received(0, false, &frame), Received::Done);
+    assert_eq!(received(1, true, &frame), Received::Done);
+    let mut for_another = frame.clone();
+    for_another[5] ^= 1;
+    assert_eq!(received(1, false, &for_another), Received::Done);
 }

@@ -211,7 +211,8 @@ impl Processor {
     }
 
     /// Takes a frame from the port (from the Ethernet header on, without FCS) that may belong to
-    /// any processor of the function.
+    /// any processor of the function. One that does not run keeps none, and passes on what belongs
+    /// to others.
     #[inline]
     pub fn receive<E: Env>(
         &mut self,
@@ -245,7 +246,13 @@ impl Processor {
         here: bool,
     ) -> Received {
         let Some(run) = &mut self.run else {
-            return Received::Done;
+            // The port may still bring what the hash assigns to others.
+            return match self.core.assigned(frame, offload) {
+                Some(processor) if !here && processor != self.core.config.index => {
+                    Received::Elsewhere(processor)
+                }
+                _ => Received::Done,
+            };
         };
         if !run.works() {
             return Received::Done;
@@ -397,13 +404,13 @@ impl Processor {
     ///
     /// # Errors
     ///
-    /// `Invalid` for unknown flags or a threshold beyond [`crate::MAX_SMALL_FRAME`], `Unsupported`
+    /// `Invalid` for unknown flags or a threshold beyond [`toe_abi::MAX_SMALL_FRAME`], `Unsupported`
     /// for `GRO`: segments of a port arrive as large as the port delivers them.
     pub fn set_storage(&mut self, flags: u32, small_frame: u16) -> Result<(), Status> {
         if flags & storage::GRO != 0 {
             return Err(Status::Unsupported);
         }
-        if flags & !storage::SPLIT != 0 || small_frame > crate::MAX_SMALL_FRAME {
+        if flags & !storage::SPLIT != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
             return Err(Status::Invalid);
         }
         self.core.storage.set(flags, small_frame);

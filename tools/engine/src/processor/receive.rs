@@ -145,6 +145,17 @@ impl Core {
         Ok(!pages_short(&self.storage) && rings.completions.room() >= LARGEST_FRAME_COMPLETIONS)
     }
 
+    /// The processor that the hash assigns a frame to that this function receives.
+    pub(super) fn assigned(&self, frame: &[u8], offload: &RxOffload) -> Option<u8> {
+        let arrival = Arrival::new(frame, offload)?;
+        let mut mac = [0; 6];
+        mac.copy_from_slice(&frame[..6]);
+        let (hash, _) = self.dispatch.of_packet(&arrival.packet, frame);
+        self.filter
+            .accepts(mac)
+            .then(|| self.dispatch.processor(hash))
+    }
+
     /// Takes a frame; `here` when another processor has found that it belongs to this one.
     #[inline]
     pub(super) fn receive<E: Env>(
