@@ -290,4 +290,7 @@ pub(crate) trait Client {
     /// The transmit queue for a frame that the stack sends: the processor that carries the
     /// connection of `skb.sk`, or nothing. Softirq or process context, bottom halves off.
     fn transmit_queue(skb: &SkBuff) -> Option<u16>;
+
+    /// The stack sends `skb` through the adapter. Softirq or process context, transmit lock held.
+    fn transmits(skb: &SkBuff);
 }

@@ -169,12 +169,13 @@ impl Client for Shim {
     fn transmit_queue(skb: &SkBuff) -> Option<u16> {
         let sock = TcpSock::of_sender(skb)?;
         let guard = rcu::read_lock();
-        match ULP.shadow_of(sock, &guard) {
-            Some(connection) => Some(connection.lane.processor.into()),
-            None => {
-                policy::consider(sock);
-                None
-            }
+        let connection = ULP.shadow_of(sock, &guard)?;
+        Some(connection.lane.processor.into())
+    }
+
+    fn transmits(skb: &SkBuff) {
+        if let Some(sock) = TcpSock::of_sender(skb) {
+            policy::consider(sock);
         }
     }
 }

@@ -165,12 +165,12 @@ impl Queue {
     }
 }
 
-/// Looks at a socket that sends a frame through an adapter and has no shadow. Softirq or process
-/// context.
+/// Looks at a socket that sends a frame through an adapter. Softirq or process context.
 #[inline]
 pub(super) fn consider(sock: &TcpSock) {
     if sysctl::Registration::enable(sock) == Enable::Automatic
         && sock.bytes() >= sysctl::Registration::min_bytes(sock)
+        && ULP.shadow_of(sock, &rcu::read_lock()).is_none()
     {
         enqueue(sock);
     }
