@@ -9,6 +9,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <linux/ethtool_netlink.h>
 #include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
@@ -46,7 +47,10 @@
 /* Constants that bindgen does not see because they are expressions with a cast. */
 const u32 TOE_CONST_ETHTOOL_COALESCE_RX_USECS = ETHTOOL_COALESCE_RX_USECS;
 const u32 TOE_CONST_ETHTOOL_COALESCE_RX_MAX_FRAMES = ETHTOOL_COALESCE_RX_MAX_FRAMES;
+const u8 TOE_CONST_ETHTOOL_TCP_DATA_SPLIT_DISABLED = ETHTOOL_TCP_DATA_SPLIT_DISABLED;
+const u8 TOE_CONST_ETHTOOL_TCP_DATA_SPLIT_ENABLED = ETHTOOL_TCP_DATA_SPLIT_ENABLED;
 const u32 TOE_CONST_ETHTOOL_OP_NEEDS_RTNL_GLINK = ETHTOOL_OP_NEEDS_RTNL_GLINK;
+const u32 TOE_CONST_ETHTOOL_OP_NEEDS_RTNL_SCHANNELS = ETHTOOL_OP_NEEDS_RTNL_SCHANNELS;
 const u32 TOE_CONST_ETH_RSS_HASH_TOP = ETH_RSS_HASH_TOP;
 const u32 TOE_CONST_PP_FLAG_DMA_MAP = PP_FLAG_DMA_MAP;
 const u32 TOE_CONST_PP_FLAG_DMA_SYNC_DEV = PP_FLAG_DMA_SYNC_DEV;

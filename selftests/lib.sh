@@ -102,6 +102,13 @@ patience()
 	if [ "$TOE_KERNEL" = debug ]; then echo $(($1 * 5)); else echo "$1"; fi
 }
 
+# ynl SPECIFICATION REQUEST...: the kernel's own netlink tool
+ynl()
+{
+	PYTHONDONTWRITEBYTECODE=1 python3 /usr/src/linux/tools/net/ynl/pyynl/cli.py \
+		--spec "$1" --output-json "${@:2}"
+}
+
 # within SECONDS COMMAND...: until it succeeds
 within()
 {
@@ -119,6 +126,12 @@ is()
 	local printed
 	printed=$("${@:1:$#-1}")
 	[ "$printed" = "${*: -1}" ] || { echo "$printed, not ${*: -1}"; return 1; }
+}
+
+# not COMMAND...
+not()
+{
+	! "$@"
 }
 
 # at_least LEAST COMMAND...

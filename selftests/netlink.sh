@@ -41,16 +41,11 @@ check "events of both kinds" within 3 sh -c "jq -se 'map(.event) | index(\"deleg
 check "a user without privilege cannot" sh -c "! setpriv --reuid 65534 --clear-groups \
 	--bounding-set=-all --inh-caps=-all toectl conn return --all"
 
-# ynl REQUEST...: the kernel's own tool, with our specification
-ynl()
-{
-	PYTHONDONTWRITEBYTECODE=1 python3 /usr/src/linux/tools/net/ynl/pyynl/cli.py \
-		--schema /usr/src/linux/Documentation/netlink/genetlink.yaml \
-		--spec ../Documentation/netlink/specs/toe.yaml --output-json "$@"
-}
-ynl --dump stats-get >"$TEMP/ynl" 2>&1
+toe=../Documentation/netlink/specs/toe.yaml
+schema=/usr/src/linux/Documentation/netlink/genetlink.yaml
+ynl $toe --schema $schema --dump stats-get >"$TEMP/ynl" 2>&1
 check "ynl dumps the statistics" jq -e 'map(select(.ifindex != 0)) | length == 1 and .[0].delegated >= 1' "$TEMP/ynl"
-ynl --do impair-set --json "{\"ifindex\": $(cat /sys/class/net/toe0/ifindex), \"directions\": 3}" >"$TEMP/ynl" 2>&1
+ynl $toe --schema $schema --do impair-set --json "{\"ifindex\": $(cat /sys/class/net/toe0/ifindex), \"directions\": 3}" >"$TEMP/ynl" 2>&1
 check "ynl sets impairment" is cat "$TEMP/ynl" null
 
 finish

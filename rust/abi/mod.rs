@@ -59,6 +59,9 @@ pub const HEADER_PAD: usize = 2;
 /// largest that fits one cell is `CELL_SIZE - HEADER_PAD`.
 pub const SMALL_FRAME: u16 = 256;
 
+/// Largest small-frame threshold that `SetStorage` accepts.
+pub const MAX_SMALL_FRAME: u16 = 1024;
+
 /// Feature bits, offered in [`regs::FEATURES`] and accepted in [`regs::DRIVER_FEATURES`].
 pub mod feature {
     /// The adapter fills in transport checksums of frames it sends.

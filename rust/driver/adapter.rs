@@ -6,6 +6,7 @@ use super::admin::Admin;
 use super::processor::Processor;
 use super::processor::Submission;
 use super::registers::Registers;
+use super::sizes::Sizes;
 use crate::abi::admin;
 use crate::abi::admin::Event;
 use crate::abi::admin::COMMAND_SIZE;
@@ -73,6 +74,8 @@ pub(crate) struct Settings {
     pub(super) multicast: KVec<[u8; 8]>,
     pub(super) coalesce: Coalesce,
     pub(super) storage: u32,
+    pub(super) small_frame: u16,
+    pub(super) sizes: Sizes,
 }
 
 /// One PCI function and its interface.
@@ -218,14 +221,19 @@ impl Adapter {
             mtu: settings.mtu,
             ..Default::default()
         })?;
-        self.command(&admin::SetStorage {
-            opcode: admin::Opcode::SetStorage.raw(),
-            flags: settings.storage,
-            small_frame: crate::abi::SMALL_FRAME,
-            ..Default::default()
-        })?;
+        self.apply_storage(settings.storage, settings.small_frame)?;
         self.apply_filter(dev, settings)?;
         self.apply_rss(dev)
+    }
+
+    /// Sets how received frames are stored.
+    pub(super) fn apply_storage(&self, flags: u32, small_frame: u16) -> Result {
+        self.command(&admin::SetStorage {
+            opcode: admin::Opcode::SetStorage.raw(),
+            flags,
+            small_frame,
+            ..Default::default()
+        })
     }
 
     /// Sets which frames are received.
@@ -273,9 +281,13 @@ impl Adapter {
         })
     }
 
-    /// Sets interrupt moderation.
-    pub(super) fn apply_coalesce(&self, coalesce: Coalesce) -> Result {
-        for processor in &self.processors {
+    /// Sets interrupt moderation of `processors`.
+    pub(super) fn apply_coalesce(
+        &self,
+        processors: &[Arc<Processor>],
+        coalesce: Coalesce,
+    ) -> Result {
+        for processor in processors {
             self.command(&admin::SetCoalesce {
                 opcode: admin::Opcode::SetCoalesce.raw(),
                 processor: processor.index,

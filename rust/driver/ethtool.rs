@@ -3,19 +3,22 @@
 //! What `ethtool` shows and sets.
 
 use super::adapter::Adapter;
-use super::lifecycle::LOG2;
 use super::processor::WIRE_COUNTERS;
+use super::sizes::Sizes;
+use crate::abi;
+use crate::abi::admin::storage;
 use crate::abi::feature;
 use crate::abi::regs;
-use crate::abi::ring::Ring as Line;
 use crate::abi::rss;
 use crate::abi::stats::Counter as Wire;
 use crate::net::device::Control;
 use crate::net::ethtool;
+use crate::net::ethtool::Channels;
 use crate::net::ethtool::Coalesce;
 use crate::net::ethtool::LinkSettings;
 use crate::net::ethtool::Names;
-use crate::net::ethtool::RingSizes;
+use crate::net::ethtool::RingChange;
+use crate::net::ethtool::Rings;
 use crate::net::ethtool::RssChange;
 use kernel::prelude::*;
 use kernel::str::CStr;
@@ -53,21 +56,48 @@ impl ethtool::Operations for Adapter {
         }
     }
 
-    fn channels(cx: &mut Control<'_, Self>) -> u32 {
-        cx.data().processors.len() as u32
+    fn channels(cx: &mut Control<'_, Self>) -> Channels {
+        Channels {
+            count: cx.device().queues(),
+            // CAST: at most 256.
+            max: cx.data().processors.len() as u32,
+        }
     }
 
-    fn ring_sizes(_cx: &mut Control<'_, Self>) -> RingSizes {
-        let (rx, tx) = (
-            1 << LOG2[Line::PayloadPages as usize],
-            1 << LOG2[Line::Transmit as usize],
-        );
-        RingSizes {
-            rx,
-            tx,
-            rx_max: rx,
-            tx_max: tx,
+    fn set_channels(cx: &mut Control<'_, Self>, count: u32) -> Result {
+        Self::reshape(cx, count, cx.state.sizes)
+    }
+
+    fn rings(cx: &mut Control<'_, Self>) -> Rings {
+        let (tx_max, rx_max) = Sizes::largest(cx.data().pages);
+        Rings {
+            rx: cx.state.sizes.payload(),
+            tx: cx.state.sizes.transmit(),
+            rx_max,
+            tx_max,
+            split: cx.state.storage & storage::SPLIT != 0,
+            threshold_max: abi::MAX_SMALL_FRAME.into(),
         }
+    }
+
+    fn set_rings(cx: &mut Control<'_, Self>, change: RingChange) -> Result {
+        let adapter = cx.data();
+        let sizes = Sizes::of(change.tx, change.rx, adapter.pages)?;
+        let former = (cx.state.storage, cx.state.small_frame);
+        let flags = match change.split {
+            Some(false) => former.0 & !storage::SPLIT,
+            _ => former.0 | storage::SPLIT,
+        };
+        let small_frame = change.threshold.try_into().map_err(|_| EINVAL)?;
+        if (flags, small_frame) != former {
+            adapter.apply_storage(flags, small_frame)?;
+            (cx.state.storage, cx.state.small_frame) = (flags, small_frame);
+        }
+        Self::reshape(cx, cx.device().queues(), sizes).inspect_err(|_| {
+            // When this fails as well the function is reset, and set as the state says.
+            (cx.state.storage, cx.state.small_frame) = former;
+            let _ = adapter.apply_storage(former.0, former.1);
+        })
     }
 
     fn coalesce(cx: &mut Control<'_, Self>) -> Coalesce {
@@ -76,7 +106,8 @@ impl ethtool::Operations for Adapter {
 
     fn set_coalesce(cx: &mut Control<'_, Self>, coalesce: Coalesce) -> Result {
         if cx.state.up {
-            cx.data().apply_coalesce(coalesce)?;
+            let adapter = cx.data();
+            adapter.apply_coalesce(adapter.active(), coalesce)?;
         }
         cx.state.coalesce = coalesce;
         Ok(())

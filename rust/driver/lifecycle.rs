@@ -5,28 +5,16 @@
 use super::adapter::Adapter;
 use super::adapter::Settings;
 use super::admin::Admin;
+use super::launch::Prepared;
 use super::offload::Client as _;
 use super::offload::Handle;
-use super::poll::Poller;
 use super::processor::Processor;
-use super::processor::Submission;
-use super::receive::Lent;
-use super::receive::Receiver;
 use super::registers::Registers;
-use super::transmit;
+use super::sizes::Sizes;
 use crate::abi::admin;
-use crate::abi::page::BATCH;
 use crate::abi::regs;
-use crate::abi::ring::Ring as Line;
-use crate::abi::ring::ARM;
-use crate::abi::ring::ARM_TRANSMIT;
-use crate::abi::ring::INDEX;
-use crate::abi::ring::RINGS;
+use crate::abi::rss;
 use crate::net::device::Control;
-use crate::net::dma::Ring;
-use crate::net::dma::SharedPage;
-use crate::net::page_pool::PagePool;
-use crate::net::queue::TxQueue;
 use crate::shim::Shim;
 use kernel::device;
 use kernel::device::Bound;
@@ -38,13 +26,6 @@ use kernel::time::Delta;
 use kernel::time::Instant;
 use kernel::time::Monotonic;
 
-/// log2 of the entries of the rings, in the order of [`Line`].
-pub(super) const LOG2: [u8; RINGS] = [transmit::LOG2, 9, 10, 9, 11];
-
-/// log2 of the pages of a block of payload pages: one batch of the ring. The adapter takes the pages
-/// of a batch one after the other, so that much payload of a connection makes large pieces.
-const PAYLOAD_ORDER: u32 = BATCH.ilog2();
-
 /// How long a reset may take, and the last completions to be taken.
 const PATIENCE: Delta = Delta::from_secs(2);
 
@@ -52,7 +33,7 @@ const PATIENCE: Delta = Delta::from_secs(2);
 const RECOVERY: Delta = Delta::from_secs(3);
 
 /// Resets the function and waits for it.
-fn reset(registers: &Registers) -> Result {
+pub(super) fn reset(registers: &Registers) -> Result {
     registers.write(regs::CONTROL, regs::control::RESET);
     let since = Instant::<Monotonic>::now();
     loop {
@@ -90,135 +71,95 @@ pub(super) fn enable(
 }
 
 impl Adapter {
-    /// Starts all processors and lets frames in.
+    /// The processors that run while the interface is up: one for each of its queues.
+    pub(super) fn active(&self) -> &[Arc<Processor>] {
+        let queues = self.netdev.device().queues() as usize;
+        self.processors.get(..queues).unwrap_or(&self.processors)
+    }
+
+    /// Starts the processors and lets frames in.
     pub(super) fn start(cx: &mut Control<'_, Self>) -> Result {
+        let prepared = Self::prepare(cx, cx.device().queues(), cx.state.sizes)?;
+        Self::start_on(cx, prepared)
+    }
+
+    /// Memory for `count` processors to run.
+    fn prepare(cx: &Control<'_, Self>, count: u32, sizes: Sizes) -> Result<KVec<Prepared>> {
+        let mut prepared = KVec::new();
+        for processor in cx.data().processors.iter().take(count as usize) {
+            prepared.push(Prepared::new(cx, processor, sizes)?, GFP_KERNEL)?;
+        }
+        Ok(prepared)
+    }
+
+    /// Starts the processors on `prepared` and lets frames in.
+    fn start_on(cx: &mut Control<'_, Self>, prepared: KVec<Prepared>) -> Result {
         let this = cx.data().clone();
-        for processor in &this.processors {
-            if let Err(error) = this.start_processor(cx, processor) {
+        for (processor, prepared) in this.processors.iter().zip(prepared) {
+            if let Err(error) = this.launch(cx, processor, prepared) {
                 Self::stop_all(cx, true);
                 return Err(error);
             }
         }
-        if let Err(error) = this.apply_coalesce(cx.state.coalesce) {
+        if let Err(error) = this.apply_coalesce(this.active(), cx.state.coalesce) {
             Self::stop_all(cx, true);
             return Err(error);
         }
         this.running.store(true, Relaxed);
-        for processor in &this.processors {
-            if let Some(queue) = TxQueue::new(cx.device(), processor.index.into()) {
-                queue.start();
-            }
+        for processor in this.active() {
             // Takes what came meanwhile, and arms.
             processor.napi.schedule();
         }
+        cx.enable_tx();
         Self::update_link(cx);
         Ok(())
     }
 
-    /// Rings for one processor, and the command that starts it on them.
-    fn start_processor(
-        self: &Arc<Self>,
-        cx: &mut Control<'_, Self>,
-        processor: &Arc<Processor>,
-    ) -> Result {
-        let dev = cx.parent();
-        let index = processor.index;
-        let log2 = |line: Line| LOG2[line as usize];
-        let status = Arc::new(SharedPage::new(dev)?, GFP_KERNEL)?;
-
-        let ring = Ring::new(dev, log2(Line::Transmit))?;
-        let transmit = ring.dma_address();
-        let (sender, transmitted) = transmit::pair(processor, ring, &status, &self.mapper)?;
-        let lent = |line: Line, order: u32| {
-            let log2 = log2(line);
-            if 1 << log2 > self.pages {
-                return Err(EINVAL);
-            }
-            let napi = processor.napi.instance();
-            let pool = |order| PagePool::new(cx.lock(), napi, dev, 1 << log2, order, index.into());
-            let single = (order > 0).then(|| pool(0)).transpose()?;
-            Lent::new(line, Ring::new(dev, log2)?, pool(order)?, single)
-        };
-        let mut receiver = Receiver::new(
-            lent(Line::HeaderPages, 0)?,
-            lent(Line::PayloadPages, PAYLOAD_ORDER)?,
-        );
-        let submissions = Ring::new(dev, log2(Line::Submission))?;
-        let completions = Ring::new(dev, log2(Line::Completion))?;
-
-        for line in 0..RINGS {
-            self.registers
-                .doorbell(index, line * crate::abi::ring::LINE + INDEX, 0);
+    /// Goes on with `queues` queues and rings of `sizes`. Connections come back to Linux and are
+    /// handed over again. What there is no memory for, or the adapter refuses, leaves everything as
+    /// it was.
+    pub(super) fn reshape(cx: &mut Control<'_, Self>, queues: u32, sizes: Sizes) -> Result {
+        let this = cx.data().clone();
+        let former = (cx.device().queues(), cx.state.sizes);
+        if (queues, sizes) == former {
+            return Ok(());
         }
-        self.registers.doorbell(index, ARM, 0);
-        self.registers.doorbell(index, ARM_TRANSMIT, 0);
-        processor.consumed.store(0, Relaxed);
-        processor.broken.store(false, Relaxed);
-        let command = admin::StartProcessor {
-            opcode: admin::Opcode::StartProcessor.raw(),
-            processor: index,
-            vector: index + 1,
-            log2_entries: LOG2,
-            status: status.dma_address(),
-            rings: [
-                transmit,
-                receiver.headers.dma_address(),
-                receiver.payload.dma_address(),
-                submissions.dma_address(),
-                completions.dma_address(),
-            ],
-            ..Default::default()
+        let up = cx.state.up && this.running.load(Relaxed);
+        let prepared = match up {
+            true => Self::prepare(cx, queues, sizes)?,
+            false => KVec::new(),
         };
-        let shim = Shim::start(&Handle::new(self.clone()), index)?;
-        if let Err(error) = self.command(&command) {
-            Shim::stopped(shim);
-            if error == ETIMEDOUT {
-                // It may start yet, on memory that is about to go.
-                let _ = reset(&self.registers);
-            }
-            return Err(error);
+        if up {
+            Self::stop_all(cx, true);
         }
-        // The pages of the first round.
-        receiver.headers.refill(processor, &self.registers);
-        receiver.payload.refill(processor, &self.registers);
-        self.wake(index, &status);
-
-        processor.totals.lock().begin(status.clone());
-        *processor.submission.lock() = Some(Submission {
-            ring: submissions,
-            status: status.clone(),
-            producer: 0,
+        cx.state.sizes = sizes;
+        let result = Self::set_queues(cx, queues).and_then(|()| match up {
+            true => Self::start_on(cx, prepared),
+            false => Ok(()),
         });
-        // First: what a queue that has been woken sends from here on counts.
-        if let Some(queue) = TxQueue::new(cx.device(), index.into()) {
-            queue.reset();
+        if result.is_err() {
+            cx.state.sizes = former.1;
+            let restored = Self::set_queues(cx, former.0);
+            if up || restored.is_err() {
+                this.fault("it does not start with other queues");
+            }
         }
-        cx.set_tx_queue(index.into(), Some(sender));
-        let poller = KBox::new(
-            Poller {
-                adapter: self.clone(),
-                processor: processor.clone(),
-                status,
-                completions,
-                receiver,
-                transmitted,
-                shim: Some(shim),
-                consumer: 0,
-                gro_holds_tcp: false,
-                starved: false,
-            },
-            GFP_KERNEL,
-        );
-        let result = poller
-            .map_err(Error::from)
-            .and_then(|poller| processor.napi.enable(cx.lock(), poller));
-        if let Err(error) = result {
-            self.command_stop(processor);
-            self.drain(processor);
-            self.detach(cx, processor);
-            return Err(error);
+        result
+    }
+
+    /// Sets the number of queues, and spreads the receive hash over them unless the user has said
+    /// how.
+    fn set_queues(cx: &mut Control<'_, Self>, queues: u32) -> Result {
+        if queues == cx.device().queues() {
+            return Ok(());
         }
-        Ok(())
+        cx.set_queues(queues)?;
+        let this = cx.data();
+        if !cx.device().is_rss_configured() {
+            // CAST: at most as many as there are processors.
+            this.rss.lock().table = rss::Indirection::even(queues as u8);
+        }
+        this.apply_rss(cx.parent())
     }
 
     /// Stops all processors. An adapter that works gives their connections back first; from one
@@ -247,7 +188,7 @@ impl Adapter {
 
     /// Asks the adapter to stop a processor. Afterwards the adapter touches none of the processor's
     /// memory any more. False when it had to be reset to that end.
-    fn command_stop(&self, processor: &Processor) -> bool {
+    pub(super) fn command_stop(&self, processor: &Processor) -> bool {
         let stopped = self.command(&admin::StopProcessor {
             opcode: admin::Opcode::StopProcessor.raw(),
             processor: processor.index,
@@ -271,7 +212,7 @@ impl Adapter {
 
     /// Waits until the poll has taken all that a stopped processor has said: payload among it that
     /// the peer will not send again.
-    fn drain(&self, processor: &Processor) {
+    pub(super) fn drain(&self, processor: &Processor) {
         let since = Instant::<Monotonic>::now();
         while !processor.is_drained() && since.elapsed() < PATIENCE {
             processor.napi.schedule();
@@ -280,7 +221,7 @@ impl Adapter {
     }
 
     /// Takes away what reaches into the rings of a stopped processor.
-    fn detach(&self, cx: &mut Control<'_, Self>, processor: &Processor) {
+    pub(super) fn detach(&self, cx: &mut Control<'_, Self>, processor: &Processor) {
         drop(cx.set_tx_queue(processor.index.into(), None));
         let submission = processor.submission.lock().take();
         drop(submission);

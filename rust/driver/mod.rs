@@ -4,7 +4,8 @@
 //!
 //! - `registers`, `admin`: the function itself, and how it is told things;
 //! - `adapter`: what it is, and what is set;
-//! - `lifecycle`: how it is started, stopped, brought back, lost;
+//! - `lifecycle`: how it is started, stopped, reshaped, brought back, lost;
+//! - `sizes`, `launch`: a processor's memory, and its way into operation;
 //! - `processor`, `transmit`, `receive`, `poll`: the data path of one offload processor;
 //! - `operations`, `ethtool`: the interface as the core sees it;
 //! - `offload`: the border with the socket shim.
@@ -12,6 +13,7 @@
 mod adapter;
 mod admin;
 mod ethtool;
+mod launch;
 mod lifecycle;
 pub(crate) mod offload;
 mod operations;
@@ -19,6 +21,7 @@ mod poll;
 mod processor;
 mod receive;
 mod registers;
+mod sizes;
 mod transmit;
 
 use self::adapter::Adapter;
@@ -27,6 +30,7 @@ use self::adapter::Settings;
 use self::offload::Client as _;
 use self::offload::Handle;
 use self::registers::Registers;
+use self::sizes::Sizes;
 use crate::abi;
 use crate::abi::feature;
 use crate::abi::regs;
@@ -169,6 +173,7 @@ impl<'bound> Driver<'bound> {
         let (features, switchable) = features(offered);
         netdev.set_features(features, switchable, features & !netif::HW_VLAN_CTAG_RX);
         netdev.set_watchdog(WATCHDOG);
+        netdev.set_split_threshold(abi::SMALL_FRAME.into());
         let settings = Settings {
             up: false,
             mtu: 1500,
@@ -180,6 +185,8 @@ impl<'bound> Driver<'bound> {
                 0 => abi::admin::storage::SPLIT,
                 _ => abi::admin::storage::SPLIT | abi::admin::storage::GRO,
             },
+            small_frame: abi::SMALL_FRAME,
+            sizes: Sizes::initial(adapter.pages)?,
         };
         adapter.apply(pdev.as_ref(), &settings)?;
 

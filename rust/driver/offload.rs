@@ -272,8 +272,8 @@ pub(crate) trait Client {
     /// The submission ring has room again after a [`SubmitError::Full`].
     fn submission_space(this: &mut Self::Processor);
 
-    /// The processors are about to stop (interface down, MTU change, reset, unbind). Process
-    /// context, instance lock held. The shim stops delegating to this adapter and submits a
+    /// The processors are about to stop (interface down, other queues or rings, reset, unbind).
+    /// Process context, instance lock held. The shim stops delegating to this adapter and submits a
     /// `Return` for each of its connections; the adapter then stops, and the connections arrive as
     /// `Returned`. New hand-overs are refused from here on.
     fn stopping(adapter: &Handle);

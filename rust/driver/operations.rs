@@ -108,12 +108,7 @@ impl device::Operations for Adapter {
         if storage == cx.state.storage {
             return Ok(());
         }
-        cx.data().command(&admin::SetStorage {
-            opcode: admin::Opcode::SetStorage.raw(),
-            flags: storage,
-            small_frame: crate::abi::SMALL_FRAME,
-            ..Default::default()
-        })?;
+        cx.data().apply_storage(storage, cx.state.small_frame)?;
         cx.state.storage = storage;
         Ok(())
     }
@@ -173,20 +168,5 @@ impl device::Operations for Adapter {
             stats.stop = processor.tx_stop.get();
             stats.wake = processor.tx_wake.get();
         }
-    }
-
-    fn base_stats(&self, rx: &mut RxQueueStats, tx: &mut TxQueueStats) {
-        // Queues are never taken away: what they count is everything.
-        rx.packets = 0;
-        rx.bytes = 0;
-        rx.alloc_fail = 0;
-        rx.hw_drop_overruns = 0;
-        rx.csum_bad = 0;
-        tx.packets = 0;
-        tx.bytes = 0;
-        tx.hw_drops = 0;
-        tx.hw_drop_errors = 0;
-        tx.stop = 0;
-        tx.wake = 0;
     }
 }

@@ -19,12 +19,14 @@ use crate::abi::PAGE_SIZE;
 use crate::net::device::feature;
 use crate::net::dma::Ring;
 use crate::net::napi::Context;
+use crate::net::napi::Instance;
 use crate::net::page_pool::Fragment;
 use crate::net::page_pool::Page;
 use crate::net::page_pool::PagePool;
 use crate::net::skb::HashType;
 use crate::net::skb::SkBuff;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
 /// The most pages that one completion lists.
 pub(super) const MAX_PIECES: usize = crate::abi::completion::DELIVER_PAGES;
@@ -72,6 +74,14 @@ impl Lent {
             free,
             producer: 0,
         })
+    }
+
+    /// Whose poll gives pages back.
+    fn recycle_to(&mut self, napi: &Arc<Instance>) {
+        self.pool.recycle_to(napi);
+        if let Some(pool) = &mut self.single {
+            pool.recycle_to(napi);
+        }
     }
 
     /// Where the adapter finds the ring.
@@ -215,6 +225,12 @@ impl Receiver {
             payload,
             partial: None,
         }
+    }
+
+    /// Whose poll it is part of from here on.
+    pub(super) fn recycle_to(&mut self, napi: &Arc<Instance>) {
+        self.headers.recycle_to(napi);
+        self.payload.recycle_to(napi);
     }
 
     /// Pages that come back without data.

@@ -26,12 +26,9 @@ use crate::net::spsc;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// log2 of the ring's entries.
-pub(super) const LOG2: u8 = 10;
-
 /// The queue stops when a frame of any kind might not fit any more, and runs again when some do.
 const STOP: u32 = MAX_ENTRIES as u32;
-const START: u32 = 4 * STOP;
+pub(super) const START: u32 = 4 * STOP;
 
 /// What an entry of the ring stands for.
 struct Slot {
@@ -64,7 +61,7 @@ pub(super) fn pair(
     status: &Arc<SharedPage>,
     mapper: &Mapper,
 ) -> Result<(Sender, Completer)> {
-    let (sender, receiver) = spsc::channel(LOG2)?;
+    let (sender, receiver) = spsc::channel(ring.entries().ilog2() as u8)?;
     Ok((
         Sender {
             processor: processor.clone(),

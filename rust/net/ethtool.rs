@@ -2,7 +2,8 @@
 
 //! What `ethtool` shows and sets.
 //!
-//! The core calls these operations under the instance lock; the RTNL is not held.
+//! The core calls these operations under the instance lock; [`Operations::set_channels`] under the
+//! RTNL as well, which is not held for the others.
 //!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
@@ -22,17 +23,43 @@ pub struct LinkSettings {
     pub speed: u32,
 }
 
-/// Sizes of the rings, in entries.
+/// Queue pairs.
 #[derive(Clone, Copy, Debug)]
-pub struct RingSizes {
+pub struct Channels {
+    /// In use.
+    pub count: u32,
+    /// The most that there could be.
+    pub max: u32,
+}
+
+/// The rings and how they are used.
+#[derive(Clone, Copy, Debug)]
+pub struct Rings {
     /// Receive: pages that can be posted.
     pub rx: u32,
-    /// Transmit.
+    /// Transmit: entries.
     pub tx: u32,
     /// The most that `rx` could be.
     pub rx_max: u32,
     /// The most that `tx` could be.
     pub tx_max: u32,
+    /// Headers are separated from payload (`tcp-data-split`).
+    pub split: bool,
+    /// The largest frame size that can be asked to stay whole (`hds-thresh`).
+    pub threshold_max: u32,
+}
+
+/// What is wanted of the rings.
+#[derive(Clone, Copy, Debug)]
+pub struct RingChange {
+    /// At least so many pages; at most [`Rings::rx_max`].
+    pub rx: u32,
+    /// At least so many entries; at most [`Rings::tx_max`].
+    pub tx: u32,
+    /// Whether headers are separated from payload; `None` for as the driver sees fit.
+    pub split: Option<bool>,
+    /// Frames up to this size stay whole; at most [`Rings::threshold_max`].
+    pub threshold: u32,
 }
 
 /// Interrupt moderation.
@@ -107,9 +134,13 @@ pub trait Operations: device::Operations {
     /// Speed of the link.
     fn link_settings(cx: &mut Control<'_, Self>) -> LinkSettings;
     /// Number of queue pairs.
-    fn channels(cx: &mut Control<'_, Self>) -> u32;
-    /// Sizes of the rings.
-    fn ring_sizes(cx: &mut Control<'_, Self>) -> RingSizes;
+    fn channels(cx: &mut Control<'_, Self>) -> Channels;
+    /// Sets the number of queue pairs, 1 to [`Channels::max`].
+    fn set_channels(cx: &mut Control<'_, Self>, count: u32) -> Result;
+    /// The rings.
+    fn rings(cx: &mut Control<'_, Self>) -> Rings;
+    /// Changes the rings. An error leaves them as they were.
+    fn set_rings(cx: &mut Control<'_, Self>, change: RingChange) -> Result;
     /// Interrupt moderation.
     fn coalesce(cx: &mut Control<'_, Self>) -> Coalesce;
     /// Sets interrupt moderation.
@@ -132,6 +163,10 @@ pub trait Operations: device::Operations {
     fn hashes_ports(cx: &mut Control<'_, Self>, udp: bool) -> bool;
 }
 
+/// What can be set of the rings besides their sizes.
+const RING_PARAMETERS: u32 = bindings::ethtool_supported_ring_param_ETHTOOL_RING_USE_TCP_DATA_SPLIT
+    | bindings::ethtool_supported_ring_param_ETHTOOL_RING_USE_HDS_THRS;
+
 /// The operations of `T` for a `net_device`.
 pub(super) fn vtable<T: Operations>() -> &'static bindings::ethtool_ops {
     &VTable::<T>::OPS
@@ -149,12 +184,17 @@ impl<T: Operations> VTable<T> {
     const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
         supported_coalesce_params: bindings::ETHTOOL_COALESCE_RX_USECS
             | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES,
-        // `ethtool_op_get_link` looks at the link watch, which the RTNL protects.
-        op_needs_rtnl: bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK,
+        supported_ring_params: RING_PARAMETERS,
+        // `ethtool_op_get_link` looks at the link watch, a change of the number of queues at the
+        // queueing disciplines: the RTNL protects both.
+        op_needs_rtnl: bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK
+            | bindings::ETHTOOL_OP_NEEDS_RTNL_SCHANNELS,
         get_link: Some(bindings::ethtool_op_get_link),
         get_link_ksettings: Some(Self::get_link_ksettings),
         get_channels: Some(Self::get_channels),
+        set_channels: Some(Self::set_channels),
         get_ringparam: Some(Self::get_ringparam),
+        set_ringparam: Some(Self::set_ringparam),
         get_coalesce: Some(Self::get_coalesce),
         set_coalesce: Some(Self::set_coalesce),
         get_priv_flags: Some(Self::get_priv_flags),
@@ -207,25 +247,63 @@ impl<T: Operations> VTable<T> {
     ) {
         // SAFETY: As the type says; the core gives the structure to fill in.
         unsafe {
-            let count = Self::control(dev, T::channels);
-            (*channels).max_combined = count;
+            let Channels { count, max } = Self::control(dev, T::channels);
+            (*channels).max_combined = max;
             (*channels).combined_count = count;
+        }
+    }
+
+    unsafe extern "C" fn set_channels(
+        dev: *mut bindings::net_device,
+        channels: *mut bindings::ethtool_channels,
+    ) -> c_int {
+        // SAFETY: As above. The core has checked the limits.
+        unsafe {
+            let count = (*channels).combined_count;
+            errno(Self::control(dev, |cx| T::set_channels(cx, count)))
         }
     }
 
     unsafe extern "C" fn get_ringparam(
         dev: *mut bindings::net_device,
         ring: *mut bindings::ethtool_ringparam,
-        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        kernel: *mut bindings::kernel_ethtool_ringparam,
         _extack: *mut bindings::netlink_ext_ack,
     ) {
         // SAFETY: As above.
         unsafe {
-            let sizes = Self::control(dev, T::ring_sizes);
-            (*ring).rx_max_pending = sizes.rx_max;
-            (*ring).rx_pending = sizes.rx;
-            (*ring).tx_max_pending = sizes.tx_max;
-            (*ring).tx_pending = sizes.tx;
+            let rings = Self::control(dev, T::rings);
+            (*ring).rx_max_pending = rings.rx_max;
+            (*ring).rx_pending = rings.rx;
+            (*ring).tx_max_pending = rings.tx_max;
+            (*ring).tx_pending = rings.tx;
+            (*kernel).hds_thresh_max = rings.threshold_max;
+            (*kernel).tcp_data_split = match rings.split {
+                true => bindings::ETHTOOL_TCP_DATA_SPLIT_ENABLED,
+                false => bindings::ETHTOOL_TCP_DATA_SPLIT_DISABLED,
+            };
+        }
+    }
+
+    unsafe extern "C" fn set_ringparam(
+        dev: *mut bindings::net_device,
+        ring: *mut bindings::ethtool_ringparam,
+        kernel: *mut bindings::kernel_ethtool_ringparam,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: As above. The core has checked the limits.
+        unsafe {
+            let change = RingChange {
+                rx: (*ring).rx_pending,
+                tx: (*ring).tx_pending,
+                split: match (*kernel).tcp_data_split {
+                    bindings::ETHTOOL_TCP_DATA_SPLIT_ENABLED => Some(true),
+                    bindings::ETHTOOL_TCP_DATA_SPLIT_DISABLED => Some(false),
+                    _ => None,
+                },
+                threshold: (*kernel).hds_thresh,
+            };
+            errno(Self::control(dev, |cx| T::set_rings(cx, change)))
         }
     }
 
@@ -314,7 +392,7 @@ impl<T: Operations> VTable<T> {
 
     unsafe extern "C" fn get_rx_ring_count(dev: *mut bindings::net_device) -> u32 {
         // SAFETY: As the type says.
-        unsafe { Self::control(dev, T::channels) }
+        unsafe { Self::control(dev, T::channels).count }
     }
 
     unsafe extern "C" fn get_rxfh_key_size(_dev: *mut bindings::net_device) -> u32 {

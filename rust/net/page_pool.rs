@@ -36,26 +36,25 @@ const MAX_ORDER: u32 = 6;
 /// # Invariants
 ///
 /// The pointer is a valid `page_pool` of blocks of `2^order` pages, `order` at most [`MAX_ORDER`].
-/// The instance that it recycles to is alive.
+/// It recycles to `napi`, which is alive, or to none.
 pub struct PagePool {
     raw: NonNull<bindings::page_pool>,
     order: u32,
-    _napi: Arc<Instance>,
+    napi: Option<Arc<Instance>>,
 }
 
 // SAFETY: A pool is not bound to a thread; what needs serialisation takes `&mut self`.
 unsafe impl Send for PagePool {}
 
 impl PagePool {
-    /// Creates a pool for `pages` pages, in blocks of `2^order`, for queue `queue` of the instance
-    /// `napi`, which is disabled. Pages are mapped for `parent`.
+    /// Creates a pool for `pages` pages, in blocks of `2^order`, for queue `queue`. Pages are mapped
+    /// for `parent`.
     ///
     /// # Errors
     ///
     /// `EINVAL` for an `order` above [`MAX_ORDER`], `ENOMEM`.
     pub fn new(
         lock: &InstanceLock<'_>,
-        napi: &Arc<Instance>,
         parent: &device::Device<device::Bound>,
         pages: u32,
         order: u32,
@@ -71,7 +70,6 @@ impl PagePool {
                 pool_size: (pages >> order).max(1),
                 nid: kernel::bindings::NUMA_NO_NODE,
                 dev: raw_device(parent),
-                napi: napi.as_raw(),
                 dma_dir: bindings::dma_data_direction::DMA_FROM_DEVICE,
                 max_len: (PAGE_SIZE << order) as u32,
                 ..Default::default()
@@ -90,8 +88,22 @@ impl PagePool {
         Ok(Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
             order,
-            _napi: napi.clone(),
+            napi: None,
         })
+    }
+
+    /// From here on pages that come back in the poll of `napi` need no lock. To be called once, and
+    /// the instance is to be disabled when the pool is dropped.
+    pub fn recycle_to(&mut self, napi: &Arc<Instance>) {
+        if self.napi.is_some() {
+            return;
+        }
+        // SAFETY: The pool is valid and has no instance.
+        // INVARIANT: The clone keeps it alive.
+        unsafe {
+            bindings::page_pool_enable_direct_recycling(self.raw.as_ptr(), napi.as_raw());
+        }
+        self.napi = Some(napi.clone());
     }
 
     /// Fills `pages` with pages of as few blocks as that takes, in the order of their addresses.

@@ -109,10 +109,10 @@ impl<'a> TxQueue<'a> {
         unsafe { bindings::netdev_tx_reset_queue(self.raw) }
     }
 
-    /// Lets frames in.
-    pub fn start(&self) {
+    /// Lets frames in, those first that wait already.
+    pub(super) fn wake(&self) {
         // SAFETY: The queue is valid as long as its device.
-        unsafe { bindings::netif_tx_start_queue(self.raw) }
+        unsafe { bindings::netif_tx_wake_queue(self.raw) }
     }
 
     /// Whether frames are held back, by the driver or by BQL.

@@ -9,6 +9,8 @@ use crate::bindings;
 use crate::net::queue::TxQueue;
 use kernel::device;
 use kernel::device::Bound;
+use kernel::error::to_result;
+use kernel::error::Result;
 use kernel::sync::Arc;
 
 /// Proof that the instance lock of a device is held.
@@ -89,10 +91,30 @@ impl<'a, T: Operations> Control<'a, T> {
         }
     }
 
+    /// Sets the number of queue pairs in use. While the interface is up no frame must be under way;
+    /// another number than now takes the RTNL.
+    pub fn set_queues(&mut self, count: u32) -> Result {
+        // SAFETY: The device is registered, and its instance lock is held.
+        to_result(unsafe {
+            bindings::netif_set_real_num_queues(self.device().as_raw(), count, count)
+        })
+    }
+
     /// Stops all transmit queues, and waits for transmit callbacks under way.
     pub fn disable_tx(&self) {
         // SAFETY: The device is registered.
         unsafe { bindings::netif_tx_disable(self.device().as_raw()) }
+    }
+
+    /// Lets frames into all transmit queues, those first that wait already. Also into those that are
+    /// not in use: the watchdog looks at all.
+    pub fn enable_tx(&self) {
+        for index in 0..self.device().num_tx_queues() {
+            // CAST: as many as were allocated with 16 bits.
+            if let Some(queue) = TxQueue::new(self.device(), index as u16) {
+                queue.wake();
+            }
+        }
     }
 
     /// Says whether there is a link.

@@ -106,6 +106,19 @@ impl NetDevice {
         unsafe { (*self.as_raw()).num_tx_queues }
     }
 
+    /// Number of queue pairs in use.
+    #[inline]
+    pub fn queues(&self) -> u32 {
+        // SAFETY: By the type invariant; the kernel reads it without lock as well.
+        unsafe { core::ptr::read_volatile(&raw const (*self.as_raw()).real_num_tx_queues) }
+    }
+
+    /// Whether the user has said how the receive hash spreads frames over the queues.
+    pub fn is_rss_configured(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
+    }
+
     /// Index of the interface, 0 before it is registered.
     #[inline]
     pub fn ifindex(&self) -> u32 {

@@ -78,9 +78,6 @@ pub trait Operations: Sized + Send + Sync + 'static {
 
     /// Statistics of a transmit queue.
     fn tx_queue_stats(&self, index: usize, stats: &mut TxQueueStats);
-
-    /// What all queues together had counted before they began anew: zero where nothing is missing.
-    fn base_stats(&self, rx: &mut RxQueueStats, tx: &mut TxQueueStats);
 }
 
 /// The driver's state in a device's private area.
@@ -331,10 +328,31 @@ impl<T: Operations> VTable<T> {
         rx: *mut RxQueueStats,
         tx: *mut TxQueueStats,
     ) {
-        // SAFETY: As above.
+        // SAFETY: As above; the core gives statistics that are all unset, both of them nothing but
+        // 64-bit values.
         unsafe {
-            let data = &(*Private::<T>::of(NetDevice::from_raw(dev))).data;
-            data.base_stats(&mut *rx, &mut *tx)
+            // What one queue reports, all do: it counts from zero.
+            Self::rx_queue_stats(dev, 0, rx);
+            Self::tx_queue_stats(dev, 0, tx);
+            zero_set(&mut *rx.cast::<[u64; size_of::<RxQueueStats>() / 8]>());
+            zero_set(&mut *tx.cast::<[u64; size_of::<TxQueueStats>() / 8]>());
+            // What queues counted that are there no more.
+            bindings::netdev_stat_queue_sum(
+                dev,
+                (*dev).real_num_rx_queues as c_int,
+                (*dev).num_rx_queues as c_int,
+                rx,
+                (*dev).real_num_tx_queues as c_int,
+                (*dev).num_tx_queues as c_int,
+                tx,
+            );
         }
+    }
+}
+
+/// Makes those statistics zero that are set.
+fn zero_set(statistics: &mut [u64]) {
+    for value in statistics.iter_mut().filter(|value| **value != u64::MAX) {
+        *value = 0;
     }
 }

@@ -105,6 +105,12 @@ impl<'a, T: Operations + ethtool::Operations> Unregistered<'a, T> {
         raw.vlan_features = vlan;
     }
 
+    /// Sets up to which size frames are not split into header and data (`hds-thresh`).
+    pub fn set_split_threshold(&mut self, bytes: u32) {
+        // SAFETY: The configuration is the allocated device's own.
+        unsafe { (*self.raw().cfg).hds_thresh = bytes };
+    }
+
     /// Sets after which time a stopped queue calls [`Operations::tx_timeout`].
     pub fn set_watchdog(&mut self, msecs: u32) {
         // CAST: some seconds are few jiffies.

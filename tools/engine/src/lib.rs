@@ -29,6 +29,3 @@ mod wheel;
 
 /// Largest MTU of a function.
 pub const MAX_MTU: u32 = 9000;
-
-/// Largest small-frame threshold that `SetStorage` accepts.
-pub const MAX_SMALL_FRAME: u16 = 1024;

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A processor's way into operation: memory first, then the command.
+
+use super::adapter::Adapter;
+use super::lifecycle;
+use super::offload::Client as _;
+use super::offload::Handle;
+use super::poll::Poller;
+use super::processor::Processor;
+use super::processor::Submission;
+use super::receive::Lent;
+use super::receive::Receiver;
+use super::sizes::Sizes;
+use super::transmit;
+use super::transmit::Completer;
+use super::transmit::Sender;
+use crate::abi::admin;
+use crate::abi::page::BATCH;
+use crate::abi::ring::Ring as Line;
+use crate::abi::ring::ARM;
+use crate::abi::ring::ARM_TRANSMIT;
+use crate::abi::ring::COMPLETION_ENTRY;
+use crate::abi::ring::INDEX;
+use crate::abi::ring::LINE;
+use crate::abi::ring::RINGS;
+use crate::abi::ring::SUBMISSION_ENTRY;
+use crate::net::device::Control;
+use crate::net::dma::Ring;
+use crate::net::dma::SharedPage;
+use crate::net::page_pool::PagePool;
+use crate::net::queue::TxQueue;
+use crate::shim::Shim;
+use core::mem::MaybeUninit;
+use kernel::dma::DmaAddress;
+use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Arc;
+
+/// log2 of the pages of a block of payload pages: one batch of the ring. The adapter takes the pages
+/// of a batch one after the other, so that much payload of a connection makes large pieces.
+const PAYLOAD_ORDER: u32 = BATCH.ilog2();
+
+/// All the memory that a processor takes to run. It may run on other memory meanwhile.
+pub(super) struct Prepared {
+    log2: [u8; RINGS],
+    status: Arc<SharedPage>,
+    transmit: DmaAddress,
+    sender: Sender,
+    transmitted: Completer,
+    receiver: Receiver,
+    submissions: Ring<SUBMISSION_ENTRY>,
+    completions: Ring<COMPLETION_ENTRY>,
+    poller: KBox<MaybeUninit<Poller>>,
+}
+
+impl Prepared {
+    /// For `processor`, with rings of `sizes`.
+    pub(super) fn new(
+        cx: &Control<'_, Adapter>,
+        processor: &Arc<Processor>,
+        sizes: Sizes,
+    ) -> Result<Self> {
+        let (adapter, dev) = (cx.data(), cx.parent());
+        let log2 = sizes.log2();
+        let status = Arc::new(SharedPage::new(dev)?, GFP_KERNEL)?;
+        let ring = Ring::new(dev, log2[Line::Transmit as usize])?;
+        let transmit = ring.dma_address();
+        let (sender, transmitted) = transmit::pair(processor, ring, &status, &adapter.mapper)?;
+        let lent = |line: Line, order: u32| {
+            let ring = Ring::new(dev, log2[line as usize])?;
+            let (pages, queue) = (ring.entries(), processor.index.into());
+            let pool = |order| PagePool::new(cx.lock(), dev, pages, order, queue);
+            let single = (order > 0).then(|| pool(0)).transpose()?;
+            Lent::new(line, ring, pool(order)?, single)
+        };
+        Ok(Self {
+            log2,
+            transmit,
+            sender,
+            transmitted,
+            receiver: Receiver::new(
+                lent(Line::HeaderPages, 0)?,
+                lent(Line::PayloadPages, PAYLOAD_ORDER)?,
+            ),
+            submissions: Ring::new(dev, log2[Line::Submission as usize])?,
+            completions: Ring::new(dev, log2[Line::Completion as usize])?,
+            status,
+            poller: KBox::new_uninit(GFP_KERNEL)?,
+        })
+    }
+}
+
+impl Adapter {
+    /// Starts a processor that does not run on `prepared`.
+    pub(super) fn launch(
+        self: &Arc<Self>,
+        cx: &mut Control<'_, Self>,
+        processor: &Arc<Processor>,
+        prepared: Prepared,
+    ) -> Result {
+        let index = processor.index;
+        let Prepared {
+            log2,
+            status,
+            transmit,
+            sender,
+            transmitted,
+            mut receiver,
+            submissions,
+            completions,
+            poller,
+        } = prepared;
+        for line in 0..RINGS {
+            self.registers.doorbell(index, line * LINE + INDEX, 0);
+        }
+        self.registers.doorbell(index, ARM, 0);
+        self.registers.doorbell(index, ARM_TRANSMIT, 0);
+        processor.consumed.store(0, Relaxed);
+        processor.broken.store(false, Relaxed);
+        let command = admin::StartProcessor {
+            opcode: admin::Opcode::StartProcessor.raw(),
+            processor: index,
+            vector: index + 1,
+            log2_entries: log2,
+            status: status.dma_address(),
+            rings: [
+                transmit,
+                receiver.headers.dma_address(),
+                receiver.payload.dma_address(),
+                submissions.dma_address(),
+                completions.dma_address(),
+            ],
+            ..Default::default()
+        };
+        let shim = Shim::start(&Handle::new(self.clone()), index)?;
+        if let Err(error) = self.command(&command) {
+            Shim::stopped(shim);
+            if error == ETIMEDOUT {
+                // It may start yet, on memory that is about to go.
+                let _ = lifecycle::reset(&self.registers);
+            }
+            return Err(error);
+        }
+        // The pages of the first round.
+        receiver.recycle_to(processor.napi.instance());
+        receiver.headers.refill(processor, &self.registers);
+        receiver.payload.refill(processor, &self.registers);
+        self.wake(index, &status);
+
+        processor.totals.lock().begin(status.clone());
+        *processor.submission.lock() = Some(Submission {
+            ring: submissions,
+            status: status.clone(),
+            producer: 0,
+        });
+        // First: what a queue that has been woken sends from here on counts.
+        if let Some(queue) = TxQueue::new(cx.device(), index.into()) {
+            queue.reset();
+        }
+        cx.set_tx_queue(index.into(), Some(sender));
+        let poller = KBox::write(
+            poller,
+            Poller {
+                adapter: self.clone(),
+                processor: processor.clone(),
+                status,
+                completions,
+                receiver,
+                transmitted,
+                shim: Some(shim),
+                consumer: 0,
+                gro_holds_tcp: false,
+                starved: false,
+            },
+        );
+        if let Err(error) = processor.napi.enable(cx.lock(), poller) {
+            self.command_stop(processor);
+            self.drain(processor);
+            self.detach(cx, processor);
+            return Err(error);
+        }
+        Ok(())
+    }
+}

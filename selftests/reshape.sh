@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Queues, rings and receive storage are changed under traffic: no connection is
+# lost, every byte is right, what is set is what is shown, and what is refused
+# changes nothing.
+# timeout: 200
+
+. ./lib.sh
+
+ethtool=/usr/src/linux/Documentation/netlink/specs/ethtool.yaml
+
+serve
+delegate_at_once
+
+# now OPTION NAME: a setting that ethtool OPTION shows, as it is now
+now()
+{
+	ethtool "$1" toe0 | awk -F ':[ \t]*' -v name="$2" '/^Current/ { now = 1 } now && $1 == name { print tolower($2) }'
+}
+
+# threshold: the largest frame that is stored whole; not every ethtool knows it
+threshold()
+{
+	ynl $ethtool --no-schema --do rings-get --json '{"header": {"dev-name": "toe0"}}' | jq '."hds-thresh"'
+}
+
+set_threshold()
+{
+	ynl $ethtool --no-schema --do rings-set --json "{\"header\": {\"dev-name\": \"toe0\"}, \"hds-thresh\": $1}"
+}
+
+# change NAME COMMAND...: while a connection is delegated and carries data
+change()
+{
+	local name=$1 client
+	shift
+	toe-stream client "$PEER4" --port "$PORT" -u "${SIZE:-8M}" -d "${SIZE:-8M}" --rate 4M >"$TEMP/changed" &
+	client=$!
+	check "$name: a connection is delegated" within 5 is connections 1
+	check "$name" "$@"
+	check "$name: it is delegated again" within 5 is connections 1
+	check "$name: every byte is right" wait $client
+	check "$name: nothing stays" within 15 is connections 0
+}
+
+queues=$(now -l Combined)
+rx=$(now -g RX) tx=$(now -g TX)
+for count in 1 "$queues"; do
+	change "$count queues" ethtool -L toe0 combined "$count"
+	check "$count queues: shown" is now -l Combined "$count"
+done
+for entries in 64 8192 "$rx"; do
+	change "rx $entries" ethtool -G toe0 rx "$entries"
+	check "rx $entries: shown" is now -g RX "$entries"
+done
+for entries in 128 4096 "$tx"; do
+	change "tx $entries" ethtool -G toe0 tx "$entries"
+	check "tx $entries: shown" is now -g TX "$entries"
+done
+for split in off on; do
+	change "tcp-data-split $split" ethtool -G toe0 tcp-data-split $split
+	check "tcp-data-split $split: shown" is now -g "TCP data split" $split
+done
+for bytes in 0 1024 256; do
+	SIZE=24M change "hds-thresh $bytes" set_threshold $bytes
+	check "hds-thresh $bytes: shown" is threshold $bytes
+done
+
+# refuse COMMAND...
+refuse()
+{
+	local before after
+	before=$(ethtool -l toe0 && ethtool -g toe0)
+	check "refused: $*" not "$@"
+	after=$(ethtool -l toe0 && ethtool -g toe0)
+	check "refused: $*: nothing has changed" test "$before" = "$after"
+}
+
+refuse ethtool -L toe0 combined $((queues + 1))
+refuse ethtool -L toe0 combined 0
+refuse ethtool -G toe0 rx 32
+refuse ethtool -G toe0 rx 8193
+refuse ethtool -G toe0 tx 64
+refuse ethtool -G toe0 tx 4097
+refuse set_threshold 1025
+
+check "down" ip link set toe0 down
+check "one queue while it is down" ethtool -L toe0 combined 1
+check "small rings while it is down" ethtool -G toe0 rx 64 tx 128
+set_up
+check "TCP over one queue" stream "$PEER4" -u 4M -d 4M
+check "all queues again" ethtool -L toe0 combined "$queues"
+check "large rings again" ethtool -G toe0 rx "$rx" tx "$tx"
+check "TCP over all queues" stream "$PEER4" -u 4M -d 4M
+
+finish
