@@ -268,7 +268,7 @@ wire_enum! {
         Option = 6,
         /// An IP fragment.
         Fragment = 7,
-        /// A segment outside the window, or an acknowledgement of what was never sent.
+        /// The peer goes on probing a window that the host keeps closed, or believes to have opened.
         Window = 8,
         /// Too many retransmission timeouts in a row.
         Timeout = 9,

@@ -41,8 +41,8 @@ enum toe_conn_state {
  * @TOE_RETURN_REASON_OPTION: A TCP or IP option that the adapter does not
  *   know.
  * @TOE_RETURN_REASON_FRAGMENT: An IP fragment.
- * @TOE_RETURN_REASON_WINDOW: A segment outside the window, or an
- *   acknowledgement of what was never sent.
+ * @TOE_RETURN_REASON_WINDOW: The peer goes on probing a window that the host
+ *   keeps closed, or believes to have opened.
  * @TOE_RETURN_REASON_TIMEOUT: Too many retransmission timeouts in a row.
  * @TOE_RETURN_REASON_NO_PAGES: The driver had no memory for the adapter for
  *   too long.

@@ -26,6 +26,8 @@ const QUICK_ACKS: u8 = 16;
 /// Shortest distance of two answers to segments that are outside the window and carry nothing:
 /// Linux's `tcp_invalid_ratelimit`. Keeps two ends from answering each other for ever.
 const ANSWER_INTERVAL: u64 = 500 * MILLISECOND;
+/// Probes of a closed window that are answered while the host does not open it.
+const PROBES: u8 = 4;
 /// How long a timestamp of the peer says something about new ones (RFC 7323, 5.5).
 const PAWS_LIFETIME: u64 = 24 * 86_400 * SECOND;
 /// Smallest full-sized segment that is believed (RFC 9293, 3.7.1: the default send MSS).
@@ -98,6 +100,8 @@ pub struct Receiver {
     interactive: bool,
     last_data: Instant,
     answer_after: Instant,
+    /// Segments that came while the window was closed, since the host moved its edge last.
+    probes: u8,
 }
 
 impl Receiver {
@@ -141,6 +145,7 @@ impl Receiver {
             interactive: false,
             last_data: Instant::default(),
             answer_after: now,
+            probes: 0,
         })
     }
 
@@ -216,6 +221,17 @@ impl Receiver {
         } else {
             self.challenge(now);
         }
+    }
+
+    /// Counts a segment that is not acceptable as a probe, if the window is closed. True when the
+    /// host should see it: it may believe to have opened the window, with a frame that was lost on
+    /// its way here.
+    pub fn is_probed_in_vain(&mut self) -> bool {
+        self.probes = match self.edge.after(self.nxt) {
+            true => 0,
+            false => self.probes.saturating_add(1),
+        };
+        self.probes > PROBES
     }
 
     /// Answers what the peer cannot have meant, not too often (RFC 5961, 7).
@@ -360,6 +376,7 @@ impl Receiver {
     pub fn set_edge(&mut self, edge: Seq) {
         if edge.after(self.edge) && edge - self.nxt <= WINDOW_MAX {
             self.edge = edge;
+            self.probes = 0;
         }
     }
 

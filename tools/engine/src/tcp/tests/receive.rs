@@ -286,6 +286,39 @@ fn answers_to_empty_segments_are_limited() {
     script.acks(Q);
 }
 
+/// The host may believe to have opened the window, with a frame that was lost on its way here.
+#[test]
+fn a_window_that_stays_closed_is_the_hosts_to_explain() {
+    let mut script = settled();
+    let mut end = Q;
+    for _ in 0..2 {
+        // The peer fills the window, the host does not read.
+        script.data(end, WINDOW);
+        script.acks(end + WINDOW);
+        end += WINDOW;
+        let probe = Segment {
+            seq: IRS + end - 1,
+            ..script.segment()
+        };
+        for _ in 0..4 {
+            assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
+        }
+        // It reads at last: the count begins anew.
+        script.tcb.set_rcv_edge(IRS + end + WINDOW);
+        assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
+    }
+    script.data(end, WINDOW);
+    script.acks(end + WINDOW);
+    let probe = Segment {
+        seq: IRS + end + WINDOW - 1,
+        ..script.segment()
+    };
+    for _ in 0..4 {
+        assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
+    }
+    assert_eq!(script.take(&probe), Verdict::Return(Reason::Window));
+}
+
 #[test]
 fn rfc7323_5_3_an_old_timestamp_is_dropped_and_answered() {
     let mut script = Script::new();
