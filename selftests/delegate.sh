@@ -31,7 +31,7 @@ moves()
 shows()
 {
 	local family=$1 peer=$2
-	toe-stream client "$peer" --port "$PORT" -u 1M -d 1M --hold "$(patience 4)" >"$TEMP/held" &
+	toe-stream client "$peer" --port "$PORT" -u 1M -d 1M --hold "$(patience 8)" >"$TEMP/held" &
 	check "IPv$family: toectl lists it" within 5 sh -c 'toectl -j conn list --rport 5300 | jq -e "length == 1 and .[0].state == \"delegated\""'
 	check "IPv$family: ss names the ULP" within 2 sh -c "ss -Htni dport = :$PORT | grep -q tcp-ulp-toe"
 	check "IPv$family: TCP_INFO counts the bytes" within 5 sh -c \

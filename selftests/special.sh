@@ -47,12 +47,12 @@ down_and_up()
 
 address()
 {
-	ip addr del 192.0.2.1/24 dev toe0 && sleep 0.2 && ip addr add 192.0.2.1/24 dev toe0
+	ip addr del 192.0.2.1/24 dev toe0 && within 5 is connections 0 && ip addr add 192.0.2.1/24 dev toe0
 }
 
 route()
 {
-	ip route add blackhole "$PEER4"/32 && sleep 0.2 && ip route del blackhole "$PEER4"/32
+	ip route add blackhole "$PEER4"/32 && within 5 is connections 0 && ip route del blackhole "$PEER4"/32
 }
 
 neighbour()
