@@ -14,6 +14,24 @@
 #include <net/sock.h>
 #include <net/tcp.h>
 
+/* rust/helpers/calls.c */
+
+/* Of sendmsg(): nothing was done, Linux is to carry the call out. */
+#define TOE_CALL_LINUX INT_MIN
+
+/* What is done before Linux carries a call out. */
+struct toe_first_calls {
+	int (*sendmsg)(struct sock *sk, struct msghdr *msg, size_t size);
+	void (*close)(struct sock *sk, long timeout);
+};
+
+int toe_helper_calls_enter(void);
+void toe_helper_calls_leave(int index);
+void toe_helper_calls_drain(void);
+void toe_helper_calls_begin(const struct toe_first_calls *first);
+int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
+void toe_helper_call_close(struct sock *sk, long timeout);
+
 /* rust/helpers/sock.c */
 
 void toe_helper_sock_hold(struct sock *sk);
@@ -34,9 +52,6 @@ void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb);
 int toe_helper_backlog_marker_kind(const struct sk_buff *skb);
 struct sock *toe_helper_skb_tcp_sender(const struct sk_buff *skb);
 long toe_helper_sock_sndtimeo(const struct sock *sk, bool noblock);
-int toe_helper_calls_enter(void);
-void toe_helper_calls_leave(int index);
-void toe_helper_calls_drain(void);
 void toe_helper_init_completion(struct completion *completion);
 bool toe_helper_wait_for_completion_msecs(struct completion *completion, unsigned int msecs);
 u32 toe_helper_ticks(void);

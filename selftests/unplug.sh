@@ -22,7 +22,9 @@ configure()
 goes_and_comes()
 {
 	local name=$1 client
-	# One write of 16 MiB, far more than any buffer.
+	# One write of 16 MiB, far more than any buffer, and more than gets through meanwhile: the
+	# adapter goes while the writer sleeps.
+	check "$name: a slow port" toectl impair toe0 rate 40mbit
 	toe-stream client "$PEER4" --port "$PORT" -u 24M -d 24M --rate 3M --chunk 16777216 \
 		--receive recv >"$TEMP/client" &
 	client=$!

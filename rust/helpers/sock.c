@@ -126,35 +126,6 @@ void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
 	sk->sk_backlog.len += skb->truesize;
 }
 
-/*
- * Calls of the socket layer into this module may sleep for as long as the
- * application's peer likes; the module's code has to stay until they are out.
- */
-DEFINE_STATIC_SRCU(toe_calls);
-
-int toe_helper_calls_enter(void)
-{
-	return srcu_read_lock(&toe_calls);
-}
-
-void toe_helper_calls_leave(int index)
-{
-	srcu_read_unlock(&toe_calls, index);
-}
-
-/*
- * For when no pointer into this module can be found in a socket any more: waits
- * until those who found one before have entered (which they do without sleeping
- * in between), then until they have left, then until they have run out of the
- * last instructions.
- */
-void toe_helper_calls_drain(void)
-{
-	synchronize_rcu_tasks();
-	synchronize_srcu(&toe_calls);
-	synchronize_rcu_tasks();
-}
-
 void toe_helper_init_completion(struct completion *completion)
 {
 	init_completion(completion);

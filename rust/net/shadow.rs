@@ -24,6 +24,7 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::AtomicFlag;
 use kernel::sync::rcu;
 use kernel::sync::Arc;
 use kernel::sync::ArcBorrow;
@@ -55,6 +56,15 @@ pub enum OptionEffect {
     Recall,
 }
 
+/// What came of a `sendmsg`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So many bytes were taken.
+    Bytes(usize),
+    /// Nothing was done: the socket is an ordinary one, and Linux is to carry the call out.
+    NotOurs,
+}
+
 /// What is attached to a socket.
 pub trait Shadow: Sized + Send + Sync + 'static {
     /// The protocol.
@@ -63,8 +73,9 @@ pub trait Shadow: Sized + Send + Sync + 'static {
     /// The application asks for the protocol (`TCP_ULP`): attach something, or say why not.
     fn setsockopt_ulp(sock: &mut Owned<'_>) -> Result;
 
-    /// Sends. Takes all of `message` or waits, as `sendmsg` does.
-    fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<usize>;
+    /// Sends. Takes all of `message` or waits, as `sendmsg` does; for no longer than a second or so
+    /// once it is detached and [`is_leaving`].
+    fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<Sent>;
 
     /// What may have been held back for more to come is not to wait any longer.
     fn push(this: &Arc<Self>, sock: &mut Owned<'_>);
@@ -126,7 +137,10 @@ impl<T: Shadow> Ulp<T> {
     /// Offers the protocol to `TCP_ULP`.
     pub fn register(&'static self) -> Result<Registration<T>> {
         // SAFETY: `ops` is static and complete.
-        to_result(unsafe { bindings::tcp_register_ulp(self.ops.get()) })?;
+        unsafe {
+            bindings::calls_begin(&FirstCalls::<T>::CALLS);
+            to_result(bindings::tcp_register_ulp(self.ops.get()))?;
+        }
         Ok(Registration(self))
     }
 
@@ -223,11 +237,11 @@ impl<T: Shadow> Ulp<T> {
             return Ok(known);
         }
         let mut proto = KBox::new(*creator, GFP_KERNEL)?;
-        proto.sendmsg = Some(sendmsg::<T>);
+        proto.sendmsg = Some(bindings::call_sendmsg);
         proto.splice_eof = Some(splice_eof::<T>);
         proto.setsockopt = Some(setsockopt::<T>);
         proto.shutdown = Some(shutdown::<T>);
-        proto.close = Some(close::<T>);
+        proto.close = Some(bindings::call_close);
         proto.disconnect = Some(disconnect::<T>);
         proto.diag_destroy = Some(diag_destroy::<T>);
         proto.unhash = Some(unhash::<T>);
@@ -260,14 +274,34 @@ unsafe extern "C" fn free<T: Shadow>(rcu: *mut bindings::callback_head) {
     drop(unsafe { KBox::from_raw(rcu.cast::<Attached<T>>()) });
 }
 
+/// What is done before Linux carries a call out.
+struct FirstCalls<T>(PhantomData<T>);
+
+impl<T: Shadow> FirstCalls<T> {
+    const CALLS: bindings::toe_first_calls = bindings::toe_first_calls {
+        sendmsg: Some(sendmsg::<T>),
+        close: Some(close::<T>),
+    };
+}
+
 /// A registered protocol.
 ///
 /// Before it is dropped everything has to be detached. Dropping waits until every call that came
 /// through a socket has left the module.
 pub struct Registration<T: Shadow>(&'static Ulp<T>);
 
+/// The module is about to go.
+static LEAVING: AtomicFlag = AtomicFlag::new(false);
+
+/// Whether the module is about to go, and calls that may take long have to leave it.
+#[inline]
+pub fn is_leaving() -> bool {
+    LEAVING.load(ordering::Relaxed)
+}
+
 impl<T: Shadow> Drop for Registration<T> {
     fn drop(&mut self) {
+        LEAVING.store(true, ordering::Relaxed);
         // SAFETY: It was registered. Process context.
         unsafe {
             bindings::tcp_unregister_ulp(self.0.ops.get());
@@ -336,7 +370,7 @@ unsafe extern "C" fn init<T: Shadow>(sk: *mut bindings::sock) -> c_int {
 
 /// # Safety
 ///
-/// To be called by the core only, as its callback of this name is.
+/// To be called by `toe_helper_call_sendmsg` only.
 unsafe extern "C" fn sendmsg<T: Shadow>(
     sk: *mut bindings::sock,
     msg: *mut bindings::msghdr,
@@ -348,10 +382,14 @@ unsafe extern "C" fn sendmsg<T: Shadow>(
     let mut sock = sock.lock();
     let result = match T::ulp().shadow(&sock) {
         Some(shadow) => T::sendmsg(&shadow, &mut sock, &mut message),
-        None => sock.send(&mut message),
+        None => Ok(Sent::NotOurs),
     };
-    // CAST: the socket layer never sends more than `MAX_RW_COUNT`.
-    result.map_or_else(|e| e.to_errno(), |n| n as c_int)
+    match result {
+        // CAST: the socket layer never sends more than `MAX_RW_COUNT`.
+        Ok(Sent::Bytes(bytes)) => bytes as c_int,
+        Ok(Sent::NotOurs) => bindings::CALL_LINUX,
+        Err(error) => error.to_errno(),
+    }
 }
 
 /// # Safety
@@ -425,16 +463,11 @@ unsafe extern "C" fn shutdown<T: Shadow>(sk: *mut bindings::sock, how: c_int) {
 
 /// # Safety
 ///
-/// To be called by the core only, as its callback of this name is.
-unsafe extern "C" fn close<T: Shadow>(sk: *mut bindings::sock, timeout: c_long) {
+/// To be called by `toe_helper_call_close` only.
+unsafe extern "C" fn close<T: Shadow>(sk: *mut bindings::sock, _timeout: c_long) {
     let _call = Call::enter();
     // SAFETY: The socket layer calls with a socket that is valid.
     recall::<T>(&mut unsafe { TcpSock::from_raw(sk) }.lock(), Recall::Close);
-    // SAFETY: As above.
-    if let Some(close) = unsafe { creator(sk) }.close {
-        // SAFETY: The arguments are the caller's.
-        unsafe { close(sk, timeout) }
-    }
 }
 
 /// # Safety

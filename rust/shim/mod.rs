@@ -51,6 +51,7 @@ use crate::net::message::Message;
 use crate::net::shadow;
 use crate::net::shadow::OptionEffect;
 use crate::net::shadow::Recall;
+use crate::net::shadow::Sent;
 use crate::net::shadow::Shadow;
 use crate::net::shadow::Ulp;
 use crate::net::skb::SkBuff;
@@ -193,7 +194,7 @@ impl Shadow for Connection {
         handover::delegate(sock).map_err(Refusal::error)
     }
 
-    fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<usize> {
+    fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<Sent> {
         send::sendmsg(this, sock, message)
     }
 

@@ -23,6 +23,8 @@ use crate::bindings;
 use crate::driver::offload::SubmitError;
 use crate::net::dma::MappedFrag;
 use crate::net::message::Message;
+use crate::net::shadow::is_leaving;
+use crate::net::shadow::Sent;
 use crate::net::sock::Locked;
 use crate::net::sock::Owned;
 use crate::net::sock::Tcp;
@@ -41,7 +43,7 @@ pub(super) fn sendmsg(
     connection: &Connection,
     sock: &mut Owned<'_>,
     message: &mut Message<'_>,
-) -> Result<usize> {
+) -> Result<Sent> {
     let flags = message.flags();
     if flags & (bindings::MSG_OOB | bindings::MSG_FASTOPEN) != 0 {
         giveback::recall(connection, sock, Cause::Oob);
@@ -56,7 +58,7 @@ pub(super) fn sendmsg(
     let result = sock
         .zerocopy_start(message)
         .and_then(|()| transfer(connection, sock, message));
-    message.zerocopy_end(result.is_ok_and(|sent| sent > 0));
+    message.zerocopy_end(matches!(result, Ok(Sent::Bytes(1..))));
     result
 }
 
@@ -64,13 +66,17 @@ fn transfer(
     connection: &Connection,
     sock: &mut Owned<'_>,
     message: &mut Message<'_>,
-) -> Result<usize> {
+) -> Result<Sent> {
     let flags = message.flags();
     let mut timeout = sock.send_timeout(flags & bindings::MSG_DONTWAIT != 0);
     let mut sent = 0;
     loop {
-        let result = if connection.phase() == Phase::Linux {
-            // It came back while we slept.
+        let back = connection.phase() == Phase::Linux;
+        if back && sent == 0 {
+            return Ok(Sent::NotOurs);
+        }
+        let result = if back {
+            // It came back while we slept: what we have begun we go on with.
             sock.send(message)
         } else {
             let result = sock.send_shadow(message, CHUNK);
@@ -83,7 +89,7 @@ fn transfer(
             sent += bytes;
         }
         if message.left() == 0 && result.is_ok() {
-            return Ok(sent);
+            return Ok(Sent::Bytes(sent));
         }
         let error = match result {
             Ok(CHUNK) => continue,
@@ -91,7 +97,9 @@ fn transfer(
             Ok(_) => EAGAIN,
             Err(error) => error,
         };
-        let error = if error == EAGAIN && timeout != 0 {
+        // A write that is cut short is the price of a module that goes while it is carried out.
+        let wait = timeout != 0 && !(back && is_leaving());
+        let error = if error == EAGAIN && wait {
             match sock.wait_memory(&mut timeout) {
                 Ok(()) => continue,
                 Err(error) => sock.send_error(message, error),
@@ -99,7 +107,10 @@ fn transfer(
         } else {
             error
         };
-        return if sent > 0 { Ok(sent) } else { Err(error) };
+        return match sent {
+            0 => Err(error),
+            _ => Ok(Sent::Bytes(sent)),
+        };
     }
 }
 

@@ -252,16 +252,29 @@ impl<'a> Owned<'a> {
         unsafe { bindings::sk_flush_backlog(self.as_raw()) }
     }
 
-    /// Waits until there is room for more to send, at most `timeout` jiffies, and takes off what
-    /// was waited. The socket is let go meanwhile.
+    /// Waits until there is room for more to send, or a moment, at most `timeout` jiffies, and takes
+    /// off what was waited. The socket is let go meanwhile.
     ///
     /// # Errors
     ///
     /// `EAGAIN` for a timeout, `EPIPE` for a socket that was shut down or has an error, an
     /// interruption.
     pub fn wait_memory(&mut self, timeout: &mut c_long) -> Result {
+        let moment = (*timeout).min(kernel::time::msecs_to_jiffies(250) as c_long);
+        let mut left = moment;
         // SAFETY: We own the socket.
-        to_result(unsafe { bindings::sk_stream_wait_memory(self.as_raw(), timeout) })
+        let waited = unsafe { bindings::sk_stream_wait_memory(self.as_raw(), &mut left) };
+        let result = to_result(waited);
+        let forever = *timeout == c_long::MAX;
+        if !forever {
+            *timeout -= moment - left;
+        }
+        match result {
+            Err(EAGAIN) if *timeout != 0 => Ok(()),
+            // As `sock_intr_errno` has it.
+            Err(EINTR) if forever => Err(ERESTARTSYS),
+            result => result,
+        }
     }
 
     /// How long a send may block, in jiffies.
@@ -291,15 +304,21 @@ impl<'a> Owned<'a> {
         bytes(unsafe { bindings::tcp_sendmsg_shadow(self.as_raw(), message.as_raw(), limit) })
     }
 
-    /// Sends as Linux does. Sleeps as the message's flags and the socket allow.
+    /// Sends as Linux does, what there is room for.
     ///
     /// # Errors
     ///
-    /// Those of `sendmsg`.
+    /// Those of a `sendmsg` with `MSG_DONTWAIT`.
     pub fn send(&mut self, message: &mut Message<'_>) -> Result<usize> {
-        let left = message.left();
+        let (left, flags) = (message.left(), message.flags());
+        let raw = message.as_raw();
         // SAFETY: We own the socket; `message` is valid.
-        bytes(unsafe { bindings::tcp_sendmsg_locked(self.as_raw(), message.as_raw(), left) })
+        unsafe {
+            (*raw).msg_flags = flags | bindings::MSG_DONTWAIT;
+            let result = bytes(bindings::tcp_sendmsg_locked(self.as_raw(), raw, left));
+            (*raw).msg_flags = flags;
+            result
+        }
     }
 
     /// Sets up the notification of a `MSG_ZEROCOPY` send, for the whole of `message`.
