@@ -210,6 +210,7 @@ pub(super) fn gather(connection: &Connection, lock: &mut Locked<'_>) {
         return;
     }
     tcp.entail();
+    tcp.announce();
     if tcp.is_urgent() {
         giveback::ask(connection, shadow, Cause::Oob);
     }
