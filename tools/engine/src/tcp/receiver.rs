@@ -27,7 +27,7 @@ const QUICK_ACKS: u8 = 16;
 /// Linux's `tcp_invalid_ratelimit`. Keeps two ends from answering each other for ever.
 const ANSWER_INTERVAL: u64 = 500 * MILLISECOND;
 /// Probes of a closed window that are answered while the host does not open it.
-const PROBES: u8 = 4;
+const PROBES: u8 = 8;
 /// How long a timestamp of the peer says something about new ones (RFC 7323, 5.5).
 const PAWS_LIFETIME: u64 = 24 * 86_400 * SECOND;
 /// Smallest full-sized segment that is believed (RFC 9293, 3.7.1: the default send MSS).

@@ -300,7 +300,7 @@ fn a_window_that_stays_closed_is_the_hosts_to_explain() {
             seq: IRS + end - 1,
             ..script.segment()
         };
-        for _ in 0..4 {
+        for _ in 0..8 {
             assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
         }
         // It reads at last: the count begins anew.
@@ -313,7 +313,7 @@ fn a_window_that_stays_closed_is_the_hosts_to_explain() {
         seq: IRS + end + WINDOW - 1,
         ..script.segment()
     };
-    for _ in 0..4 {
+    for _ in 0..8 {
         assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
     }
     assert_eq!(script.take(&probe), Verdict::Return(Reason::Window));
