@@ -335,7 +335,7 @@ fn apply_payload(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogE
     if tcp.deliver(entry).is_err() && tcp.is_established() {
         // A frame that Linux has not processed lies in between; the adapter has not acknowledged
         // past it.
-        giveback::ask(connection, shadow, Cause::Submission);
+        giveback::ask(connection, shadow, Cause::Gap);
     }
 }
 
