@@ -46,15 +46,17 @@ def export_root(plan: Plan) -> None:
     """At /mnt, what the guest gets as its root: ours without what is mounted in it.
 
     The tree stands at its own path there, the guest's scripts at /srv, the
-    kernel's modules at /lib/modules, its source at /usr/src/linux.
+    kernel's modules at /lib/modules, its source at /usr/src/linux and its own
+    tests at /usr/lib/kselftest.
     """
-    for path in (f"{cli.TREE}", "/usr/lib/modules", "/usr/src/linux"):
+    for path in (f"{cli.TREE}", "/usr/lib/modules", "/usr/src/linux", "/usr/lib/kselftest"):
         Path(path).mkdir(parents=True, exist_ok=True)
     command("mount", "--bind", "/", "/mnt")
     command("mount", "--bind", str(cli.TREE), f"/mnt{cli.TREE}")
     command("mount", "--bind", str(cli.TREE / "tools/vm/guest"), "/mnt/srv")
     kernel = cli.kernel_path(plan.options.kernel)
     for inside, path in (("lib/modules", kernel / "installed/lib/modules"),
-                         ("src/linux", kernel / "source")):
+                         ("src/linux", kernel / "source"),
+                         ("lib/kselftest", cli.CACHE / "kselftest")):
         if path.is_dir():
             command("mount", "--bind", str(path), f"/mnt/usr/{inside}")

@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The kernel's own tests of network drivers, as they are. Each named test must
+# pass, and toe0 be afterwards what it was before.
+# topology: pair
+# kernel: release
+# timeout: 600
+
+. ./lib.sh
+
+# The tests, and the cases of each that need what toe0 does not have.
+tests="stats.py queues.py"
+declare -A skipped=(
+	# Neither flow control nor error correction on a wire that is none.
+	[stats.py]="check_pause check_fec check_fec_hist"
+)
+
+export NETIF=toe0 LOCAL_V4=192.0.2.1 LOCAL_V6=2001:db8:77::1
+export REMOTE_V4=$PEER4 REMOTE_V6=$PEER6 REMOTE_TYPE=netns REMOTE_ARGS=peer
+export PYTHONDONTWRITEBYTECODE=1
+# They take toe0 down and up again.
+sysctl -qw net.ipv6.conf.toe0.keep_addr_on_down=1
+
+# settings: of toe0, all that a test might leave changed
+settings()
+{
+	local option
+	for option in -k -l -g -c -x; do
+		ethtool $option toe0
+	done
+	ip -d -o link show toe0 | sed 's/ state [A-Z]*//'
+	ip -o addr show toe0 | sed 's/ valid_lft.*//'
+	tc qdisc show dev toe0 | cut -d ' ' -f 2,4-
+}
+
+# passes TEST: every case of it passed, or is one of those that do not apply
+passes()
+{
+	local output=$TEMP/${1##*/} bad
+	"/usr/lib/kselftest/drivers/net/$1" >"$output" 2>&1
+	bad=$(awk -v skipped=" ${skipped[$1]-} " '
+		/^not ok / { print; next }
+		/^ok .* # (SKIP|XFAIL)/ { split($3, name, "."); if (!index(skipped, " " name[2] " ")) print }
+		/^ok / { good++ }
+		END { if (!good) print "nothing passed" }' "$output")
+	[ -z "$bad" ] || { cat "$output"; return 1; }
+}
+
+before=$(settings)
+for test in $tests; do
+	check "$test" passes "$test"
+	check "$test: toe0 is what it was" test "$before" = "$(settings)"
+done
+
+finish
