@@ -70,6 +70,14 @@ impl<'a> Arrival<'a> {
         })
     }
 
+    /// MAC address that it is for.
+    #[inline]
+    fn destination(&self) -> [u8; 6] {
+        let mut mac = [0; 6];
+        mac.copy_from_slice(&self.frame[..6]);
+        mac
+    }
+
     /// Bytes on the wire, with the headers of each wire frame.
     #[inline]
     fn wire_bytes(&self) -> u64 {
@@ -148,11 +156,9 @@ impl Core {
     /// The processor that the hash assigns a frame to that this function receives.
     pub(super) fn assigned(&self, frame: &[u8], offload: &RxOffload) -> Option<u8> {
         let arrival = Arrival::new(frame, offload)?;
-        let mut mac = [0; 6];
-        mac.copy_from_slice(&frame[..6]);
         let (hash, _) = self.dispatch.of_packet(&arrival.packet, frame);
         self.filter
-            .accepts(mac)
+            .accepts(arrival.destination())
             .then(|| self.dispatch.processor(hash))
     }
 
@@ -171,8 +177,7 @@ impl Core {
             self.counters.count(Counter::RxMalformed);
             return Ok(Received::Done);
         };
-        let mut mac = [0; 6];
-        mac.copy_from_slice(&frame[..6]);
+        let mac = arrival.destination();
         if !self.filter.accepts(mac) {
             return Ok(Received::Done);
         }

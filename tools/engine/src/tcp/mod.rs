@@ -213,7 +213,7 @@ impl Tcb {
                 self.counts.duplicates = self.counts.duplicates.wrapping_add(wire_segments);
                 return Some(Verdict::Duplicate);
             }
-            if self.receiver.is_probed_in_vain() {
+            if self.receiver.probed_in_vain() {
                 return Some(Verdict::Return(Reason::Window));
             }
             return Some(Verdict::Drop(Drop::Window));

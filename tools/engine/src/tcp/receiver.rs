@@ -226,11 +226,10 @@ impl Receiver {
     /// Counts a segment that is not acceptable as a probe, if the window is closed. True when the
     /// host should see it: it may believe to have opened the window, with a frame that was lost on
     /// its way here.
-    pub fn is_probed_in_vain(&mut self) -> bool {
-        self.probes = match self.edge.after(self.nxt) {
-            true => 0,
-            false => self.probes.saturating_add(1),
-        };
+    pub fn probed_in_vain(&mut self) -> bool {
+        if !self.edge.after(self.nxt) {
+            self.probes = self.probes.saturating_add(1);
+        }
         self.probes > PROBES
     }
 
