@@ -169,13 +169,13 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 			  struct proto *proto,
 			  int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb));
 void toe_helper_tcp_detach(struct sock *sk);
+void toe_helper_tcp_announce(struct sock *sk);
 struct file *toe_helper_sock_file(struct sock *sk);
 
 /* rust/helpers/tcp_send.c */
 
 
 int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t size);
-void toe_helper_tcp_announce(struct sock *sk);
 void toe_helper_tcp_entail(struct sock *sk);
 int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max);
 void toe_helper_tcp_acked(struct sock *sk, const struct toe_tcp_progress *progress);

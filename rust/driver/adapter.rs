@@ -281,13 +281,15 @@ impl Adapter {
         })
     }
 
-    /// Sets interrupt moderation of `processors`.
-    pub(super) fn apply_coalesce(
-        &self,
-        processors: &[Arc<Processor>],
-        coalesce: Coalesce,
-    ) -> Result {
-        for processor in processors {
+    /// The processors that run while the interface is up: one for each of its queues.
+    pub(super) fn active(&self) -> &[Arc<Processor>] {
+        let queues = self.netdev.device().queues() as usize;
+        self.processors.get(..queues).unwrap_or(&self.processors)
+    }
+
+    /// Sets interrupt moderation of the processors that run.
+    pub(super) fn apply_coalesce(&self, coalesce: Coalesce) -> Result {
+        for processor in self.active() {
             self.command(&admin::SetCoalesce {
                 opcode: admin::Opcode::SetCoalesce.raw(),
                 processor: processor.index,

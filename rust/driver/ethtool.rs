@@ -106,8 +106,7 @@ impl ethtool::Operations for Adapter {
 
     fn set_coalesce(cx: &mut Control<'_, Self>, coalesce: Coalesce) -> Result {
         if cx.state.up {
-            let adapter = cx.data();
-            adapter.apply_coalesce(adapter.active(), coalesce)?;
+            cx.data().apply_coalesce(coalesce)?;
         }
         cx.state.coalesce = coalesce;
         Ok(())

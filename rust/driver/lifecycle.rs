@@ -20,7 +20,6 @@ use kernel::device;
 use kernel::device::Bound;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
-use kernel::sync::Arc;
 use kernel::time::delay::fsleep;
 use kernel::time::Delta;
 use kernel::time::Instant;
@@ -71,12 +70,6 @@ pub(super) fn enable(
 }
 
 impl Adapter {
-    /// The processors that run while the interface is up: one for each of its queues.
-    pub(super) fn active(&self) -> &[Arc<Processor>] {
-        let queues = self.netdev.device().queues() as usize;
-        self.processors.get(..queues).unwrap_or(&self.processors)
-    }
-
     /// Starts the processors and lets frames in.
     pub(super) fn start(cx: &mut Control<'_, Self>) -> Result {
         let prepared = Self::prepare(cx, cx.device().queues(), cx.state.sizes)?;
@@ -101,7 +94,7 @@ impl Adapter {
                 return Err(error);
             }
         }
-        if let Err(error) = this.apply_coalesce(this.active(), cx.state.coalesce) {
+        if let Err(error) = this.apply_coalesce(cx.state.coalesce) {
             Self::stop_all(cx, true);
             return Err(error);
         }
@@ -125,18 +118,13 @@ impl Adapter {
             return Ok(());
         }
         let up = cx.state.up && this.running.load(Relaxed);
-        let prepared = match up {
-            true => Self::prepare(cx, queues, sizes)?,
-            false => KVec::new(),
-        };
+        let prepared = up.then(|| Self::prepare(cx, queues, sizes)).transpose()?;
         if up {
             Self::stop_all(cx, true);
         }
         cx.state.sizes = sizes;
-        let result = Self::set_queues(cx, queues).and_then(|()| match up {
-            true => Self::start_on(cx, prepared),
-            false => Ok(()),
-        });
+        let result = Self::set_queues(cx, queues)
+            .and_then(|()| prepared.map_or(Ok(()), |prepared| Self::start_on(cx, prepared)));
         if result.is_err() {
             cx.state.sizes = former.1;
             let restored = Self::set_queues(cx, former.0);

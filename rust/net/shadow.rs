@@ -136,7 +136,7 @@ impl<T: Shadow> Ulp<T> {
 
     /// Offers the protocol to `TCP_ULP`.
     pub fn register(&'static self) -> Result<Registration<T>> {
-        // SAFETY: `ops` is static and complete.
+        // SAFETY: The calls and `ops` are static and complete.
         unsafe {
             bindings::calls_begin(&FirstCalls::<T>::CALLS);
             to_result(bindings::tcp_register_ulp(self.ops.get()))?;
