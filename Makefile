@@ -99,5 +99,5 @@ help:
 	@echo '  check            everything: format, lint, tests on both kernels (.ci/run)'
 	@echo '  lint, format     clippy, shellcheck; rustfmt (format-check only looks)'
 	@echo 'Test bed'
-	@echo '  setup            root, kernel source, both kernels, in TOE_CACHE=$(TOE_CACHE)'
+	@echo '  setup            root, kernel source, kernels and their tests, in TOE_CACHE=$(TOE_CACHE)'
 	@echo '                   (done by every target that needs it; KSRC= for another kernel source)'

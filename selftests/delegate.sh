@@ -64,7 +64,7 @@ for family in 4 6; do
 
 	sysctl -qw net.toe.enable=1
 	toe-stream client "$peer" --port "$PORT" -u ${SIZE}M -d ${SIZE}M \
-		--rate $(((SIZE << 20) / $(patience 4))) >"$TEMP/manual" &
+		--rate $(((SIZE << 20) / $(patience 8))) >"$TEMP/manual" &
 	check "IPv$family: toectl hands it over" within 3 toectl conn offload --rport "$PORT"
 	check "IPv$family: it is delegated" within 3 is connections 1
 	check "IPv$family: toectl takes it back" toectl conn return --rport "$PORT"

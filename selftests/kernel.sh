@@ -9,6 +9,9 @@
 
 . ./lib.sh
 
+[ -d /usr/lib/kselftest/drivers/net ] ||
+	die "the kernel's own tests are not there: run 'tools/vm/setup kselftest' on the machine"
+
 # The tests, and the cases of each that need what toe0 does not have.
 tests="stats.py queues.py"
 declare -A skipped=(
@@ -40,10 +43,11 @@ passes()
 	local output=$TEMP/${1##*/} bad
 	"/usr/lib/kselftest/drivers/net/$1" >"$output" 2>&1
 	bad=$(awk -v skipped=" ${skipped[$1]-} " '
-		/^not ok / { print; next }
+		/^1\.\.[0-9]+$/ { planned = substr($0, 4) }
+		/^not ok / { print; ended++ }
 		/^ok .* # (SKIP|XFAIL)/ { split($3, name, "."); if (!index(skipped, " " name[2] " ")) print }
-		/^ok / { good++ }
-		END { if (!good) print "nothing passed" }' "$output")
+		/^ok / { ended++ }
+		END { if (!ended || ended != planned) print "it did not come to its end" }' "$output")
 	[ -z "$bad" ] || { cat "$output"; return 1; }
 }
 

@@ -29,9 +29,9 @@ check "not found by another port" sh -c "toectl -j conn list --port 1 | jq -e 'l
 check "a table, too" sh -c "toectl conn | grep -q ^toe0"
 check "stats in JSON" sh -c "toectl -j stats | jq -e 'map(select(.dev == \"toe0\"))[0].connections == 1'"
 check "stats in words" sh -c "toectl stats toe0 | grep -q 'handed over'"
-check "nothing to take back is an error" sh -c "! toectl conn return --port 1"
-check "no such interface is an error" sh -c "! toectl impair nosuch0 loss 1%"
-check "lo is no adapter" sh -c "! toectl impair lo loss 1%"
+check "nothing to take back is an error" not toectl conn return --port 1
+check "no such interface is an error" not toectl impair nosuch0 loss 1%
+check "lo is no adapter" not toectl impair lo loss 1%
 check "impair" toectl impair toe0 delay 1ms loss 0.1%
 check "impair off" toectl impair toe0 off
 check "every byte is right" wait $client
