@@ -156,6 +156,10 @@ impl device::Operations for Adapter {
             stats.hw_drop_overruns =
                 processor.wire(Wire::RxNoPage) + processor.wire(Wire::RxNoCompletion);
             stats.csum_bad = processor.wire(Wire::RxCsumError);
+            stats.hw_gro_packets = processor.gro.packets.get();
+            stats.hw_gro_bytes = processor.gro.bytes.get();
+            stats.hw_gro_wire_packets = processor.gro.wire_packets.get();
+            stats.hw_gro_wire_bytes = processor.gro.wire_bytes.get();
         }
     }
 

@@ -78,6 +78,31 @@ impl Totals {
     }
 }
 
+/// Frames that stand for several wire frames (hardware GRO).
+#[derive(Default)]
+pub(super) struct Gro {
+    /// Such frames.
+    pub(super) packets: Counter,
+    /// Their bytes.
+    pub(super) bytes: Counter,
+    /// Wire frames that they stand for.
+    pub(super) wire_packets: Counter,
+    /// Bytes of those.
+    pub(super) wire_bytes: Counter,
+}
+
+impl Gro {
+    /// Counts a frame of `length` bytes with `header` bytes of headers, which stands for `segments`
+    /// wire frames.
+    pub(super) fn count(&self, segments: u16, header: usize, length: usize) {
+        let repeated = usize::from(segments.saturating_sub(1)) * header;
+        self.packets.add(1);
+        self.bytes.add(length as u64);
+        self.wire_packets.add(segments.into());
+        self.wire_bytes.add((length + repeated) as u64);
+    }
+}
+
 /// An offload processor.
 #[pin_data]
 pub(super) struct Processor {
@@ -102,6 +127,8 @@ pub(super) struct Processor {
     pub(super) rx_invalid: Counter,
     /// Receive: frames passed on.
     pub(super) rx_frames: Counter,
+    /// Receive: frames that stand for several.
+    pub(super) gro: Gro,
     /// Transmit: frames dropped, counted under the transmit lock.
     pub(super) tx_dropped: Counter,
     /// Transmit: times the queue stopped.
@@ -130,6 +157,7 @@ impl Processor {
                 rx_alloc_fail: Counter::new(),
                 rx_invalid: Counter::new(),
                 rx_frames: Counter::new(),
+                gro: Gro::default(),
                 tx_dropped: Counter::new(),
                 tx_stop: Counter::new(),
                 tx_wake: Counter::new(),

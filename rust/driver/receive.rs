@@ -15,6 +15,7 @@ use crate::abi::page::BATCH;
 use crate::abi::ring::Ring as Line;
 use crate::abi::ring::INDEX;
 use crate::abi::ring::PAGE_ENTRY;
+use crate::abi::CELL_SIZE;
 use crate::abi::PAGE_SIZE;
 use crate::net::device::feature;
 use crate::net::dma::Ring;
@@ -23,6 +24,7 @@ use crate::net::napi::Instance;
 use crate::net::page_pool::Fragment;
 use crate::net::page_pool::Page;
 use crate::net::page_pool::PagePool;
+use crate::net::skb::GsoKind;
 use crate::net::skb::HashType;
 use crate::net::skb::SkBuff;
 use kernel::prelude::*;
@@ -282,14 +284,14 @@ impl Receiver {
         let skb = match self.partial.take() {
             Some(skb) if header.is_none() => Some(skb),
             Some(_) => return Err(Invalid),
-            None => begin(cx, entry, header, &mut pieces)?,
+            None => begin(cx, processor, entry, header, &mut pieces)?,
         };
         let Some(mut skb) = skb else {
             processor.rx_alloc_fail.add(1);
             return Ok(None);
         };
         for piece in pieces {
-            let truesize = truesize(&piece);
+            let truesize = truesize(&piece, entry.flags);
             // More pieces than an skb holds are more than any frame has.
             skb.add_fragment(piece, truesize).map_err(|_| Invalid)?;
         }
@@ -302,21 +304,28 @@ impl Receiver {
     }
 }
 
-/// What a piece costs: the cells that it touches.
-fn truesize(piece: &Fragment) -> u32 {
-    piece.len().next_multiple_of(128) as u32
+/// What a piece costs: of a page that frames share the cells that it touches, and else what it costs
+/// whoever has the page.
+fn truesize(piece: &Fragment, flags: u8) -> u32 {
+    let truesize = match flags & frame_flag::HEADER_RING {
+        0 => piece.truesize(),
+        _ => piece.len().next_multiple_of(CELL_SIZE),
+    };
+    // CAST: within a block of pages.
+    truesize as u32
 }
 
 /// An skb with the headers of a frame in its linear part.
 fn begin(
     cx: &Context<'_>,
+    processor: &Processor,
     entry: &Frame,
     header: Option<Fragment>,
     pieces: &mut Pieces,
 ) -> Result<Option<SkBuff>, Invalid> {
-    let first = match header {
-        Some(header) => header,
-        None => pieces.next().ok_or(Invalid)?,
+    let (first, flags) = match header {
+        Some(header) => (header, frame_flag::HEADER_RING),
+        None => (pieces.next().ok_or(Invalid)?, entry.flags),
     };
     let Some(mut skb) = SkBuff::alloc(cx, LINEAR as u32) else {
         return Ok(None);
@@ -330,22 +339,24 @@ fn begin(
     let mut linear = [0; LINEAR];
     let linear = linear.get_mut(..head).ok_or(Invalid)?;
     linear.copy_from_slice(&bytes[..head]);
-    let partial = match entry.gso_size {
+    let large = match entry.gso_size {
         0 => None,
-        _ => Some(TcpHeader::find(linear).ok_or(Invalid)?),
+        _ => Some(Large::find(linear).ok_or(Invalid)?),
     };
-    if let Some(tcp) = &partial {
-        let length = entry.header_length as usize + entry.data_length as usize - tcp.offset;
-        tcp.write_pseudo_sum(linear, length);
+    if let Some(large) = &large {
+        large.write_pseudo_sum(linear);
     }
     skb.put(linear).map_err(|_| Invalid)?;
-    if let Some(tcp) = partial {
-        skb.set_checksum_partial(tcp.offset as u16, TcpHeader::CHECKSUM as u16)
+    if let Some(large) = large {
+        skb.set_checksum_partial(large.transport as u16, large.checksum() as u16)
             .map_err(|_| Invalid)?;
-        skb.set_gso_tcp(tcp.v6, entry.gso_size, entry.segments);
+        skb.set_gso(large.kind, entry.gso_size, entry.segments);
+        processor
+            .gro
+            .count(entry.segments, large.length, large.total());
     }
     if let Some(rest) = first.advance(head) {
-        let truesize = truesize(&rest);
+        let truesize = truesize(&rest, flags);
         skb.add_fragment(rest, truesize).map_err(|_| Invalid)?;
     }
     Ok(Some(skb))
@@ -378,47 +389,92 @@ fn finish(
     skb.eth_type_trans(cx.device()).map_err(|_| Invalid)
 }
 
-/// Where in a frame the TCP header is.
-struct TcpHeader {
-    /// From the start of the frame.
-    offset: usize,
+/// Where the headers are in a frame that stands for several.
+struct Large {
+    /// Start of the transport header, from the start of the frame.
+    transport: usize,
+    /// Bytes of the datagram from there on.
+    datagram: usize,
+    /// Length of all headers.
+    length: usize,
+    kind: GsoKind,
     v6: bool,
 }
 
-impl TcpHeader {
-    /// Where the checksum is, from the start of the TCP header.
-    const CHECKSUM: usize = 16;
+impl Large {
     const ETHERNET: usize = 14;
-    const PROTOCOL: u8 = 6;
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
 
-    /// Finds it in an untagged frame without IPv6 extension headers: no other is coalesced.
+    /// Finds them in an untagged frame without IPv6 extension headers: no other comes as a large one.
     fn find(frame: &[u8]) -> Option<Self> {
+        let be16 = |at: usize| match frame.get(at..at + 2)? {
+            &[high, low] => Some(usize::from(u16::from_be_bytes([high, low]))),
+            _ => None,
+        };
         let ip = frame.get(Self::ETHERNET..)?;
-        let (length, v6, protocol) = match frame.get(12..14)? {
-            [0x08, 0x00] => (usize::from(ip.first()? & 15) * 4, false, *ip.get(9)?),
-            [0x86, 0xdd] => (40, true, *ip.get(6)?),
+        let (length, v6, protocol, total) = match frame.get(12..14)? {
+            [0x08, 0x00] => {
+                let length = usize::from(ip.first()? & 15) * 4;
+                (length, false, *ip.get(9)?, be16(Self::ETHERNET + 2)?)
+            }
+            [0x86, 0xdd] => (40, true, *ip.get(6)?, 40 + be16(Self::ETHERNET + 4)?),
             _ => return None,
         };
-        let offset = Self::ETHERNET + length;
-        (protocol == Self::PROTOCOL && length >= 20 && frame.len() >= offset + 20)
-            .then_some(Self { offset, v6 })
+        let transport = Self::ETHERNET + length;
+        let header = frame.get(transport..)?;
+        let (kind, own) = match protocol {
+            Self::TCP => {
+                let own = usize::from(header.get(12)? >> 4) * 4;
+                let kind = match v6 {
+                    true => GsoKind::Tcp6,
+                    false => GsoKind::Tcp4,
+                };
+                (kind, own.max(20))
+            }
+            Self::UDP => (GsoKind::Udp, 8),
+            _ => return None,
+        };
+        (length >= 20 && header.len() >= own).then_some(Self {
+            transport,
+            datagram: total.checked_sub(length)?,
+            length: transport + own,
+            kind,
+            v6,
+        })
     }
 
-    /// Writes the sum of the pseudo-header for `length` bytes of TCP header and payload into the
-    /// checksum field.
-    fn write_pseudo_sum(&self, frame: &mut [u8], length: usize) {
+    /// Length of the frame.
+    fn total(&self) -> usize {
+        self.transport + self.datagram
+    }
+
+    /// Where the checksum is, from the start of the transport header.
+    fn checksum(&self) -> usize {
+        match self.kind {
+            GsoKind::Udp => 6,
+            GsoKind::Tcp4 | GsoKind::Tcp6 => 16,
+        }
+    }
+
+    /// Writes the sum of the pseudo-header into the checksum field.
+    fn write_pseudo_sum(&self, frame: &mut [u8]) {
         let addresses = match self.v6 {
             true => Self::ETHERNET + 8..Self::ETHERNET + 40,
             false => Self::ETHERNET + 12..Self::ETHERNET + 20,
         };
-        let mut sum = length as u32 + u32::from(Self::PROTOCOL);
+        let protocol = match self.kind {
+            GsoKind::Udp => Self::UDP,
+            GsoKind::Tcp4 | GsoKind::Tcp6 => Self::TCP,
+        };
+        let mut sum = self.datagram as u32 + u32::from(protocol);
         for pair in frame[addresses].chunks_exact(2) {
             sum += u32::from(u16::from_be_bytes([pair[0], pair[1]]));
         }
         while sum >> 16 != 0 {
             sum = (sum & 0xffff) + (sum >> 16);
         }
-        let at = self.offset + Self::CHECKSUM;
+        let at = self.transport + self.checksum();
         frame[at..at + 2].copy_from_slice(&(sum as u16).to_be_bytes());
     }
 }

@@ -262,6 +262,15 @@ impl Fragment {
         self.offset as usize
     }
 
+    /// What a piece of pages that one flow has for itself costs it, in bytes: all of every page that
+    /// begins with the piece, and what there is of the first if that began before.
+    #[inline]
+    pub fn truesize(&self) -> usize {
+        let (offset, end) = (self.offset(), self.offset() + self.len());
+        let first = offset.next_multiple_of(PAGE_SIZE);
+        first.min(end) - offset + (end.next_multiple_of(PAGE_SIZE) - first)
+    }
+
     /// What the device wrote.
     #[inline]
     pub fn bytes(&self) -> &[u8] {

@@ -391,18 +391,17 @@ impl SkBuff {
         }
     }
 
-    /// Says that a received TCP frame stands for `segments` wire frames with `size` bytes of
-    /// payload each.
+    /// Says that a received frame stands for `segments` wire frames with `size` bytes of payload each.
     #[inline]
-    pub fn set_gso_tcp(&mut self, v6: bool, size: u16, segments: u16) {
+    pub fn set_gso(&mut self, kind: GsoKind, size: u16, segments: u16) {
         // SAFETY: By the type invariant, nobody else uses the skb.
         let shared = unsafe { &mut *bindings::skb_shinfo(self.as_raw()) };
         shared.gso_size = size;
         shared.gso_segs = segments;
-        shared.gso_type = if v6 {
-            bindings::SKB_GSO_TCPV6 as u32
-        } else {
-            bindings::SKB_GSO_TCPV4 as u32
+        shared.gso_type = match kind {
+            GsoKind::Tcp4 => bindings::SKB_GSO_TCPV4 as u32,
+            GsoKind::Tcp6 => bindings::SKB_GSO_TCPV6 as u32,
+            GsoKind::Udp => bindings::SKB_GSO_UDP_L4 as u32,
         };
     }
 

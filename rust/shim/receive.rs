@@ -21,7 +21,6 @@ use crate::abi::completion::Deliver;
 use crate::abi::completion::Returned;
 use crate::abi::completion::Status;
 use crate::abi::connection as abi;
-use crate::abi::PAGE_SIZE;
 use crate::driver::offload::Payload;
 use crate::net::backlog::BacklogEntry;
 use crate::net::sock::Locked;
@@ -183,7 +182,7 @@ pub(super) fn deliver(this: &mut Processor, deliver: Deliver, payload: Payload) 
     };
     let before = gathered.len();
     for fragment in payload {
-        let truesize = truesize(fragment.offset(), fragment.len());
+        let truesize = fragment.truesize();
         let skb = gathered.entry.skb_mut();
         if skb.add_fragment(fragment, truesize as u32).is_err() {
             break;
@@ -221,13 +220,6 @@ fn apply(this: &mut Processor, gathered: Option<Gathered>) {
         Some(lock) => apply_payload(connection, lock, entry),
         None => spin.add_backlog(entry),
     }
-}
-
-/// What a piece of payload costs the socket, in bytes: all of every page that begins with it, which
-/// the connection has for itself, and what there is of the first if that began before.
-fn truesize(offset: usize, length: usize) -> usize {
-    let (first, end) = (offset.next_multiple_of(PAGE_SIZE), offset + length);
-    first.min(end) - offset + (end.next_multiple_of(PAGE_SIZE) - first)
 }
 
 /// Progress of a connection's send side.

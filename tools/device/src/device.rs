@@ -56,6 +56,7 @@ const FEATURES: u64 = feature::TX_CSUM
     | feature::RX_CSUM
     | feature::RSS
     | feature::VLAN
+    | feature::GRO
     | feature::DELEGATION
     | feature::IMPAIR;
 

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Hardware GRO: consecutive segments of a connection that Linux carries arrive as
+# large ones, every byte of them right, and as they were sent when it is off.
+
+. ./lib.sh
+
+netdev=/usr/src/linux/Documentation/netlink/specs/netdev.yaml
+ifindex=$(cat /sys/class/net/toe0/ifindex)
+
+# gro NAME: a statistic of toe0 over all its queues
+gro()
+{
+	ynl $netdev --no-schema --dump qstats-get --json "{\"ifindex\": $ifindex}" | jq ".[0].\"rx-hw-gro-$1\""
+}
+
+# datagrams PEER: those of a large one of the peer (UDP_SEGMENT) arrive each by itself
+datagrams()
+{
+	local receiver
+	timeout 20 python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 5302))
+s.settimeout(10)
+sizes = [len(s.recv(65536)) for _ in range(46)]
+sys.exit(sizes != [1000] * 45 + [10])' "$1" &
+	receiver=$!
+	within 5 sh -c "ss -Hlun sport = :5302 | grep -q ." || return
+	peer python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_UDP, 103, 1000)
+s.sendto(bytes(45010), (sys.argv[1], 5302))' "$1" || return
+	wait $receiver
+}
+
+sysctl -qw net.toe.enable=0
+serve
+for address in 192.0.2.1 2001:db8:77::1; do
+	check "datagrams sent as one arrive, $address" datagrams $address
+done
+# The peer sends what is on the wire, not what its own segmentation offload makes of that.
+peer_dev=$(peer ip -j addr show to "$PEER4" | jq -r '.[0].ifname')
+peer ethtool -K "$peer_dev" tso off gso off
+
+check "it is on" sh -c "ethtool -k toe0 | grep -q '^rx-gro-hw: on'"
+for peer in "$PEER4" $PEER6; do
+	packets=$(gro packets) wire=$(gro wire-packets)
+	check "every byte is right, $peer" stream "$peer" -u 1M -d 16M
+	packets=$(($(gro packets) - packets)) wire=$(($(gro wire-packets) - wire))
+	check "large segments arrive, $peer" test $packets -gt 0
+	check "each of several, $peer" test $wire -ge $((3 * packets))
+	check "impair" toectl impair toe0 loss 1% reorder 1% duplicate 1%
+	check "every byte is right under loss, $peer" stream "$peer" -u 1M -d 8M
+	check "impair off" toectl impair toe0 off
+done
+check "bytes are those of the wire, but for headers" test "$(gro wire-bytes)" -gt "$(gro bytes)"
+
+check "off" ethtool -K toe0 rx-gro-hw off
+packets=$(gro packets)
+for peer in "$PEER4" $PEER6; do
+	check "every byte is right without, $peer" stream "$peer" -u 1M -d 16M
+done
+check "nothing large arrives" is gro packets "$packets"
+# Not every device can do it: what it refuses was off before.
+peer ethtool -K "$peer_dev" tso on gso on >/dev/null 2>&1
+check "every byte is right of what is large" stream "$PEER4" -u 1M -d 16M
+check "nothing large arrives even then" is gro packets "$packets"
+for address in 192.0.2.1 2001:db8:77::1; do
+	check "datagrams sent as one arrive even then, $address" datagrams $address
+done
+check "on" ethtool -K toe0 rx-gro-hw on
+check "every byte is right with it again" stream "$PEER4" -u 1M -d 16M
+check "large segments arrive again" test "$(gro packets)" -gt "$packets"
+
+finish
