@@ -38,6 +38,8 @@ wire_enum! {
         Acked = 34,
         /// A delegated connection is back: [`Returned`] and three entries of state.
         Returned = 35,
+        /// Payload of a delegated connection in memory of the application: [`Placed`].
+        Placed = 36,
     }
 }
 
@@ -177,10 +179,12 @@ layout! {
     }
 }
 
-/// Bits of [`Deliver::flags`].
+/// Bits of [`Deliver::flags`] and [`Placed::flags`].
 pub mod deliver_flag {
     /// The peer set PSH on the last byte.
     pub const PUSH: u8 = 1 << 0;
+    /// The area is full, and the host's again.
+    pub const AREA_FULL: u8 = 1 << 1;
 }
 
 layout! {
@@ -206,6 +210,29 @@ layout! {
         20 => ts_recent: u32,
         /// Payload pages.
         24 => pages: [u32; 10],
+    }
+}
+
+layout! {
+    /// Payload of a delegated connection, in order and without gaps, in an area that was bound to it
+    /// ([`Bind`](super::submission::Bind)).
+    pub struct Placed: 64 {
+        /// [`Op::Placed`].
+        0 => op: u8,
+        /// [`deliver_flag`] bits.
+        1 => flags: u8,
+        /// The host's identifier of the connection.
+        4 => host_id: u32,
+        /// Sequence number of the first byte.
+        8 => seq: u32,
+        /// The host's identifier of the area.
+        12 => area: u32,
+        /// Bytes of payload.
+        16 => data_length: u32,
+        /// Latest timestamp of the peer (`ts_recent`).
+        20 => ts_recent: u32,
+        /// Where in the area the payload begins, in bytes.
+        24 => data_offset: u32,
     }
 }
 

@@ -27,11 +27,17 @@ wire_enum! {
         Return = 3,
         /// Change what can change while delegated: [`Update`]. Not answered.
         Update = 4,
+        /// Place payload in memory of the application: [`Bind`]. Answered by `Placed` when payload
+        /// has come.
+        Bind = 5,
     }
 }
 
 /// Number of entries that a `Delegate` takes: its header and the connection's state.
 pub const DELEGATE_ENTRIES: usize = 4;
+
+/// Storage areas that a connection can have bound at a time.
+pub const AREAS: usize = 4;
 
 /// Payload pieces in one [`Send`].
 pub const FRAGMENTS: usize = 4;
@@ -127,5 +133,30 @@ layout! {
         12 => rcv_edge: u32,
         /// MAC address of the next hop.
         16 => remote_mac: [u8; 6],
+    }
+}
+
+layout! {
+    /// Binds a storage area to a connection: payload goes there, and nothing else ever does, until
+    /// the area is full. Several areas are filled in the order in which they were bound; without any,
+    /// payload goes into payload pages.
+    ///
+    /// The area is `length` bytes from `offset` of its first page on. The DMA addresses of its pages
+    /// stand in host memory, 8 bytes each, multiples of 4096. Area and addresses must stay where
+    /// they are until the adapter gives the area back: with `Placed` when it is full, or with
+    /// `Returned`. An area too many, or one without length, returns the connection.
+    pub struct Bind: 64 {
+        /// [`Op::Bind`].
+        0 => op: u8,
+        /// The connection.
+        4 => device_id: u32,
+        /// The host's identifier of the area, any number.
+        8 => area: u32,
+        /// Bytes of the area, at least 1.
+        12 => length: u32,
+        /// DMA address of the addresses of its pages, a multiple of 8.
+        16 => pages: u64,
+        /// Where in its first page it begins, below 4096.
+        24 => offset: u32,
     }
 }

@@ -15,31 +15,62 @@ use crate::tcp::flag;
 use crate::tuple::Tuple;
 use crate::wire::tcp;
 
-/// Flows that share a place in the table; the least recently used of them gives way.
+/// Flows that share a set; the least recently used of them gives way.
 const WAYS: usize = 4;
 
-/// A flow.
+/// States of a flow.
+mod state {
+    /// `run_start` and `next` count.
+    pub(super) const KNOWN: u8 = 1 << 0;
+    /// The flow has ended with FIN or RST.
+    pub(super) const ENDED: u8 = 1 << 1;
+    /// `ack`, `ack_seq` and `window` count.
+    pub(super) const ACKNOWLEDGES: u8 = 1 << 2;
+}
+
+/// A flow: one cache line.
 ///
 /// # Invariants
 ///
-/// With `known`: every byte of `[run_start, next)` has been uploaded.
+/// With `KNOWN`: every byte of `[run_start, next)` has been uploaded.
 #[derive(Clone, Copy, Default)]
+#[repr(align(64))]
 struct Flow {
     tuple: Tuple,
-    /// The entry is in use.
-    used: bool,
-    /// `run_start` and `next` count.
-    known: bool,
-    /// The flow has ended with FIN or RST.
-    ended: bool,
     /// Start of the contiguous run that was uploaded last.
     run_start: Seq,
     /// Its end: the next expected sequence number.
     next: Seq,
-    /// The latest acknowledgement that was uploaded.
-    ack: Option<Acknowledgement>,
-    /// Last activity in microseconds.
-    active: u64,
+    /// The latest acknowledgement that was uploaded, the sequence number of its segment, and the
+    /// window.
+    ack: Seq,
+    ack_seq: Seq,
+    window: u16,
+    /// [`state`] bits.
+    state: u8,
+}
+
+const _: () = assert!(size_of::<Flow>() == 64);
+
+/// What is known of the flows of a set without looking at them.
+#[derive(Clone, Copy, Default)]
+struct Tag {
+    /// Bits of the hash, one of them always set; 0 for a free place.
+    hash: u16,
+    /// Last activity, in units of [`ACTIVITY`].
+    active: u16,
+}
+
+/// log2 of the microseconds in which activity is counted. The count comes round every 71 minutes: a
+/// flow that was idle for longer may count as active.
+const ACTIVITY: u32 = 16;
+
+impl Tag {
+    /// How long the flow has been idle.
+    #[inline]
+    fn idle(&self, now: u16) -> u16 {
+        now.wrapping_sub(self.active)
+    }
 }
 
 /// An acknowledgement that was uploaded.
@@ -80,9 +111,12 @@ pub struct Uploaded {
 }
 
 /// The flow database: set-associative, of fixed size.
+///
+/// The tags are apart from the flows: they are small enough for the cache that the processor has to
+/// itself, so that of a million flows one line of memory is touched for a frame.
 pub struct Flows {
+    tags: Box<[[Tag; WAYS]]>,
     flows: Box<[Flow]>,
-    sets: usize,
     seed: u64,
 }
 
@@ -91,37 +125,45 @@ impl Flows {
     pub fn new(flows: u32, seed: u64) -> Self {
         let sets = (flows as usize / WAYS).next_power_of_two().max(1);
         Self {
+            tags: vec![[Tag::default(); WAYS]; sets].into_boxed_slice(),
             flows: vec![Flow::default(); sets * WAYS].into_boxed_slice(),
-            sets,
             seed,
         }
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.flows.fill(Flow::default());
+        self.tags.fill([Tag::default(); WAYS]);
     }
 
-    /// The place of `tuple`'s flow, and whether it is that flow already; else the least recently used
-    /// flow of its set has given way.
+    /// The place of `tuple`'s flow; when it had none, the least recently used flow of its set has
+    /// given way.
     #[inline]
     fn place(&mut self, tuple: &Tuple, now: u64) -> usize {
-        let set = tuple.hash(self.seed) as usize & (self.sets - 1);
-        let ways = &self.flows[set * WAYS..(set + 1) * WAYS];
+        let hash = tuple.hash(self.seed);
+        let set = hash as usize & (self.tags.len() - 1);
+        let now = (now >> ACTIVITY) as u16;
+        let bits = (hash >> 48) as u16 | 1;
+        let tags = &mut self.tags[set];
         let mut oldest = 0;
-        for (way, flow) in ways.iter().enumerate() {
-            if flow.used && flow.tuple == *tuple {
+        for way in 0..WAYS {
+            let (tag, before) = (tags[way], tags[oldest]);
+            if tag.hash == bits && self.flows[set * WAYS + way].tuple == *tuple {
+                tags[way].active = now;
                 return set * WAYS + way;
             }
-            if !flow.used || flow.active < ways[oldest].active && ways[oldest].used {
+            let older = tag.hash == 0 || tag.idle(now) > before.idle(now);
+            if before.hash != 0 && older {
                 oldest = way;
             }
         }
+        tags[oldest] = Tag {
+            hash: bits,
+            active: now,
+        };
         let place = set * WAYS + oldest;
         self.flows[place] = Flow {
             tuple: *tuple,
-            used: true,
-            active: now,
             ..Flow::default()
         };
         place
@@ -139,17 +181,9 @@ impl Flows {
     ) -> Change {
         let place = self.place(tuple, now);
         let mut flow = self.flows[place];
-        flow.active = now;
         let flags = header.flags();
         if flags & flag::ACK != 0 {
-            let new = Acknowledgement {
-                seq: header.seq(),
-                ack: header.ack(),
-                window: header.window(),
-            };
-            if flow.ack.is_none_or(|old| old.ack.at_most(new.ack)) {
-                flow.ack = Some(new);
-            }
+            flow.acknowledge(header);
         }
         let op = flow.upload(flags, header.seq(), length);
         Change { place, flow, op }
@@ -164,16 +198,12 @@ impl Flows {
     /// Notes that the host has everything up to `next`, and nothing else is on its way up.
     pub fn begin(&mut self, now: u64, tuple: &Tuple, next: Seq) {
         let place = self.place(tuple, now);
-        let flow = &mut self.flows[place];
-        *flow = Flow {
-            tuple: flow.tuple,
-            used: true,
-            known: true,
-            ended: false,
+        self.flows[place] = Flow {
+            tuple: *tuple,
             run_start: next,
             next,
-            ack: None,
-            active: now,
+            state: state::KNOWN,
+            ..Flow::default()
         };
     }
 
@@ -183,19 +213,19 @@ impl Flows {
     pub fn uploaded(&mut self, now: u64, tuple: &Tuple, rcv_nxt: Seq) -> Option<Uploaded> {
         let place = self.place(tuple, now);
         let flow = &mut self.flows[place];
-        flow.active = now;
-        if flow.ended {
+        if flow.state & state::ENDED != 0 {
             return None;
         }
-        if flow.known && flow.run_start.at_most(rcv_nxt) && rcv_nxt.at_most(flow.next) {
+        let known = flow.is_known();
+        if known && flow.run_start.at_most(rcv_nxt) && rcv_nxt.at_most(flow.next) {
             return Some(Uploaded {
                 end: flow.next,
-                ack: flow.ack,
+                ack: flow.acknowledgement(),
             });
         }
         // A run that lies ahead stays: the host has to catch up with it first.
-        if !flow.known || flow.next.before(rcv_nxt) {
-            flow.known = true;
+        if !known || flow.next.before(rcv_nxt) {
+            flow.state |= state::KNOWN;
             flow.run_start = rcv_nxt;
             flow.next = rcv_nxt;
         }
@@ -205,23 +235,46 @@ impl Flows {
 
 impl Flow {
     #[inline]
+    fn is_known(&self) -> bool {
+        self.state & state::KNOWN != 0
+    }
+
+    #[inline]
+    fn acknowledgement(&self) -> Option<Acknowledgement> {
+        (self.state & state::ACKNOWLEDGES != 0).then_some(Acknowledgement {
+            seq: self.ack_seq,
+            ack: self.ack,
+            window: self.window,
+        })
+    }
+
+    #[inline]
+    fn acknowledge(&mut self, header: &tcp::Header<'_>) {
+        if self.state & state::ACKNOWLEDGES == 0 || self.ack.at_most(header.ack()) {
+            self.ack = header.ack();
+            self.ack_seq = header.seq();
+            self.window = header.window();
+            self.state |= state::ACKNOWLEDGES;
+        }
+    }
+
+    #[inline]
     fn upload(&mut self, flags: u8, seq: Seq, length: u32) -> Op {
         if flags & flag::SYN != 0 {
-            self.known = true;
-            self.ended = false;
+            self.state = self.state & !state::ENDED | state::KNOWN;
             self.run_start = seq + 1;
             self.next = seq + 1 + length;
             return Op::FlowBegins;
         }
         let end = seq + length;
-        let continues = self.known && seq == self.next;
+        let continues = self.is_known() && seq == self.next;
         let mut op = Op::NoPayload;
         if length != 0 {
             op = if continues {
                 self.next = end;
                 Op::Reassembled
-            } else if !self.known {
-                self.known = true;
+            } else if !self.is_known() {
+                self.state |= state::KNOWN;
                 self.run_start = seq;
                 self.next = end;
                 Op::FlowBegins
@@ -231,7 +284,7 @@ impl Flow {
             };
         }
         if flags & (flag::FIN | flag::RST) != 0 {
-            self.ended = true;
+            self.state |= state::ENDED;
             op = Op::FlowEnds;
         }
         op
@@ -325,13 +378,14 @@ mod tests {
     #[test]
     fn the_least_recently_used_gives_way() {
         let mut flows = Flows::new(WAYS as u32, 1);
+        let at = |time: u64| time << ACTIVITY;
         for port in 0..WAYS as u16 {
-            data(&mut flows, u64::from(port), port, 0, 10);
+            data(&mut flows, at(port.into()), port, 0, 10);
         }
-        data(&mut flows, 10, 0, 10, 10);
-        data(&mut flows, 11, 99, 0, 10);
-        assert_eq!(data(&mut flows, 12, 0, 20, 10), Op::Reassembled);
-        assert_eq!(data(&mut flows, 13, 1, 10, 10), Op::FlowBegins);
+        data(&mut flows, at(10), 0, 10, 10);
+        data(&mut flows, at(11), 99, 0, 10);
+        assert_eq!(data(&mut flows, at(12), 0, 20, 10), Op::Reassembled);
+        assert_eq!(data(&mut flows, at(13), 1, 10, 10), Op::FlowBegins);
     }
 
     proptest! {

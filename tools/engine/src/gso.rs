@@ -16,9 +16,9 @@ pub fn complete_checksum(frame: &mut [u8], start: usize, offset: usize) -> bool 
     if at + 2 > frame.len() {
         return false;
     }
-    // A UDP checksum of zero would mean none; all ones is the same number, for TCP too.
+    // A UDP checksum of zero would mean none; all ones is the same number.
     let check = match !checksum::sum(&frame[start..]) {
-        0 => 0xffff,
+        0 if offset == udp::CHECKSUM => 0xffff,
         check => check,
     };
     frame[at..at + 2].copy_from_slice(&check.to_be_bytes());

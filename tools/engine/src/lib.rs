@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod env;
+mod gro;
 pub mod gso;
 pub mod processor;
 pub mod tcp;

@@ -1,13 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who a connection is: addresses, ports and VLAN, seen from the host.
+//! Who a connection is: addresses, ports and network, seen from the host.
 
 use toe_abi::connection;
 use toe_abi::connection::Connection;
 
 use crate::wire::packet::Packet;
 
-/// Addresses, ports and VLAN of a TCP connection.
+/// The network that addresses are of: a VLAN, or one that VXLAN carries (RFC 7348), which is named by
+/// its virtual connection identifier (R1.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Network(u32);
+
+impl Network {
+    /// That of an 802.1Q tag; none, as of a priority tag (802.1Q 9.6), when its identifier is 0.
+    #[inline]
+    pub const fn vlan(tci: u16) -> Self {
+        Self(tci as u32 & 0xfff)
+    }
+
+    /// That of a VXLAN network identifier, 24 bits.
+    #[inline]
+    pub const fn vxlan(vni: u32) -> Self {
+        Self(1 << 24 | vni & 0xff_ffff)
+    }
+}
+
+/// Addresses, ports and network of a TCP connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tuple {
     /// The host's address, wire order; IPv4 in the first four bytes.
@@ -18,15 +37,10 @@ pub struct Tuple {
     pub local_port: u16,
     /// The peer's port.
     pub remote_port: u16,
-    /// VLAN identifier; 0 for none, as in a priority tag (802.1Q 9.6).
-    pub vlan: u16,
+    /// Where all that is.
+    pub network: Network,
     /// IP version.
     pub version: u8,
-}
-
-/// VLAN identifier of tag control information.
-const fn vlan_id(tci: u16) -> u16 {
-    tci & 0xfff
 }
 
 /// An address in the form of [`Tuple`].
@@ -48,7 +62,7 @@ impl Tuple {
             remote: address(remote),
             local_port,
             remote_port,
-            vlan: vlan_id(packet.vlan.unwrap_or(0)),
+            network: Network::vlan(packet.vlan.unwrap_or(0)),
             version: packet.version,
         })
     }
@@ -63,7 +77,7 @@ impl Tuple {
             remote: address(remote),
             local_port,
             remote_port,
-            vlan: vlan_id(inserted.or(packet.vlan).unwrap_or(0)),
+            network: Network::vlan(inserted.or(packet.vlan).unwrap_or(0)),
             version: packet.version,
         })
     }
@@ -78,7 +92,7 @@ impl Tuple {
             remote: address(&state.remote_address[..length]),
             local_port: state.local_port,
             remote_port: state.remote_port,
-            vlan: if vlan { vlan_id(state.vlan_tci) } else { 0 },
+            network: Network::vlan(if vlan { state.vlan_tci } else { 0 }),
             version: if v6 { 6 } else { 4 },
         }
     }
@@ -92,7 +106,7 @@ impl Tuple {
 
     /// A hash for the engine's own tables. Without `seed` nobody can find tuples that collide.
     #[inline]
-    pub fn hash(&self, seed: u64) -> u32 {
+    pub fn hash(&self, seed: u64) -> u64 {
         let word = |bytes: &[u8; 16], at: usize| {
             let mut raw = [0; 8];
             raw.copy_from_slice(&bytes[at..at + 8]);
@@ -100,21 +114,20 @@ impl Tuple {
         };
         let ports = u64::from(self.local_port) << 48
             | u64::from(self.remote_port) << 32
-            | u64::from(self.vlan) << 8
-            | u64::from(self.version);
+            | u64::from(self.network.0);
         // Each step multiplies to 128 bits and folds, so every bit of a word reaches every bit of
         // the result, and the seed is in each factor.
         let mix = |hash: u64, word: u64| {
             let product = u128::from(hash ^ word) * u128::from(seed | 1 << 63 | 1);
             product as u64 ^ (product >> 64) as u64
         };
-        let mut hash = mix(seed.rotate_left(32), ports);
+        let mut hash = mix(seed.rotate_left(32) ^ u64::from(self.version), ports);
         hash = mix(hash, word(&self.local, 0));
         hash = mix(hash, word(&self.remote, 0));
         if self.version == 6 {
             hash = mix(hash, word(&self.local, 8));
             hash = mix(hash, word(&self.remote, 8));
         }
-        (mix(hash, 0x9e37_79b9_7f4a_7c15) >> 32) as u32
+        mix(hash, 0x9e37_79b9_7f4a_7c15)
     }
 }

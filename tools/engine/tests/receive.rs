@@ -6,13 +6,20 @@
 mod peer;
 mod support;
 
+use toe_abi::completion;
+use toe_abi::completion::Op;
 use toe_abi::rss;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Received;
 use toe_engine::tcp::Seq;
+use toe_engine::wire::ethernet;
+use toe_engine::wire::ethernet::ethertype;
+use toe_engine::wire::ipv4;
 use toe_engine::wire::tcp::Repr;
+use toe_engine::wire::udp;
+use toe_engine::wire::vxlan;
 
 use self::support::Event;
 use self::support::Node;
@@ -88,4 +95,93 @@ fn a_processor_that_does_not_run_passes_on_what_belongs_to_others() {
     let mut for_another = frame.clone();
     for_another[5] ^= 1;
     assert_eq!(received(1, false, &for_another), Received::Done);
+}
+
+/// `inner` in a VXLAN datagram of network `vni`.
+fn encapsulated(vni: u32, inner: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; ethernet::HEADER + ipv4::HEADER + udp::HEADER + vxlan::HEADER];
+    frame[..6].copy_from_slice(&config().mac);
+    frame[ethernet::TYPE..ethernet::HEADER].copy_from_slice(&ethertype::IPV4.to_be_bytes());
+    let (l4, length) = (
+        ethernet::HEADER + ipv4::HEADER,
+        udp::HEADER + vxlan::HEADER + inner.len(),
+    );
+    let ip = &mut frame[ethernet::HEADER..];
+    ipv4::Repr {
+        tos: 0,
+        ttl: 64,
+        protocol: udp::PROTOCOL,
+        source: [198, 51, 100, 2],
+        destination: [198, 51, 100, 1],
+    }
+    .emit(ip);
+    ipv4::finish(ip, (ipv4::HEADER + length) as u16, 0);
+    frame[l4 + 2..l4 + 4].copy_from_slice(&vxlan::PORT.to_be_bytes());
+    frame[l4 + 4..l4 + 6].copy_from_slice(&(length as u16).to_be_bytes());
+    frame[l4 + 8] = 8;
+    frame[l4 + 12..l4 + 16].copy_from_slice(&(vni << 8).to_be_bytes());
+    frame.extend_from_slice(inner);
+    frame
+}
+
+#[test]
+fn a_flow_inside_vxlan_is_its_network_s() {
+    const LENGTH: u32 = 1000;
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    node.poll(1);
+    let [_, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    let mut up = Vec::new();
+    let mut flows = Vec::new();
+    for round in 0..3 {
+        for vni in [1, 2] {
+            let repr = peer.repr(Seq(1) + round * LENGTH);
+            let inner = peer::frame(&peer.state, &repr, &[vni as u8; LENGTH as usize]);
+            let bytes = encapsulated(vni, &inner);
+            let offload = RxOffload::default();
+            let frame = WireFrame { bytes, offload };
+            node.receive(1, &frame);
+            node.poll(1);
+            for event in node.driver.completions(&mut node.env) {
+                let Event::Frame(first, bytes) = event else {
+                    panic!("not a frame");
+                };
+                assert_eq!(bytes, frame.bytes);
+                let op = match round {
+                    0 => Op::FlowBegins,
+                    _ => Op::Reassembled,
+                };
+                assert_eq!(first.op, op.raw());
+                // Outer and inner headers, and payload where that of the network's flow goes on.
+                assert_eq!(
+                    usize::from(first.header_length),
+                    bytes.len() - LENGTH as usize
+                );
+                assert_eq!(u32::from(first.data_offset), round * LENGTH);
+                flows.push(first.flow);
+                up.push(first.pages[0]);
+            }
+        }
+    }
+    assert_eq!(up, [up[0], up[1]].repeat(3));
+    assert_eq!(flows, [flows[0], flows[1]].repeat(3));
+    assert!(up[0] != up[1] && flows[0] != flows[1]);
+    // Something else behind the port is what it is.
+    let mut other = encapsulated(1, &[0; 60]);
+    other[ethernet::HEADER + ipv4::HEADER + udp::HEADER] = 0;
+    let offload = RxOffload::default();
+    node.receive(
+        1,
+        &WireFrame {
+            bytes: other,
+            offload,
+        },
+    );
+    node.poll(1);
+    for event in node.driver.completions(&mut node.env) {
+        let Event::Frame(first, _) = event else {
+            panic!("not a frame");
+        };
+        assert_eq!((first.op, first.page_count), (Op::NotTcp.raw(), 0));
+        assert!(first.header_page != completion::NO_PAGE);
+    }
 }

@@ -187,7 +187,7 @@ impl Table {
     /// The hash of `tuple` in this table.
     #[inline]
     pub fn hash(&self, tuple: &Tuple) -> u32 {
-        tuple.hash(self.seed)
+        (tuple.hash(self.seed) >> 32) as u32
     }
 
     /// The place of the connection `tuple`.

@@ -42,9 +42,7 @@ const ROOM_INTERVAL: u64 = 200;
 /// How long payload may be dropped for want of pages before the connection is returned, in
 /// microseconds.
 const STARVED_LIMIT: u64 = 1_000_000;
-/// Payload pages are scarce when fewer are at hand.
-const SCARCE_PAGES: usize = 32;
-/// Places of the connection table that are looked at in a round when pages are scarce.
+/// Connections, and flows, that are looked at in a round when pages are scarce.
 const RECLAIM_STEPS: usize = 64;
 /// Pieces of host memory that one frame can have on its way to the port.
 pub(super) const MAX_PIECES: usize = 128;
@@ -320,22 +318,24 @@ impl Core {
             .fetch(host, &mut rings.payload, &mut self.counters)
     }
 
-    /// When payload pages run out, takes them back from connections that have been idle: the hand of
-    /// a clock goes round the table and passes over those that have placed payload since its last
-    /// turn.
+    /// When payload pages run out, takes them back from connections and flows that have been idle:
+    /// the hand of a clock goes round each table and passes over those that have placed payload since
+    /// its last turn.
     fn reclaim_pages<H: Host>(&mut self, host: &mut H, rings: &mut RingSet) -> Result<(), Broken> {
-        if self.table.is_empty() || self.storage.payload.available() >= SCARCE_PAGES {
+        if !self.storage.is_scarce() {
             return Ok(());
         }
         for _ in 0..RECLAIM_STEPS {
-            if rings.completions.room() == 0 {
+            if rings.completions.room() < 2 {
                 break;
             }
             self.hand = (self.hand + 1) % self.table.places();
-            let Some(connection) = self.table.get(self.hand) else {
-                continue;
-            };
-            if let Some(id) = connection.reassembly.reclaim(&mut self.storage.payload) {
+            let of_connection = self
+                .table
+                .get(self.hand)
+                .and_then(|connection| connection.reassembly.reclaim(&mut self.storage.payload));
+            let of_flow = self.storage.reclaim();
+            for id in of_connection.into_iter().chain(of_flow) {
                 if !rings.completions.reserve(1) {
                     return Err(Broken);
                 }
@@ -369,15 +369,18 @@ impl Core {
         Ok(host.store_release(at, u32::from(sleeps))?)
     }
 
-    /// Ends the batch for every connection that something has happened to: shows its payload to the
-    /// host, lets TCP acknowledge it, frees what the peer has acknowledged.
+    /// Ends the batch: shows the host what has been received. For every connection that something
+    /// has happened to, lets TCP acknowledge it and frees what the peer has acknowledged.
     fn settle<E: Env>(&mut self, env: &mut E, rings: &mut RingSet) -> Result<(), Broken> {
+        let completions = &mut rings.completions;
+        self.storage.flush(env, completions)?;
         if self.touched.is_empty() {
             return Ok(());
         }
         for &place in &self.touched {
             if let Some(connection) = self.table.get(place) {
-                connection.reassembly.flush(env, &mut rings.completions)?;
+                let pages = &mut self.storage.payload;
+                connection.reassembly.flush(env, pages, completions)?;
             }
         }
         rings.completions.publish(env)?;

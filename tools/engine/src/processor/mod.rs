@@ -22,6 +22,7 @@ mod returning;
 mod send;
 mod submission;
 mod transmit;
+mod upload;
 
 use ::core::sync::atomic::Ordering;
 use ::core::sync::atomic::fence;
@@ -404,13 +405,10 @@ impl Processor {
     ///
     /// # Errors
     ///
-    /// `Invalid` for unknown flags or a threshold beyond [`toe_abi::MAX_SMALL_FRAME`], `Unsupported`
-    /// for `GRO`: segments of a port arrive as large as the port delivers them.
+    /// `Invalid` for unknown flags or a threshold beyond [`toe_abi::MAX_SMALL_FRAME`].
     pub fn set_storage(&mut self, flags: u32, small_frame: u16) -> Result<(), Status> {
-        if flags & storage::GRO != 0 {
-            return Err(Status::Unsupported);
-        }
-        if flags & !storage::SPLIT != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
+        let known = storage::SPLIT | storage::GRO;
+        if flags & !known != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
             return Err(Status::Invalid);
         }
         self.core.storage.set(flags, small_frame);

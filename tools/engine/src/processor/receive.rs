@@ -2,13 +2,8 @@
 
 //! Frames from the port.
 
-use toe_abi::PAGE_SIZE;
-use toe_abi::completion::DELIVER_PAGES;
-use toe_abi::completion::Frame;
 use toe_abi::completion::HashType;
-use toe_abi::completion::Op;
 use toe_abi::completion::Reason;
-use toe_abi::completion::frame_flag;
 use toe_abi::stats::Counter;
 
 use super::Received;
@@ -17,29 +12,23 @@ use super::core::RingSet;
 use crate::dct::Connection;
 use crate::dct::hold;
 use crate::env::Env;
+use crate::env::GsoKind;
 use crate::env::RxChecksum;
 use crate::env::RxOffload;
+use crate::gso::Large;
 use crate::ring::Broken;
-use crate::storage::Storage;
-use crate::storage::Stored;
-use crate::storage::Stripped;
+use crate::ring::Consumer;
+use crate::storage;
 use crate::tcp::Instant;
 use crate::tcp::Piece;
 use crate::tcp::Segment;
 use crate::tcp::Verdict;
 use crate::tcp::flag;
 use crate::tuple::Tuple;
-use crate::wire::Malformed;
 use crate::wire::ethernet;
 use crate::wire::packet::Class;
 use crate::wire::packet::Packet;
 
-/// "No flow".
-const NO_FLOW: u32 = u32::MAX;
-/// Payload pages that the largest frame takes (64 KB that begin in a page's last bytes).
-const LARGEST_FRAME_PAGES: usize = 65536 / PAGE_SIZE + 1;
-/// Completions that the largest frame takes: its own, and those that list its pages.
-const LARGEST_FRAME_COMPLETIONS: u32 = 1 + LARGEST_FRAME_PAGES.div_ceil(DELIVER_PAGES) as u32;
 /// The congestion-experienced mark in the ECN field (RFC 3168 5).
 const CE: u8 = 0b11;
 
@@ -50,7 +39,7 @@ pub(super) struct Arrival<'a> {
     pub(super) packet: Packet,
     pub(super) offload: RxOffload,
     /// Wire frames that it stands for, at least 1.
-    segments: u16,
+    pub(super) segments: u16,
 }
 
 impl<'a> Arrival<'a> {
@@ -59,8 +48,11 @@ impl<'a> Arrival<'a> {
     pub(super) fn new(frame: &'a [u8], offload: &RxOffload) -> Option<Self> {
         let packet = Packet::parse(frame).ok()?;
         let segments = match (offload.gso_size, packet.class) {
-            (0, _) | (_, Class::Malformed(_) | Class::Other) => 1,
-            (size, _) => packet.payload_length().div_ceil(u32::from(size)).max(1),
+            (1.., Class::Tcp | Class::Udp) => {
+                let size = u32::from(offload.gso_size);
+                packet.payload_length().div_ceil(size).max(1)
+            }
+            _ => 1,
         };
         Some(Self {
             frame,
@@ -98,11 +90,31 @@ impl<'a> Arrival<'a> {
 
     /// Whether the transport checksum is right; `None` when there is none to judge.
     #[inline]
-    fn checksum_ok(&self) -> Option<bool> {
+    pub(super) fn checksum_ok(&self) -> Option<bool> {
         match self.offload.checksum {
             RxChecksum::Unknown => self.packet.checksum_ok(self.frame),
             _ => matches!(self.packet.class, Class::Tcp | Class::Udp).then_some(true),
         }
+    }
+
+    /// How it is cut into wire frames; `None` unless it is TCP or UDP.
+    pub(super) fn large(&self) -> Option<Large<'a>> {
+        let packet = &self.packet;
+        let kind = match (packet.class, packet.version) {
+            (Class::Udp, _) => GsoKind::Udp,
+            (Class::Tcp, 4) => GsoKind::Tcp4,
+            (Class::Tcp, _) => GsoKind::Tcp6,
+            _ => return None,
+        };
+        Some(Large {
+            frame: &self.frame[..packet.end as usize],
+            kind,
+            l3: packet.l3.into(),
+            l4: packet.l4.into(),
+            header: packet.payload.into(),
+            size: self.offload.gso_size.into(),
+            v6: packet.version == 6,
+        })
     }
 
     /// What TCP has to know of it; `None` unless it is TCP.
@@ -139,18 +151,22 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
     ) -> Result<bool, Broken> {
-        // A host may post fewer pages than that.
-        let pages = LARGEST_FRAME_PAGES.min(rings.payload.entries() as usize / 2);
-        let pages_short = |storage: &Storage| {
-            storage.headers.available() == 0 || storage.payload.available() < pages
-        };
-        if pages_short(&self.storage) {
+        if !self.has_pages(rings) {
             self.fetch_pages(env, rings)?;
         }
-        if rings.completions.room() < LARGEST_FRAME_COMPLETIONS {
+        if rings.completions.room() < storage::MAX_ENTRIES {
             rings.completions.refresh(env)?;
         }
-        Ok(!pages_short(&self.storage) && rings.completions.room() >= LARGEST_FRAME_COMPLETIONS)
+        Ok(self.has_pages(rings) && rings.completions.room() >= storage::MAX_ENTRIES)
+    }
+
+    /// Whether there are pages for the largest frame, of either ring.
+    #[inline]
+    fn has_pages(&self, rings: &RingSet) -> bool {
+        // A host may post fewer pages than that.
+        let most = |ring: &Consumer| storage::MAX_PAGES.min(ring.entries() as usize / 2);
+        self.storage.header_pages() >= most(&rings.headers)
+            && self.storage.payload.available() >= most(&rings.payload)
     }
 
     /// The processor that the hash assigns a frame to that this function receives.
@@ -201,9 +217,7 @@ impl Core {
                 hash
             }
         };
-        if self.storage.headers.available() == 0
-            || self.storage.payload.available() < LARGEST_FRAME_PAGES
-        {
+        if !self.has_pages(rings) {
             // What the host has posted since the last round counts: none is lost for lack of pages
             // that are there.
             self.fetch_pages(env, rings)?;
@@ -220,109 +234,18 @@ impl Core {
         }
         match found {
             Some(place) => self.delegated(now, env, rings, place, &arrival)?,
+            None if arrival.segments > 1
+                && !self.storage.gro()
+                && arrival.checksum_ok() != Some(false) =>
+            {
+                self.upload_cut(now, env, rings, &arrival, tuple.as_ref(), hash)?;
+            }
             None => {
                 let stored = self.upload(now, env, rings, &arrival, tuple.as_ref(), hash, None)?;
                 self.count_stored(stored);
             }
         }
         Ok(Received::Done)
-    }
-
-    /// Counts a frame that could not be stored.
-    pub(super) fn count_stored(&mut self, stored: Stored) {
-        match stored {
-            Stored::Done => {}
-            Stored::NoPage => self.counters.count(Counter::RxNoPage),
-            Stored::NoCompletion => self.counters.count(Counter::RxNoCompletion),
-        }
-    }
-
-    /// Uploads a frame of ordinary traffic, or as a legacy frame of the connection `legacy`.
-    #[inline]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all of it is known where it is called"
-    )]
-    pub(super) fn upload<E: Env>(
-        &mut self,
-        now: u64,
-        env: &mut E,
-        rings: &mut RingSet,
-        arrival: &Arrival<'_>,
-        tuple: Option<&Tuple>,
-        (hash, hash_type): (u32, HashType),
-        legacy: Option<u32>,
-    ) -> Result<Stored, Broken> {
-        let packet = &arrival.packet;
-        let mut completion = Frame {
-            op: Op::NotTcp.raw(),
-            hash_type: hash_type.raw(),
-            flow: NO_FLOW,
-            hash,
-            segments: arrival.segments,
-            gso_size: if arrival.segments > 1 {
-                arrival.offload.gso_size
-            } else {
-                0
-            },
-            ..Frame::default()
-        };
-        let mut tag = 0;
-        if let Some(tci) = packet.vlan {
-            tag = ethernet::TAG;
-            completion.flags |= frame_flag::VLAN;
-            completion.vlan_tci = tci;
-        }
-        let checksum = arrival.checksum_ok();
-        match (packet.class, checksum) {
-            (Class::Malformed(Malformed::Checksum), _) | (_, Some(false)) => {
-                completion.flags |= frame_flag::CSUM_BAD;
-                self.counters.count(Counter::RxCsumError);
-            }
-            (Class::Malformed(_), _) => self.counters.count(Counter::RxMalformed),
-            (_, Some(true)) => completion.flags |= frame_flag::L4_CSUM_OK,
-            (_, None) => {}
-        }
-        if packet.version == 4 && !matches!(packet.class, Class::Malformed(_)) {
-            completion.flags |= frame_flag::L3_CSUM_OK;
-        }
-        // The padding of a minimum-size frame is not uploaded.
-        let frame = match packet.class {
-            Class::Other | Class::Malformed(_) => arrival.frame,
-            _ => &arrival.frame[..packet.end as usize],
-        };
-        let stripped = Stripped::new(frame, tag);
-        let mut header = 0;
-        let mut change = None;
-        if let (Some(tcp), Some(tuple)) = (packet.tcp(arrival.frame), tuple) {
-            let length = packet.payload_length();
-            if checksum == Some(true) {
-                change = Some(self.flows.classify(now, tuple, &tcp, length));
-            }
-            let op = change
-                .as_ref()
-                .map_or(Op::NotReassembled, |change| change.op);
-            let continues = matches!(op, Op::Reassembled | Op::NotReassembled);
-            let small = continues && self.storage.is_small(frame.len() - tag);
-            completion.flow = change.as_ref().map_or(NO_FLOW, |change| change.id());
-            completion.op = if small { Op::Small } else { op }.raw();
-            if length != 0 {
-                header = usize::from(packet.payload) - tag;
-            }
-        }
-        if let Some(host_id) = legacy {
-            completion.flags |= frame_flag::LEGACY;
-            completion.flow = host_id;
-        }
-        let completions = &mut rings.completions;
-        let stored = self
-            .storage
-            .store(env, completions, &stripped, header, &mut completion)?;
-        // What found no room was not uploaded: the flow database must not vouch for it.
-        if let (Stored::Done, Some(change)) = (stored, &change) {
-            self.flows.commit(change);
-        }
-        Ok(stored)
     }
 
     /// Takes a frame of the delegated connection at `place`.

@@ -46,7 +46,10 @@ impl Core {
             return Ok(());
         }
         connection.returning = Some(reason);
-        connection.reassembly.flush(env, &mut rings.completions)?;
+        let pages = &mut self.storage.payload;
+        connection
+            .reassembly
+            .flush(env, pages, &mut rings.completions)?;
         if let Some(arrival) = cause {
             let nothing = Piece {
                 seq: connection.tcb.rcv_nxt(),

@@ -11,6 +11,7 @@ use toe_abi::connection;
 use toe_abi::connection::Connection as State;
 use toe_abi::ring::SUBMISSION_ENTRY;
 use toe_abi::stats::Counter;
+use toe_abi::submission::Bind;
 use toe_abi::submission::DELEGATE_ENTRIES;
 use toe_abi::submission::Delegate;
 use toe_abi::submission::FRAGMENTS;
@@ -27,6 +28,7 @@ use crate::dct::Connection;
 use crate::env::Env;
 use crate::env::Piece;
 use crate::ring::Broken;
+use crate::storage::Area;
 use crate::tcp::Instant;
 use crate::tcp::Seq;
 use crate::tcp::Tcb;
@@ -101,6 +103,15 @@ impl Core {
                     if let Some(place) = self.active(request.device_id) {
                         let reason = Reason::Host;
                         self.return_connection(now, env, rings, place, reason, None)?;
+                    }
+                }
+                Op::Bind => {
+                    let request = Bind::from_bytes(&entry);
+                    if let Some(place) = self.active(request.device_id) {
+                        if self.bind(place, &request).is_none() {
+                            let reason = Reason::Submission;
+                            self.return_connection(now, env, rings, place, reason, None)?;
+                        }
                     }
                 }
                 Op::Update => {
@@ -264,6 +275,13 @@ impl Core {
             connection.submitted = end;
         }
         Some(())
+    }
+
+    /// Binds an area of the application. `None` when it is none, or one too many.
+    fn bind(&mut self, place: u32, request: &Bind) -> Option<()> {
+        let area = Area::new(request)?;
+        let connection = self.table.get(place)?;
+        connection.reassembly.bind(area).then_some(())
     }
 
     /// Takes new values. `None` when one is impossible.

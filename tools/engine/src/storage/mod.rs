@@ -4,18 +4,22 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | a small frame; the header of a frame whose payload is stored apart | cells of the hybrid page |
-//! | payload of a TCP frame, with `SPLIT` | payload pages, from the start of one |
-//! | another frame up to [`MTU_SLOT`] bytes | half an MTU page |
+//! | a small frame; the headers of a segment whose payload is stored apart | cells of the hybrid page ([`Cells`]) |
+//! | payload that continues its flow, with `SPLIT` | the re-assembly page of the flow ([`Runs`]) |
+//! | payload of a delegated connection | areas of its application ([`Areas`]), else its re-assembly page ([`Reassembly`]) |
+//! | another frame of up to half a page | half an MTU page |
 //! | a larger one | a chain of pages |
-//! | payload of a delegated connection | its re-assembly page, running on ([`Reassembly`]) |
 //!
-//! Hybrid, MTU and chain pages come from the header page ring.
+//! Re-assembly pages come from the payload page ring, all others from the header page ring.
 
+mod areas;
+mod cells;
 mod pages;
+mod position;
 mod reassembly;
+mod releases;
+mod runs;
 
-use toe_abi::CELL_SIZE;
 use toe_abi::HEADER_PAD;
 use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
@@ -28,23 +32,35 @@ use toe_abi::completion::Op;
 use toe_abi::completion::PagesReleased;
 use toe_abi::completion::frame_flag;
 
+pub use self::areas::Area;
+use self::areas::Areas;
+use self::cells::Cells;
+use self::cells::MAX_HEADER;
+use self::cells::Place;
 pub use self::pages::Page;
 pub use self::pages::Pages;
+use self::position::Position;
 pub use self::reassembly::Reassembly;
+use self::releases::Releases;
+use self::runs::Parts;
+use self::runs::Runs;
+pub use self::runs::Segment;
+use self::runs::Supply;
 use crate::env::Host;
 use crate::ring::Broken;
 use crate::ring::Completions;
 
 /// Half an MTU page.
 const MTU_SLOT: usize = PAGE_SIZE / 2;
-/// Longest header that is stored apart: what one cell holds behind its padding.
-const MAX_HEADER: usize = CELL_SIZE - HEADER_PAD;
+/// Payload pages are scarce when fewer are at hand.
+const SCARCE: usize = 32;
 /// Longest frame that is stored: the largest IP datagram with Ethernet header and tags.
 pub const MAX_FRAME: usize = 65_535 + 40 + 22;
 /// Most pages of one frame.
-const MAX_PAGES: usize = (MAX_FRAME + HEADER_PAD).div_ceil(PAGE_SIZE);
-/// Most completions that one frame takes, and one for a hybrid page that it did not fit into.
-pub const MAX_ENTRIES: u32 = MAX_PAGES.div_ceil(FRAME_PAGES) as u32 + 1;
+pub const MAX_PAGES: usize = (MAX_FRAME + HEADER_PAD).div_ceil(PAGE_SIZE);
+/// Most completions that storing one frame takes: its own, one for a hybrid page that it did not fit
+/// into, and one for the page of a flow that gives way to its own.
+pub const MAX_ENTRIES: u32 = MAX_PAGES.div_ceil(FRAME_PAGES) as u32 + 2;
 
 /// A received frame as it is to be stored: an 802.1Q tag that is stripped is left out.
 #[derive(Clone, Copy)]
@@ -77,6 +93,32 @@ impl<'a> Stripped<'a> {
         self.front.len() + self.back.len()
     }
 
+    /// Headers, put together in `buffer` when they are not in one piece, and payload.
+    #[inline]
+    fn parts<'b>(&self, segment: &'b Segment, buffer: &'b mut [u8; MAX_HEADER]) -> Parts<'b>
+    where
+        'a: 'b,
+    {
+        let (header, payload) = self.split(segment.header);
+        let header = if header.back.is_empty() {
+            header.front
+        } else {
+            let (front, back) = buffer[..segment.header].split_at_mut(header.front.len());
+            front.copy_from_slice(header.front);
+            back.copy_from_slice(header.back);
+            &buffer[..segment.header]
+        };
+        Parts {
+            segment,
+            header,
+            // A tag stands among the headers.
+            payload: match payload.front {
+                [] => payload.back,
+                front => front,
+            },
+        }
+    }
+
     /// The first `at` bytes, and the rest.
     #[inline]
     fn split(&self, at: usize) -> (Self, Self) {
@@ -106,38 +148,22 @@ pub enum Stored {
     NoCompletion,
 }
 
-/// A page that is being filled with cells.
-#[derive(Clone, Copy)]
-struct Hybrid {
-    page: Page,
-    offset: usize,
-}
-
 /// The storage areas of a processor.
 ///
 /// # Invariants
 ///
-/// `hybrid.offset` is a multiple of [`CELL_SIZE`] below [`PAGE_SIZE`]. A page in `hybrid` or `mtu`
-/// is taken and has not been released.
+/// The page in `mtu` is taken and has not been released.
 pub struct Storage {
     /// Pages of the header ring.
     pub headers: Pages,
     /// Pages of the payload ring.
     pub payload: Pages,
-    hybrid: Option<Hybrid>,
+    cells: Cells,
     /// An MTU page of which the second half is free.
     mtu: Option<Page>,
+    runs: Runs,
     split: bool,
-    small_frame: usize,
-}
-
-/// Where a frame goes.
-#[derive(Clone, Copy)]
-enum Plan {
-    Cells,
-    Split(usize),
-    Mtu,
-    Chain,
+    gro: bool,
 }
 
 impl Storage {
@@ -146,10 +172,11 @@ impl Storage {
         Self {
             headers: Pages::new(pages),
             payload: Pages::new(pages),
-            hybrid: None,
+            cells: Cells::new(),
             mtu: None,
+            runs: Runs::new(),
             split: true,
-            small_frame: usize::from(SMALL_FRAME),
+            gro: false,
         }
     }
 
@@ -157,8 +184,9 @@ impl Storage {
     pub fn clear(&mut self) {
         self.headers.clear();
         self.payload.clear();
-        self.hybrid = None;
+        self.cells.clear();
         self.mtu = None;
+        self.runs.clear();
     }
 
     /// Back to the settings of a function that was just reset.
@@ -169,23 +197,36 @@ impl Storage {
     /// Sets [`storage`] bits and the small-frame threshold.
     pub fn set(&mut self, flags: u32, small_frame: u16) {
         self.split = flags & storage::SPLIT != 0;
-        self.small_frame = usize::from(small_frame);
+        self.gro = flags & storage::GRO != 0;
+        self.cells.set(small_frame);
+    }
+
+    /// Whether several wire frames may be stored as one.
+    #[inline]
+    pub fn gro(&self) -> bool {
+        self.gro
     }
 
     /// Whether a frame of `length` bytes is stored whole in cells.
     #[inline]
     pub fn is_small(&self, length: usize) -> bool {
-        length <= self.small_frame
+        self.cells.is_small(length)
     }
 
-    /// Cells that the largest small frame takes, in bytes.
+    /// Pages that may be taken from the header ring for a frame.
     #[inline]
-    fn largest(&self) -> usize {
-        (self.small_frame.max(MAX_HEADER) + HEADER_PAD).next_multiple_of(CELL_SIZE)
+    pub fn header_pages(&self) -> usize {
+        self.cells.spare(&self.headers)
     }
 
-    /// Stores `frame`, whose header is `header` bytes long when it is TCP with payload (else 0), and
-    /// completes `completion`, which has everything but locations.
+    /// Whether payload pages are scarce.
+    #[inline]
+    pub fn is_scarce(&self) -> bool {
+        self.payload.available() < SCARCE
+    }
+
+    /// Stores `frame` and completes `completion`, which has everything but locations. `segment` says
+    /// how it continues its flow, when its payload does; `flow` is its flow, when it is known.
     ///
     /// # Errors
     ///
@@ -196,135 +237,94 @@ impl Storage {
         host: &mut H,
         completions: &mut Completions,
         frame: &Stripped<'_>,
-        header: usize,
+        flow: Option<u32>,
+        segment: Option<&Segment>,
         completion: &mut Frame,
     ) -> Result<Stored, Broken> {
         let length = frame.length();
-        let plan = if self.is_small(length) {
-            Plan::Cells
-        } else if self.split && header != 0 && header <= MAX_HEADER {
-            Plan::Split(header)
-        } else if length + HEADER_PAD <= MTU_SLOT {
-            Plan::Mtu
-        } else {
-            Plan::Chain
-        };
-        match plan {
-            Plan::Cells => {
-                let room = self.make_room(host, completions, length, 1)?;
-                if room != Stored::Done {
-                    return Ok(room);
+        let small = self.is_small(length);
+        if let Some(flow) = flow {
+            let mut buffer = [0; MAX_HEADER];
+            let parts = segment
+                .filter(|segment| self.split && segment.header <= MAX_HEADER)
+                .map(|segment| frame.parts(segment, &mut buffer));
+            let supply = &mut Supply {
+                cells: &mut self.cells,
+                headers: &mut self.headers,
+                payload: &mut self.payload,
+                completions,
+            };
+            if let Some(parts) = &parts {
+                if self.gro && self.runs.extend(host, supply, parts, completion)? {
+                    return Ok(Stored::Done);
                 }
-                self.put_cells(host, frame, completion)?;
-                completions.write(host, &completion.to_bytes())?;
             }
-            Plan::Split(header) => {
-                let (header, payload) = frame.split(header);
-                let pages = payload.length().div_ceil(PAGE_SIZE);
-                if self.payload.available() < pages {
-                    return Ok(Stored::NoPage);
-                }
-                let entries = pages.div_ceil(FRAME_PAGES) as u32;
-                let room = self.make_room(host, completions, header.length(), entries)?;
-                if room != Stored::Done {
-                    return Ok(room);
-                }
-                self.put_cells(host, &header, completion)?;
-                put_pages(
-                    host,
-                    &mut self.payload,
-                    completions,
-                    &payload,
-                    0,
-                    completion,
-                )?;
-            }
-            Plan::Mtu => return self.put_mtu(host, completions, frame, completion),
-            Plan::Chain => {
-                let pages = (length + HEADER_PAD).div_ceil(PAGE_SIZE);
-                if self.headers.available() < pages {
-                    return Ok(Stored::NoPage);
-                }
-                if !completions.reserve(pages.div_ceil(FRAME_PAGES) as u32) {
-                    return Ok(Stored::NoCompletion);
-                }
-                completion.header_page = NO_PAGE;
-                completion.flags |= frame_flag::HEADER_RING;
-                put_pages(
-                    host,
-                    &mut self.headers,
-                    completions,
-                    frame,
-                    HEADER_PAD,
-                    completion,
-                )?;
+            self.runs.flush_flow(host, supply, flow)?;
+            if let (Some(parts), false) = (&parts, small) {
+                return self.runs.begin(host, supply, parts, completion, self.gro);
             }
         }
-        Ok(Stored::Done)
+        if small {
+            self.put_small(host, completions, frame, completion)
+        } else if length + HEADER_PAD <= MTU_SLOT {
+            self.put_mtu(host, completions, frame, completion)
+        } else {
+            self.put_chain(host, completions, frame, completion)
+        }
     }
 
-    /// Makes sure that the hybrid page has cells for `length` bytes and that `entries` completions
-    /// are reserved.
+    /// Ends the batch: writes the completions of what has been gathered.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] when memory of the host is gone.
     #[inline]
-    fn make_room<H: Host>(
+    pub fn flush<H: Host>(
         &mut self,
         host: &mut H,
         completions: &mut Completions,
-        length: usize,
-        entries: u32,
+    ) -> Result<(), Broken> {
+        let scarce = self.is_scarce();
+        let supply = &mut Supply {
+            cells: &mut self.cells,
+            headers: &mut self.headers,
+            payload: &mut self.payload,
+            completions,
+        };
+        self.runs.flush(host, supply, scarce)
+    }
+
+    /// Gives the page of an idle flow up, when the next that is looked at is idle.
+    pub fn reclaim(&mut self) -> Option<u32> {
+        self.runs.reclaim(&mut self.payload)
+    }
+
+    /// A small frame, whole.
+    #[inline]
+    fn put_small<H: Host>(
+        &mut self,
+        host: &mut H,
+        completions: &mut Completions,
+        frame: &Stripped<'_>,
+        completion: &mut Frame,
     ) -> Result<Stored, Broken> {
-        let cells = (length + HEADER_PAD).next_multiple_of(CELL_SIZE);
-        let current = self.hybrid;
-        match current {
-            Some(hybrid) if hybrid.offset + cells <= PAGE_SIZE => {
-                if !completions.reserve(entries) {
-                    return Ok(Stored::NoCompletion);
+        match self.cells.place(&self.headers, frame.length()) {
+            Place::None => return Ok(Stored::NoPage),
+            Place::Current if completions.reserve(1) => {}
+            // A page that is too full although it was not released: the threshold has grown.
+            Place::New if completions.reserve(1 + u32::from(self.cells.is_open())) => {
+                if let Some(id) = self.cells.close(&mut self.headers) {
+                    completions.write(host, &released(false, id).to_bytes())?;
                 }
-                return Ok(Stored::Done);
             }
-            _ => {}
+            Place::Current | Place::New => return Ok(Stored::NoCompletion),
         }
-        if self.headers.available() == 0 {
-            return Ok(Stored::NoPage);
-        }
-        // A page that is too full although it was not released: the threshold has grown.
-        let old = u32::from(current.is_some());
-        if !completions.reserve(entries + old) {
-            return Ok(Stored::NoCompletion);
-        }
-        if let Some(hybrid) = current {
-            self.headers.release(hybrid.page.id);
-            completions.write(host, &released(false, hybrid.page.id).to_bytes())?;
-        }
-        self.hybrid = self.headers.take().map(|page| Hybrid { page, offset: 0 });
+        self.cells.put(host, &mut self.headers, frame, completion)?;
+        completions.write(host, &completion.to_bytes())?;
         Ok(Stored::Done)
     }
 
-    /// Writes `bytes` into cells that [`Storage::make_room`] has found, and their location into
-    /// `completion`. The page is released when the largest frame would not fit behind them.
-    #[inline]
-    fn put_cells<H: Host>(
-        &mut self,
-        host: &mut H,
-        bytes: &Stripped<'_>,
-        completion: &mut Frame,
-    ) -> Result<(), Broken> {
-        let largest = self.largest();
-        let hybrid = self.hybrid.as_mut().ok_or(Broken)?;
-        let at = hybrid.offset + HEADER_PAD;
-        bytes.write(host, hybrid.page.address + at as u64)?;
-        completion.header_page = hybrid.page.id;
-        completion.header_offset = at as u16;
-        completion.header_length = bytes.length() as u16;
-        hybrid.offset += (bytes.length() + HEADER_PAD).next_multiple_of(CELL_SIZE);
-        if hybrid.offset + largest > PAGE_SIZE {
-            completion.release |= 1;
-            self.headers.release(completion.header_page);
-            self.hybrid = None;
-        }
-        Ok(())
-    }
-
+    /// A frame of up to half a page.
     #[inline]
     fn put_mtu<H: Host>(
         &mut self,
@@ -333,7 +333,7 @@ impl Storage {
         frame: &Stripped<'_>,
         completion: &mut Frame,
     ) -> Result<Stored, Broken> {
-        if self.mtu.is_none() && self.headers.available() == 0 {
+        if self.mtu.is_none() && self.header_pages() == 0 {
             return Ok(Stored::NoPage);
         }
         if !completions.reserve(1) {
@@ -362,6 +362,51 @@ impl Storage {
         completions.write(host, &completion.to_bytes())?;
         Ok(Stored::Done)
     }
+
+    /// A larger frame: in pages of its own.
+    fn put_chain<H: Host>(
+        &mut self,
+        host: &mut H,
+        completions: &mut Completions,
+        frame: &Stripped<'_>,
+        completion: &mut Frame,
+    ) -> Result<Stored, Broken> {
+        let pages = (frame.length() + HEADER_PAD).div_ceil(PAGE_SIZE);
+        if self.header_pages() < pages {
+            return Ok(Stored::NoPage);
+        }
+        if !completions.reserve(pages.div_ceil(FRAME_PAGES) as u32) {
+            return Ok(Stored::NoCompletion);
+        }
+        completion.header_page = NO_PAGE;
+        completion.flags |= frame_flag::HEADER_RING;
+        let mut rest = *frame;
+        let mut offset = HEADER_PAD;
+        while rest.length() != 0 {
+            completion.data_offset = offset as u16;
+            completion.data_length = 0;
+            completion.page_count = 0;
+            completion.release = 0;
+            while rest.length() != 0 && usize::from(completion.page_count) < FRAME_PAGES {
+                let page = self.headers.take().ok_or(Broken)?;
+                let (now, later) = rest.split(PAGE_SIZE - offset);
+                now.write(host, page.address + offset as u64)?;
+                self.headers.release(page.id);
+                completion.pages[usize::from(completion.page_count)] = page.id;
+                completion.page_count += 1;
+                completion.release |= 1 << completion.page_count;
+                completion.data_length += now.length() as u32;
+                rest = later;
+                offset = 0;
+            }
+            completion.flags &= !frame_flag::MORE;
+            if rest.length() != 0 {
+                completion.flags |= frame_flag::MORE;
+            }
+            completions.write(host, &completion.to_bytes())?;
+        }
+        Ok(Stored::Done)
+    }
 }
 
 /// Says that page `id` comes back.
@@ -374,45 +419,4 @@ pub fn released(payload: bool, id: u32) -> PagesReleased {
     };
     pages.pages[0] = id;
     pages
-}
-
-/// Writes `bytes` into pages of `from`, from `offset` in the first on, releases them all, and writes
-/// the completions, which have been reserved, as many as it takes.
-fn put_pages<H: Host>(
-    host: &mut H,
-    from: &mut Pages,
-    completions: &mut Completions,
-    bytes: &Stripped<'_>,
-    offset: usize,
-    completion: &mut Frame,
-) -> Result<(), Broken> {
-    let mut rest = *bytes;
-    let mut offset = offset;
-    loop {
-        completion.data_offset = offset as u16;
-        completion.data_length = 0;
-        completion.page_count = 0;
-        while rest.length() != 0 && usize::from(completion.page_count) < FRAME_PAGES {
-            let page = from.take().ok_or(Broken)?;
-            let (now, later) = rest.split(PAGE_SIZE - offset);
-            now.write(host, page.address + offset as u64)?;
-            from.release(page.id);
-            completion.pages[usize::from(completion.page_count)] = page.id;
-            completion.page_count += 1;
-            completion.release |= 1 << completion.page_count;
-            completion.data_length += now.length() as u32;
-            rest = later;
-            offset = 0;
-        }
-        if rest.length() == 0 {
-            completion.flags &= !frame_flag::MORE;
-            return completions.write(host, &completion.to_bytes());
-        }
-        completion.flags |= frame_flag::MORE;
-        completions.write(host, &completion.to_bytes())?;
-        completion.header_page = NO_PAGE;
-        completion.header_offset = 0;
-        completion.header_length = 0;
-        completion.release = 0;
-    }
 }

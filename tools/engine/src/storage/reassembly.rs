@@ -1,38 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Payload of one delegated connection: its current page, running on into the next, and the
-//! completion that is being gathered.
+//! Payload of one delegated connection: where it goes on, and the completion that is being gathered.
+
+use core::mem;
 
 use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
 use toe_abi::completion::DELIVER_PAGES;
 use toe_abi::completion::Deliver;
 use toe_abi::completion::Op;
+use toe_abi::completion::Placed;
 use toe_abi::completion::deliver_flag;
 
-use super::Page;
+use super::Area;
+use super::Areas;
 use super::Pages;
+use super::Position;
 use crate::env::Host;
 use crate::ring::Broken;
 use crate::ring::Completions;
 use crate::tcp::Seq;
 
-/// Where the payload of a connection goes.
+/// Where the payload of a connection goes: into areas of the application, when such are bound, else
+/// into payload pages.
 ///
-/// Contiguous payload of a batch is gathered in one [`Deliver`], which is written when its list of
-/// pages is full or at the end of the batch: what the host pays for is completions.
+/// Contiguous payload of a batch is gathered in one completion, which is written when its list of
+/// pages or the area is full, or at the end of the batch: what the host pays for is completions.
 ///
 /// # Invariants
 ///
-/// - `page` is taken from the payload ring and not released; `offset < PAGE_SIZE`.
-/// - `gathered.data_length != 0` exactly when one completion is reserved for it. Then its pages are
-///   taken, all but the last are full, and those with a release bit are released in the page array.
+/// - Of `gathered` and `placed` one at most has a `data_length`, and then one completion is reserved
+///   for it.
+/// - When it is `gathered`, its pages are taken, all but the last are full, and those with a release
+///   bit are released in the page array.
 pub struct Reassembly {
     /// Something was placed since [`Reassembly::reclaim`] last looked.
     used: bool,
-    page: Option<Page>,
-    offset: usize,
+    position: Position,
+    areas: Areas,
     gathered: Deliver,
+    placed: Placed,
+    ts_recent: u32,
+    push: bool,
 }
 
 impl Reassembly {
@@ -40,28 +49,37 @@ impl Reassembly {
     pub fn new(host_id: u32) -> Self {
         Self {
             used: false,
-            page: None,
-            offset: 0,
+            position: Position::default(),
+            areas: Areas::default(),
             gathered: Deliver {
                 op: Op::Deliver.raw(),
                 host_id,
                 ..Deliver::default()
             },
+            placed: Placed {
+                op: Op::Placed.raw(),
+                host_id,
+                ..Placed::default()
+            },
+            ts_recent: 0,
+            push: false,
         }
     }
 
-    /// Room left in the current page.
-    fn room(&self) -> usize {
-        self.page.map_or(0, |_| PAGE_SIZE - self.offset)
+    /// Binds an area of the application; false when there are too many.
+    pub fn bind(&mut self, area: Area) -> bool {
+        self.areas.bind(area)
     }
 
     /// Whether `length` bytes can be placed with what `pages` and `completions` have.
     #[inline]
     pub fn fits(&self, pages: &Pages, completions: &Completions, length: usize) -> bool {
-        let new = length.saturating_sub(self.room()).div_ceil(PAGE_SIZE);
-        // Each completion lists at least one page that no other lists, but for the first.
-        let entries = 1 + new.div_ceil(DELIVER_PAGES) as u32;
-        pages.available() >= new && completions.room() >= entries
+        let beside = length.saturating_sub(self.areas.room());
+        let new = self.position.more_pages(beside);
+        // Each completion lists at least one page that no other lists, but for the first. Each area
+        // takes one.
+        let entries = 1 + new.div_ceil(DELIVER_PAGES) + self.areas.count();
+        pages.available() >= new && completions.room() as usize >= entries
     }
 
     /// Places `bytes`, which have sequence number `seq` and follow what was placed before.
@@ -79,74 +97,99 @@ impl Reassembly {
         bytes: &[u8],
     ) -> Result<(), Broken> {
         self.used = true;
-        let mut seq = seq;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let page = match self.page {
-                Some(page) => page,
-                None => self.next_page(host, pages, completions)?,
+            let seq = seq + (bytes.len() - rest.len()) as u32;
+            let length = match self.areas.first() {
+                Some(&area) => self.put_in_area(host, completions, &area, seq, rest)?,
+                None => self.put_in_page(host, pages, completions, seq, rest)?,
             };
-            if self.gathered.data_length == 0 {
-                if !completions.reserve(1) {
-                    return Err(Broken);
-                }
-                self.gathered.seq = seq.0;
-                self.gathered.data_offset = self.offset as u16;
-                self.gathered.pages[0] = page.id;
-                self.gathered.page_count = 1;
-            }
-            let (now, later) = rest.split_at(rest.len().min(PAGE_SIZE - self.offset));
-            host.write(page.address + self.offset as u64, now)?;
-            self.offset += now.len();
-            self.gathered.data_length += now.len() as u32;
-            if self.offset == PAGE_SIZE {
-                self.gathered.release |= 1 << (self.gathered.page_count - 1);
-                pages.release(page.id);
-                self.page = None;
-            }
-            seq = seq + now.len() as u32;
-            rest = later;
+            rest = &rest[length..];
         }
         Ok(())
     }
 
-    /// Takes a new page and lists it, in a new completion when the list is full.
-    fn next_page<H: Host>(
+    /// Puts as much of `bytes` as one page of `area`, the first, takes; returns how much.
+    fn put_in_area<H: Host>(
+        &mut self,
+        host: &mut H,
+        completions: &mut Completions,
+        area: &Area,
+        seq: Seq,
+        bytes: &[u8],
+    ) -> Result<usize, Broken> {
+        if self.gathered.data_length != 0 {
+            self.write(host, completions)?;
+        }
+        if self.placed.data_length == 0 {
+            if !completions.reserve(1) {
+                return Err(Broken);
+            }
+            self.placed.seq = seq.0;
+            self.placed.area = area.id();
+            self.placed.data_offset = area.filled();
+        }
+        let (length, full) = self.areas.put(host, bytes)?;
+        self.placed.data_length += length as u32;
+        if full {
+            self.placed.flags |= deliver_flag::AREA_FULL;
+            self.write(host, completions)?;
+        }
+        Ok(length)
+    }
+
+    /// Puts as much of `bytes` as the current payload page takes, or a new one; returns how much.
+    #[inline]
+    fn put_in_page<H: Host>(
         &mut self,
         host: &mut H,
         pages: &mut Pages,
         completions: &mut Completions,
-    ) -> Result<Page, Broken> {
-        if usize::from(self.gathered.page_count) == DELIVER_PAGES {
-            self.flush(host, completions)?;
+        seq: Seq,
+        bytes: &[u8],
+    ) -> Result<usize, Broken> {
+        let new = !self.position.is_open();
+        let full = new && usize::from(self.gathered.page_count) == DELIVER_PAGES;
+        if full || self.placed.data_length != 0 {
+            self.write(host, completions)?;
         }
-        let page = pages.take().ok_or(Broken)?;
-        self.page = Some(page);
-        self.offset = 0;
-        if self.gathered.data_length != 0 {
-            self.gathered.pages[usize::from(self.gathered.page_count)] = page.id;
-            self.gathered.page_count += 1;
+        let first = self.gathered.data_length == 0;
+        if first && !completions.reserve(1) {
+            return Err(Broken);
         }
-        Ok(page)
+        let put = self.position.put(host, pages, bytes)?;
+        let gathered = &mut self.gathered;
+        if first {
+            gathered.seq = seq.0;
+            gathered.data_offset = put.offset as u16;
+        }
+        if first || new {
+            gathered.pages[usize::from(gathered.page_count)] = put.id;
+            gathered.page_count += 1;
+        }
+        if put.full {
+            gathered.release |= 1 << (gathered.page_count - 1);
+        }
+        gathered.data_length += put.length as u32;
+        Ok(put.length)
     }
 
     /// Notes the peer's latest timestamp.
     #[inline]
     pub fn note_timestamp(&mut self, ts_recent: u32) {
-        self.gathered.ts_recent = ts_recent;
+        self.ts_recent = ts_recent;
     }
 
     /// Notes whether the peer pushed the last byte that was placed.
     #[inline]
     pub fn note_push(&mut self, push: bool) {
-        if push {
-            self.gathered.flags |= deliver_flag::PUSH;
-        } else {
-            self.gathered.flags &= !deliver_flag::PUSH;
-        }
+        self.push = push;
     }
 
     /// Writes the completion for what has been gathered, if anything has.
+    ///
+    /// After much payload the rest of the page is left: what comes next then begins a page, and of
+    /// two batches that would share one, one more whole page can be mapped into an application.
     ///
     /// # Errors
     ///
@@ -155,25 +198,51 @@ impl Reassembly {
     pub fn flush<H: Host>(
         &mut self,
         host: &mut H,
+        pages: &mut Pages,
         completions: &mut Completions,
     ) -> Result<(), Broken> {
-        if self.gathered.data_length == 0 {
-            return Ok(());
+        let much = self.gathered.data_length as usize >= PAGE_SIZE;
+        if much && self.position.close(pages).is_some() {
+            self.gathered.release |= 1 << (self.gathered.page_count - 1);
         }
-        completions.write(host, &self.gathered.to_bytes())?;
-        self.gathered = Deliver {
-            op: Op::Deliver.raw(),
-            host_id: self.gathered.host_id,
-            ts_recent: self.gathered.ts_recent,
-            ..Deliver::default()
+        self.write(host, completions)
+    }
+
+    /// Writes the completion for what has been gathered, if anything has.
+    #[inline]
+    fn write<H: Host>(
+        &mut self,
+        host: &mut H,
+        completions: &mut Completions,
+    ) -> Result<(), Broken> {
+        let flags = match mem::take(&mut self.push) {
+            true => deliver_flag::PUSH,
+            false => 0,
         };
+        if self.placed.data_length != 0 {
+            self.placed.flags |= flags;
+            self.placed.ts_recent = self.ts_recent;
+            completions.write(host, &self.placed.to_bytes())?;
+            self.placed.data_length = 0;
+            self.placed.flags = 0;
+        }
+        if self.gathered.data_length != 0 {
+            self.gathered.flags = flags;
+            self.gathered.ts_recent = self.ts_recent;
+            completions.write(host, &self.gathered.to_bytes())?;
+            self.gathered = Deliver {
+                op: Op::Deliver.raw(),
+                host_id: self.gathered.host_id,
+                ..Deliver::default()
+            };
+        }
         Ok(())
     }
 
     /// Gives the current page up, half empty as it may be, if nothing was placed since this was asked
     /// last: pages are scarce, and an idle connection can take a new one.
     pub fn reclaim(&mut self, pages: &mut Pages) -> Option<u32> {
-        let idle = !self.used && self.gathered.data_length == 0;
+        let idle = !self.used && self.gathered.data_length == 0 && self.placed.data_length == 0;
         self.used = false;
         if idle { self.close(pages) } else { None }
     }
@@ -181,8 +250,6 @@ impl Reassembly {
     /// Gives the current page up. Everything gathered must have been flushed, or be flushed before
     /// the release is reported.
     pub fn close(&mut self, pages: &mut Pages) -> Option<u32> {
-        let page = self.page.take()?;
-        pages.release(page.id);
-        Some(page.id)
+        self.position.close(pages)
     }
 }

@@ -13,6 +13,7 @@ pub mod ipv6;
 pub mod packet;
 pub mod tcp;
 pub mod udp;
+pub mod vxlan;
 
 /// Why bytes are not the header they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub enum Malformed {
 ///
 /// When `bytes` is too short; a view has checked that before.
 #[inline(always)]
-fn be16(bytes: &[u8], at: usize) -> u16 {
+pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
@@ -51,7 +52,7 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
 
 /// Writes a big-endian 16-bit number at `at`.
 #[inline(always)]
-fn put16(bytes: &mut [u8], at: usize, value: u16) {
+pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {
     bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 

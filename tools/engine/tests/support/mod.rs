@@ -209,6 +209,8 @@ pub enum Event {
     Delegated(completion::Delegated),
     /// Payload.
     Deliver(Deliver, Vec<u8>),
+    /// Payload in an area of the application.
+    Placed(completion::Placed),
     /// Progress.
     Acked(completion::Acked),
     /// A connection is back.
@@ -286,6 +288,15 @@ impl Driver {
         let entry = submission::Return {
             op: submission::Op::Return.raw(),
             device_id,
+        };
+        self.submit(env, &[entry.to_bytes()]);
+    }
+
+    /// Binds an area.
+    pub fn bind(&mut self, env: &mut TestEnv, bind: &submission::Bind) {
+        let entry = submission::Bind {
+            op: submission::Op::Bind.raw(),
+            ..*bind
         };
         self.submit(env, &[entry.to_bytes()]);
     }
@@ -380,6 +391,9 @@ impl Driver {
                     let bytes = self.payload(env, &deliver);
                     events.push(Event::Deliver(deliver, bytes));
                 }
+                Op::Placed => {
+                    events.push(Event::Placed(completion::Placed::from_bytes(&entry)));
+                }
                 Op::Acked => events.push(Event::Acked(completion::Acked::from_bytes(&entry))),
                 Op::Returned => {
                     let returned = Returned::from_bytes(&entry);
@@ -413,6 +427,41 @@ impl Driver {
             self.post(env);
         }
         events
+    }
+
+    /// Takes every completion without a look at what was received, and posts the pages again that
+    /// come back: quickly, for benchmarks.
+    pub fn recycle(&mut self, env: &mut TestEnv) {
+        let producer = env.status(Ring::Completion.line() + ring::INDEX);
+        while self.completion != producer {
+            let entry = self.take(env);
+            if entry[0] == Op::PagesReleased.raw() {
+                let pages = PagesReleased::from_bytes(&entry);
+                let from = match pages.payload {
+                    0 => &mut self.headers,
+                    _ => &mut self.payload,
+                };
+                for &id in &pages.pages[..usize::from(pages.page_count)] {
+                    from.release(id);
+                }
+                continue;
+            }
+            let frame = completion::Frame::from_bytes(&entry);
+            let from = match frame.flags & frame_flag::HEADER_RING {
+                0 => &mut self.payload,
+                _ => &mut self.headers,
+            };
+            for (i, &id) in frame.pages.iter().enumerate() {
+                if frame.release >> (i + 1) & 1 != 0 {
+                    from.release(id);
+                }
+            }
+            if frame.release & 1 != 0 {
+                self.headers.release(frame.header_page);
+            }
+        }
+        env.doorbell[(Ring::Completion.line() + ring::INDEX) / 4] = self.completion;
+        self.post(env);
     }
 
     fn take(&mut self, env: &TestEnv) -> [u8; 64] {

@@ -245,6 +245,7 @@ impl End {
                 self.incoming.extend_from_slice(&bytes);
                 self.open_window(node);
             }
+            Event::Placed(placed) => panic!("no area was bound: {placed:?}"),
             Event::Acked(acked) => {
                 assert_eq!(acked.host_id, self.host_id);
                 self.acknowledged(acked.snd_una);

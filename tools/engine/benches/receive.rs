@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Classification and placement of received frames, by size and by the number of flows that they
+//! belong to, in random order. Everything but the engine's own work is left out of the time: the
+//! frames stand ready, and the host takes completions and posts pages with the clock stopped.
+//!
+//! `make bench` runs it and prints a table.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+use std::time::Instant;
+
+use criterion::BenchmarkId;
+use criterion::Criterion;
+use criterion::Throughput;
+
+use toe_abi::admin::storage;
+use toe_engine::env::Capabilities;
+use toe_engine::env::RxChecksum;
+use toe_engine::env::RxOffload;
+use toe_engine::processor;
+use toe_engine::wire::ethernet;
+use toe_engine::wire::ipv4;
+use toe_engine::wire::tcp;
+
+use self::support::Node;
+use self::support::Random;
+use self::support::config;
+
+/// Frames that a processor takes from its port before it polls.
+const BATCH: usize = 64;
+/// Offsets in a frame.
+const L3: usize = ethernet::HEADER;
+const L4: usize = L3 + ipv4::HEADER;
+
+/// A TCP frame of `size` bytes. Its checksum is taken as verified, as from a port that does that.
+fn frame(size: usize) -> Vec<u8> {
+    let mut frame = vec![0; size];
+    frame[..6].copy_from_slice(&config().mac);
+    frame[12..14].copy_from_slice(&ethernet::ethertype::IPV4.to_be_bytes());
+    ipv4::Repr {
+        tos: 0,
+        ttl: 64,
+        protocol: tcp::PROTOCOL,
+        source: [10, 0, 0, 0],
+        destination: [192, 0, 2, 1],
+    }
+    .emit(&mut frame[L3..]);
+    tcp::Repr {
+        source: 1000,
+        destination: 80,
+        flags: tcp::flag::ACK,
+        window: 1000,
+        ..tcp::Repr::default()
+    }
+    .emit(&mut frame[L4..]);
+    ipv4::finish(&mut frame[L3..], (size - L3) as u16, 0xffff);
+    frame
+}
+
+/// Makes `frame` the next of `flow`: its source is the flow's number, and the identification is what
+/// keeps the checksum of the header right.
+fn address(frame: &mut [u8], flow: u32, seq: u32) {
+    let flow = flow & 0xff_ffff;
+    frame[L3 + ipv4::SOURCE + 1..L3 + ipv4::SOURCE + 4].copy_from_slice(&flow.to_be_bytes()[1..]);
+    let sum = (flow >> 16) + (flow & 0xffff);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    frame[L3 + ipv4::ID..L3 + ipv4::ID + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    frame[L4 + tcp::SEQ..L4 + tcp::SEQ + 4].copy_from_slice(&seq.to_be_bytes());
+}
+
+/// A processor that is given frames.
+struct Bench {
+    node: Node,
+    frames: Vec<Vec<u8>>,
+    /// The next sequence number of each flow.
+    flows: Vec<u32>,
+    random: Random,
+    payload: u32,
+}
+
+impl Bench {
+    fn new(size: usize, flows: usize) -> Self {
+        let config = processor::Config {
+            // As much again, so that few of a set have to share their place.
+            flows: (2 * flows).next_power_of_two() as u32,
+            ..config()
+        };
+        let mut node = Node::new(&config, Capabilities::ALL);
+        node.processor.set_mtu(9000).unwrap();
+        let flags = storage::SPLIT | storage::GRO;
+        node.processor
+            .set_storage(flags, toe_abi::SMALL_FRAME)
+            .unwrap();
+        let mut bench = Self {
+            node,
+            frames: vec![frame(size); BATCH],
+            flows: vec![0; flows],
+            random: Random(1),
+            payload: (size - L4 - tcp::HEADER) as u32,
+        };
+        // Every flow is known before time is taken.
+        for flow in (0..flows).step_by(BATCH) {
+            bench.prepare(|i, _| (flow + i) % flows);
+            bench.work();
+        }
+        bench
+    }
+
+    /// Writes the next batch.
+    fn prepare(&mut self, choose: impl Fn(usize, &mut Random) -> usize) {
+        for (i, frame) in self.frames.iter_mut().enumerate() {
+            let flow = choose(i, &mut self.random);
+            address(frame, flow as u32, self.flows[flow]);
+            self.flows[flow] = self.flows[flow].wrapping_add(self.payload);
+        }
+    }
+
+    /// Has the engine take a batch; returns how long that took.
+    fn work(&mut self) -> Duration {
+        let offload = RxOffload {
+            checksum: RxChecksum::Valid,
+            gso_size: 0,
+        };
+        let (now, env) = (self.node.now + 10, &mut self.node.env);
+        let began = Instant::now();
+        for frame in &self.frames {
+            self.node.processor.receive(now, env, frame, &offload);
+        }
+        self.node.poll(now);
+        let took = began.elapsed();
+        self.node.driver.recycle(&mut self.node.env);
+        took
+    }
+}
+
+fn receive(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("receive");
+    group
+        .throughput(Throughput::Elements(1))
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(20);
+    for size in [64, 256, 1500, 9000] {
+        for flows in [1, 1_000, 100_000, 1_000_000] {
+            let mut bench = Bench::new(size, flows);
+            group.bench_function(BenchmarkId::new(size.to_string(), flows), |bencher| {
+                bencher.iter_custom(|frames| {
+                    let mut took = Duration::ZERO;
+                    for _ in 0..frames.div_ceil(BATCH as u64) {
+                        bench.prepare(|_, random| random.below(flows as u64) as usize);
+                        took += bench.work();
+                    }
+                    took.mul_f64(frames as f64 / (frames.next_multiple_of(BATCH as u64)) as f64)
+                });
+            });
+            let lost = bench.node.counter(toe_abi::stats::Counter::RxNoPage)
+                + bench.node.counter(toe_abi::stats::Counter::RxNoCompletion);
+            assert_eq!(lost, 0, "a frame was not placed");
+        }
+    }
+    group.finish();
+}
+
+fn main() {
+    receive(&mut Criterion::default().configure_from_args());
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames that the host's own stack is to have: classified (R1.3) and stored.
+
+use core::mem;
+
+use toe_abi::completion::Frame;
+use toe_abi::completion::HashType;
+use toe_abi::completion::Op;
+use toe_abi::completion::frame_flag;
+use toe_abi::stats::Counter;
+
+use super::core::Core;
+use super::core::RingSet;
+use super::receive::Arrival;
+use crate::env::Env;
+use crate::env::RxChecksum;
+use crate::env::RxOffload;
+use crate::flow::Change;
+use crate::gro::Headers;
+use crate::ring::Broken;
+use crate::storage::Segment;
+use crate::storage::Stored;
+use crate::storage::Stripped;
+use crate::tcp::flag;
+use crate::tuple::Network;
+use crate::tuple::Tuple;
+use crate::wire::Malformed;
+use crate::wire::ethernet;
+use crate::wire::packet::Class;
+use crate::wire::tcp;
+use crate::wire::vxlan;
+
+/// "No flow".
+const NO_FLOW: u32 = u32::MAX;
+
+/// A TCP segment in a frame, perhaps inside a VXLAN datagram.
+struct Found<'a> {
+    tcp: tcp::Header<'a>,
+    tuple: Tuple,
+    /// Where its payload starts in the frame.
+    payload: usize,
+    length: u32,
+    /// Its checksum is right.
+    valid: bool,
+}
+
+impl<'a> Found<'a> {
+    /// The segment in `arrival`, of which it is known whether the checksum is right and, when that
+    /// has been looked for, what its tuple is.
+    #[inline]
+    fn new(arrival: &Arrival<'a>, tuple: Option<&Tuple>, checksum: Option<bool>) -> Option<Self> {
+        let packet = &arrival.packet;
+        if let (Some(tcp), Some(tuple)) = (packet.tcp(arrival.frame), tuple) {
+            return Some(Self {
+                tcp,
+                tuple: *tuple,
+                payload: packet.payload.into(),
+                length: packet.payload_length(),
+                valid: checksum == Some(true),
+            });
+        }
+        let inner = match checksum {
+            Some(false) => return None,
+            _ => vxlan::Inner::of(packet, arrival.frame)?,
+        };
+        let frame = inner.frame(arrival.frame);
+        let tuple = Tuple::of_received(&inner.packet, frame)?;
+        Some(Self {
+            tcp: inner.packet.tcp(frame)?,
+            tuple: Tuple {
+                network: Network::vxlan(inner.vni),
+                ..tuple
+            },
+            payload: inner.start + usize::from(inner.packet.payload),
+            length: inner.packet.payload_length(),
+            valid: inner.packet.checksum_ok(frame) == Some(true),
+        })
+    }
+}
+
+impl Core {
+    /// Uploads the wire frames that a large frame of ordinary traffic stands for.
+    #[cold]
+    pub(super) fn upload_cut<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+        arrival: &Arrival<'_>,
+        tuple: Option<&Tuple>,
+        hash: (u32, HashType),
+    ) -> Result<(), Broken> {
+        let mut buffer = mem::take(&mut self.scratch.segment);
+        let mut result = Ok(());
+        if let Some(large) = arrival.large() {
+            for index in 0..large.count() {
+                let length = large.emit(index, &mut buffer);
+                let offload = RxOffload {
+                    checksum: RxChecksum::Valid,
+                    gso_size: 0,
+                };
+                let Some(piece) = Arrival::new(&buffer[..length], &offload) else {
+                    continue;
+                };
+                result = self
+                    .upload(now, env, rings, &piece, tuple, hash, None)
+                    .map(|stored| self.count_stored(stored));
+                if result.is_err() {
+                    break;
+                }
+            }
+        }
+        self.scratch.segment = buffer;
+        result
+    }
+
+    /// Counts a frame that could not be stored.
+    pub(super) fn count_stored(&mut self, stored: Stored) {
+        match stored {
+            Stored::Done => {}
+            Stored::NoPage => self.counters.count(Counter::RxNoPage),
+            Stored::NoCompletion => self.counters.count(Counter::RxNoCompletion),
+        }
+    }
+
+    /// Uploads a frame of ordinary traffic, or as a legacy frame of the connection `legacy`.
+    #[inline]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of it is known where it is called"
+    )]
+    pub(super) fn upload<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+        arrival: &Arrival<'_>,
+        tuple: Option<&Tuple>,
+        (hash, hash_type): (u32, HashType),
+        legacy: Option<u32>,
+    ) -> Result<Stored, Broken> {
+        let packet = &arrival.packet;
+        let mut completion = Frame {
+            op: Op::NotTcp.raw(),
+            hash_type: hash_type.raw(),
+            flow: NO_FLOW,
+            hash,
+            segments: arrival.segments,
+            gso_size: if arrival.segments > 1 {
+                arrival.offload.gso_size
+            } else {
+                0
+            },
+            ..Frame::default()
+        };
+        let mut tag = 0;
+        if let Some(tci) = packet.vlan {
+            tag = ethernet::TAG;
+            completion.flags |= frame_flag::VLAN;
+            completion.vlan_tci = tci;
+        }
+        let checksum = arrival.checksum_ok();
+        match (packet.class, checksum) {
+            (Class::Malformed(Malformed::Checksum), _) | (_, Some(false)) => {
+                completion.flags |= frame_flag::CSUM_BAD;
+                self.counters.count(Counter::RxCsumError);
+            }
+            (Class::Malformed(_), _) => self.counters.count(Counter::RxMalformed),
+            (_, Some(true)) => completion.flags |= frame_flag::L4_CSUM_OK,
+            (_, None) => {}
+        }
+        if packet.version == 4 && !matches!(packet.class, Class::Malformed(_)) {
+            completion.flags |= frame_flag::L3_CSUM_OK;
+        }
+        // The padding of a minimum-size frame is not uploaded.
+        let frame = match packet.class {
+            Class::Other | Class::Malformed(_) => arrival.frame,
+            _ => &arrival.frame[..packet.end as usize],
+        };
+        let found = Found::new(arrival, tuple, checksum);
+        let mut change = None;
+        let mut segment = None;
+        if let Some(found) = &found {
+            if found.valid {
+                change = Some(
+                    self.flows
+                        .classify(now, &found.tuple, &found.tcp, found.length),
+                );
+            }
+            let op = change.as_ref().map_or(Op::NotReassembled, |c| c.op);
+            completion.flow = change.as_ref().map_or(NO_FLOW, Change::id);
+            let continues = matches!(op, Op::Reassembled | Op::NotReassembled);
+            let small = continues && self.storage.is_small(frame.len() - tag);
+            completion.op = if small { Op::Small } else { op }.raw();
+            let goes_on = matches!(op, Op::Reassembled | Op::FlowBegins);
+            if goes_on && found.length != 0 && legacy.is_none() {
+                segment = Some(Segment {
+                    flow: completion.flow,
+                    seq: found.tcp.seq(),
+                    header: found.payload - tag,
+                    begins: op == Op::FlowBegins,
+                    push: found.tcp.flags() & flag::PSH != 0,
+                    joins: Headers::of(packet, &found.tcp, tag),
+                    size: match completion.gso_size {
+                        // CAST: payload of a datagram.
+                        0 => found.length as u16,
+                        size => size,
+                    },
+                });
+            }
+        }
+        let flow = change.as_ref().map(Change::id);
+        if let Some(host_id) = legacy {
+            completion.flags |= frame_flag::LEGACY;
+            completion.flow = host_id;
+        }
+        let stored = self.storage.store(
+            env,
+            &mut rings.completions,
+            &Stripped::new(frame, tag),
+            flow,
+            segment.as_ref(),
+            &mut completion,
+        )?;
+        // What found no room was not uploaded: the flow database must not vouch for it.
+        if let (Stored::Done, Some(change)) = (stored, &change) {
+            self.flows.commit(change);
+        }
+        Ok(stored)
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Storage areas of an application, bound to one connection (R1.8): payload only, from many frames,
+//! no header ever.
+
+use toe_abi::PAGE_SIZE;
+use toe_abi::submission::AREAS;
+use toe_abi::submission::Bind;
+
+use crate::env::Host;
+use crate::ring::Broken;
+
+/// Size of a page's address in the list that the host keeps.
+const ADDRESS: usize = 8;
+
+/// An area.
+///
+/// # Invariants
+///
+/// `filled < length`, and the list of its pages does not wrap round.
+#[derive(Clone, Copy, Default)]
+pub struct Area {
+    id: u32,
+    pages: u64,
+    offset: u32,
+    length: u32,
+    filled: u32,
+}
+
+impl Area {
+    /// The area that the host describes; `None` when it contradicts itself.
+    pub fn new(bind: &Bind) -> Option<Self> {
+        let end = u64::from(bind.offset) + u64::from(bind.length);
+        let list = end.div_ceil(PAGE_SIZE as u64) * ADDRESS as u64;
+        let fits = bind.length != 0
+            && (bind.offset as usize) < PAGE_SIZE
+            && bind.pages % ADDRESS as u64 == 0
+            && bind.pages.checked_add(list).is_some();
+        // INVARIANT: As checked.
+        fits.then_some(Self {
+            id: bind.area,
+            pages: bind.pages,
+            offset: bind.offset,
+            length: bind.length,
+            filled: 0,
+        })
+    }
+
+    /// The host's identifier.
+    #[inline]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Bytes that stand in it.
+    #[inline]
+    pub fn filled(&self) -> u32 {
+        self.filled
+    }
+
+    #[inline]
+    fn room(&self) -> usize {
+        (self.length - self.filled) as usize
+    }
+}
+
+/// The areas of a connection, in the order in which they are filled.
+#[derive(Default)]
+pub struct Areas {
+    list: [Area; AREAS],
+    first: usize,
+    count: usize,
+}
+
+impl Areas {
+    /// Adds an area behind the others; false when there are too many.
+    pub fn bind(&mut self, area: Area) -> bool {
+        let fits = self.count < AREAS;
+        if fits {
+            self.list[(self.first + self.count) % AREAS] = area;
+            self.count += 1;
+        }
+        fits
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The area that is being filled.
+    #[inline]
+    pub fn first(&self) -> Option<&Area> {
+        (self.count != 0).then(|| &self.list[self.first])
+    }
+
+    /// Bytes that all of them take.
+    #[inline]
+    pub fn room(&self) -> usize {
+        let areas = (0..self.count).map(|i| &self.list[(self.first + i) % AREAS]);
+        areas.map(Area::room).sum()
+    }
+
+    /// Puts as many of `bytes` into the first area as one of its pages takes. Returns how many, and
+    /// whether the area is full now, which then is the first no more. There must be one.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] when memory of the host is gone, or the address of a page is none.
+    pub fn put<H: Host>(&mut self, host: &mut H, bytes: &[u8]) -> Result<(usize, bool), Broken> {
+        let area = &mut self.list[self.first];
+        let at = (area.offset + area.filled) as usize;
+        let (page, offset) = (at / PAGE_SIZE, at % PAGE_SIZE);
+        let mut address = [0; ADDRESS];
+        host.read(area.pages + (page * ADDRESS) as u64, &mut address)?;
+        let address = u64::from_le_bytes(address);
+        if address % PAGE_SIZE as u64 != 0 {
+            return Err(Broken);
+        }
+        let length = bytes.len().min(PAGE_SIZE - offset).min(area.room());
+        host.write(address + offset as u64, &bytes[..length])?;
+        area.filled += length as u32;
+        let full = area.filled == area.length;
+        if full {
+            self.first = (self.first + 1) % AREAS;
+            self.count -= 1;
+        }
+        Ok((length, full))
+    }
+}

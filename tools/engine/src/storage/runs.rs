@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The re-assembly table (R1.6) of flows that the host carries itself: where the payload of each goes
+//! on, and what of it is still gathered for one completion (hardware GRO).
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use toe_abi::Layout;
+use toe_abi::PAGE_SIZE;
+use toe_abi::completion::FRAME_PAGES;
+use toe_abi::completion::Frame;
+use toe_abi::completion::NO_PAGE;
+use toe_abi::completion::frame_flag;
+
+use super::Cells;
+use super::Pages;
+use super::Position;
+use super::Releases;
+use super::Stored;
+use super::Stripped;
+use super::cells::MAX_HEADER;
+use crate::env::Host;
+use crate::gro::Headers;
+use crate::ring::Broken;
+use crate::ring::Completions;
+use crate::tcp::Seq;
+
+/// Flows that have a place in the table at a time; flows that share one take turns.
+pub const RUNS: usize = 64;
+/// Pages that the payload of the largest datagram touches: not more than an skb has fragments.
+const RUN_PAGES: usize = (u16::MAX as usize).div_ceil(PAGE_SIZE) + 1;
+/// A run without flow.
+const NO_FLOW: u32 = u32::MAX;
+
+/// A segment whose payload is stored apart from its headers.
+#[derive(Clone, Copy)]
+pub struct Segment {
+    /// Its flow.
+    pub flow: u32,
+    /// Sequence number of its first byte of payload.
+    pub seq: Seq,
+    /// Length of its headers.
+    pub header: usize,
+    /// It begins its flow, which may be another one than had this identifier before.
+    pub begins: bool,
+    /// PSH is set.
+    pub push: bool,
+    /// How it may be joined to others; `None` for not at all.
+    pub joins: Option<Headers>,
+    /// Payload bytes of each wire frame that it stands for but the last.
+    pub size: u16,
+}
+
+/// A segment taken apart.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// What re-assembly has to know.
+    pub segment: &'a Segment,
+    /// Its headers.
+    pub header: &'a [u8],
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+/// What can be had of the host's pages and completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Placed,
+    NoPage,
+    NoCompletion,
+}
+
+/// Payload of one flow.
+///
+/// # Invariants
+///
+/// `length` is the payload gathered, 0 for nothing. While it is not 0, a cell is promised for
+/// `header[..header_length]`, `entries` completions are reserved, `pages[..count]` are taken, each
+/// but the last full, those with a bit in `release` are released in the page array, and the run
+/// stands in [`Runs::open`] at `place`.
+struct Run {
+    flow: u32,
+    position: Position,
+    /// Something was placed since [`Runs::reclaim`] last looked.
+    used: bool,
+    place: usize,
+    /// What the completion will say.
+    completion: Frame,
+    header: [u8; MAX_HEADER],
+    header_length: usize,
+    joins: Option<Headers>,
+    size: u16,
+    next: Seq,
+    push: bool,
+    pages: [u32; RUN_PAGES],
+    count: usize,
+    release: u32,
+    offset: usize,
+    length: usize,
+    entries: usize,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self {
+            flow: NO_FLOW,
+            position: Position::default(),
+            used: false,
+            place: 0,
+            completion: Frame::default(),
+            header: [0; MAX_HEADER],
+            header_length: 0,
+            joins: None,
+            size: 0,
+            next: Seq(0),
+            push: false,
+            pages: [0; RUN_PAGES],
+            count: 0,
+            release: 0,
+            offset: 0,
+            length: 0,
+            entries: 0,
+        }
+    }
+
+    /// Whether `parts` goes on where what is gathered ends, and makes one large segment with it.
+    #[inline]
+    fn joins(&self, parts: &Parts<'_>, completion: &Frame) -> bool {
+        const ALIKE: u8 = frame_flag::VLAN | frame_flag::L3_CSUM_OK | frame_flag::L4_CSUM_OK;
+        let segment = parts.segment;
+        let Some(layout) = &self.joins else {
+            return false;
+        };
+        // All wire frames are of one size, the last of them may be shorter.
+        let whole = self.length % usize::from(self.size.max(1)) == 0;
+        let fits =
+            segment.size == self.size || completion.segments == 1 && segment.size < self.size;
+        self.length != 0
+            && segment.joins == self.joins
+            && segment.seq == self.next
+            && whole
+            && fits
+            && !self.push
+            && self.length + parts.payload.len() <= layout.most_payload()
+            && (self.completion.flags ^ completion.flags) & ALIKE == 0
+            && self.completion.vlan_tci == completion.vlan_tci
+            && layout.continues(
+                &self.header[..self.header_length],
+                parts.header,
+                self.completion.segments,
+            )
+    }
+
+    /// Places `payload` behind what is gathered, all of it or nothing.
+    #[inline]
+    fn place<H: Host>(
+        &mut self,
+        host: &mut H,
+        pages: &mut Pages,
+        completions: &mut Completions,
+        payload: &[u8],
+    ) -> Result<Room, Broken> {
+        let new = self.position.more_pages(payload.len());
+        if pages.available() < new {
+            return Ok(Room::NoPage);
+        }
+        let first = self.length == 0 && self.position.is_open();
+        let entries = (self.count + usize::from(first) + new).div_ceil(FRAME_PAGES);
+        if !completions.reserve((entries - self.entries) as u32) {
+            return Ok(Room::NoCompletion);
+        }
+        self.entries = entries;
+        self.used = true;
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let list = self.length == 0 || !self.position.is_open();
+            let put = self.position.put(host, pages, rest)?;
+            if self.length == 0 {
+                self.offset = put.offset;
+            }
+            if list {
+                self.pages[self.count] = put.id;
+                self.count += 1;
+            }
+            if put.full {
+                self.release |= 1 << (self.count - 1);
+            }
+            self.length += put.length;
+            rest = &rest[put.length..];
+        }
+        Ok(Room::Placed)
+    }
+
+    /// Adds a segment that [`Run::joins`], and has been placed.
+    #[inline]
+    fn extend(&mut self, parts: &Parts<'_>, completion: &Frame) {
+        self.completion.gso_size = self.size;
+        self.completion.segments += completion.segments;
+        self.next = parts.segment.seq + parts.payload.len() as u32;
+        self.push = parts.segment.push;
+    }
+
+    /// Writes the completions of what is gathered, which is not nothing, as many as have been
+    /// reserved.
+    fn write<H: Host>(
+        &mut self,
+        host: &mut H,
+        cells: &mut Cells,
+        headers: &mut Pages,
+        completions: &mut Completions,
+    ) -> Result<(), Broken> {
+        let completion = &mut self.completion;
+        let header = &mut self.header[..self.header_length];
+        if let (Some(layout), true) = (&self.joins, completion.segments > 1) {
+            layout.finish(header, self.length, self.push);
+        }
+        cells.redeem();
+        cells.put(host, headers, &Stripped::new(header, 0), completion)?;
+        let mut offset = self.offset;
+        let mut left = self.length;
+        let lists = self.pages[..self.count].chunks(FRAME_PAGES);
+        let mut release = self.release;
+        for (i, list) in (1..).zip(lists) {
+            let here = left.min(list.len() * PAGE_SIZE - offset);
+            completion.pages[..list.len()].copy_from_slice(list);
+            completion.page_count = list.len() as u8;
+            completion.data_offset = offset as u16;
+            completion.data_length = here as u32;
+            // CAST: a bit for each of the pages listed.
+            completion.release |= ((release & ((1 << list.len()) - 1)) << 1) as u16;
+            left -= here;
+            if i == self.entries {
+                completion.flags &= !frame_flag::MORE;
+            } else {
+                completion.flags |= frame_flag::MORE;
+            }
+            completions.write(host, &completion.to_bytes())?;
+            completion.header_page = NO_PAGE;
+            completion.header_offset = 0;
+            completion.header_length = 0;
+            completion.release = 0;
+            release >>= FRAME_PAGES;
+            offset = 0;
+        }
+        (self.count, self.release, self.length, self.entries) = (0, 0, 0, 0);
+        Ok(())
+    }
+}
+
+/// What the host supplies: cells for headers, the pages, the completion ring.
+pub struct Supply<'a> {
+    /// The hybrid page.
+    pub cells: &'a mut Cells,
+    /// Pages of the header ring.
+    pub headers: &'a mut Pages,
+    /// Pages of the payload ring.
+    pub payload: &'a mut Pages,
+    /// The completion ring.
+    pub completions: &'a mut Completions,
+}
+
+/// The re-assembly table.
+pub struct Runs {
+    runs: Box<[Run]>,
+    /// Runs with something gathered, by their number.
+    open: Vec<u8>,
+    /// Pages of flows that have given way to others.
+    releases: Releases,
+    /// Where the search for idle pages stands.
+    hand: usize,
+}
+
+impl Runs {
+    /// No flow has a place.
+    pub fn new() -> Self {
+        let mut runs = Vec::with_capacity(RUNS);
+        runs.resize_with(RUNS, Run::new);
+        Self {
+            runs: runs.into_boxed_slice(),
+            open: Vec::with_capacity(RUNS),
+            releases: Releases::new(),
+            hand: 0,
+        }
+    }
+
+    /// Forgets every flow.
+    pub fn clear(&mut self) {
+        self.runs.fill_with(Run::new);
+        self.open.clear();
+        self.releases = Releases::new();
+    }
+
+    /// The place of `flow`.
+    #[inline]
+    fn place(flow: u32) -> usize {
+        flow as usize % RUNS
+    }
+
+    /// Adds `parts` to what is gathered of its flow. False when it does not continue that, or finds
+    /// no room.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] when memory of the host is gone.
+    #[inline]
+    pub fn extend<H: Host>(
+        &mut self,
+        host: &mut H,
+        supply: &mut Supply<'_>,
+        parts: &Parts<'_>,
+        completion: &Frame,
+    ) -> Result<bool, Broken> {
+        let run = &mut self.runs[Self::place(parts.segment.flow)];
+        if run.flow != parts.segment.flow || !run.joins(parts, completion) {
+            return Ok(false);
+        }
+        let room = run.place(host, supply.payload, supply.completions, parts.payload)?;
+        if room != Room::Placed {
+            return Ok(false);
+        }
+        run.extend(parts, completion);
+        Ok(true)
+    }
+
+    /// Stores `parts`; with `gather` its completion may wait for what follows. What was gathered of
+    /// its flow must have been written.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] when memory of the host is gone.
+    #[inline]
+    pub fn begin<H: Host>(
+        &mut self,
+        host: &mut H,
+        supply: &mut Supply<'_>,
+        parts: &Parts<'_>,
+        completion: &Frame,
+        gather: bool,
+    ) -> Result<Stored, Broken> {
+        let segment = parts.segment;
+        let number = Self::place(segment.flow);
+        if self.runs[number].flow != segment.flow || segment.begins {
+            if !self.vacate(host, supply, number)? {
+                return Ok(Stored::NoCompletion);
+            }
+            self.runs[number].flow = segment.flow;
+        }
+        if !supply.cells.promise(supply.headers) {
+            return Ok(Stored::NoPage);
+        }
+        let run = &mut self.runs[number];
+        match run.place(host, supply.payload, supply.completions, parts.payload)? {
+            Room::Placed => {}
+            Room::NoPage => {
+                supply.cells.redeem();
+                return Ok(Stored::NoPage);
+            }
+            Room::NoCompletion => {
+                supply.cells.redeem();
+                return Ok(Stored::NoCompletion);
+            }
+        }
+        run.completion = *completion;
+        run.header_length = parts.header.len();
+        run.header[..parts.header.len()].copy_from_slice(parts.header);
+        run.joins = segment.joins;
+        run.size = segment.size;
+        run.next = segment.seq + parts.payload.len() as u32;
+        run.push = segment.push;
+        if gather && run.joins.is_some() {
+            run.place = self.open.len();
+            self.open.push(number as u8);
+            return Ok(Stored::Done);
+        }
+        run.write(host, supply.cells, supply.headers, supply.completions)?;
+        Ok(Stored::Done)
+    }
+
+    /// Frees place `number`. False when there is no room to give its page back.
+    fn vacate<H: Host>(
+        &mut self,
+        host: &mut H,
+        supply: &mut Supply<'_>,
+        number: usize,
+    ) -> Result<bool, Broken> {
+        self.write(host, supply, number)?;
+        if !self.runs[number].position.is_open() {
+            return Ok(true);
+        }
+        if !self.releases.has_room(supply.completions) {
+            return Ok(false);
+        }
+        if let Some(id) = self.runs[number].position.close(supply.payload) {
+            self.releases.add(host, supply.completions, id)?;
+        }
+        Ok(true)
+    }
+
+    /// Writes what is gathered at place `number`, if anything is.
+    #[inline]
+    fn write<H: Host>(
+        &mut self,
+        host: &mut H,
+        supply: &mut Supply<'_>,
+        number: usize,
+    ) -> Result<(), Broken> {
+        let run = &mut self.runs[number];
+        if run.length == 0 {
+            return Ok(());
+        }
+        let place = run.place;
+        run.write(host, supply.cells, supply.headers, supply.completions)?;
+        self.open.swap_remove(place);
+        if let Some(&moved) = self.open.get(place) {
+            self.runs[usize::from(moved)].place = place;
+        }
+        Ok(())
+    }
+
+    /// Writes what is gathered of `flow`, if anything is: another frame of it is about to be stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] when memory of the host is gone.
+    #[inline]
+    pub fn flush_flow<H: Host>(
+        &mut self,
+        host: &mut H,
+        supply: &mut Supply<'_>,
+        flow: u32,
+    ) -> Result<(), Broken> {
+        let number = Self::place(flow);
+        if self.runs[number].flow == flow {
+            self.write(host, supply, number)?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything that is gathered: the batch ends. After much payload the rest of the page is
+    /// left, as [`Reassembly::flush`](super::Reassembly::flush) does; when `scarce`, always.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] when memory of the host is gone.
+    #[inline]
+    pub fn flush<H: Host>(
+        &mut self,
+        host: &mut H,
+        supply: &mut Supply<'_>,
+        scarce: bool,
+    ) -> Result<(), Broken> {
+        for &number in &self.open {
+            let run = &mut self.runs[usize::from(number)];
+            if (scarce || run.length >= PAGE_SIZE) && run.position.close(supply.payload).is_some() {
+                run.release |= 1 << (run.count - 1);
+            }
+            run.write(host, supply.cells, supply.headers, supply.completions)?;
+        }
+        self.open.clear();
+        self.releases.flush(host, supply.completions)
+    }
+
+    /// Gives the page of one flow up, half empty as it may be, if nothing was placed in it since it
+    /// was looked at last: pages are scarce. Nothing may be gathered.
+    pub fn reclaim(&mut self, pages: &mut Pages) -> Option<u32> {
+        self.hand = (self.hand + 1) % RUNS;
+        let run = &mut self.runs[self.hand];
+        let idle = !run.used && run.length == 0;
+        run.used = false;
+        if idle {
+            run.position.close(pages)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Storage areas of an application (R1.8): payload of a delegated connection goes where it is to go.
+
+#[path = "support/peer.rs"]
+mod peer;
+mod support;
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use toe_abi::PAGE_SIZE;
+use toe_abi::completion::Reason;
+use toe_abi::completion::deliver_flag;
+use toe_abi::submission::AREAS;
+use toe_abi::submission::Bind;
+use toe_engine::env::Capabilities;
+use toe_engine::env::Host;
+use toe_engine::env::RxOffload;
+use toe_engine::tcp::Seq;
+use toe_engine::wire::tcp::Repr;
+
+use self::support::BASE;
+use self::support::Event;
+use self::support::FREE;
+use self::support::Node;
+use self::support::Random;
+use self::support::WireFrame;
+use self::support::config;
+
+/// Where the lists of pages stand, and the pages.
+const LISTS: u64 = BASE + FREE + 0x30_0000;
+const MEMORY: u64 = BASE + FREE + 0x31_0000;
+/// Most pages of an area here, and how many areas have pages of their own.
+const PAGES: u64 = 8;
+const PLACES: u64 = 16;
+
+/// An area as the host knows it.
+struct Area {
+    bind: Bind,
+    filled: u32,
+}
+
+impl Area {
+    /// Area number `number`, of `length` bytes from `offset` of its first page on. Its pages lie the
+    /// wrong way round.
+    fn new(node: &mut Node, number: u32, device_id: u32, length: u32, offset: u32) -> Self {
+        let place = u64::from(number) % PLACES;
+        let list = LISTS + place * PAGES * 8;
+        for page in 0..PAGES {
+            let address = Self::page(number, page);
+            node.env
+                .write(list + page * 8, &address.to_le_bytes())
+                .unwrap();
+        }
+        let bind = Bind {
+            device_id,
+            area: number,
+            length,
+            pages: list,
+            offset,
+            ..Bind::default()
+        };
+        node.driver.bind(&mut node.env, &bind);
+        Self { bind, filled: 0 }
+    }
+
+    fn page(number: u32, page: u64) -> u64 {
+        let place = u64::from(number) % PLACES;
+        MEMORY + (place * PAGES + PAGES - 1 - page) * PAGE_SIZE as u64
+    }
+
+    /// `length` bytes from `offset` of the area on.
+    fn bytes(&self, node: &Node, offset: u32, length: u32) -> Vec<u8> {
+        let at = |i: u32| u64::from(self.bind.offset + i);
+        let byte = |i: u32| {
+            let page = Self::page(self.bind.area, at(i) / PAGE_SIZE as u64);
+            node.env.bytes(page + at(i) % PAGE_SIZE as u64, 1)[0]
+        };
+        (offset..offset + length).map(byte).collect()
+    }
+}
+
+/// A delegated connection: the node that has it, its identifier, and its peer.
+fn delegated() -> (Node, u32, peer::End) {
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    // An unknown flow is refused once.
+    for _ in 0..2 {
+        end.mode = peer::Mode::Host;
+        end.hand_over(&mut node);
+        node.poll(1);
+        for event in node.driver.completions(&mut node.env) {
+            end.take(&mut node, event);
+        }
+    }
+    let peer::Mode::Delegated(id) = end.mode else {
+        panic!("{:?}", end.mode);
+    };
+    (node, id, peer)
+}
+
+fn send(node: &mut Node, peer: &peer::End, seq: u32, payload: &[u8]) {
+    let repr = Repr {
+        window: 1000,
+        ..peer.repr(Seq(seq))
+    };
+    let bytes = peer::frame(&peer.state, &repr, payload);
+    let offload = RxOffload::default();
+    node.receive(2, &WireFrame { bytes, offload });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn payload_fills_the_areas_in_their_order_and_goes_on_in_pages(seed: u64) {
+        let (mut node, id, peer) = delegated();
+        let mut random = Random(seed);
+        let mut areas: VecDeque<Area> = VecDeque::new();
+        let mut number = 0;
+        let (start, mut seq) = (peer.state.snd_nxt, peer.state.snd_nxt);
+        let (mut sent, mut received) = (Vec::new(), Vec::new());
+        for _ in 0..150 {
+            if areas.len() < AREAS && random.chance(100_000) {
+                let length = 1 + random.below(7 * PAGE_SIZE as u64) as u32;
+                let offset = random.below(PAGE_SIZE as u64) as u32;
+                areas.push_back(Area::new(&mut node, number, id, length, offset));
+                number += 1;
+                node.poll(2);
+            }
+            let mut payload = vec![0; 2 + random.below(1400) as usize];
+            random.fill(&mut payload);
+            // Some segments arrive the wrong way round.
+            let (first, second) = payload.split_at(payload.len() / 2);
+            let mut order = [(seq, first), (seq.wrapping_add(first.len() as u32), second)];
+            if random.chance(200_000) {
+                order.reverse();
+            }
+            for (seq, part) in order {
+                send(&mut node, &peer, seq, part);
+            }
+            seq = seq.wrapping_add(payload.len() as u32);
+            sent.extend_from_slice(&payload);
+            if random.chance(500_000) {
+                continue;
+            }
+            node.poll(2);
+            for event in node.driver.completions(&mut node.env) {
+                let at = start.wrapping_add(received.len() as u32);
+                match event {
+                    Event::Placed(placed) => {
+                        let area = areas.front_mut().expect("an area that is bound");
+                        prop_assert_eq!(placed.area, area.bind.area);
+                        prop_assert_eq!((placed.seq, placed.data_offset), (at, area.filled));
+                        area.filled += placed.data_length;
+                        let (offset, length) = (placed.data_offset, placed.data_length);
+                        received.extend(area.bytes(&node, offset, length));
+                        let full = placed.flags & deliver_flag::AREA_FULL != 0;
+                        prop_assert_eq!(full, area.filled == area.bind.length);
+                        if full {
+                            areas.pop_front();
+                        }
+                    }
+                    Event::Deliver(deliver, bytes) => {
+                        prop_assert_eq!(deliver.seq, at);
+                        received.extend(bytes);
+                    }
+                    Event::Acked(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        node.poll(2);
+        prop_assert!(sent.starts_with(&received));
+        prop_assert!(received.len() > sent.len() / 2);
+    }
+}
+
+#[test]
+fn an_impossible_area_returns_the_connection() {
+    let good = Bind {
+        length: 1,
+        pages: LISTS,
+        ..Bind::default()
+    };
+    for bad in [
+        Bind { length: 0, ..good },
+        Bind {
+            offset: PAGE_SIZE as u32,
+            ..good
+        },
+        Bind {
+            pages: LISTS + 1,
+            ..good
+        },
+        Bind {
+            pages: u64::MAX - 7,
+            length: 5000,
+            ..good
+        },
+    ] {
+        let (mut node, device_id, _) = delegated();
+        node.driver.bind(&mut node.env, &Bind { device_id, ..bad });
+        node.poll(2);
+        let events = node.driver.completions(&mut node.env);
+        let reason = events.iter().find_map(|event| match event {
+            Event::Returned(returned, _) => Some(returned.reason),
+            _ => None,
+        });
+        assert_eq!(reason, Some(Reason::Submission.raw()), "{bad:?}");
+    }
+    let (mut node, device_id, _) = delegated();
+    for i in 0..=AREAS {
+        node.driver.bind(&mut node.env, &Bind { device_id, ..good });
+        node.poll(2);
+        let events = node.driver.completions(&mut node.env);
+        let back = events
+            .iter()
+            .any(|event| matches!(event, Event::Returned(..)));
+        assert_eq!(back, i == AREAS, "area {i}");
+    }
+}
