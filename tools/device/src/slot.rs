@@ -2,6 +2,7 @@
 
 //! One function's processor on its worker, with everything that surrounds it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use toe_abi::admin::Status;
@@ -10,9 +11,10 @@ use toe_engine::env::Capabilities;
 use toe_engine::env::Fault;
 use toe_engine::env::OutFrame;
 use toe_engine::env::SendError;
+use toe_engine::processor::Ahead;
+use toe_engine::processor::BATCH;
 use toe_engine::processor::Next;
 use toe_engine::processor::Processor;
-use toe_engine::processor::Received;
 use toe_engine::processor::Rings;
 
 use crate::admin::Answer;
@@ -32,6 +34,9 @@ const RETRY_HOST: u64 = 200;
 const PATIENCE: u64 = 200_000;
 /// Entries of each kind that a processor handles before the next one's turn.
 const BUDGET: usize = 64;
+
+/// Bytes of frames after which a batch ends: more would not stay in the cache.
+const BATCH_BYTES: usize = 32 * 1024;
 
 /// The engine's environment.
 struct Env<'a> {
@@ -104,9 +109,10 @@ pub struct Slot {
     doorbells: Arc<Doorbells>,
     port: Impaired,
     reporter: Reporter,
-    /// A received frame that waits for room in the link to this worker.
-    held_for: Option<usize>,
-    held: Frame,
+    /// Received frames that wait for room in the links: to which workers.
+    held_for: VecDeque<usize>,
+    /// ... and the frames themselves, in the same order.
+    held: Box<[Frame]>,
     /// Since when the port has waited for room in the host's rings.
     full_since: Option<u64>,
 }
@@ -143,8 +149,8 @@ impl Slot {
             host,
             doorbells,
             reporter,
-            held_for: None,
-            held: Frame::new(),
+            held_for: VecDeque::with_capacity(BATCH),
+            held: (0..BATCH).map(|_| Frame::new()).collect(),
             full_since: None,
         }
     }
@@ -196,7 +202,7 @@ impl Slot {
         self.port.set_open(false);
         self.open = false;
         self.state = State::Idle;
-        self.held_for = None;
+        self.held_for.clear();
         self.full_since = None;
     }
 
@@ -229,54 +235,93 @@ impl Slot {
         }
     }
 
-    /// Receives a batch from the port. Frames for other processors go to `forward`, which says
-    /// whether it has taken the frame. Says whether there was any frame.
+    /// Receives frames from the port, with the buffers of `frames`. Those for other processors go to
+    /// `forward`, which says whether it has taken the frame. Says whether there was any frame.
     pub fn receive(
         &mut self,
         now: u64,
-        frame: &mut Frame,
+        frames: &mut [Frame],
         mut forward: impl FnMut(usize, &mut Frame) -> bool,
     ) -> bool {
         self.port.tick(now);
-        if let Some(to) = self.held_for {
-            if !forward(to, &mut self.held) {
+        if !self.forward_held(&mut forward) {
+            return false;
+        }
+        let mut count = 0;
+        while count < BUDGET && self.held_for.is_empty() {
+            let taken = self.take(now, frames);
+            if taken == 0 {
+                break;
+            }
+            count += taken;
+            self.receive_batch(now, &mut frames[..taken], &mut forward);
+        }
+        count > 0
+    }
+
+    /// Fills `frames` from the port, as long as the host has room for them. How many there are.
+    fn take(&mut self, now: u64, frames: &mut [Frame]) -> usize {
+        let mut ahead = Ahead::default();
+        for frame in frames {
+            if ahead.bytes > BATCH_BYTES || !self.has_room(now, ahead) || !self.port.receive(frame)
+            {
+                break;
+            }
+            ahead.frames += 1;
+            ahead.bytes += frame.bytes().len();
+        }
+        ahead.frames
+    }
+
+    fn receive_batch(
+        &mut self,
+        now: u64,
+        frames: &mut [Frame],
+        forward: &mut impl FnMut(usize, &mut Frame) -> bool,
+    ) {
+        if !self.open {
+            return;
+        }
+        let mut elsewhere = [None; BATCH];
+        let received = frames.iter().map(|frame| (frame.bytes(), frame.received()));
+        self.processor
+            .receive_batch(now, env!(self), received, |number, to| {
+                elsewhere[number] = Some(usize::from(to));
+            });
+        for (frame, to) in frames.iter_mut().zip(elsewhere) {
+            let Some(to) = to else {
+                continue;
+            };
+            // Nothing may overtake a frame that waits.
+            if !self.held_for.is_empty() || !forward(to, frame) {
+                std::mem::swap(&mut self.held[self.held_for.len()], frame);
+                self.held_for.push_back(to);
+            }
+        }
+    }
+
+    /// Forwards what waited for room in the links. False when some of it still does.
+    fn forward_held(&mut self, forward: &mut impl FnMut(usize, &mut Frame) -> bool) -> bool {
+        while let Some(&to) = self.held_for.front() {
+            if !forward(to, &mut self.held[0]) {
                 return false;
             }
-            self.held_for = None;
-        }
-        for count in 0..BUDGET {
-            if !self.has_room(now) {
-                return count > 0;
-            }
-            if !self.port.receive(frame) {
-                return count > 0;
-            }
-            if !self.open {
-                continue;
-            }
-            let received = frame.received();
-            let verdict = self
-                .processor
-                .receive(now, env!(self), frame.bytes(), &received);
-            if let Received::Elsewhere(to) = verdict {
-                let to = usize::from(to);
-                if !forward(to, frame) {
-                    // Nothing may overtake it.
-                    std::mem::swap(&mut self.held, frame);
-                    self.held_for = Some(to);
-                    break;
-                }
-            }
+            self.held_for.pop_front();
+            // The next one first; there is always room for one more behind them.
+            self.held.rotate_left(1);
         }
         true
     }
 
-    /// Whether the next frame finds room in the host's rings. A host that makes none for long must
-    /// not bring others to a halt: for it, frames are lost again.
-    fn has_room(&mut self, now: u64) -> bool {
-        if !self.open || self.processor.has_room(env!(self)) {
+    /// Whether the next frame finds room in the host's rings, behind those that are `ahead`. A host
+    /// that makes none for long must not bring others to a halt: for it, frames are lost again.
+    fn has_room(&mut self, now: u64, ahead: Ahead) -> bool {
+        if !self.open || self.processor.has_room(env!(self), ahead) {
             self.full_since = None;
             return true;
+        }
+        if ahead.frames != 0 {
+            return false;
         }
         now - *self.full_since.get_or_insert(now) > PATIENCE
     }
@@ -341,7 +386,7 @@ impl Slot {
     /// When to look again at frames that wait for room, if any do: in a link, or in the host's
     /// rings.
     pub fn holds(&self, now: u64) -> Option<u64> {
-        if self.held_for.is_some() {
+        if !self.held_for.is_empty() {
             return Some(now + RETRY_LINK);
         }
         self.full_since.map(|_| now + RETRY_HOST)

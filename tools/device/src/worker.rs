@@ -18,6 +18,7 @@ use nix::poll::PollFlags;
 use nix::poll::ppoll;
 use nix::sys::time::TimeSpec;
 use toe_abi::stats::Counter;
+use toe_engine::processor::BATCH;
 use toe_engine::processor::Config;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Rings;
@@ -182,7 +183,8 @@ pub struct Worker {
     slots: Vec<Slot>,
     outboxes: Vec<Option<Outbox>>,
     inboxes: Vec<Inbox>,
-    frame: Frame,
+    /// Buffers for what is taken from ports and links.
+    frames: Box<[Frame]>,
 }
 
 /// The device has ended.
@@ -216,7 +218,7 @@ impl Worker {
             slots: slots.collect(),
             outboxes: plan.outboxes,
             inboxes: plan.inboxes,
-            frame: Frame::new(),
+            frames: (0..BATCH).map(|_| Frame::new()).collect(),
         }
     }
 
@@ -255,7 +257,7 @@ impl Worker {
         let mut deadline = u64::MAX;
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let outboxes = &mut self.outboxes;
-            busy |= slot.receive(now, &mut self.frame, |to, frame| {
+            busy |= slot.receive(now, &mut self.frames, |to, frame| {
                 match outboxes.get_mut(to) {
                     Some(Some(outbox)) => outbox.send(number, frame),
                     // No such worker: the engine checked its table, so this does not happen.
@@ -329,13 +331,14 @@ impl Worker {
     /// Takes frames that other workers have handed over. Says whether there were any.
     fn take_links(&mut self, now: u64) -> bool {
         let mut busy = false;
+        let frame = &mut self.frames[0];
         for inbox in &mut self.inboxes {
             for _ in 0..BUDGET {
-                let Some(function) = inbox.receive(&mut self.frame) else {
+                let Some(function) = inbox.receive(frame) else {
                     break;
                 };
                 busy = true;
-                self.slots[function].receive_here(now, &self.frame);
+                self.slots[function].receive_here(now, frame);
             }
         }
         busy

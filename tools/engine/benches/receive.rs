@@ -126,9 +126,11 @@ impl Bench {
         };
         let (now, env) = (self.node.now + 10, &mut self.node.env);
         let began = Instant::now();
-        for frame in &self.frames {
-            self.node.processor.receive(now, env, frame, &offload);
-        }
+        let frames = self.frames.iter().map(|frame| (frame.as_slice(), offload));
+        let elsewhere = |_, _| {};
+        self.node
+            .processor
+            .receive_batch(now, env, frames, elsewhere);
         self.node.poll(now);
         let took = began.elapsed();
         self.node.driver.recycle(&mut self.node.env);

@@ -7,11 +7,13 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use core::hint::black_box;
 
 use toe_abi::completion::Op;
 
 use crate::tcp::Seq;
 use crate::tcp::flag;
+use crate::tuple::Key;
 use crate::tuple::Tuple;
 use crate::wire::tcp;
 
@@ -29,14 +31,22 @@ mod state {
 }
 
 /// A flow: one cache line.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Flow {
+    tuple: Tuple,
+    track: Track,
+}
+
+const _: () = assert!(size_of::<Flow>() == 64);
+
+/// What the host has been given of a flow.
 ///
 /// # Invariants
 ///
 /// With `KNOWN`: every byte of `[run_start, next)` has been uploaded.
 #[derive(Clone, Copy, Default)]
-#[repr(align(64))]
-struct Flow {
-    tuple: Tuple,
+struct Track {
     /// Start of the contiguous run that was uploaded last.
     run_start: Seq,
     /// Its end: the next expected sequence number.
@@ -50,8 +60,6 @@ struct Flow {
     state: u8,
 }
 
-const _: () = assert!(size_of::<Flow>() == 64);
-
 /// What is known of the flows of a set without looking at them.
 #[derive(Clone, Copy, Default)]
 struct Tag {
@@ -64,14 +72,6 @@ struct Tag {
 /// log2 of the microseconds in which activity is counted. The count comes round every 71 minutes: a
 /// flow that was idle for longer may count as active.
 const ACTIVITY: u32 = 16;
-
-impl Tag {
-    /// How long the flow has been idle.
-    #[inline]
-    fn idle(&self, now: u16) -> u16 {
-        now.wrapping_sub(self.active)
-    }
-}
 
 /// An acknowledgement that was uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub struct Acknowledgement {
 /// What uploading a segment changes in the database.
 pub struct Change {
     place: usize,
-    flow: Flow,
+    track: Track,
     /// How the segment continues its flow: `FlowEnds`, `FlowBegins`, `NoPayload`, `Reassembled` or
     /// `NotReassembled`.
     pub op: Op,
@@ -110,63 +110,110 @@ pub struct Uploaded {
     pub ack: Option<Acknowledgement>,
 }
 
+/// The tags of flows that share a place.
+#[derive(Clone, Copy, Default)]
+struct Tags([Tag; WAYS]);
+
+impl Tags {
+    /// The way whose tag has these bits, most likely; the first when none has.
+    #[inline]
+    fn likely(&self, bits: u16) -> usize {
+        // No branch, for nobody could foretell it.
+        (1..WAYS).fold(0, |way, i| {
+            way.max(i * usize::from(self.0[i].hash == bits))
+        })
+    }
+
+    /// The way that gives way to another flow: a free one, or that of the least recently used.
+    fn oldest(&self, now: u16) -> usize {
+        let idle = |tag: &Tag| match tag.hash {
+            0 => u32::MAX,
+            _ => u32::from(now.wrapping_sub(tag.active)),
+        };
+        (1..WAYS).fold(0, |oldest, way| {
+            match idle(&self.0[way]) > idle(&self.0[oldest]) {
+                true => way,
+                false => oldest,
+            }
+        })
+    }
+}
+
+/// What a tag has of a hash.
+#[inline]
+fn bits(hash: u64) -> u16 {
+    (hash >> 48) as u16 | 1
+}
+
 /// The flow database: set-associative, of fixed size.
 ///
-/// The tags are apart from the flows: they are small enough for the cache that the processor has to
-/// itself, so that of a million flows one line of memory is touched for a frame.
+/// The tags are apart from the flows: they are so few bytes that they stay in a cache where the flows
+/// do not, and tell which one line of the flows is needed.
 pub struct Flows {
-    tags: Box<[[Tag; WAYS]]>,
+    tags: Box<[Tags]>,
     flows: Box<[Flow]>,
-    seed: u64,
 }
 
 impl Flows {
     /// Room for `flows` flows, a power of two.
-    pub fn new(flows: u32, seed: u64) -> Self {
+    pub fn new(flows: u32) -> Self {
         let sets = (flows as usize / WAYS).next_power_of_two().max(1);
         Self {
-            tags: vec![[Tag::default(); WAYS]; sets].into_boxed_slice(),
+            tags: vec![Tags::default(); sets].into_boxed_slice(),
             flows: vec![Flow::default(); sets * WAYS].into_boxed_slice(),
-            seed,
         }
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.tags.fill([Tag::default(); WAYS]);
+        self.tags.fill(Tags::default());
     }
 
-    /// The place of `tuple`'s flow; when it had none, the least recently used flow of its set has
+    /// The set of flows with this hash.
+    #[inline]
+    fn set(&self, hash: u64) -> usize {
+        hash as usize & (self.tags.len() - 1)
+    }
+
+    /// Brings flows with these hashes into the cache: they will soon be looked for. Reads that do not
+    /// wait for one another go on side by side, so that many cost little more than one.
+    #[inline]
+    pub fn anticipate(&self, hashes: &[u64]) {
+        for &hash in hashes {
+            black_box(self.tags[self.set(hash)].0[0].hash);
+        }
+        for &hash in hashes {
+            let set = self.set(hash);
+            let way = self.tags[set].likely(bits(hash));
+            black_box(self.flows[set * WAYS + way].track.state);
+        }
+    }
+
+    /// The place of the flow of `key`; when it had none, the least recently used flow of its set has
     /// given way.
     #[inline]
-    fn place(&mut self, tuple: &Tuple, now: u64) -> usize {
-        let hash = tuple.hash(self.seed);
-        let set = hash as usize & (self.tags.len() - 1);
+    fn place(&mut self, key: &Key, now: u64) -> usize {
+        let set = self.set(key.hash);
+        let bits = bits(key.hash);
         let now = (now >> ACTIVITY) as u16;
-        let bits = (hash >> 48) as u16 | 1;
         let tags = &mut self.tags[set];
-        let mut oldest = 0;
-        for way in 0..WAYS {
-            let (tag, before) = (tags[way], tags[oldest]);
-            if tag.hash == bits && self.flows[set * WAYS + way].tuple == *tuple {
-                tags[way].active = now;
-                return set * WAYS + way;
-            }
-            let older = tag.hash == 0 || tag.idle(now) > before.idle(now);
-            if before.hash != 0 && older {
-                oldest = way;
-            }
+        let flows = &mut self.flows[set * WAYS..(set + 1) * WAYS];
+        let is_it = |&way: &usize| tags.0[way].hash == bits && flows[way].tuple == key.tuple;
+        let likely = Some(tags.likely(bits)).filter(is_it);
+        if let Some(way) = likely.or_else(|| (0..WAYS).find(is_it)) {
+            tags.0[way].active = now;
+            return set * WAYS + way;
         }
-        tags[oldest] = Tag {
+        let way = tags.oldest(now);
+        tags.0[way] = Tag {
             hash: bits,
             active: now,
         };
-        let place = set * WAYS + oldest;
-        self.flows[place] = Flow {
-            tuple: *tuple,
-            ..Flow::default()
+        flows[way] = Flow {
+            tuple: key.tuple,
+            track: Track::default(),
         };
-        place
+        set * WAYS + way
     }
 
     /// How a segment that is about to be uploaded continues its flow. What that changes takes effect
@@ -175,44 +222,43 @@ impl Flows {
     pub fn classify(
         &mut self,
         now: u64,
-        tuple: &Tuple,
+        key: &Key,
         header: &tcp::Header<'_>,
         length: u32,
     ) -> Change {
-        let place = self.place(tuple, now);
-        let mut flow = self.flows[place];
+        let place = self.place(key, now);
+        let mut track = self.flows[place].track;
         let flags = header.flags();
         if flags & flag::ACK != 0 {
-            flow.acknowledge(header);
+            track.acknowledge(header);
         }
-        let op = flow.upload(flags, header.seq(), length);
-        Change { place, flow, op }
+        let op = track.upload(flags, header.seq(), length);
+        Change { place, track, op }
     }
 
     /// The segment of `change` has been uploaded. Nothing else must have changed the database since.
     #[inline]
     pub fn commit(&mut self, change: &Change) {
-        self.flows[change.place] = change.flow;
+        self.flows[change.place].track = change.track;
     }
 
     /// Notes that the host has everything up to `next`, and nothing else is on its way up.
-    pub fn begin(&mut self, now: u64, tuple: &Tuple, next: Seq) {
-        let place = self.place(tuple, now);
-        self.flows[place] = Flow {
-            tuple: *tuple,
+    pub fn begin(&mut self, now: u64, key: &Key, next: Seq) {
+        let place = self.place(key, now);
+        self.flows[place].track = Track {
             run_start: next,
             next,
             state: state::KNOWN,
-            ..Flow::default()
+            ..Track::default()
         };
     }
 
     /// What is on its way up to a host whose TCP has received everything before `rcv_nxt`. `None`
     /// when that cannot be told; the flow is then watched from here on, so that a later question
     /// finds an answer.
-    pub fn uploaded(&mut self, now: u64, tuple: &Tuple, rcv_nxt: Seq) -> Option<Uploaded> {
-        let place = self.place(tuple, now);
-        let flow = &mut self.flows[place];
+    pub fn uploaded(&mut self, now: u64, key: &Key, rcv_nxt: Seq) -> Option<Uploaded> {
+        let place = self.place(key, now);
+        let flow = &mut self.flows[place].track;
         if flow.state & state::ENDED != 0 {
             return None;
         }
@@ -233,7 +279,7 @@ impl Flows {
     }
 }
 
-impl Flow {
+impl Track {
     #[inline]
     fn is_known(&self) -> bool {
         self.state & state::KNOWN != 0
@@ -313,19 +359,20 @@ mod tests {
     use super::*;
     use crate::wire::tcp::Repr;
 
-    fn tuple(port: u16) -> Tuple {
-        Tuple {
+    fn key(port: u16) -> Key {
+        let tuple = Tuple {
             remote_port: port,
             version: 4,
             ..Tuple::default()
-        }
+        };
+        Key::new(tuple, 1)
     }
 
     fn upload(flows: &mut Flows, now: u64, port: u16, repr: &Repr, length: u32) -> Op {
         let mut bytes = [0; 20];
         repr.emit(&mut bytes);
         let header = tcp::Header::new(&bytes).unwrap();
-        let change = flows.classify(now, &tuple(port), &header, length);
+        let change = flows.classify(now, &key(port), &header, length);
         flows.commit(&change);
         change.op
     }
@@ -341,7 +388,7 @@ mod tests {
 
     #[test]
     fn operation_codes() {
-        let mut flows = Flows::new(64, 1);
+        let mut flows = Flows::new(64);
         assert_eq!(data(&mut flows, 1, 1, 100, 10), Op::FlowBegins);
         assert_eq!(data(&mut flows, 1, 1, 110, 10), Op::Reassembled);
         assert_eq!(data(&mut flows, 1, 1, 120, 0), Op::NoPayload);
@@ -353,31 +400,31 @@ mod tests {
             ..Repr::default()
         };
         assert_eq!(upload(&mut flows, 1, 1, &fin, 0), Op::FlowEnds);
-        assert_eq!(flows.uploaded(1, &tuple(1), Seq(150)), None);
+        assert_eq!(flows.uploaded(1, &key(1), Seq(150)), None);
     }
 
     #[test]
     fn a_hole_is_not_vouched_for_until_it_is_filled() {
-        let mut flows = Flows::new(64, 1);
+        let mut flows = Flows::new(64);
         data(&mut flows, 1, 1, 100, 10);
         data(&mut flows, 1, 1, 120, 10);
-        assert_eq!(flows.uploaded(1, &tuple(1), Seq(110)), None);
+        assert_eq!(flows.uploaded(1, &key(1), Seq(110)), None);
         data(&mut flows, 1, 1, 110, 10);
-        let end = flows.uploaded(1, &tuple(1), Seq(110)).map(|up| up.end);
+        let end = flows.uploaded(1, &key(1), Seq(110)).map(|up| up.end);
         assert_eq!(end, Some(Seq(130)));
     }
 
     #[test]
     fn an_unknown_flow_is_told_on_the_second_question() {
-        let mut flows = Flows::new(64, 1);
-        assert_eq!(flows.uploaded(1, &tuple(1), Seq(7)), None);
-        let end = flows.uploaded(1, &tuple(1), Seq(7)).map(|up| up.end);
+        let mut flows = Flows::new(64);
+        assert_eq!(flows.uploaded(1, &key(1), Seq(7)), None);
+        let end = flows.uploaded(1, &key(1), Seq(7)).map(|up| up.end);
         assert_eq!(end, Some(Seq(7)));
     }
 
     #[test]
     fn the_least_recently_used_gives_way() {
-        let mut flows = Flows::new(WAYS as u32, 1);
+        let mut flows = Flows::new(WAYS as u32);
         let at = |time: u64| time << ACTIVITY;
         for port in 0..WAYS as u16 {
             data(&mut flows, at(port.into()), port, 0, 10);
@@ -396,14 +443,14 @@ mod tests {
             segments in proptest::collection::vec((0u32..300, 0u32..40), 0..60),
             question in 0u32..300,
         ) {
-            let mut flows = Flows::new(64, 1);
+            let mut flows = Flows::new(64);
             let mut uploaded: Vec<bool> = alloc::vec![false; 400];
             for (offset, length) in segments {
                 data(&mut flows, 1, 1, start.wrapping_add(offset), length);
                 uploaded[offset as usize..(offset + length) as usize].fill(true);
             }
             let rcv_nxt = Seq(start) + question;
-            if let Some(up) = flows.uploaded(1, &tuple(1), rcv_nxt) {
+            if let Some(up) = flows.uploaded(1, &key(1), rcv_nxt) {
                 let end = question + (up.end - rcv_nxt);
                 prop_assert!(uploaded[question as usize..end as usize].iter().all(|&up| up));
             }

@@ -43,6 +43,26 @@ pub struct Tuple {
     pub version: u8,
 }
 
+/// A tuple with its hash, by which the engine's tables find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The tuple.
+    pub tuple: Tuple,
+    /// Its hash with the processor's seed.
+    pub hash: u64,
+}
+
+impl Key {
+    /// The key of `tuple`. Without `seed` nobody can find tuples that collide.
+    #[inline]
+    pub fn new(tuple: Tuple, seed: u64) -> Self {
+        Self {
+            tuple,
+            hash: tuple.hash(seed),
+        }
+    }
+}
+
 /// An address in the form of [`Tuple`].
 #[inline]
 fn address(bytes: &[u8]) -> [u8; 16] {
@@ -104,9 +124,8 @@ impl Tuple {
         (&self.local[..length], &self.remote[..length])
     }
 
-    /// A hash for the engine's own tables. Without `seed` nobody can find tuples that collide.
     #[inline]
-    pub fn hash(&self, seed: u64) -> u64 {
+    fn hash(&self, seed: u64) -> u64 {
         let word = |bytes: &[u8; 16], at: usize| {
             let mut raw = [0; 8];
             raw.copy_from_slice(&bytes[at..at + 8]);

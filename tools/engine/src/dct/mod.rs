@@ -27,13 +27,12 @@ use crate::storage::Reassembly;
 use crate::tcp::Instant;
 use crate::tcp::Seq;
 use crate::tcp::Tcb;
-use crate::tuple::Tuple;
+use crate::tuple::Key;
 
 /// A delegated connection.
 pub struct Connection {
     /// Who it is.
-    pub tuple: Tuple,
-    hash: u32,
+    pub key: Key,
     /// The host's identifier.
     pub host_id: u32,
     /// The state of TCP.
@@ -58,15 +57,14 @@ pub struct Connection {
 
 impl Connection {
     /// A connection as `state` describes it; `tcb` was made from it.
-    pub fn new(tuple: Tuple, hash: u32, host_id: u32, state: &State, tcb: Tcb) -> Self {
+    pub fn new(key: Key, host_id: u32, state: &State, tcb: Tcb) -> Self {
         let submitted = tcb.snd_una();
         Self {
-            tuple,
-            hash,
+            key,
             host_id,
             tcb,
             state: *state,
-            template: Template::new(state, &tuple),
+            template: Template::new(state, &key.tuple),
             fragments: Fragments::new(Seq(state.snd_una)),
             submitted,
             reassembly: Reassembly::new(host_id),
@@ -104,6 +102,12 @@ impl Connection {
     }
 }
 
+/// The half of a hash that the index goes by; the flow database goes by the other.
+#[inline]
+fn index_hash(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
 /// A place in the table. The marks say in which queues of the processor the place stands; they
 /// outlive the connection, so that a place is never in a queue twice.
 #[derive(Default)]
@@ -125,7 +129,6 @@ pub struct Table {
     index: Index,
     /// Bits of an identifier that name the place; those above are the generation.
     place_bits: u32,
-    seed: u64,
     /// Fragments to send.
     pub fragments: FragmentPool,
     /// Memory for frames held out of order.
@@ -134,7 +137,7 @@ pub struct Table {
 
 impl Table {
     /// Room for `connections` connections, `fragments` fragments and `hold` bytes of held frames.
-    pub fn new(connections: u32, fragments: u32, hold: u32, seed: u64) -> Self {
+    pub fn new(connections: u32, fragments: u32, hold: u32) -> Self {
         let mut slots = Vec::with_capacity(connections as usize);
         slots.resize_with(connections as usize, Slot::default);
         Self {
@@ -142,7 +145,6 @@ impl Table {
             free: (0..connections).rev().collect(),
             index: Index::new(connections),
             place_bits: connections.next_power_of_two().trailing_zeros(),
-            seed,
             fragments: FragmentPool::new(fragments),
             hold: hold::Pool::new(hold),
         }
@@ -184,19 +186,13 @@ impl Table {
         self.slots.len() as u32
     }
 
-    /// The hash of `tuple` in this table.
+    /// The place of the connection that `key` names.
     #[inline]
-    pub fn hash(&self, tuple: &Tuple) -> u32 {
-        (tuple.hash(self.seed) >> 32) as u32
-    }
-
-    /// The place of the connection `tuple`.
-    #[inline]
-    pub fn find(&self, tuple: &Tuple) -> Option<u32> {
-        self.index.find(self.hash(tuple), |place| {
+    pub fn find(&self, key: &Key) -> Option<u32> {
+        self.index.find(index_hash(key.hash), |place| {
             let slot = self.slots.get(place as usize);
             slot.and_then(|slot| slot.connection.as_ref())
-                .is_some_and(|connection| connection.tuple == *tuple)
+                .is_some_and(|connection| connection.key.tuple == key.tuple)
         })
     }
 
@@ -204,7 +200,7 @@ impl Table {
     /// is full.
     pub fn insert(&mut self, connection: Connection) -> Option<(u32, u32)> {
         let place = self.free.pop()?;
-        self.index.insert(connection.hash, place);
+        self.index.insert(index_hash(connection.key.hash), place);
         self.slots[place as usize].connection = Some(connection);
         Some((place, self.id(place)?))
     }
@@ -224,7 +220,7 @@ impl Table {
             slot.generation = slot.generation.wrapping_add(1);
             connection.fragments.clear(&mut self.fragments);
             connection.held.clear(&mut self.hold);
-            self.index.remove(connection.hash, place);
+            self.index.remove(index_hash(connection.key.hash), place);
             self.free.push(place);
         }
     }

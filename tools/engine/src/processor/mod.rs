@@ -4,8 +4,9 @@
 //!
 //! The thread that drives a processor repeats:
 //!
-//! 1. take a batch of frames from the port and give each to [`Processor::receive`]; one that comes
-//!    back as [`Received::Elsewhere`] goes to the named processor's queue, and from there to its
+//! 1. take a batch of frames from the port, as long as there is room for them
+//!    ([`Processor::has_room`]), and give them to [`Processor::receive_batch`]; one that belongs
+//!    elsewhere goes to the named processor's queue, and from there to its
 //!    [`Processor::receive_here`];
 //! 2. call [`Processor::poll`], which publishes what the batch has produced, does the host's work
 //!    and sends;
@@ -78,6 +79,18 @@ pub struct Rings {
     pub addresses: [u64; RINGS],
     /// DMA address of the status page.
     pub status: u64,
+}
+
+/// Frames whose flows are looked for at once ([`Processor::receive_batch`]).
+pub const BATCH: usize = 32;
+
+/// Frames that a port has given and that have not been received yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// How many.
+    pub frames: usize,
+    /// Bytes of all of them.
+    pub bytes: usize,
 }
 
 /// What became of a received frame.
@@ -191,18 +204,19 @@ impl Processor {
         self.core.defaults();
     }
 
-    /// Whether the largest frame would find room in the host's rings now. Who asks before each
-    /// [`Processor::receive`], and lets the port wait instead, loses nothing to a host that is slow.
-    /// A processor that does not run has room: it drops what it is given.
+    /// Whether the largest frame would find room in the host's rings now, behind those that are
+    /// `ahead` of it. Who asks before he takes a frame from the port, and lets the port wait instead,
+    /// loses nothing to a host that is slow. A processor that does not run has room: it drops what it
+    /// is given.
     #[inline]
-    pub fn has_room<E: Env>(&mut self, env: &mut E) -> bool {
+    pub fn has_room<E: Env>(&mut self, env: &mut E, ahead: Ahead) -> bool {
         let Some(run) = &mut self.run else {
             return true;
         };
         if !run.works() {
             return true;
         }
-        match self.core.has_room(env, &mut run.rings) {
+        match self.core.has_room(env, &mut run.rings, ahead) {
             Ok(room) => room,
             Err(Broken) => {
                 run.phase = Phase::Failed;
@@ -223,6 +237,40 @@ impl Processor {
         offload: &RxOffload,
     ) -> Received {
         self.take(now, env, frame, offload, false)
+    }
+
+    /// Takes frames from the port as [`Processor::receive`] does, one after the other, and calls
+    /// `elsewhere` with the number of each that belongs to another processor, and with that.
+    ///
+    /// What is known of their flows is fetched for up to [`BATCH`] of them at once: of many flows, most
+    /// are not in the cache.
+    #[inline]
+    pub fn receive_batch<'a, E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        frames: impl Iterator<Item = (&'a [u8], RxOffload)>,
+        mut elsewhere: impl FnMut(usize, u8),
+    ) {
+        let mut frames = frames.enumerate();
+        match &mut self.run {
+            Some(run) if run.works() => {
+                let rings = &mut run.rings;
+                let result = self
+                    .core
+                    .receive_batch(now, env, rings, &mut frames, &mut elsewhere);
+                if result.is_err() {
+                    run.phase = Phase::Failed;
+                }
+            }
+            _ => {
+                for (number, (frame, offload)) in frames {
+                    if let Received::Elsewhere(to) = self.receive(now, env, frame, &offload) {
+                        elsewhere(number, to);
+                    }
+                }
+            }
+        }
     }
 
     /// Takes a frame that another processor found to belong to this one.
@@ -474,7 +522,7 @@ impl Core {
             let Some(connection) = self.table.get(place) else {
                 continue;
             };
-            if self.dispatch.of_tuple(&connection.tuple) != self.config.index {
+            if self.dispatch.of_tuple(&connection.key.tuple) != self.config.index {
                 self.return_connection(now, env, rings, place, Reason::Moved, None)?;
             }
         }

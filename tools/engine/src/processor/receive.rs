@@ -2,10 +2,13 @@
 
 //! Frames from the port.
 
+use toe_abi::PAGE_SIZE;
 use toe_abi::completion::HashType;
 use toe_abi::completion::Reason;
 use toe_abi::stats::Counter;
 
+use super::Ahead;
+use super::BATCH;
 use super::Received;
 use super::core::Core;
 use super::core::RingSet;
@@ -24,6 +27,7 @@ use crate::tcp::Piece;
 use crate::tcp::Segment;
 use crate::tcp::Verdict;
 use crate::tcp::flag;
+use crate::tuple::Key;
 use crate::tuple::Tuple;
 use crate::wire::ethernet;
 use crate::wire::packet::Class;
@@ -40,6 +44,13 @@ pub(super) struct Arrival<'a> {
     pub(super) offload: RxOffload,
     /// Wire frames that it stands for, at least 1.
     pub(super) segments: u16,
+}
+
+/// A received frame that is about to be dealt with.
+struct Expected<'a> {
+    arrival: Arrival<'a>,
+    /// Who it is from, when it has ports and may be TCP.
+    key: Option<Key>,
 }
 
 impl<'a> Arrival<'a> {
@@ -144,27 +155,31 @@ impl<'a> Arrival<'a> {
 }
 
 impl Core {
-    /// Whether the largest frame finds room in the host's rings, as they are now.
+    /// Whether the largest frame finds room in the host's rings, as they are now, behind `ahead`.
     #[inline]
     pub(super) fn has_room<E: Env>(
         &mut self,
         env: &mut E,
         rings: &mut RingSet,
+        ahead: Ahead,
     ) -> Result<bool, Broken> {
-        if !self.has_pages(rings) {
+        let entries = (1 + ahead.frames as u32) * storage::MAX_ENTRIES;
+        // Each frame may begin a page, and go on in another.
+        let pages = ahead.bytes / PAGE_SIZE + 2 * ahead.frames;
+        if !self.has_pages(rings, pages) {
             self.fetch_pages(env, rings)?;
         }
-        if rings.completions.room() < storage::MAX_ENTRIES {
+        if rings.completions.room() < entries {
             rings.completions.refresh(env)?;
         }
-        Ok(self.has_pages(rings) && rings.completions.room() >= storage::MAX_ENTRIES)
+        Ok(self.has_pages(rings, pages) && rings.completions.room() >= entries)
     }
 
-    /// Whether there are pages for the largest frame, of either ring.
+    /// Whether there are pages for the largest frame and `more`, of either ring.
     #[inline]
-    fn has_pages(&self, rings: &RingSet) -> bool {
+    fn has_pages(&self, rings: &RingSet, more: usize) -> bool {
         // A host may post fewer pages than that.
-        let most = |ring: &Consumer| storage::MAX_PAGES.min(ring.entries() as usize / 2);
+        let most = |ring: &Consumer| more + storage::MAX_PAGES.min(ring.entries() as usize / 2);
         self.storage.header_pages() >= most(&rings.headers)
             && self.storage.payload.available() >= most(&rings.payload)
     }
@@ -178,6 +193,44 @@ impl Core {
             .then(|| self.dispatch.processor(hash))
     }
 
+    /// Takes frames, with their numbers, and calls `elsewhere` with the number of each that belongs to
+    /// another processor.
+    #[inline]
+    pub(super) fn receive_batch<'a, E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+        frames: &mut impl Iterator<Item = (usize, (&'a [u8], RxOffload))>,
+        elsewhere: &mut impl FnMut(usize, u8),
+    ) -> Result<(), Broken> {
+        loop {
+            let mut batch = [const { None }; BATCH];
+            let mut hashes = [0; BATCH];
+            let (mut filled, mut known) = (0, 0);
+            for (number, (frame, offload)) in frames.by_ref().take(BATCH) {
+                batch[filled] = self
+                    .expect(frame, &offload)
+                    .map(|expected| (number, expected));
+                if let Some((_, Expected { key: Some(key), .. })) = &batch[filled] {
+                    hashes[known] = key.hash;
+                    known += 1;
+                }
+                filled += 1;
+            }
+            self.flows.anticipate(&hashes[..known]);
+            let batch = &batch[..filled];
+            for (number, expected) in batch.iter().flatten() {
+                if let Received::Elsewhere(to) = self.take(now, env, rings, expected, false)? {
+                    elsewhere(*number, to);
+                }
+            }
+            if filled < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
     /// Takes a frame; `here` when another processor has found that it belongs to this one.
     #[inline]
     pub(super) fn receive<E: Env>(
@@ -189,26 +242,50 @@ impl Core {
         offload: &RxOffload,
         here: bool,
     ) -> Result<Received, Broken> {
+        match self.expect(frame, offload) {
+            Some(expected) => self.take(now, env, rings, &expected, here),
+            None => Ok(Received::Done),
+        }
+    }
+
+    /// What a frame is; `None` when nothing is to be done with it, which is counted where it is a
+    /// loss.
+    #[inline]
+    fn expect<'a>(&mut self, frame: &'a [u8], offload: &RxOffload) -> Option<Expected<'a>> {
         let Some(arrival) = Arrival::new(frame, offload) else {
             self.counters.count(Counter::RxMalformed);
-            return Ok(Received::Done);
+            return None;
         };
-        let mac = arrival.destination();
-        if !self.filter.accepts(mac) {
-            return Ok(Received::Done);
+        if !self.filter.accepts(arrival.destination()) {
+            return None;
         }
         let tuple = match arrival.packet.class {
             Class::Tcp | Class::FirstFragment => Tuple::of_received(&arrival.packet, frame),
             _ => None,
         };
-        let found = match &tuple {
-            Some(tuple) if !self.table.is_empty() => self.table.find(tuple),
+        let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));
+        Some(Expected { arrival, key })
+    }
+
+    /// Takes a frame of which it is known what it is.
+    #[inline]
+    fn take<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+        expected: &Expected<'_>,
+        here: bool,
+    ) -> Result<Received, Broken> {
+        let Expected { arrival, key } = expected;
+        let found = match key {
+            Some(key) if !self.table.is_empty() => self.table.find(key),
             _ => None,
         };
         let hash = match found {
             Some(_) => (0, HashType::None),
             None => {
-                let hash = self.dispatch.of_packet(&arrival.packet, frame);
+                let hash = self.dispatch.of_packet(&arrival.packet, arrival.frame);
                 let processor = self.dispatch.processor(hash.0);
                 if !here && processor != self.config.index {
                     self.counters.count(Counter::Forwarded);
@@ -217,7 +294,7 @@ impl Core {
                 hash
             }
         };
-        if !self.has_pages(rings) {
+        if !self.has_pages(rings, 0) {
             // What the host has posted since the last round counts: none is lost for lack of pages
             // that are there.
             self.fetch_pages(env, rings)?;
@@ -225,7 +302,7 @@ impl Core {
         self.counters
             .add(Counter::RxFrames, u64::from(arrival.segments));
         self.counters.add(Counter::RxBytes, arrival.wire_bytes());
-        if ethernet::is_multicast(mac) {
+        if ethernet::is_multicast(arrival.destination()) {
             self.counters.count(Counter::RxMulticast);
         }
         if arrival.datagram() > self.mtu {
@@ -233,15 +310,15 @@ impl Core {
             return Ok(Received::Done);
         }
         match found {
-            Some(place) => self.delegated(now, env, rings, place, &arrival)?,
+            Some(place) => self.delegated(now, env, rings, place, arrival)?,
             None if arrival.segments > 1
                 && !self.storage.gro()
                 && arrival.checksum_ok() != Some(false) =>
             {
-                self.upload_cut(now, env, rings, &arrival, tuple.as_ref(), hash)?;
+                self.upload_cut(now, env, rings, arrival, key.as_ref(), hash)?;
             }
             None => {
-                let stored = self.upload(now, env, rings, &arrival, tuple.as_ref(), hash, None)?;
+                let stored = self.upload(now, env, rings, arrival, key.as_ref(), hash, None)?;
                 self.count_stored(stored);
             }
         }

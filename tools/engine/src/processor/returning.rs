@@ -24,6 +24,7 @@ use crate::storage;
 use crate::storage::Stored;
 use crate::tcp::Instant;
 use crate::tcp::Piece;
+use crate::tuple::Key;
 use crate::tuple::Tuple;
 
 impl Core {
@@ -116,11 +117,11 @@ impl Core {
         connection.tcb.delivered(rcv_nxt);
         let state = connection.export(Instant(now));
         let page = connection.reassembly.close(&mut self.storage.payload);
-        let (tuple, host_id) = (connection.tuple, connection.host_id);
+        let (key, host_id) = (connection.key, connection.host_id);
         let mut held = mem::replace(&mut connection.held, crate::dct::hold::List::new());
 
         let mut frame = mem::take(&mut self.scratch.frame);
-        self.flows.begin(now, &tuple, rcv_nxt);
+        self.flows.begin(now, &key, rcv_nxt);
         let mut uploaded = 0;
         while let Some(&first) = held.first(&self.table.hold) {
             let mut length = 0;
@@ -171,14 +172,8 @@ impl Core {
     ) -> Result<Stored, Broken> {
         let hash = self.dispatch.of_packet(&arrival.packet, arrival.frame);
         let tuple = Tuple::of_received(&arrival.packet, arrival.frame);
-        self.upload(
-            now,
-            env,
-            rings,
-            arrival,
-            tuple.as_ref(),
-            hash,
-            Some(host_id),
-        )
+        let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));
+        let legacy = Some(host_id);
+        self.upload(now, env, rings, arrival, key.as_ref(), hash, legacy)
     }
 }

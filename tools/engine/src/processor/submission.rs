@@ -32,6 +32,7 @@ use crate::storage::Area;
 use crate::tcp::Instant;
 use crate::tcp::Seq;
 use crate::tcp::Tcb;
+use crate::tuple::Key;
 use crate::tuple::Tuple;
 use crate::wire::ethernet;
 
@@ -200,11 +201,11 @@ impl Core {
         if !identity_fits {
             return Err(Status::BadState);
         }
-        let tuple = Tuple::of_state(state);
-        if self.table.find(&tuple).is_some() {
+        let key = Key::new(Tuple::of_state(state), self.config.seed);
+        if self.table.find(&key).is_some() {
             return Err(Status::Exists);
         }
-        if self.dispatch.of_tuple(&tuple) != self.config.index {
+        if self.dispatch.of_tuple(&key.tuple) != self.config.index {
             return Err(Status::WrongProcessor);
         }
         if self.table.is_full() || stopping {
@@ -212,7 +213,7 @@ impl Core {
         }
         let uploaded = self
             .flows
-            .uploaded(now, &tuple, Seq(state.rcv_nxt))
+            .uploaded(now, &key, Seq(state.rcv_nxt))
             .ok_or(Status::Busy)?;
         // An acknowledgement or a wider window that is on its way up must not be lost: the peer may
         // not repeat it.
@@ -232,8 +233,7 @@ impl Core {
             }
         }
         let tcb = Tcb::new(&current, uploaded.end, Instant(now))?;
-        let hash = self.table.hash(&tuple);
-        let connection = Connection::new(tuple, hash, host_id, state, tcb);
+        let connection = Connection::new(key, host_id, state, tcb);
         let (place, device_id) = self.table.insert(connection).ok_or(Status::TableFull)?;
         Ok((place, device_id, uploaded.end))
     }

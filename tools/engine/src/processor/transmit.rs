@@ -28,6 +28,7 @@ use crate::ring::Broken;
 use crate::storage::MAX_FRAME;
 use crate::tcp::HostFrame;
 use crate::tcp::Instant;
+use crate::tuple::Key;
 use crate::tuple::Tuple;
 use crate::wire::checksum;
 use crate::wire::ethernet;
@@ -217,7 +218,8 @@ impl Core {
         let Some(tuple) = Tuple::of_sent(packet, bytes, None) else {
             return;
         };
-        let Some(place) = self.table.find(&tuple) else {
+        let key = Key::new(tuple, self.config.seed);
+        let Some(place) = self.table.find(&key) else {
             return;
         };
         let Some(connection) = self.table.get(place) else {

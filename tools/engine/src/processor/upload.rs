@@ -23,6 +23,7 @@ use crate::storage::Segment;
 use crate::storage::Stored;
 use crate::storage::Stripped;
 use crate::tcp::flag;
+use crate::tuple::Key;
 use crate::tuple::Network;
 use crate::tuple::Tuple;
 use crate::wire::Malformed;
@@ -37,7 +38,7 @@ const NO_FLOW: u32 = u32::MAX;
 /// A TCP segment in a frame, perhaps inside a VXLAN datagram.
 struct Found<'a> {
     tcp: tcp::Header<'a>,
-    tuple: Tuple,
+    key: Key,
     /// Where its payload starts in the frame.
     payload: usize,
     length: u32,
@@ -46,15 +47,20 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// The segment in `arrival`, of which it is known whether the checksum is right and, when that
-    /// has been looked for, what its tuple is.
+    /// The segment in `arrival`, of which it is known whether the checksum is right and, when it
+    /// stands in the frame itself, what its key is. Else that is made with `seed`.
     #[inline]
-    fn new(arrival: &Arrival<'a>, tuple: Option<&Tuple>, checksum: Option<bool>) -> Option<Self> {
+    fn new(
+        arrival: &Arrival<'a>,
+        key: Option<&Key>,
+        checksum: Option<bool>,
+        seed: u64,
+    ) -> Option<Self> {
         let packet = &arrival.packet;
-        if let (Some(tcp), Some(tuple)) = (packet.tcp(arrival.frame), tuple) {
+        if let (Some(tcp), Some(key)) = (packet.tcp(arrival.frame), key) {
             return Some(Self {
                 tcp,
-                tuple: *tuple,
+                key: *key,
                 payload: packet.payload.into(),
                 length: packet.payload_length(),
                 valid: checksum == Some(true),
@@ -65,13 +71,13 @@ impl<'a> Found<'a> {
             _ => vxlan::Inner::of(packet, arrival.frame)?,
         };
         let frame = inner.frame(arrival.frame);
-        let tuple = Tuple::of_received(&inner.packet, frame)?;
+        let tuple = Tuple {
+            network: Network::vxlan(inner.vni),
+            ..Tuple::of_received(&inner.packet, frame)?
+        };
         Some(Self {
             tcp: inner.packet.tcp(frame)?,
-            tuple: Tuple {
-                network: Network::vxlan(inner.vni),
-                ..tuple
-            },
+            key: Key::new(tuple, seed),
             payload: inner.start + usize::from(inner.packet.payload),
             length: inner.packet.payload_length(),
             valid: inner.packet.checksum_ok(frame) == Some(true),
@@ -88,7 +94,7 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
         arrival: &Arrival<'_>,
-        tuple: Option<&Tuple>,
+        key: Option<&Key>,
         hash: (u32, HashType),
     ) -> Result<(), Broken> {
         let mut buffer = mem::take(&mut self.scratch.segment);
@@ -104,7 +110,7 @@ impl Core {
                     continue;
                 };
                 result = self
-                    .upload(now, env, rings, &piece, tuple, hash, None)
+                    .upload(now, env, rings, &piece, key, hash, None)
                     .map(|stored| self.count_stored(stored));
                 if result.is_err() {
                     break;
@@ -136,7 +142,7 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
         arrival: &Arrival<'_>,
-        tuple: Option<&Tuple>,
+        key: Option<&Key>,
         (hash, hash_type): (u32, HashType),
         legacy: Option<u32>,
     ) -> Result<Stored, Broken> {
@@ -178,14 +184,14 @@ impl Core {
             Class::Other | Class::Malformed(_) => arrival.frame,
             _ => &arrival.frame[..packet.end as usize],
         };
-        let found = Found::new(arrival, tuple, checksum);
+        let found = Found::new(arrival, key, checksum, self.config.seed);
         let mut change = None;
         let mut segment = None;
         if let Some(found) = &found {
             if found.valid {
                 change = Some(
                     self.flows
-                        .classify(now, &found.tuple, &found.tcp, found.length),
+                        .classify(now, &found.key, &found.tcp, found.length),
                 );
             }
             let op = change.as_ref().map_or(Op::NotReassembled, |c| c.op);
