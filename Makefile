@@ -16,7 +16,7 @@ kbuild = $(MAKE) -C $(1) M=$(tree) MO=$(2) \
 in_root_kbuild = $(in_root) nice -n 10 make --no-print-directory -j$(shell nproc) \
 	-C $(TOE_CACHE)/kernel-$(1) M=$(tree) MO=$(tree)/out/build/$(2) $(if $(filter debug,$(1)),LLVM=1)
 
-.PHONY: all module module-debug tools modules_install setup demo bench check shell \
+.PHONY: all module module-debug tools modules_install setup demo bench check shell fuzz \
 	lint format format-check clean help
 
 all: module tools
@@ -56,6 +56,13 @@ demo: module tools
 
 bench: module tools
 	@tools/vm/bench
+	@$(in_root) -C tools bench/engine.sh
+
+# Built as cargo-fuzz builds it without a sanitizer: the engine has no unsafe code.
+FUZZ_SECONDS ?= 60
+fuzz:
+	@tools/vm/setup root
+	@$(in_root) -C tools/engine/fuzz ./run $(FUZZ_SECONDS)
 
 check:
 	@.ci/run
@@ -93,10 +100,11 @@ help:
 	@echo '  clean            removes out/build and tools/target'
 	@echo 'Use'
 	@echo '  demo             what it does, on real traffic, with figures'
-	@echo '  bench            CPU per GB and bit rate against virtio-net'
+	@echo '  bench            CPU per GB and bit rate against virtio-net; the engine alone'
 	@echo '  shell            a shell in the guest (RUN="--topology host" for more: tools/vm/run -h)'
 	@echo 'Check'
 	@echo '  check            everything: format, lint, tests on both kernels (.ci/run)'
+	@echo '  fuzz             frames of a hostile wire against the engine, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo '  lint, format     clippy, shellcheck; rustfmt (format-check only looks)'
 	@echo 'Test bed'
 	@echo '  setup            root, kernel source, kernels and their tests, in TOE_CACHE=$(TOE_CACHE)'

@@ -3,37 +3,41 @@
 #
 # The guest's part of tools/vm/bench.
 #
-# bench.sh RUNS SECONDS [-j]: one iperf3 stream each way, delegated over toe0 and
-# Linux TCP over virtio-net (eth0), interleaved; medians of RUNS.
+# bench.sh RUNS SECONDS [-j]: one iperf3 stream each way, delegated over toe0, Linux
+# TCP over toe0, and Linux TCP over virtio-net (eth0), interleaved; medians of RUNS.
 
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 . ./measure.sh
 
 runs=$1 seconds=$2 json=$3
-declare -A address=([toe]=192.0.2.2 [virtio]=198.51.100.2)
+paths=(virtio linux toe)
+declare -A address=([toe]=192.0.2.2 [linux]=192.0.2.2 [virtio]=198.51.100.2)
+declare -A offload=([toe]=on [linux]=off [virtio]=off)
 
-offload on
 serve_iperf "${address[toe]}" || exit 1
 samples=$(
 	for ((run = 1; run <= runs; run++)); do
 		for direction in sent received; do
-			for path in virtio toe; do
+			for path in "${paths[@]}"; do
+				offload "${offload[$path]}"
 				result=$(iperf "$seconds" "${address[$path]}" $direction) || exit 1
 				jq -c ". + {path: \"$path\", direction: \"$direction\"}" <<<"$result"
-				printf 'run %d of %d, %s, %s: %s\n' $run "$runs" $direction $path "$result" >&2
+				printf 'run %d of %d, %s, %s: %s\n' $run "$runs" $direction "$path" "$result" >&2
 			done
 		done
 	done
 ) || exit 1
 
+# The ratios are to virtio-net.
 summary=$(jq -s '
 	def median: sort | if length % 2 == 1 then .[length / 2 | floor]
 		else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 	def of($path): map(select(.path == $path))
-		| {gbits: map(.gbits) | median, cpu_per_gb: map(.cpu_per_gb) | median, share: map(.share) | min};
-	group_by(.direction) | map({
-		direction: .[0].direction, runs: (length / 2), toe: of("toe"), virtio: of("virtio")
-	} | . + {cpu_ratio: (.toe.cpu_per_gb / .virtio.cpu_per_gb), rate_ratio: (.toe.gbits / .virtio.gbits)})
+		| {path: $path, runs: length, gbits: map(.gbits) | median, cpu_per_gb: map(.cpu_per_gb) | median,
+		   share: map(.share) | min};
+	group_by(.direction) | map({direction: .[0].direction} + (of("virtio") as $virtio
+		| {paths: [of("virtio"), of("linux"), of("toe") | . + {
+			cpu_ratio: (.cpu_per_gb / $virtio.cpu_per_gb), rate_ratio: (.gbits / $virtio.gbits)}]}))
 	' <<<"$samples")
 
 if [ "$json" = -j ]; then
@@ -42,8 +46,8 @@ if [ "$json" = -j ]; then
 fi
 jq -r '
 	def two: . * 100 | round / 100;
-	(["guest", "path", "Gbit/s", "CPU-s/GB", "adapter %"],
-	 (.[] | ([.direction, "virtio-net, Linux TCP", (.virtio.gbits | two), (.virtio.cpu_per_gb | two), (.virtio.share | two)],
-		 [.direction, "toe0, delegated", (.toe.gbits | two), (.toe.cpu_per_gb | two), (.toe.share | two)],
-		 [.direction, "toe0 / virtio-net", (.rate_ratio | two), (.cpu_ratio | two), "-"]))) | @tsv
+	{virtio: "virtio-net, Linux TCP", linux: "toe0, Linux TCP", toe: "toe0, delegated"} as $names
+	| (["guest", "path", "Gbit/s", "ratio", "CPU-s/GB", "ratio", "adapter %"],
+	   (.[] | .direction as $direction | .paths[] | [$direction, $names[.path], (.gbits | two),
+		(.rate_ratio | two), (.cpu_per_gb | two), (.cpu_ratio | two), (.share | two)])) | @tsv
 	' <<<"$summary" | column -t -s $'\t'

@@ -119,9 +119,7 @@ impl Tags {
     #[inline]
     fn likely(&self, bits: u16) -> usize {
         // No branch, for nobody could foretell it.
-        (1..WAYS).fold(0, |way, i| {
-            way.max(i * usize::from(self.0[i].hash == bits))
-        })
+        (1..WAYS).fold(0, |way, i| way.max(i * usize::from(self.0[i].hash == bits)))
     }
 
     /// The way that gives way to another flow: a free one, or that of the least recently used.

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames of a hostile wire: the parser, the flow database, placement and hardware GRO.
+//!
+//! The input is settings, then frames, each behind a byte of flags. A frame is bytes, or a segment of
+//! one of a few flows with some of its bytes altered. Checksums are mended on the way in, so that the
+//! fuzzer need not guess them. Nothing may panic, every page may be released once only, and what
+//! completions name must not overlap: the model of the driver checks the last two.
+
+#![no_main]
+
+#[path = "../../tests/support/peer.rs"]
+mod peer;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use libfuzzer_sys::fuzz_target;
+
+use toe_abi::admin::storage;
+use toe_engine::env::Capabilities;
+use toe_engine::env::RxChecksum;
+use toe_engine::env::RxOffload;
+use toe_engine::tcp::Seq;
+use toe_engine::wire::ethernet;
+use toe_engine::wire::ethernet::ethertype;
+use toe_engine::wire::ipv4;
+use toe_engine::wire::tcp;
+use toe_engine::wire::udp;
+use toe_engine::wire::vxlan;
+
+use self::support::Node;
+use self::support::WireFrame;
+use self::support::config;
+
+/// The frame is a segment, and what is altered of it.
+const SEGMENT: u8 = 1 << 0;
+/// The port says that the checksum is right.
+const VALID: u8 = 1 << 1;
+/// The port delivers it as a large one.
+const LARGE: u8 = 1 << 2;
+/// The header checksum of IPv4 is left as it is.
+const UNMENDED: u8 = 1 << 3;
+/// The batch ends.
+const POLL: u8 = 1 << 4;
+/// The host takes what has come up.
+const TAKE: u8 = 1 << 5;
+/// The frame is put into a VXLAN datagram.
+const ENCAPSULATED: u8 = 1 << 6;
+
+/// Flows: both IPs, with and without a tag.
+const FLOWS: usize = 8;
+
+/// Takes `n` bytes off `input`, or what is left.
+fn bytes<'a>(input: &mut &'a [u8], n: usize) -> &'a [u8] {
+    let (taken, rest) = input.split_at(n.min(input.len()));
+    *input = rest;
+    taken
+}
+
+fn byte(input: &mut &[u8]) -> Option<u8> {
+    bytes(input, 1).first().copied()
+}
+
+/// Makes the IPv4 header checksum of `frame` right, where there is one.
+fn mend(frame: &mut [u8]) {
+    let Ok(header) = ethernet::Header::new(frame) else {
+        return;
+    };
+    let (l3, v4) = (header.length(), header.ethertype() == ethertype::IPV4);
+    if let Some(ip) = frame.get_mut(l3..).filter(|_| v4) {
+        if ipv4::Header::new(ip, ip.len()).is_ok() {
+            let word = |at: usize| u16::from_be_bytes([ip[at], ip[at + 1]]);
+            let (total, id) = (word(ipv4::TOTAL_LENGTH), word(ipv4::ID));
+            ipv4::finish(ip, total, id);
+        }
+    }
+}
+
+/// The next segment of a flow, as `input` describes it.
+fn segment(ends: &[peer::End], seqs: &mut [u32; FLOWS], input: &mut &[u8]) -> Option<Vec<u8>> {
+    let (which, flags) = (byte(input)?, byte(input)?);
+    let (shift, length) = (byte(input)?, byte(input)?);
+    let flow = usize::from(which) % FLOWS;
+    // Mostly the next, else a little before or behind.
+    let seq = seqs[flow].wrapping_add_signed(i32::from(shift as i8).clamp(-16, 16) & !7);
+    let payload = vec![which; usize::from(length) * 8];
+    seqs[flow] = seq.wrapping_add(payload.len() as u32);
+    let repr = tcp::Repr {
+        flags: tcp::flag::ACK ^ flags,
+        ..ends[flow].repr(Seq(seq))
+    };
+    let mut frame = peer::frame(&ends[flow].state, &repr, &payload);
+    for _ in 0..byte(input)? % 4 {
+        let (at, value) = (byte(input)?, byte(input)?);
+        if let Some(byte) = frame.get_mut(usize::from(at)) {
+            *byte ^= value;
+        }
+    }
+    Some(frame)
+}
+
+/// `inner` in a VXLAN datagram.
+fn encapsulated(inner: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; ethernet::HEADER + ipv4::HEADER + udp::HEADER + vxlan::HEADER];
+    frame[12..14].copy_from_slice(&ethertype::IPV4.to_be_bytes());
+    let l4 = ethernet::HEADER + ipv4::HEADER;
+    let length = udp::HEADER + vxlan::HEADER + inner.len();
+    ipv4::Repr {
+        tos: 0,
+        ttl: 64,
+        protocol: udp::PROTOCOL,
+        source: [198, 51, 100, 2],
+        destination: [198, 51, 100, 1],
+    }
+    .emit(&mut frame[ethernet::HEADER..]);
+    ipv4::finish(
+        &mut frame[ethernet::HEADER..],
+        (ipv4::HEADER + length) as u16,
+        0,
+    );
+    frame[l4 + 2..l4 + 4].copy_from_slice(&vxlan::PORT.to_be_bytes());
+    frame[l4 + 4..l4 + 6].copy_from_slice(&(length as u16).to_be_bytes());
+    frame[l4 + 8] = 8;
+    frame.extend_from_slice(inner);
+    frame
+}
+
+fuzz_target!(|input: &[u8]| {
+    let mut input = input;
+    let mut node = Node::new(&config(), Capabilities::default());
+    let Some(settings) = byte(&mut input) else {
+        return;
+    };
+    let flags = u32::from(settings) & (storage::SPLIT | storage::GRO);
+    let small_frame = u16::from(settings >> 2) * 16;
+    let _ = node.processor.set_mtu(9000);
+    let _ = node.processor.set_storage(flags, small_frame);
+    node.poll(0);
+    let end = |n: usize| {
+        let [_, mut end] = peer::pair(n & 1 != 0, n & 2 != 0, [Vec::new(), Vec::new()], 1);
+        end.state.local_port += n as u16;
+        end
+    };
+    let ends: Vec<_> = (0..FLOWS).map(end).collect();
+    let mut seqs = [0; FLOWS];
+    let mut now = 1;
+    while let Some(flags) = byte(&mut input) {
+        let frame = match flags & SEGMENT {
+            0 => {
+                let length = byte(&mut input).map_or(0, usize::from) * 8;
+                Some(bytes(&mut input, length).to_vec())
+            }
+            _ => segment(&ends, &mut seqs, &mut input),
+        };
+        let Some(mut frame) = frame else {
+            break;
+        };
+        if flags & ENCAPSULATED != 0 {
+            frame = encapsulated(&frame);
+        }
+        if let Some(mac) = frame.get_mut(..6) {
+            mac.copy_from_slice(&config().mac);
+        }
+        if flags & UNMENDED == 0 {
+            mend(&mut frame);
+        }
+        let offload = RxOffload {
+            checksum: match flags & VALID {
+                0 => RxChecksum::Unknown,
+                _ => RxChecksum::Valid,
+            },
+            gso_size: if flags & LARGE != 0 { 100 } else { 0 },
+        };
+        now += 10;
+        node.receive(
+            now,
+            &WireFrame {
+                bytes: frame,
+                offload,
+            },
+        );
+        if flags & POLL != 0 {
+            node.poll(now);
+        }
+        if flags & TAKE != 0 {
+            node.driver.completions(&mut node.env);
+        }
+    }
+    node.poll(now);
+    node.driver.completions(&mut node.env);
+});
