@@ -33,7 +33,7 @@ settings()
 		ethtool $option toe0
 	done
 	ip -d -o link show toe0 | sed 's/ state [A-Z]*//'
-	ip -o addr show toe0 | sed 's/ valid_lft.*//'
+	ip -o addr show toe0 | sed 's/ valid_lft.*//; s/ tentative//'
 	tc qdisc show dev toe0 | cut -d ' ' -f 2,4-
 }
 

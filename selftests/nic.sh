@@ -41,10 +41,13 @@ done
 restore
 sysctl -qw net.toe.enable=0
 
+before=$(cat /sys/class/net/toe0/statistics/rx_bytes)
 for _ in 1 2 3; do
 	check "down" ip link set toe0 down
 	check "up" ip link set toe0 up
 done
+after=$(cat /sys/class/net/toe0/statistics/rx_bytes)
+check "counters stay as they were" test $((after - before)) -ge 0 -a $((after - before)) -lt 100000
 restore
 sysctl -qw net.toe.enable=0
 check "ping after down and up" within 10 ping -q -c 1 -W 1 "$PEER4"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Counters of a processor, kept in the status page at [`COUNTERS`](super::ring::COUNTERS) as
-//! `u64`s that only grow.
+//! `u64`s that only grow, from zero when the processor is started.
 //!
 //! The adapter brings them up to date before it sleeps and at least every millisecond while it
 //! works.

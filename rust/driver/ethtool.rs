@@ -82,7 +82,9 @@ impl ethtool::Operations for Adapter {
 
     fn set_rings(cx: &mut Control<'_, Self>, change: RingChange) -> Result {
         let adapter = cx.data();
-        let sizes = Sizes::of(change.tx, change.rx, adapter.pages)?;
+        // Who asks for it wants to map payload.
+        let single = change.split == Some(true);
+        let sizes = Sizes::of(change.tx, change.rx, single, adapter.pages)?;
         let former = (cx.state.storage, cx.state.small_frame);
         let flags = match change.split {
             Some(false) => former.0 & !storage::SPLIT,

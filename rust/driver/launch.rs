@@ -16,7 +16,6 @@ use super::transmit;
 use super::transmit::Completer;
 use super::transmit::Sender;
 use crate::abi::admin;
-use crate::abi::page::BATCH;
 use crate::abi::ring::Ring as Line;
 use crate::abi::ring::ARM;
 use crate::abi::ring::ARM_TRANSMIT;
@@ -36,10 +35,6 @@ use kernel::dma::DmaAddress;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
-
-/// log2 of the pages of a block of payload pages: one batch of the ring. The adapter takes the pages
-/// of a batch one after the other, so that much payload of a connection makes large pieces.
-const PAYLOAD_ORDER: u32 = BATCH.ilog2();
 
 /// All the memory that a processor takes to run. It may run on other memory meanwhile.
 pub(super) struct Prepared {
@@ -81,7 +76,7 @@ impl Prepared {
             transmitted,
             receiver: Receiver::new(
                 lent(Line::HeaderPages, 0)?,
-                lent(Line::PayloadPages, PAYLOAD_ORDER)?,
+                lent(Line::PayloadPages, sizes.payload_order())?,
             ),
             submissions: Ring::new(dev, log2[Line::Submission as usize])?,
             completions: Ring::new(dev, log2[Line::Completion as usize])?,

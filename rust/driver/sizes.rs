@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sizes of a processor's rings.
+//! Sizes of a processor's rings and of the memory lent through them.
 
 use super::transmit;
+use crate::abi::page::BATCH;
 use crate::abi::ring::RINGS;
 use core::ops::RangeInclusive;
 use kernel::prelude::*;
 
-/// Sizes of the rings of a processor; all processors have the same.
+/// Sizes of a processor's rings; all processors have the same.
 ///
 /// # Invariants
 ///
@@ -16,6 +17,7 @@ use kernel::prelude::*;
 pub(super) struct Sizes {
     transmit: u8,
     payload: u8,
+    single: bool,
 }
 
 impl Sizes {
@@ -41,15 +43,16 @@ impl Sizes {
         Ok(Self {
             transmit: Self::DEFAULT,
             payload: most.min(Self::DEFAULT),
+            single: false,
         })
     }
 
-    /// For at least `transmit` entries and `payload` pages.
+    /// For at least `transmit` entries and `payload` pages; with `single`, each of those by itself.
     ///
     /// # Errors
     ///
     /// `EINVAL` for what is less than the smallest ring, or more than the largest.
-    pub(super) fn of(transmit: u32, payload: u32, pages: u32) -> Result<Self> {
+    pub(super) fn of(transmit: u32, payload: u32, single: bool, pages: u32) -> Result<Self> {
         let log2 = |entries: u32, least: u8, most: u8| {
             let up = entries.checked_next_power_of_two().ok_or(EINVAL)?;
             // CAST: below 32.
@@ -61,6 +64,7 @@ impl Sizes {
         Ok(Self {
             transmit: log2(transmit, *Self::TRANSMIT.start(), *Self::TRANSMIT.end())?,
             payload: log2(payload, *Self::PAYLOAD.start(), most)?,
+            single,
         })
     }
 
@@ -85,6 +89,18 @@ impl Sizes {
     /// Pages of the payload page ring.
     pub(super) fn payload(&self) -> u32 {
         1 << self.payload
+    }
+
+    /// log2 of the pages of a block of payload pages.
+    ///
+    /// In blocks of one batch of the ring, of which the adapter takes the pages one after the other,
+    /// much payload of a connection makes large pieces. But an application can map only pages that
+    /// are no part of a block (`TCP_ZEROCOPY_RECEIVE`).
+    pub(super) fn payload_order(&self) -> u32 {
+        match self.single {
+            true => 0,
+            false => BATCH.ilog2(),
+        }
     }
 
     /// log2 of the entries of all rings, in the order of [`crate::abi::ring::Ring`]: half as many

@@ -306,7 +306,11 @@ impl Worker {
                 rings,
                 vector,
                 answer,
-            } => answer.give(self.slots[function].start(now, &rings, vector)),
+            } => {
+                // Its counters begin anew.
+                self.report(function);
+                answer.give(self.slots[function].start(now, &rings, vector));
+            }
             Control::Stop { function, answer } => self.slots[function].stop(answer),
             Control::Configure {
                 function,

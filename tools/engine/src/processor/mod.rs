@@ -40,6 +40,7 @@ use toe_abi::stats::Counter;
 use self::core::Core;
 use self::core::RingSet;
 use self::core::Round;
+use crate::counters::Counters;
 use crate::env::Env;
 use crate::env::RxOffload;
 use crate::filter::MAX_MULTICAST;
@@ -159,7 +160,7 @@ impl Processor {
         }
     }
 
-    /// Starts the processor on `rings`, with every index at 0.
+    /// Starts the processor on `rings`, with every index and every counter at 0.
     ///
     /// # Errors
     ///
@@ -171,6 +172,7 @@ impl Processor {
         }
         let rings = RingSet::new(rings).ok_or(Status::Invalid)?;
         self.core.clear(now);
+        self.core.counters = Counters::new();
         self.core.capabilities = env.capabilities();
         self.core
             .publish_counters(now, env, &rings)

@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Zero-copy receive: the kernel's own tcp_mmap, as it is, finds at least 90 % of
+# what it receives in pages that it can map (TCP_ZEROCOPY_RECEIVE), at an MTU of
+# 1500, whoever carries the connection.
+# topology: pair
+
+. ./lib.sh
+
+tcp_mmap=/usr/lib/kselftest/net/tcp_mmap
+[ -x $tcp_mmap ] ||
+	die "the kernel's tcp_mmap is not there: run 'tools/vm/setup kselftest' on the machine"
+
+# mapped FAMILY ADDRESS: per cent of the bytes received in a few seconds
+mapped()
+{
+	local server
+	stdbuf -oL $tcp_mmap -"$1" -s -z >"$TEMP/mmap" 2>&1 &
+	server=$!
+	within 5 sh -c "ss -Hltn sport = :8787 | grep -q ." || return
+	timeout "$(patience 3)" peer $tcp_mmap -"$1" -z -H "$2" >&2
+	within 5 grep -q "mmap'ed" "$TEMP/mmap" || return
+	kill $server
+	cat "$TEMP/mmap" >&2
+	sed -n "s/^received .* MB (\([0-9]*\).* % mmap'ed).*/\1/p" "$TEMP/mmap"
+}
+
+# What is on the wire: not what the peer's segmentation offload makes of it.
+peer_dev=$(peer ip -j addr show to "$PEER4" | jq -r '.[0].ifname')
+peer ethtool -K "$peer_dev" tso off gso off
+check "headers apart from payload" ethtool -G toe0 tcp-data-split on
+# 0: Linux carries both connections, 2: the adapter does
+for enable in 0 2; do
+	check "net.toe.enable=$enable" sysctl -qw net.toe.enable=$enable net.toe.min_bytes=0
+	delegated=$(stats .delegated)
+	check "IPv4" at_least 90 mapped 4 192.0.2.1
+	check "IPv6" at_least 90 mapped 6 2001:db8:77::1
+	check "$enable were delegated" is stats .delegated $((delegated + enable))
+done
+peer ethtool -K "$peer_dev" tso on gso on >/dev/null
+check "as before" ethtool -G toe0 tcp-data-split auto
+restore
+
+finish
