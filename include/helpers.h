@@ -105,6 +105,7 @@ bool toe_helper_skb_vlan_tag_present(const struct sk_buff *skb);
 u16 toe_helper_skb_vlan_tag_get(const struct sk_buff *skb);
 int toe_helper_skb_checksum_start_offset(const struct sk_buff *skb);
 unsigned int toe_helper_skb_gso_header_length(const struct sk_buff *skb);
+netdev_features_t toe_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features);
 
 /* rust/helpers/work.c */
 void toe_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, const char *name,

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Queues, rings and receive storage are changed under traffic: no connection is
+# Queues, rings, receive storage and hash are changed under traffic: no connection is
 # lost, every byte is right, what is set is what is shown, and what is refused
 # changes nothing.
-# timeout: 200
+# timeout: 300
 
 . ./lib.sh
 
@@ -67,13 +67,28 @@ for bytes in 0 1024 256; do
 	check "hds-thresh $bytes: shown" is threshold $bytes
 done
 
+for setting in "equal 1" "weight 1 3" "default"; do
+	# shellcheck disable=SC2086 # a list
+	change "indirection $setting" ethtool -X toe0 $setting
+done
+key=$(ethtool -x toe0 | awk '/^RSS hash key/ { getline; print }')
+change "another key" ethtool -X toe0 hkey "$(printf '%02x:' {1..39})ff"
+change "the key again" ethtool -X toe0 hkey "$key"
+for kind in tcp4 tcp6; do
+	change "$kind hashed by addresses" ethtool -N toe0 rx-flow-hash $kind sd
+	change "$kind hashed by all" ethtool -N toe0 rx-flow-hash $kind sdfn
+done
+change "symmetric" ethtool -X toe0 xfrm symmetric-xor
+check "symmetric: shown" sh -c "ethtool -x toe0 | grep -q 'symmetric-xor: on'"
+change "as it was" ethtool -X toe0 xfrm none
+
 # refuse COMMAND...
 refuse()
 {
 	local before after
-	before=$(ethtool -l toe0 && ethtool -g toe0)
+	before=$(ethtool -l toe0 && ethtool -g toe0 && ethtool -x toe0)
 	check "refused: $*" not "$@"
-	after=$(ethtool -l toe0 && ethtool -g toe0)
+	after=$(ethtool -l toe0 && ethtool -g toe0 && ethtool -x toe0)
 	check "refused: $*: nothing has changed" test "$before" = "$after"
 }
 
@@ -84,6 +99,7 @@ refuse ethtool -G toe0 rx 8193
 refuse ethtool -G toe0 tx 64
 refuse ethtool -G toe0 tx 4097
 refuse set_threshold 1025
+refuse ethtool -X toe0 equal $((queues + 1))
 
 check "down" ip link set toe0 down
 check "one queue while it is down" ethtool -L toe0 combined 1

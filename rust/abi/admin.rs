@@ -140,7 +140,7 @@ layout! {
         0 => opcode: u16,
         /// Token.
         4 => token: u32,
-        /// [`super::rss::field`] bits.
+        /// [`super::rss::Fields`].
         8 => fields: u32,
         /// DMA address of a [`super::rss::Config`].
         16 => config: u64,

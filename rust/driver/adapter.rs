@@ -60,9 +60,11 @@ pub(super) mod work {
 }
 
 /// Hash and indirection table in force.
+#[derive(Clone, Copy)]
 pub(super) struct Rss {
     pub(super) key: [u8; rss::KEY_SIZE],
     pub(super) table: rss::Indirection,
+    pub(super) fields: rss::Fields,
 }
 
 /// What is set by control operations, to be set anew after a reset. Under the instance lock.
@@ -141,6 +143,7 @@ impl Adapter {
                 rss <- crate::net::lock::new_bh_spinlock!(Rss {
                     key: rss::DEFAULT_KEY,
                     table: rss::Indirection::even(function.processors),
+                    fields: rss::Fields::DEFAULT,
                 }),
                 processors,
                 running: AtomicFlag::new(false),
@@ -265,17 +268,18 @@ impl Adapter {
         if self.features & feature::RSS == 0 {
             return Ok(());
         }
-        let config = {
+        let (config, fields) = {
             let rss = self.rss.lock();
-            rss::Config {
+            let config = rss::Config {
                 key: rss.key,
                 table: rss.table.0,
-            }
+            };
+            (config, rss.fields)
         };
         let memory = SharedBytes::new(dev, &config.to_bytes())?;
         self.command(&admin::SetRss {
             opcode: admin::Opcode::SetRss.raw(),
-            fields: rss::field::DEFAULT,
+            fields: fields.bits(),
             config: memory.dma_address(),
             ..Default::default()
         })

@@ -3,6 +3,7 @@
 //! What `ethtool` shows and sets.
 
 use super::adapter::Adapter;
+use super::adapter::Rss;
 use super::processor::WIRE_COUNTERS;
 use super::sizes::Sizes;
 use crate::abi;
@@ -10,11 +11,15 @@ use crate::abi::admin::storage;
 use crate::abi::feature;
 use crate::abi::regs;
 use crate::abi::rss;
+use crate::abi::rss::field;
+use crate::abi::rss::Traffic;
 use crate::abi::stats::Counter as Wire;
 use crate::net::device::Control;
 use crate::net::ethtool;
 use crate::net::ethtool::Channels;
 use crate::net::ethtool::Coalesce;
+use crate::net::ethtool::Flow;
+use crate::net::ethtool::HashFields;
 use crate::net::ethtool::LinkSettings;
 use crate::net::ethtool::Names;
 use crate::net::ethtool::RingChange;
@@ -158,7 +163,7 @@ impl ethtool::Operations for Adapter {
         }
     }
 
-    fn rss(cx: &mut Control<'_, Self>, key: &mut [u8], table: &mut [u32]) {
+    fn rss(cx: &mut Control<'_, Self>, key: &mut [u8], table: &mut [u32]) -> bool {
         let rss = cx.data().rss.lock();
         for (to, from) in key.iter_mut().zip(rss.key) {
             *to = from;
@@ -166,40 +171,78 @@ impl ethtool::Operations for Adapter {
         for (to, from) in table.iter_mut().zip(rss.table.0) {
             *to = from.into();
         }
+        rss.fields.is_symmetric()
     }
 
     fn set_rss(cx: &mut Control<'_, Self>, change: RssChange<'_>) -> Result {
+        let key = change.key.map(TryInto::try_into).transpose();
+        let key: Option<[u8; rss::KEY_SIZE]> = key.map_err(|_| EINVAL)?;
+        Self::change_rss(cx, |rss| {
+            if let Some(key) = key {
+                rss.key = key;
+            }
+            for (to, &from) in rss.table.0.iter_mut().zip(change.table.unwrap_or_default()) {
+                // The core has checked that there is such a queue.
+                *to = from as u8;
+            }
+            if let Some(symmetric) = change.symmetric {
+                rss.fields = rss.fields.symmetric(symmetric).ok_or(EINVAL)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn hash_fields(cx: &mut Control<'_, Self>, flow: Flow) -> HashFields {
+        let bits = cx.data().rss.lock().fields.of(traffic(flow));
+        HashFields {
+            source: bits & field::SOURCE != 0,
+            destination: bits & field::DESTINATION != 0,
+            source_port: bits & field::SOURCE_PORT != 0,
+            destination_port: bits & field::DESTINATION_PORT != 0,
+        }
+    }
+
+    fn set_hash_fields(cx: &mut Control<'_, Self>, flow: Flow, fields: HashFields) -> Result {
+        let mut bits = 0;
+        for (set, bit) in [
+            (fields.source, field::SOURCE),
+            (fields.destination, field::DESTINATION),
+            (fields.source_port, field::SOURCE_PORT),
+            (fields.destination_port, field::DESTINATION_PORT),
+        ] {
+            if set {
+                bits |= bit;
+            }
+        }
+        Self::change_rss(cx, |rss| {
+            rss.fields = rss.fields.with(traffic(flow), bits).ok_or(EINVAL)?;
+            Ok(())
+        })
+    }
+}
+
+fn traffic(flow: Flow) -> Traffic {
+    match flow {
+        Flow::Tcp4 => Traffic::Tcp4,
+        Flow::Tcp6 => Traffic::Tcp6,
+        Flow::Udp4 => Traffic::Udp4,
+        Flow::Udp6 => Traffic::Udp6,
+    }
+}
+
+impl Adapter {
+    /// Changes the receive hash. What is impossible, or the adapter refuses, changes nothing.
+    fn change_rss(cx: &mut Control<'_, Self>, change: impl FnOnce(&mut Rss) -> Result) -> Result {
         let adapter = cx.data();
         if adapter.features & feature::RSS == 0 {
             return Err(EOPNOTSUPP);
         }
-        let former = {
-            let mut rss = adapter.rss.lock();
-            let former = (rss.key, rss.table);
-            if let Some(key) = change.key {
-                rss.key = key.try_into().map_err(|_| EINVAL)?;
-            }
-            if let Some(table) = change.table {
-                for (to, &from) in rss.table.0.iter_mut().zip(table) {
-                    // The core has checked that there is such a queue.
-                    *to = from as u8;
-                }
-            }
-            former
-        };
-        let result = adapter.apply_rss(cx.parent());
-        if result.is_err() {
-            let mut rss = adapter.rss.lock();
-            (rss.key, rss.table) = former;
-        }
-        result
-    }
-
-    fn hashes_ports(_cx: &mut Control<'_, Self>, udp: bool) -> bool {
-        let fields = match udp {
-            false => rss::field::TCP4 | rss::field::TCP6,
-            true => rss::field::UDP4 | rss::field::UDP6,
-        };
-        rss::field::DEFAULT & fields != 0
+        let former = *adapter.rss.lock();
+        let mut rss = former;
+        change(&mut rss)?;
+        *adapter.rss.lock() = rss;
+        adapter
+            .apply_rss(cx.parent())
+            .inspect_err(|_| *adapter.rss.lock() = former)
     }
 }

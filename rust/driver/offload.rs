@@ -22,6 +22,7 @@ use crate::abi::ring::Ring as Line;
 use crate::abi::ring::INDEX;
 use crate::abi::ring::SUBMISSION_ENTRY;
 use crate::abi::rss::Toeplitz;
+use crate::abi::rss::Traffic;
 use crate::bindings;
 use crate::net::device::NetDevice;
 use crate::net::dma::MappedFrag;
@@ -110,8 +111,17 @@ impl Handle {
         remote_port: u16,
     ) -> u8 {
         let rss = self.0.rss.lock();
-        let ports = Some((remote_port, local_port));
-        let hash = Toeplitz::new(rss.key).tuple(remote, local, ports, false);
+        let traffic = match local.len() {
+            4 => Traffic::Tcp4,
+            _ => Traffic::Tcp6,
+        };
+        let hash = Toeplitz::new(rss.key).tuple(
+            remote,
+            local,
+            (remote_port, local_port),
+            rss.fields.of(traffic),
+            rss.fields.is_symmetric(),
+        );
         rss.table.processor(hash)
     }
 

@@ -27,6 +27,7 @@ use crate::net::page_pool::PagePool;
 use crate::net::skb::GsoKind;
 use crate::net::skb::HashType;
 use crate::net::skb::SkBuff;
+use core::mem;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -217,7 +218,15 @@ pub(super) struct Receiver {
     pub(super) headers: Lent,
     pub(super) payload: Lent,
     /// A frame of which more completions are to come.
-    partial: Option<SkBuff>,
+    partial: Partial,
+}
+
+/// A frame of which more completions are to come.
+enum Partial {
+    None,
+    Some(SkBuff),
+    /// There was no memory for it: what is still to come of it is given back.
+    Lost,
 }
 
 impl Receiver {
@@ -225,7 +234,7 @@ impl Receiver {
         Self {
             headers,
             payload,
-            partial: None,
+            partial: Partial::None,
         }
     }
 
@@ -281,13 +290,19 @@ impl Receiver {
         let (offset, length) = (entry.data_offset.into(), entry.data_length as usize);
         lent.gather(ids, entry.release >> 1, offset, length, &mut pieces)?;
 
-        let skb = match self.partial.take() {
-            Some(skb) if header.is_none() => Some(skb),
-            Some(_) => return Err(Invalid),
-            None => begin(cx, processor, entry, header, &mut pieces)?,
+        let more = entry.flags & frame_flag::MORE != 0;
+        let skb = match mem::replace(&mut self.partial, Partial::None) {
+            Partial::None => begin(cx, processor, entry, header, &mut pieces)?,
+            _ if header.is_some() => return Err(Invalid),
+            Partial::Some(skb) => Some(skb),
+            Partial::Lost => None,
         };
         let Some(mut skb) = skb else {
-            processor.rx_alloc_fail.add(1);
+            if more {
+                self.partial = Partial::Lost;
+            } else {
+                processor.rx_alloc_fail.add(1);
+            }
             return Ok(None);
         };
         for piece in pieces {
@@ -295,8 +310,8 @@ impl Receiver {
             // More pieces than an skb holds are more than any frame has.
             skb.add_fragment(piece, truesize).map_err(|_| Invalid)?;
         }
-        if entry.flags & frame_flag::MORE != 0 {
-            self.partial = Some(skb);
+        if more {
+            self.partial = Partial::Some(skb);
             return Ok(None);
         }
         finish(cx, processor, entry, &mut skb)?;

@@ -90,3 +90,8 @@ unsigned int toe_helper_skb_gso_header_length(const struct sk_buff *skb)
 		return skb_transport_offset(skb) + sizeof(struct udphdr);
 	return skb_tcp_all_headers(skb);
 }
+
+netdev_features_t toe_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features)
+{
+	return vlan_features_check(skb, features);
+}

@@ -77,6 +77,77 @@ pub struct RssChange<'a> {
     pub key: Option<&'a [u8]>,
     /// Indirection table, of the operations' length.
     pub table: Option<&'a [u32]>,
+    /// Whether source and destination are combined, so that both directions of a flow hash alike.
+    pub symmetric: Option<bool>,
+}
+
+/// A kind of traffic that is hashed by fields of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// TCP over IPv4.
+    Tcp4,
+    /// TCP over IPv6.
+    Tcp6,
+    /// UDP over IPv4.
+    Udp4,
+    /// UDP over IPv6.
+    Udp6,
+}
+
+impl Flow {
+    fn new(raw: u32) -> Option<Self> {
+        Some(match raw {
+            bindings::TCP_V4_FLOW => Self::Tcp4,
+            bindings::TCP_V6_FLOW => Self::Tcp6,
+            bindings::UDP_V4_FLOW => Self::Udp4,
+            bindings::UDP_V6_FLOW => Self::Udp6,
+            _ => return None,
+        })
+    }
+}
+
+/// What of a frame is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashFields {
+    /// Source address.
+    pub source: bool,
+    /// Destination address.
+    pub destination: bool,
+    /// Source port.
+    pub source_port: bool,
+    /// Destination port.
+    pub destination_port: bool,
+}
+
+impl HashFields {
+    /// Of IP traffic that has no fields of its own.
+    const IP: Self = Self {
+        source: true,
+        destination: true,
+        source_port: false,
+        destination_port: false,
+    };
+
+    fn from_raw(raw: u32) -> Option<Self> {
+        let fields = Self {
+            source: raw & bindings::RXH_IP_SRC != 0,
+            destination: raw & bindings::RXH_IP_DST != 0,
+            source_port: raw & bindings::RXH_L4_B_0_1 != 0,
+            destination_port: raw & bindings::RXH_L4_B_2_3 != 0,
+        };
+        (fields.raw() == raw).then_some(fields)
+    }
+
+    fn raw(self) -> u32 {
+        [
+            (self.source, bindings::RXH_IP_SRC),
+            (self.destination, bindings::RXH_IP_DST),
+            (self.source_port, bindings::RXH_L4_B_0_1),
+            (self.destination_port, bindings::RXH_L4_B_2_3),
+        ]
+        .iter()
+        .fold(0, |raw, &(set, bit)| if set { raw | bit } else { raw })
+    }
 }
 
 /// Takes the names of statistics.
@@ -155,12 +226,14 @@ pub trait Operations: device::Operations {
     fn statistic_names(cx: &mut Control<'_, Self>, names: &mut Names<'_>);
     /// Their values, in the order of the names.
     fn statistics(cx: &mut Control<'_, Self>, values: &mut [u64]);
-    /// Writes key and indirection table.
-    fn rss(cx: &mut Control<'_, Self>, key: &mut [u8], table: &mut [u32]);
-    /// Changes key, table or both.
+    /// Writes key and indirection table; true when both directions of a flow hash alike.
+    fn rss(cx: &mut Control<'_, Self>, key: &mut [u8], table: &mut [u32]) -> bool;
+    /// Changes the hash.
     fn set_rss(cx: &mut Control<'_, Self>, change: RssChange<'_>) -> Result;
-    /// Whether ports are hashed for TCP (`udp` false) or UDP.
-    fn hashes_ports(cx: &mut Control<'_, Self>, udp: bool) -> bool;
+    /// What of such frames is hashed.
+    fn hash_fields(cx: &mut Control<'_, Self>, flow: Flow) -> HashFields;
+    /// Sets what of such frames is hashed.
+    fn set_hash_fields(cx: &mut Control<'_, Self>, flow: Flow, fields: HashFields) -> Result;
 }
 
 /// What can be set of the rings besides their sizes.
@@ -185,6 +258,8 @@ impl<T: Operations> VTable<T> {
         supported_coalesce_params: bindings::ETHTOOL_COALESCE_RX_USECS
             | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES,
         supported_ring_params: RING_PARAMETERS,
+        // `supported_input_xfrm` is the first byte of the bit fields.
+        _bitfield_1: bindings::__BindgenBitfieldUnit::new([bindings::RXH_XFRM_SYM_XOR as u8, 0]),
         // `ethtool_op_get_link` looks at the link watch, a change of the number of queues at the
         // queueing disciplines: the RTNL protects both.
         op_needs_rtnl: bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK
@@ -208,6 +283,7 @@ impl<T: Operations> VTable<T> {
         get_rxfh: Some(Self::get_rxfh),
         set_rxfh: Some(Self::set_rxfh),
         get_rxfh_fields: Some(Self::get_rxfh_fields),
+        set_rxfh_fields: Some(Self::set_rxfh_fields),
         ..pin_init::zeroed()
     };
 
@@ -413,7 +489,13 @@ impl<T: Operations> VTable<T> {
             param.hfunc = bindings::ETH_RSS_HASH_TOP as u8;
             let key = slice_mut(param.key, T::KEY_SIZE);
             let table = slice_mut(param.indir, T::INDIRECTION);
-            Self::control(dev, |cx| T::rss(cx, key, table));
+            let symmetric = Self::control(dev, |cx| T::rss(cx, key, table));
+            // CAST: one of 8 bits.
+            param.input_xfrm = if symmetric {
+                bindings::RXH_XFRM_SYM_XOR as u8
+            } else {
+                0
+            };
         }
         0
     }
@@ -433,6 +515,10 @@ impl<T: Operations> VTable<T> {
             let change = RssChange {
                 key: (!param.key.is_null()).then(|| &*slice_mut(param.key, T::KEY_SIZE)),
                 table: (!param.indir.is_null()).then(|| &*slice_mut(param.indir, T::INDIRECTION)),
+                symmetric: match param.input_xfrm.into() {
+                    bindings::RXH_XFRM_NO_CHANGE => None,
+                    xfrm => Some(xfrm & bindings::RXH_XFRM_SYM_XOR != 0),
+                },
             };
             errno(Self::control(dev, |cx| T::set_rss(cx, change)))
         }
@@ -445,24 +531,33 @@ impl<T: Operations> VTable<T> {
         // SAFETY: As above.
         unsafe {
             let fields = &mut *fields;
-            let (ip, ports) = (
-                bindings::RXH_IP_SRC | bindings::RXH_IP_DST,
-                bindings::RXH_L4_B_0_1 | bindings::RXH_L4_B_2_3,
-            );
-            let udp = match fields.flow_type {
-                bindings::TCP_V4_FLOW | bindings::TCP_V6_FLOW => Some(false),
-                bindings::UDP_V4_FLOW | bindings::UDP_V6_FLOW => Some(true),
-                bindings::IPV4_FLOW | bindings::IPV6_FLOW => None,
-                _ => {
-                    fields.data = 0;
-                    return 0;
-                }
+            let hashed = match (Flow::new(fields.flow_type), fields.flow_type) {
+                (Some(flow), _) => Self::control(dev, |cx| T::hash_fields(cx, flow)).raw(),
+                (None, bindings::IPV4_FLOW | bindings::IPV6_FLOW) => HashFields::IP.raw(),
+                _ => 0,
             };
-            let with_ports =
-                udp.is_some_and(|udp| Self::control(dev, |cx| T::hashes_ports(cx, udp)));
-            fields.data = if with_ports { ip | ports } else { ip };
+            fields.data = hashed;
         }
         0
+    }
+
+    unsafe extern "C" fn set_rxfh_fields(
+        dev: *mut bindings::net_device,
+        fields: *const bindings::ethtool_rxfh_fields,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: As above.
+        unsafe {
+            let Some(flow) = Flow::new((*fields).flow_type) else {
+                return EOPNOTSUPP.to_errno();
+            };
+            let Some(fields) = HashFields::from_raw((*fields).data) else {
+                return EOPNOTSUPP.to_errno();
+            };
+            errno(Self::control(dev, |cx| {
+                T::set_hash_fields(cx, flow, fields)
+            }))
+        }
     }
 }
 

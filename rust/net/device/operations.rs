@@ -200,6 +200,8 @@ impl<T: Operations> VTable<T> {
             let dev = NetDevice::from_raw(dev);
             let skb = SkBuffRef::from_raw(NonNull::new_unchecked(skb));
             let data = &(*Private::<T>::of(dev)).data;
+            // What the core would do without this operation: a second tag takes most features away.
+            let features = bindings::vlan_features_check(skb.as_raw(), features);
             data.features_check(dev, &skb, features)
         }
     }

@@ -15,7 +15,7 @@ pub enum Setting {
     Rss {
         /// Key and table.
         config: rss::Config,
-        /// [`rss::field`] bits.
+        /// [`rss::Fields`].
         fields: u32,
     },
     /// Frames received.

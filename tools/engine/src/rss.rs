@@ -8,8 +8,10 @@ use alloc::vec;
 
 use toe_abi::completion::HashType;
 use toe_abi::rss;
+use toe_abi::rss::Fields;
 use toe_abi::rss::Indirection;
 use toe_abi::rss::Toeplitz;
+use toe_abi::rss::Traffic;
 use toe_abi::rss::field;
 
 use crate::tuple::Tuple;
@@ -28,7 +30,7 @@ const NIBBLE: usize = 16;
 pub struct Dispatch {
     tables: Box<[[u32; NIBBLE]]>,
     indirection: Indirection,
-    fields: u32,
+    fields: Fields,
 }
 
 impl Dispatch {
@@ -37,14 +39,14 @@ impl Dispatch {
         let mut dispatch = Self {
             tables: vec![[0; NIBBLE]; 2 * Toeplitz::MAX_INPUT].into_boxed_slice(),
             indirection: Indirection::even(processors),
-            fields: field::DEFAULT,
+            fields: Fields::DEFAULT,
         };
         dispatch.set_key(rss::DEFAULT_KEY);
         dispatch
     }
 
     /// Sets everything.
-    pub fn set(&mut self, key: [u8; rss::KEY_SIZE], indirection: Indirection, fields: u32) {
+    pub fn set(&mut self, key: [u8; rss::KEY_SIZE], indirection: Indirection, fields: Fields) {
         self.set_key(key);
         self.indirection = indirection;
         self.fields = fields;
@@ -72,39 +74,44 @@ impl Dispatch {
         })
     }
 
+    /// Hashes what `bits` of [`field`] say of addresses and ports.
     #[inline]
-    fn hash(&self, source: &[u8], destination: &[u8], ports: Option<(u16, u16)>) -> u32 {
+    fn hash(&self, source: &[u8], destination: &[u8], ports: (u16, u16), bits: u32) -> u32 {
         let length = source.len();
-        if self.fields & field::SYMMETRIC_XOR != 0 {
-            let mut both = [0; 16];
+        let mut both = [0; 16];
+        let (mut addresses, mut ports) = ((source, destination), ports);
+        if self.fields.is_symmetric() {
             for (out, (s, d)) in both.iter_mut().zip(source.iter().zip(destination)) {
                 *out = s ^ d;
             }
-            let both = &both[..length];
-            let hash = self.part(0, both) ^ self.part(length, both);
-            return ports.map_or(hash, |(source, destination)| {
-                let both = (source ^ destination).to_be_bytes();
-                hash ^ self.part(2 * length, &both) ^ self.part(2 * length + 2, &both)
-            });
+            addresses = (&both[..length], &both[..length]);
+            ports = (ports.0 ^ ports.1, ports.0 ^ ports.1);
         }
-        let hash = self.part(0, source) ^ self.part(length, destination);
-        ports.map_or(hash, |(source, destination)| {
-            hash ^ self.part(2 * length, &source.to_be_bytes())
-                ^ self.part(2 * length + 2, &destination.to_be_bytes())
-        })
+        let part = |bit: u32, at: usize, bytes: &[u8]| match bits & bit {
+            0 => 0,
+            _ => self.part(at, bytes),
+        };
+        part(field::SOURCE, 0, addresses.0)
+            ^ part(field::DESTINATION, length, addresses.1)
+            ^ part(field::SOURCE_PORT, 2 * length, &ports.0.to_be_bytes())
+            ^ part(
+                field::DESTINATION_PORT,
+                2 * length + 2,
+                &ports.1.to_be_bytes(),
+            )
     }
 
-    /// Whether ports of this transport are part of the hash.
+    /// What is hashed of this kind of traffic.
     #[inline]
-    fn with_ports(&self, version: u8, protocol: u8) -> bool {
-        let bit = match (version, protocol) {
-            (4, tcp::PROTOCOL) => field::TCP4,
-            (6, tcp::PROTOCOL) => field::TCP6,
-            (4, udp::PROTOCOL) => field::UDP4,
-            (6, udp::PROTOCOL) => field::UDP6,
-            _ => 0,
+    fn bits(&self, version: u8, protocol: u8) -> u32 {
+        let traffic = match (version, protocol) {
+            (4, tcp::PROTOCOL) => Traffic::Tcp4,
+            (6, tcp::PROTOCOL) => Traffic::Tcp6,
+            (4, udp::PROTOCOL) => Traffic::Udp4,
+            (6, udp::PROTOCOL) => Traffic::Udp6,
+            _ => return field::ADDRESSES,
         };
-        self.fields & bit != 0
+        self.fields.of(traffic)
     }
 
     /// The hash of a received frame and what it was computed over.
@@ -118,16 +125,19 @@ impl Dispatch {
         }
         let ports = match packet.class {
             Class::FirstFragment if packet.protocol != tcp::PROTOCOL => None,
-            _ if self.with_ports(packet.version, packet.protocol) => packet.ports(frame),
-            _ => None,
+            _ => packet.ports(frame),
+        };
+        let bits = match (ports, packet.class) {
+            (None, Class::Fragment | Class::FirstFragment) => field::ADDRESSES,
+            _ => self.bits(packet.version, packet.protocol),
         };
         let (source, destination) = packet.addresses(frame);
-        let kind = if ports.is_some() {
-            HashType::L4
-        } else {
-            HashType::L3
+        let kind = match bits & field::PORTS {
+            field::PORTS => HashType::L4,
+            _ => HashType::L3,
         };
-        (self.hash(source, destination, ports), kind)
+        let ports = ports.unwrap_or_default();
+        (self.hash(source, destination, ports, bits), kind)
     }
 
     /// The processor for `hash`.
@@ -139,10 +149,9 @@ impl Dispatch {
     /// The processor for frames that a connection receives.
     pub fn of_tuple(&self, tuple: &Tuple) -> u8 {
         let (local, remote) = tuple.addresses();
-        let ports = self
-            .with_ports(tuple.version, tcp::PROTOCOL)
-            .then_some((tuple.remote_port, tuple.local_port));
-        self.processor(self.hash(remote, local, ports))
+        let ports = (tuple.remote_port, tuple.local_port);
+        let bits = self.bits(tuple.version, tcp::PROTOCOL);
+        self.processor(self.hash(remote, local, ports, bits))
     }
 }
 
@@ -159,7 +168,8 @@ mod tests {
             v6: bool,
             source: [u8; 16],
             destination: [u8; 16],
-            ports: Option<(u16, u16)>,
+            ports: (u16, u16),
+            bits in 0u32..16,
             symmetric: bool,
         ) {
             let mut whole = [0; rss::KEY_SIZE];
@@ -168,11 +178,11 @@ mod tests {
             let length = if v6 { 16 } else { 4 };
             let (source, destination) = (&source[..length], &destination[..length]);
             let mut dispatch = Dispatch::new(1);
-            let fields = if symmetric { field::SYMMETRIC_XOR } else { 0 };
+            let fields = Fields::DEFAULT.symmetric(symmetric).unwrap();
             dispatch.set(whole, Indirection::even(1), fields);
             prop_assert_eq!(
-                dispatch.hash(source, destination, ports),
-                Toeplitz::new(whole).tuple(source, destination, ports, symmetric)
+                dispatch.hash(source, destination, ports, bits),
+                Toeplitz::new(whole).tuple(source, destination, ports, bits, symmetric)
             );
         }
     }

@@ -81,7 +81,7 @@ fn a_processor_that_does_not_run_passes_on_what_belongs_to_others() {
             key: rss::DEFAULT_KEY,
             table: [assigned; rss::INDIRECTION],
         };
-        let fields = rss::field::DEFAULT;
+        let fields = rss::Fields::DEFAULT.bits();
         processor.set_rss(1, &mut env, &config, fields).unwrap();
         if here {
             processor.receive_here(1, &mut env, frame, &offload);

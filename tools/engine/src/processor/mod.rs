@@ -34,7 +34,7 @@ use toe_abi::admin::storage;
 use toe_abi::completion::Reason;
 use toe_abi::ring::RINGS;
 use toe_abi::rss;
-use toe_abi::rss::field;
+use toe_abi::rss::Fields;
 use toe_abi::stats::Counter;
 
 use self::core::Core;
@@ -375,12 +375,12 @@ impl Processor {
         }
     }
 
-    /// Sets hash key, indirection table and [`rss::field`] bits. Connections that now belong to
+    /// Sets hash key, indirection table and [`Fields`]. Connections that now belong to
     /// another processor are returned with reason `Moved`.
     ///
     /// # Errors
     ///
-    /// `Invalid` for unknown bits, or a processor that the function does not have.
+    /// `Invalid` for bits that are not allowed, or a processor that the function does not have.
     pub fn set_rss<E: Env>(
         &mut self,
         now: u64,
@@ -388,9 +388,9 @@ impl Processor {
         config: &rss::Config,
         fields: u32,
     ) -> Result<(), Status> {
-        let known = field::TCP4 | field::TCP6 | field::UDP4 | field::UDP6 | field::SYMMETRIC_XOR;
+        let fields = Fields::new(fields).ok_or(Status::Invalid)?;
         let there = |&processor: &u8| processor < self.core.config.processors;
-        if fields & !known != 0 || !config.table.iter().all(there) {
+        if !config.table.iter().all(there) {
             return Err(Status::Invalid);
         }
         let indirection = rss::Indirection(config.table);
