@@ -29,6 +29,25 @@ for feature in tso tx gro; do
 	check "$feature on" ethtool -K toe0 $feature on
 done
 
+# vlan NAME ID PROTOCOL UNDER PEER-UNDER: a VLAN on both sides, 198.18.ID.0/24
+vlan()
+{
+	ip link add link "$4" name "$1" type vlan proto "$3" id "$2" &&
+		peer ip link add link "$5" name "$1" type vlan proto "$3" id "$2" &&
+		ip addr add "198.18.$2.1/24" dev "$1" && peer ip addr add "198.18.$2.2/24" dev "$1" &&
+		ip link set "$1" up && peer ip link set "$1" up
+}
+
+peer_dev=$(peer ip -j addr show to "$PEER4" | jq -r '.[0].ifname')
+check "a VLAN" vlan c4 4 802.1q toe0 "$peer_dev"
+check "a provider's VLAN" vlan s5 5 802.1ad toe0 "$peer_dev"
+check "a VLAN in that" vlan c6 6 802.1q s5 s5
+for id in 4 5 6; do
+	check "TCP both ways, VLAN $id" whole "198.18.$id.2"
+done
+check "no VLANs" sh -c "ip link del c4; ip link del s5; peer ip link del c4; peer ip link del s5"
+check "no fault" sh -c "ethtool -S toe0 | grep -q 'resets: 0$'"
+
 in_background peer iperf3 -s -p 5301
 check "iperf3, sending" within 10 iperf3 -c "$PEER4" -p 5301 -t 2
 check "iperf3, receiving" iperf3 -c "$PEER4" -p 5301 -t 2 -R

@@ -112,12 +112,10 @@ impl Frame {
 
     /// What a processor is to know of the frame when it receives it.
     pub fn received(&self) -> RxOffload {
-        let checksum = if self.offload.checksum.is_some() {
-            RxChecksum::Partial
-        } else if self.verified {
-            RxChecksum::Valid
-        } else {
-            RxChecksum::Unknown
+        let checksum = match self.offload.checksum {
+            Some(partial) => RxChecksum::Partial(partial),
+            None if self.verified => RxChecksum::Valid,
+            None => RxChecksum::Unknown,
         };
         RxOffload {
             checksum,

@@ -182,9 +182,9 @@ pub enum RxChecksum {
     Unknown,
     /// Verified.
     Valid,
-    /// The frame never left a machine: the field holds the pseudo-header's sum only
+    /// The frame never left a machine: nobody has filled a checksum in yet
     /// (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
-    Partial,
+    Partial(Partial),
 }
 
 /// What a port knows of a received frame.

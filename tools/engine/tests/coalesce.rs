@@ -19,6 +19,7 @@ use toe_abi::completion::frame_flag;
 use toe_abi::stats::Counter;
 use toe_engine::env::Capabilities;
 use toe_engine::env::GsoKind;
+use toe_engine::env::Partial;
 use toe_engine::env::RxChecksum;
 use toe_engine::env::RxOffload;
 use toe_engine::gso::Large;
@@ -325,7 +326,10 @@ fn a_port_s_large_frame_comes_up_whole_or_as_wire_frames() {
         let mut bytes = flow.frame(5000, flag::PSH, &mut Random(7));
         bytes[..6].copy_from_slice(&config().mac);
         let offload = RxOffload {
-            checksum: RxChecksum::Partial,
+            checksum: RxChecksum::Partial(Partial {
+                start: 34,
+                offset: 16,
+            }),
             gso_size: 1000,
         };
         node.receive(1, &WireFrame { bytes, offload });

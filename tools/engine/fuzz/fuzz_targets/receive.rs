@@ -18,6 +18,7 @@ use libfuzzer_sys::fuzz_target;
 
 use toe_abi::admin::storage;
 use toe_engine::env::Capabilities;
+use toe_engine::env::Partial;
 use toe_engine::env::RxChecksum;
 use toe_engine::env::RxOffload;
 use toe_engine::tcp::Seq;
@@ -46,6 +47,8 @@ const POLL: u8 = 1 << 4;
 const TAKE: u8 = 1 << 5;
 /// The frame is put into a VXLAN datagram.
 const ENCAPSULATED: u8 = 1 << 6;
+/// Nobody has filled the checksum in yet, and this is where.
+const PARTIAL: u8 = 1 << 7;
 
 /// Flows: both IPs, with and without a tag.
 const FLOWS: usize = 8;
@@ -165,9 +168,13 @@ fuzz_target!(|input: &[u8]| {
             mend(&mut frame);
         }
         let offload = RxOffload {
-            checksum: match flags & VALID {
-                0 => RxChecksum::Unknown,
-                _ => RxChecksum::Valid,
+            checksum: match (flags & PARTIAL, flags & VALID) {
+                (0, 0) => RxChecksum::Unknown,
+                (0, _) => RxChecksum::Valid,
+                _ => RxChecksum::Partial(Partial {
+                    start: byte(&mut input).unwrap_or(34).into(),
+                    offset: 16,
+                }),
             },
             gso_size: if flags & LARGE != 0 { 100 } else { 0 },
         };

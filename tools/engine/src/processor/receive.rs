@@ -16,6 +16,7 @@ use crate::dct::Connection;
 use crate::dct::hold;
 use crate::env::Env;
 use crate::env::GsoKind;
+use crate::env::Partial;
 use crate::env::RxChecksum;
 use crate::env::RxOffload;
 use crate::gso::Large;
@@ -32,6 +33,8 @@ use crate::tuple::Tuple;
 use crate::wire::ethernet;
 use crate::wire::packet::Class;
 use crate::wire::packet::Packet;
+use crate::wire::tcp;
+use crate::wire::udp;
 
 /// The congestion-experienced mark in the ECN field (RFC 3168 5).
 const CE: u8 = 0b11;
@@ -103,13 +106,48 @@ impl<'a> Arrival<'a> {
     #[inline]
     pub(super) fn checksum_ok(&self) -> Option<bool> {
         match self.offload.checksum {
-            RxChecksum::Unknown => self.packet.checksum_ok(self.frame),
-            _ => matches!(self.packet.class, Class::Tcp | Class::Udp).then_some(true),
+            RxChecksum::Valid => {
+                matches!(self.packet.class, Class::Tcp | Class::Udp).then_some(true)
+            }
+            RxChecksum::Partial(partial) if self.is_own(&partial) => Some(true),
+            _ => self.packet.checksum_ok(self.frame),
         }
     }
 
-    /// How it is cut into wire frames; `None` unless it is TCP or UDP.
+    /// The checksum that nobody has filled in yet.
+    #[inline]
+    pub(super) fn partial(&self) -> Option<Partial> {
+        match self.offload.checksum {
+            RxChecksum::Partial(partial) => Some(partial),
+            _ => None,
+        }
+    }
+
+    /// Whether a checksum is that of the transport that the parser has found.
+    #[inline]
+    pub(super) fn is_own(&self, partial: &Partial) -> bool {
+        let offset = match self.packet.class {
+            Class::Tcp => tcp::CHECKSUM,
+            Class::Udp => udp::CHECKSUM,
+            _ => return false,
+        };
+        partial.start == self.packet.l4 && usize::from(partial.offset) == offset
+    }
+
+    /// Whether it may be uploaded as a large one: the host looks for its headers where they are
+    /// without a second tag and extension headers.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        let tag = self.packet.vlan.map_or(0, |_| ethernet::TAG);
+        let extended = self.packet.version == 6 && self.packet.ip_options;
+        usize::from(self.packet.l3) == ethernet::HEADER + tag && !extended
+    }
+
+    /// How it is cut into wire frames; `None` unless it is TCP or UDP with a right checksum.
     pub(super) fn large(&self) -> Option<Large<'a>> {
+        if self.checksum_ok() == Some(false) {
+            return None;
+        }
         let packet = &self.packet;
         let kind = match (packet.class, packet.version) {
             (Class::Udp, _) => GsoKind::Udp,
@@ -311,11 +349,11 @@ impl Core {
         }
         match found {
             Some(place) => self.delegated(now, env, rings, place, arrival)?,
-            None if arrival.segments > 1
-                && !self.storage.gro()
-                && arrival.checksum_ok() != Some(false) =>
-            {
+            None if arrival.segments > 1 && !(self.storage.gro() && arrival.is_plain()) => {
                 self.upload_cut(now, env, rings, arrival, key.as_ref(), hash)?;
+            }
+            None if arrival.segments == 1 && arrival.partial().is_some() => {
+                self.upload_completed(now, env, rings, arrival, key.as_ref(), hash)?;
             }
             None => {
                 let stored = self.upload(now, env, rings, arrival, key.as_ref(), hash, None)?;

@@ -18,6 +18,7 @@ use crate::env::RxChecksum;
 use crate::env::RxOffload;
 use crate::flow::Change;
 use crate::gro::Headers;
+use crate::gso;
 use crate::ring::Broken;
 use crate::storage::Segment;
 use crate::storage::Stored;
@@ -32,6 +33,11 @@ use crate::wire::packet::Class;
 use crate::wire::tcp;
 use crate::wire::vxlan;
 
+/// What is known of a frame whose checksum has just been filled in.
+const COMPLETE: RxOffload = RxOffload {
+    checksum: RxChecksum::Valid,
+    gso_size: 0,
+};
 /// "No flow".
 const NO_FLOW: u32 = u32::MAX;
 
@@ -97,28 +103,62 @@ impl Core {
         key: Option<&Key>,
         hash: (u32, HashType),
     ) -> Result<(), Broken> {
+        let Some(large) = arrival.large() else {
+            let stored = self.upload(now, env, rings, arrival, key, hash, None)?;
+            self.count_stored(stored);
+            return Ok(());
+        };
         let mut buffer = mem::take(&mut self.scratch.segment);
         let mut result = Ok(());
-        if let Some(large) = arrival.large() {
-            for index in 0..large.count() {
-                let length = large.emit(index, &mut buffer);
-                let offload = RxOffload {
-                    checksum: RxChecksum::Valid,
-                    gso_size: 0,
-                };
-                let Some(piece) = Arrival::new(&buffer[..length], &offload) else {
-                    continue;
-                };
+        for index in 0..large.count() {
+            let length = large.emit(index, &mut buffer);
+            if let Some(piece) = Arrival::new(&buffer[..length], &COMPLETE) {
                 result = self
                     .upload(now, env, rings, &piece, key, hash, None)
                     .map(|stored| self.count_stored(stored));
-                if result.is_err() {
-                    break;
-                }
+            }
+            if result.is_err() {
+                break;
             }
         }
         self.scratch.segment = buffer;
         result
+    }
+
+    /// Uploads a frame that never left a machine, with the checksum that nobody has filled in yet:
+    /// whoever captures or forwards it expects one.
+    pub(super) fn upload_completed<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+        arrival: &Arrival<'_>,
+        key: Option<&Key>,
+        hash: (u32, HashType),
+    ) -> Result<(), Broken> {
+        let mut buffer = mem::take(&mut self.scratch.segment);
+        let frame = &mut buffer[..arrival.frame.len()];
+        frame.copy_from_slice(arrival.frame);
+        let end = arrival.packet.end as usize;
+        let completed = arrival.partial().filter(|partial| {
+            let (start, offset) = (partial.start.into(), partial.offset.into());
+            gso::complete_checksum(&mut frame[..end], start, offset)
+        });
+        let whole = completed.and_then(|partial| {
+            // Another's, inside a tunnel, says nothing of the transport's own.
+            let known = match arrival.is_own(&partial) {
+                true => COMPLETE,
+                false => RxOffload::default(),
+            };
+            Arrival::new(frame, &known)
+        });
+        let stored = match &whole {
+            Some(whole) => self.upload(now, env, rings, whole, key, hash, None),
+            None => self.upload(now, env, rings, arrival, key, hash, None),
+        };
+        self.scratch.segment = buffer;
+        self.count_stored(stored?);
+        Ok(())
     }
 
     /// Counts a frame that could not be stored.
@@ -152,12 +192,7 @@ impl Core {
             hash_type: hash_type.raw(),
             flow: NO_FLOW,
             hash,
-            segments: arrival.segments,
-            gso_size: if arrival.segments > 1 {
-                arrival.offload.gso_size
-            } else {
-                0
-            },
+            segments: 1,
             ..Frame::default()
         };
         let mut tag = 0;
@@ -167,6 +202,10 @@ impl Core {
             completion.vlan_tci = tci;
         }
         let checksum = arrival.checksum_ok();
+        if arrival.segments > 1 && checksum != Some(false) {
+            completion.segments = arrival.segments;
+            completion.gso_size = arrival.offload.gso_size;
+        }
         match (packet.class, checksum) {
             (Class::Malformed(Malformed::Checksum), _) | (_, Some(false)) => {
                 completion.flags |= frame_flag::CSUM_BAD;

@@ -110,7 +110,7 @@ impl Areas {
     /// [`Broken`] when memory of the host is gone, or the address of a page is none.
     pub fn put<H: Host>(&mut self, host: &mut H, bytes: &[u8]) -> Result<(usize, bool), Broken> {
         let area = &mut self.list[self.first];
-        let at = (area.offset + area.filled) as usize;
+        let at = area.offset as usize + area.filled as usize;
         let (page, offset) = (at / PAGE_SIZE, at % PAGE_SIZE);
         let mut address = [0; ADDRESS];
         host.read(area.pages + (page * ADDRESS) as u64, &mut address)?;

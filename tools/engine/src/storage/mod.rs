@@ -25,12 +25,14 @@ use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
 use toe_abi::SMALL_FRAME;
 use toe_abi::admin::storage;
+use toe_abi::completion::DELIVER_PAGES;
 use toe_abi::completion::FRAME_PAGES;
 use toe_abi::completion::Frame;
 use toe_abi::completion::NO_PAGE;
 use toe_abi::completion::Op;
 use toe_abi::completion::PagesReleased;
 use toe_abi::completion::frame_flag;
+use toe_abi::submission::AREAS;
 
 pub use self::areas::Area;
 use self::areas::Areas;
@@ -58,9 +60,18 @@ const SCARCE: usize = 32;
 pub const MAX_FRAME: usize = 65_535 + 40 + 22;
 /// Most pages of one frame.
 pub const MAX_PAGES: usize = (MAX_FRAME + HEADER_PAD).div_ceil(PAGE_SIZE);
-/// Most completions that storing one frame takes: its own, one for a hybrid page that it did not fit
-/// into, and one for the page of a flow that gives way to its own.
-pub const MAX_ENTRIES: u32 = MAX_PAGES.div_ceil(FRAME_PAGES) as u32 + 2;
+/// Most completions that storing one frame takes. Of ordinary traffic: its own, one for a hybrid page
+/// that it did not fit into, and one for the page of a flow that gives way to its own. Of a delegated
+/// connection: its own, and one for each area that is bound.
+pub const MAX_ENTRIES: u32 = {
+    let ordinary = MAX_PAGES.div_ceil(FRAME_PAGES) + 2;
+    let delegated = 1 + MAX_PAGES.div_ceil(DELIVER_PAGES) + AREAS;
+    (if ordinary > delegated {
+        ordinary
+    } else {
+        delegated
+    }) as u32
+};
 
 /// A received frame as it is to be stored: an 802.1Q tag that is stripped is left out.
 #[derive(Clone, Copy)]

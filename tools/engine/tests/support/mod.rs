@@ -156,15 +156,14 @@ impl Port for TestEnv {
         for piece in frame.payload {
             bytes.extend_from_slice(self.bytes(piece.address, piece.length as usize));
         }
-        let partial = frame.offload.checksum.is_some();
+        let checksum = match frame.offload.checksum {
+            Some(partial) => RxChecksum::Partial(partial),
+            None => RxChecksum::Unknown,
+        };
         self.wire.push_back(WireFrame {
             bytes,
             offload: RxOffload {
-                checksum: if partial {
-                    RxChecksum::Partial
-                } else {
-                    RxChecksum::Unknown
-                },
+                checksum,
                 gso_size: frame.offload.gso.map_or(0, |gso| gso.size),
             },
         });
