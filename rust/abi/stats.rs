@@ -102,4 +102,91 @@ counters! {
     ToeStale = "toe_stale",
     /// Frames from the wire that were passed to another processor.
     Forwarded = "forwarded",
+    /// Broadcast frames received; they count as multicast frames, too.
+    RxBroadcast = "rx_broadcast",
+    /// Multicast frames sent.
+    TxMulticast = "tx_multicast",
+    /// Broadcast frames sent; they count as multicast frames, too.
+    TxBroadcast = "tx_broadcast",
+    /// Frames received of up to 64 bytes. All sizes are those on a wire, with padding and FCS.
+    Rx64 = "rx_64",
+    /// Frames received of 65 to 127 bytes.
+    Rx127 = "rx_65_127",
+    /// Frames received of 128 to 255 bytes.
+    Rx255 = "rx_128_255",
+    /// Frames received of 256 to 511 bytes.
+    Rx511 = "rx_256_511",
+    /// Frames received of 512 to 1023 bytes.
+    Rx1023 = "rx_512_1023",
+    /// Frames received of 1024 to 1518 bytes.
+    Rx1518 = "rx_1024_1518",
+    /// Larger frames received.
+    RxJumbo = "rx_1519_9026",
+    /// Frames sent of up to 64 bytes.
+    Tx64 = "tx_64",
+    /// Frames sent of 65 to 127 bytes.
+    Tx127 = "tx_65_127",
+    /// Frames sent of 128 to 255 bytes.
+    Tx255 = "tx_128_255",
+    /// Frames sent of 256 to 511 bytes.
+    Tx511 = "tx_256_511",
+    /// Frames sent of 512 to 1023 bytes.
+    Tx1023 = "tx_512_1023",
+    /// Frames sent of 1024 to 1518 bytes.
+    Tx1518 = "tx_1024_1518",
+    /// Larger frames sent.
+    TxJumbo = "tx_1519_9026",
 }
+
+/// Largest size of each group of sizes that frames are counted by, in bytes with FCS; the last holds
+/// whatever is larger, too.
+pub const SIZES: [u16; 7] = [64, 127, 255, 511, 1023, 1518, 9026];
+
+/// The counters of what passes the wire in one direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Direction {
+    /// Frames.
+    pub frames: Counter,
+    /// Their bytes.
+    pub bytes: Counter,
+    /// Multicast frames, broadcasts included.
+    pub multicast: Counter,
+    /// Broadcasts.
+    pub broadcast: Counter,
+    /// Frames by [`SIZES`].
+    pub sizes: [Counter; SIZES.len()],
+}
+
+/// What is received.
+pub const RECEIVED: Direction = Direction {
+    frames: Counter::RxFrames,
+    bytes: Counter::RxBytes,
+    multicast: Counter::RxMulticast,
+    broadcast: Counter::RxBroadcast,
+    sizes: [
+        Counter::Rx64,
+        Counter::Rx127,
+        Counter::Rx255,
+        Counter::Rx511,
+        Counter::Rx1023,
+        Counter::Rx1518,
+        Counter::RxJumbo,
+    ],
+};
+
+/// What is sent.
+pub const SENT: Direction = Direction {
+    frames: Counter::TxFrames,
+    bytes: Counter::TxBytes,
+    multicast: Counter::TxMulticast,
+    broadcast: Counter::TxBroadcast,
+    sizes: [
+        Counter::Tx64,
+        Counter::Tx127,
+        Counter::Tx255,
+        Counter::Tx511,
+        Counter::Tx1023,
+        Counter::Tx1518,
+        Counter::TxJumbo,
+    ],
+};

@@ -14,6 +14,7 @@ use crate::abi::feature;
 use crate::abi::regs;
 use crate::abi::ring::SLEEPING;
 use crate::abi::rss;
+use crate::abi::stats::Counter as Wire;
 use crate::abi::Layout;
 use crate::net::device::Allocation;
 use crate::net::dma::Mapper;
@@ -215,6 +216,11 @@ impl Adapter {
             }
         }
         result
+    }
+
+    /// A counter of the adapter over all processors.
+    pub(super) fn sum(&self, wire: Wire) -> u64 {
+        self.processors.iter().map(|p| p.wire(wire)).sum()
     }
 
     /// Sets what a reset forgets.

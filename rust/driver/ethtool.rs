@@ -14,6 +14,10 @@ use crate::abi::rss;
 use crate::abi::rss::field;
 use crate::abi::rss::Traffic;
 use crate::abi::stats::Counter as Wire;
+use crate::abi::stats::Direction;
+use crate::abi::stats::RECEIVED;
+use crate::abi::stats::SENT;
+use crate::abi::stats::SIZES;
 use crate::net::device::Control;
 use crate::net::ethtool;
 use crate::net::ethtool::Channels;
@@ -21,13 +25,18 @@ use crate::net::ethtool::Coalesce;
 use crate::net::ethtool::Flow;
 use crate::net::ethtool::HashFields;
 use crate::net::ethtool::LinkSettings;
+use crate::net::ethtool::MacStatistics;
 use crate::net::ethtool::Names;
 use crate::net::ethtool::RingChange;
 use crate::net::ethtool::Rings;
 use crate::net::ethtool::RssChange;
+use crate::net::ethtool::SizeRange;
 use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::atomic::Relaxed;
+
+/// Length of the frame check sequence, which octets on a wire include.
+const FCS: u64 = 4;
 
 /// Private flag: connections may be delegated.
 const DELEGATION: u32 = 1 << 0;
@@ -35,10 +44,15 @@ const DELEGATION: u32 = 1 << 0;
 /// Whether a counter is shown among the private statistics: not one that the standard statistics
 /// have already.
 fn is_private(wire: Wire) -> bool {
-    !matches!(
-        wire,
-        Wire::RxFrames | Wire::RxBytes | Wire::RxMulticast | Wire::TxFrames | Wire::TxBytes
-    )
+    ![RECEIVED, SENT].iter().any(|direction| {
+        let one = [
+            direction.frames,
+            direction.bytes,
+            direction.multicast,
+            direction.broadcast,
+        ];
+        one.contains(&wire) || direction.sizes.contains(&wire)
+    })
 }
 
 fn private() -> impl Iterator<Item = Wire> {
@@ -49,6 +63,7 @@ impl ethtool::Operations for Adapter {
     const PRIVATE_FLAGS: &'static [&'static CStr] = &[c"toe-delegation"];
     const KEY_SIZE: usize = rss::KEY_SIZE;
     const INDIRECTION: usize = rss::INDIRECTION;
+    const SIZES: &'static [SizeRange] = &size_ranges();
 
     fn link_settings(cx: &mut Control<'_, Self>) -> LinkSettings {
         let speed = cx.data().registers.read(regs::SPEED);
@@ -192,6 +207,31 @@ impl ethtool::Operations for Adapter {
         })
     }
 
+    fn mac_statistics(cx: &mut Control<'_, Self>, statistics: &mut MacStatistics) {
+        let sum = |wire: Wire| cx.data().sum(wire);
+        let octets = |direction: &Direction| sum(direction.bytes) + FCS * sum(direction.frames);
+        let multicast = |direction: &Direction| sum(direction.multicast) - sum(direction.broadcast);
+        statistics.FramesTransmittedOK = sum(SENT.frames);
+        statistics.OctetsTransmittedOK = octets(&SENT);
+        statistics.MulticastFramesXmittedOK = multicast(&SENT);
+        statistics.BroadcastFramesXmittedOK = sum(SENT.broadcast);
+        statistics.FramesReceivedOK = sum(RECEIVED.frames);
+        statistics.OctetsReceivedOK = octets(&RECEIVED);
+        statistics.MulticastFramesReceivedOK = multicast(&RECEIVED);
+        statistics.BroadcastFramesReceivedOK = sum(RECEIVED.broadcast);
+        statistics.FrameTooLongErrors = sum(Wire::RxTooLong);
+        statistics.FramesLostDueToIntMACXmitError = sum(Wire::TxFault);
+        statistics.FramesLostDueToIntMACRcvError = sum(Wire::RxNoPage) + sum(Wire::RxNoCompletion);
+    }
+
+    fn size_statistics(cx: &mut Control<'_, Self>, received: &mut [u64], sent: &mut [u64]) {
+        for (slots, direction) in [(received, RECEIVED), (sent, SENT)] {
+            for (slot, wire) in slots.iter_mut().zip(direction.sizes) {
+                *slot = cx.data().sum(wire);
+            }
+        }
+    }
+
     fn hash_fields(cx: &mut Control<'_, Self>, flow: Flow) -> HashFields {
         let bits = cx.data().rss.lock().fields.of(traffic(flow));
         HashFields {
@@ -219,6 +259,18 @@ impl ethtool::Operations for Adapter {
             Ok(())
         })
     }
+}
+
+/// [`SIZES`] as ranges.
+const fn size_ranges() -> [SizeRange; SIZES.len() + 1] {
+    let mut ranges = [const { SizeRange::END }; SIZES.len() + 1];
+    let (mut i, mut low) = (0, 0);
+    while i < SIZES.len() {
+        ranges[i] = SizeRange::new(low, SIZES[i]);
+        low = SIZES[i] + 1;
+        i += 1;
+    }
+    ranges
 }
 
 fn traffic(flow: Flow) -> Traffic {

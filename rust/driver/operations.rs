@@ -127,7 +127,7 @@ impl device::Operations for Adapter {
     }
 
     fn stats(&self, stats: &mut LinkStats) {
-        let sum = |wire: Wire| self.processors.iter().map(|p| p.wire(wire)).sum::<u64>();
+        let sum = |wire: Wire| self.sum(wire);
         stats.rx_packets = sum(Wire::RxFrames);
         stats.rx_bytes = sum(Wire::RxBytes);
         stats.multicast = sum(Wire::RxMulticast);

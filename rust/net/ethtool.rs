@@ -201,6 +201,8 @@ pub trait Operations: device::Operations {
     const KEY_SIZE: usize;
     /// Entries of the indirection table.
     const INDIRECTION: usize;
+    /// Groups of sizes by which frames are counted, in bytes with FCS, and [`SizeRange::END`].
+    const SIZES: &'static [SizeRange];
 
     /// Speed of the link.
     fn link_settings(cx: &mut Control<'_, Self>) -> LinkSettings;
@@ -234,6 +236,27 @@ pub trait Operations: device::Operations {
     fn hash_fields(cx: &mut Control<'_, Self>, flow: Flow) -> HashFields;
     /// Sets what of such frames is hashed.
     fn set_hash_fields(cx: &mut Control<'_, Self>, flow: Flow, fields: HashFields) -> Result;
+    /// Statistics of the MAC; fields that are not set stay unreported.
+    fn mac_statistics(cx: &mut Control<'_, Self>, statistics: &mut MacStatistics);
+    /// Frames received and sent, by their size: one number for each group of [`Self::SIZES`].
+    fn size_statistics(cx: &mut Control<'_, Self>, received: &mut [u64], sent: &mut [u64]);
+}
+
+/// Statistics of an IEEE 802.3 MAC (of `struct ethtool_eth_mac_stats`).
+pub type MacStatistics = bindings::ethtool_eth_mac_stats__bindgen_ty_1__bindgen_ty_1;
+
+/// A group of frame sizes.
+#[repr(transparent)]
+pub struct SizeRange(bindings::ethtool_rmon_hist_range);
+
+impl SizeRange {
+    /// Ends a list of groups.
+    pub const END: Self = Self::new(0, 0);
+
+    /// From `low` to `high` bytes, both included.
+    pub const fn new(low: u16, high: u16) -> Self {
+        Self(bindings::ethtool_rmon_hist_range { low, high })
+    }
 }
 
 /// What can be set of the rings besides their sizes.
@@ -284,6 +307,8 @@ impl<T: Operations> VTable<T> {
         set_rxfh: Some(Self::set_rxfh),
         get_rxfh_fields: Some(Self::get_rxfh_fields),
         set_rxfh_fields: Some(Self::set_rxfh_fields),
+        get_eth_mac_stats: Some(Self::get_eth_mac_stats),
+        get_rmon_stats: Some(Self::get_rmon_stats),
         ..pin_init::zeroed()
     };
 
@@ -557,6 +582,39 @@ impl<T: Operations> VTable<T> {
             errno(Self::control(dev, |cx| {
                 T::set_hash_fields(cx, flow, fields)
             }))
+        }
+    }
+
+    unsafe extern "C" fn get_eth_mac_stats(
+        dev: *mut bindings::net_device,
+        statistics: *mut bindings::ethtool_eth_mac_stats,
+    ) {
+        // SAFETY: As above; the core gives statistics that are all unset, and both variants of the
+        // union are the same 64-bit values.
+        unsafe {
+            let numbers = &mut (*statistics).__bindgen_anon_1.__bindgen_anon_1;
+            Self::control(dev, |cx| T::mac_statistics(cx, numbers));
+        }
+    }
+
+    unsafe extern "C" fn get_rmon_stats(
+        dev: *mut bindings::net_device,
+        statistics: *mut bindings::ethtool_rmon_stats,
+        ranges: *mut *const bindings::ethtool_rmon_hist_range,
+    ) {
+        let groups = const {
+            assert!(!T::SIZES.is_empty());
+            assert!(T::SIZES.len() <= bindings::ETHTOOL_RMON_HIST_MAX as usize);
+            T::SIZES.len() - 1
+        };
+        // SAFETY: As above. The list of ranges lives as long as the module, and `SizeRange` is
+        // transparent.
+        unsafe {
+            let numbers = &mut (*statistics).__bindgen_anon_1.__bindgen_anon_1;
+            let received = &mut numbers.hist[..groups];
+            let sent = &mut numbers.hist_tx[..groups];
+            Self::control(dev, |cx| T::size_statistics(cx, received, sent));
+            *ranges = T::SIZES.as_ptr().cast();
         }
     }
 }

@@ -4,12 +4,54 @@
 
 use toe_abi::ring;
 use toe_abi::stats::Counter;
+use toe_abi::stats::Direction;
+use toe_abi::stats::SIZES;
 
 use crate::env::Fault;
 use crate::env::Host;
+use crate::wire::ethernet;
 
 /// Number of counters.
 const COUNT: usize = Counter::ALL.len();
+
+/// Wire frames that one frame stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireFrames {
+    /// How many, at least 1.
+    pub count: u64,
+    /// Bytes of each but the last, with the Ethernet header.
+    pub full: usize,
+    /// Bytes of the last.
+    pub last: usize,
+}
+
+impl WireFrames {
+    /// Those of a frame with `header` bytes of headers and `payload` bytes of payload, `size` of it in
+    /// each but the last; 0 when it stands for itself.
+    #[inline]
+    pub fn new(header: usize, payload: usize, size: usize) -> Self {
+        let count = match size {
+            0 => 1,
+            _ => payload.div_ceil(size).max(1),
+        };
+        Self {
+            count: count as u64,
+            full: header + size,
+            last: header + payload - (count - 1) * size,
+        }
+    }
+}
+
+/// Length of the frame check sequence.
+const FCS: usize = 4;
+
+/// The group of [`SIZES`] that a frame of `length` bytes without FCS is of.
+#[inline]
+fn group(length: usize) -> usize {
+    let last = SIZES.len() - 1;
+    let larger = |&size: &u16| length + FCS <= usize::from(size);
+    SIZES.iter().position(larger).unwrap_or(last)
+}
 
 /// The counters, by [`Counter`].
 #[derive(Clone, Debug)]
@@ -34,6 +76,25 @@ impl Counters {
         *slot = slot.wrapping_add(value);
     }
 
+    /// Counts `frames`, to the MAC address `destination`, in one direction.
+    #[inline]
+    pub fn wire(&mut self, direction: &Direction, destination: [u8; 6], frames: WireFrames) {
+        let WireFrames { count, full, last } = frames;
+        let bytes = (count - 1) * full as u64 + last as u64;
+        self.add(direction.frames, count);
+        self.add(direction.bytes, bytes);
+        if count > 1 {
+            self.add(direction.sizes[group(full)], count - 1);
+        }
+        self.count(direction.sizes[group(last)]);
+        if ethernet::is_multicast(destination) {
+            self.add(direction.multicast, count);
+            if ethernet::is_broadcast(destination) {
+                self.add(direction.broadcast, count);
+            }
+        }
+    }
+
     /// Sets a counter that shows a level.
     #[inline]
     pub fn set(&mut self, counter: Counter, value: u64) {
@@ -56,5 +117,43 @@ impl Counters {
             raw.copy_from_slice(&value.to_le_bytes());
         }
         host.write(status + ring::COUNTERS as u64, &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toe_abi::stats::RECEIVED;
+
+    use super::*;
+
+    #[test]
+    fn a_large_frame_counts_as_what_it_stands_for() {
+        let mut counters = Counters::new();
+        let frames = WireFrames::new(66, 2500, 1000);
+        counters.wire(&RECEIVED, [0xff; 6], frames);
+        let get = |counter: Counter| counters.values()[counter as usize];
+        assert_eq!(get(Counter::RxFrames), 3);
+        assert_eq!(get(Counter::RxBytes), 3 * 66 + 2500);
+        assert_eq!((get(Counter::Rx1518), get(Counter::Rx1023)), (2, 1));
+        assert_eq!(
+            (get(Counter::RxMulticast), get(Counter::RxBroadcast)),
+            (3, 3)
+        );
+    }
+
+    #[test]
+    fn sizes_are_those_with_fcs() {
+        let sizes = [14, 60, 61, 123, 124, 1514, 1515, 9022, 70_000];
+        assert_eq!(sizes.map(group), [0, 0, 1, 1, 2, 5, 6, 6, 6]);
+    }
+
+    #[test]
+    fn wire_frames() {
+        let whole = WireFrames::new(60, 0, 0);
+        assert_eq!((whole.count, whole.last), (1, 60));
+        let exact = WireFrames::new(66, 2000, 1000);
+        assert_eq!((exact.count, exact.full, exact.last), (2, 1066, 1066));
+        let empty = WireFrames::new(66, 0, 1000);
+        assert_eq!((empty.count, empty.last), (1, 66));
     }
 }

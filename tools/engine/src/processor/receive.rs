@@ -6,12 +6,14 @@ use toe_abi::PAGE_SIZE;
 use toe_abi::completion::HashType;
 use toe_abi::completion::Reason;
 use toe_abi::stats::Counter;
+use toe_abi::stats::RECEIVED;
 
 use super::Ahead;
 use super::BATCH;
 use super::Received;
 use super::core::Core;
 use super::core::RingSet;
+use crate::counters::WireFrames;
 use crate::dct::Connection;
 use crate::dct::hold;
 use crate::env::Env;
@@ -84,11 +86,14 @@ impl<'a> Arrival<'a> {
         mac
     }
 
-    /// Bytes on the wire, with the headers of each wire frame.
+    /// What it was on the wire.
     #[inline]
-    fn wire_bytes(&self) -> u64 {
-        let repeated = u64::from(self.segments - 1) * u64::from(self.packet.payload);
-        self.frame.len() as u64 + repeated
+    fn wire_frames(&self) -> WireFrames {
+        let (header, length) = (usize::from(self.packet.payload), self.frame.len());
+        match self.segments {
+            1 => WireFrames::new(length, 0, 0),
+            _ => WireFrames::new(header, length - header, self.offload.gso_size.into()),
+        }
     }
 
     /// Size of the largest wire frame's IP datagram, or Ethernet payload.
@@ -338,11 +343,7 @@ impl Core {
             self.fetch_pages(env, rings)?;
         }
         self.counters
-            .add(Counter::RxFrames, u64::from(arrival.segments));
-        self.counters.add(Counter::RxBytes, arrival.wire_bytes());
-        if ethernet::is_multicast(arrival.destination()) {
-            self.counters.count(Counter::RxMulticast);
-        }
+            .wire(&RECEIVED, arrival.destination(), arrival.wire_frames());
         if arrival.datagram() > self.mtu {
             self.counters.count(Counter::RxTooLong);
             return Ok(Received::Done);

@@ -5,10 +5,12 @@
 use toe_abi::Layout;
 use toe_abi::completion::Reason;
 use toe_abi::stats::Counter;
+use toe_abi::stats::SENT;
 
 use super::core::Core;
 use super::core::RingSet;
 use super::core::mark;
+use crate::counters::WireFrames;
 use crate::dct::MAX_HEADER;
 use crate::env::Env;
 use crate::env::Fault;
@@ -19,6 +21,7 @@ use crate::gso;
 use crate::ring::Broken;
 use crate::tcp::Instant;
 use crate::tcp::Outgoing;
+use crate::wire::ethernet;
 
 /// Payload that a connection sends in one turn, in bytes.
 const TURN: u32 = 65_536;
@@ -131,9 +134,10 @@ impl Core {
         let header = connection.template.emit(segment, &mut head);
         let head = &head[..header];
         let partial = connection.template.partial();
+        let gso = connection.template.gso(segment, header);
         let offload = Offload {
             checksum: Some(partial),
-            gso: connection.template.gso(segment, header),
+            gso,
         };
         let pieces = &mut self.scratch.pieces;
         let gathered = connection
@@ -179,10 +183,11 @@ impl Core {
                 offload,
             })?;
         }
-        let frames = u64::from(segment.wire_segments.max(1));
-        let length = frames * header as u64 + u64::from(segment.length);
-        self.counters.add(Counter::TxFrames, frames);
-        self.counters.add(Counter::TxBytes, length);
+        let size = gso.map_or(0, |gso| gso.size.into());
+        let frames = WireFrames::new(header, segment.length as usize, size);
+        self.counters
+            .wire(&SENT, ethernet::destination(head), frames);
+        let frames = frames.count;
         self.counters.add(Counter::ToeTxSegments, frames);
         if segment.retransmit {
             self.counters.add(Counter::ToeRetransmits, frames);

@@ -5,12 +5,14 @@
 use toe_abi::Layout;
 use toe_abi::ring::TRANSMIT_ENTRY;
 use toe_abi::stats::Counter;
+use toe_abi::stats::SENT;
 use toe_abi::transmit::Frame;
 use toe_abi::transmit::MAX_ENTRIES;
 use toe_abi::transmit::flag;
 
 use super::core::Core;
 use super::core::RingSet;
+use crate::counters::WireFrames;
 use crate::env::Capabilities;
 use crate::env::Env;
 use crate::env::Fault;
@@ -266,11 +268,14 @@ impl Core {
     fn put_host_frame<E: Env>(&mut self, env: &mut E, checked: &Checked) -> Result<(), SendError> {
         let head = &checked.head.bytes[..checked.head.length];
         let pieces = &self.scratch.pieces[..checked.pieces];
-        let segments = checked.offload.gso.map_or(1, |gso| u64::from(gso.segments));
-        let repeated = checked
-            .offload
-            .gso
-            .map_or(0, |gso| (segments - 1) * u64::from(gso.header_length));
+        let wire = match checked.offload.gso {
+            None => WireFrames::new(checked.length, 0, 0),
+            Some(gso) => {
+                let header = usize::from(gso.header_length);
+                WireFrames::new(header, checked.length - header, gso.size.into())
+            }
+        };
+        let destination = ethernet::destination(head);
         if can(&self.capabilities, &checked.offload) {
             env.send(&OutFrame {
                 header: head,
@@ -322,9 +327,7 @@ impl Core {
                 (None, None) => {}
             }
         }
-        self.counters.add(Counter::TxFrames, segments);
-        self.counters
-            .add(Counter::TxBytes, checked.length as u64 + repeated);
+        self.counters.wire(&SENT, destination, wire);
         Ok(())
     }
 }

@@ -89,6 +89,12 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Destination address of a frame; zero when it is not even that long.
+#[inline]
+pub fn destination(frame: &[u8]) -> [u8; 6] {
+    frame.first_chunk().copied().unwrap_or_default()
+}
+
 /// Whether `mac` is a group address (broadcast included).
 #[inline]
 pub const fn is_multicast(mac: [u8; 6]) -> bool {
