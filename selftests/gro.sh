@@ -48,12 +48,12 @@ peer ethtool -K "$peer_dev" tso off gso off
 check "it is on" sh -c "ethtool -k toe0 | grep -q '^rx-gro-hw: on'"
 for peer in "$PEER4" $PEER6; do
 	packets=$(gro packets) wire=$(gro wire-packets)
-	check "every byte is right, $peer" stream "$peer" -u 1M -d 16M
+	check "every byte is right, $peer" stream "$peer" -u 1M -d 8M
 	packets=$(($(gro packets) - packets)) wire=$(($(gro wire-packets) - wire))
 	check "large segments arrive, $peer" test $packets -gt 0
 	check "each of several, $peer" test $wire -ge $((3 * packets))
 	check "impair" toectl impair toe0 loss 1% reorder 1% duplicate 1%
-	check "every byte is right under loss, $peer" stream "$peer" -u 1M -d 8M
+	check "every byte is right under loss, $peer" stream "$peer" -u 1M -d 4M
 	check "impair off" toectl impair toe0 off
 done
 check "bytes are those of the wire, but for headers" test "$(gro wire-bytes)" -gt "$(gro bytes)"
@@ -61,18 +61,18 @@ check "bytes are those of the wire, but for headers" test "$(gro wire-bytes)" -g
 check "off" ethtool -K toe0 rx-gro-hw off
 packets=$(gro packets)
 for peer in "$PEER4" $PEER6; do
-	check "every byte is right without, $peer" stream "$peer" -u 1M -d 16M
+	check "every byte is right without, $peer" stream "$peer" -u 1M -d 8M
 done
 check "nothing large arrives" is gro packets "$packets"
 # Not every device can do it: what it refuses was off before.
 peer ethtool -K "$peer_dev" tso on gso on >/dev/null 2>&1
-check "every byte is right of what is large" stream "$PEER4" -u 1M -d 16M
+check "every byte is right of what is large" stream "$PEER4" -u 1M -d 8M
 check "nothing large arrives even then" is gro packets "$packets"
 for address in 192.0.2.1 2001:db8:77::1; do
 	check "datagrams sent as one arrive even then, $address" datagrams $address
 done
 check "on" ethtool -K toe0 rx-gro-hw on
-check "every byte is right with it again" stream "$PEER4" -u 1M -d 16M
+check "every byte is right with it again" stream "$PEER4" -u 1M -d 8M
 check "large segments arrive again" test "$(gro packets)" -gt "$packets"
 
 finish
