@@ -56,6 +56,9 @@ pub const RELEASED_PAGES: usize = 14;
 /// "No page": the header location of a continuation, or a frame without payload pages.
 pub const NO_PAGE: u32 = u32::MAX;
 
+/// "No flow": the frame belongs to neither a flow nor a connection.
+pub const NO_FLOW: u32 = u32::MAX;
+
 /// Bits of [`Frame::flags`].
 pub mod frame_flag {
     /// The IPv4 header checksum is right.
@@ -100,7 +103,7 @@ layout! {
         2 => page_count: u8,
         /// A [`HashType`].
         3 => hash_type: u8,
-        /// Flow identifier, or host identifier of a connection; `u32::MAX` when there is neither.
+        /// Flow identifier, or host identifier of a connection; [`NO_FLOW`] when there is neither.
         4 => flow: u32,
         /// Toeplitz hash ([`super::rss`]).
         8 => hash: u32,

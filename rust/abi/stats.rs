@@ -138,6 +138,10 @@ counters! {
     TxJumbo = "tx_1519_9026",
 }
 
+/// Length of the frame check sequence, which is part of a frame on a wire but not of its bytes in any
+/// counter.
+pub const FCS: usize = 4;
+
 /// Largest size of each group of sizes that frames are counted by, in bytes with FCS; the last holds
 /// whatever is larger, too.
 pub const SIZES: [u16; 7] = [64, 127, 255, 511, 1023, 1518, 9026];

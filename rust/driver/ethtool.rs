@@ -15,6 +15,7 @@ use crate::abi::rss::field;
 use crate::abi::rss::Traffic;
 use crate::abi::stats::Counter as Wire;
 use crate::abi::stats::Direction;
+use crate::abi::stats::FCS;
 use crate::abi::stats::RECEIVED;
 use crate::abi::stats::SENT;
 use crate::abi::stats::SIZES;
@@ -34,9 +35,6 @@ use crate::net::ethtool::SizeRange;
 use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::atomic::Relaxed;
-
-/// Length of the frame check sequence, which octets on a wire include.
-const FCS: u64 = 4;
 
 /// Private flag: connections may be delegated.
 const DELEGATION: u32 = 1 << 0;
@@ -209,7 +207,8 @@ impl ethtool::Operations for Adapter {
 
     fn mac_statistics(cx: &mut Control<'_, Self>, statistics: &mut MacStatistics) {
         let sum = |wire: Wire| cx.data().sum(wire);
-        let octets = |direction: &Direction| sum(direction.bytes) + FCS * sum(direction.frames);
+        let octets =
+            |direction: &Direction| sum(direction.bytes) + FCS as u64 * sum(direction.frames);
         let multicast = |direction: &Direction| sum(direction.multicast) - sum(direction.broadcast);
         statistics.FramesTransmittedOK = sum(SENT.frames);
         statistics.OctetsTransmittedOK = octets(&SENT);

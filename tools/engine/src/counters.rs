@@ -5,6 +5,7 @@
 use toe_abi::ring;
 use toe_abi::stats::Counter;
 use toe_abi::stats::Direction;
+use toe_abi::stats::FCS;
 use toe_abi::stats::SIZES;
 
 use crate::env::Fault;
@@ -41,9 +42,6 @@ impl WireFrames {
         }
     }
 }
-
-/// Length of the frame check sequence.
-const FCS: usize = 4;
 
 /// The group of [`SIZES`] that a frame of `length` bytes without FCS is of.
 #[inline]
