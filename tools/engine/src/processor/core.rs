@@ -6,7 +6,6 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 
-use toe_abi::Layout;
 use toe_abi::completion::Reason;
 use toe_abi::ring;
 use toe_abi::ring::Ring;
@@ -27,7 +26,6 @@ use crate::ring::Broken;
 use crate::ring::Completions;
 use crate::ring::Consumer;
 use crate::rss::Dispatch;
-use crate::storage;
 use crate::storage::MAX_FRAME;
 use crate::storage::Storage;
 use crate::tcp::Instant;
@@ -306,9 +304,11 @@ impl Core {
         rings: &mut RingSet,
     ) -> Result<(), Broken> {
         self.storage
+            .supply
             .headers
             .fetch(host, &mut rings.headers, &mut self.counters)?;
         self.storage
+            .supply
             .payload
             .fetch(host, &mut rings.payload, &mut self.counters)
     }
@@ -321,25 +321,13 @@ impl Core {
             return Ok(());
         }
         for _ in 0..RECLAIM_STEPS {
-            if rings.completions.room() < 2 {
-                break;
-            }
             self.hand = (self.hand + 1) % self.table.places();
-            let of_connection = self
-                .table
-                .get(self.hand)
-                .and_then(|connection| connection.reassembly.reclaim(&mut self.storage.payload));
-            let of_flow = self.storage.reclaim();
-            for id in of_connection.into_iter().chain(of_flow) {
-                if !rings.completions.reserve(1) {
-                    return Err(Broken);
-                }
-                rings
-                    .completions
-                    .write(host, &storage::released(true, id).to_bytes())?;
-            }
+            let connection = self.table.get(self.hand);
+            let reassembly = connection.map(|connection| &mut connection.reassembly);
+            self.storage
+                .reclaim(host, &mut rings.completions, reassembly)?;
         }
-        Ok(())
+        self.storage.flush(host, &mut rings.completions)
     }
 
     /// Brings the counters in the status page up to date.
@@ -374,7 +362,7 @@ impl Core {
         }
         for &place in &self.touched {
             if let Some(connection) = self.table.get(place) {
-                let pages = &mut self.storage.payload;
+                let pages = &mut self.storage.supply.payload;
                 connection.reassembly.flush(env, pages, completions)?;
             }
         }

@@ -52,7 +52,7 @@ pub(super) struct Arrival<'a> {
 }
 
 /// A received frame that is about to be dealt with.
-struct Expected<'a> {
+struct Examined<'a> {
     arrival: Arrival<'a>,
     /// Who it is from, when it has ports and may be TCP.
     key: Option<Key>,
@@ -81,9 +81,7 @@ impl<'a> Arrival<'a> {
     /// MAC address that it is for.
     #[inline]
     fn destination(&self) -> [u8; 6] {
-        let mut mac = [0; 6];
-        mac.copy_from_slice(&self.frame[..6]);
-        mac
+        ethernet::destination(self.frame)
     }
 
     /// What it was on the wire.
@@ -224,7 +222,7 @@ impl Core {
         // A host may post fewer pages than that.
         let most = |ring: &Consumer| more + storage::MAX_PAGES.min(ring.entries() as usize / 2);
         self.storage.header_pages() >= most(&rings.headers)
-            && self.storage.payload.available() >= most(&rings.payload)
+            && self.storage.supply.payload.available() >= most(&rings.payload)
     }
 
     /// The processor that the hash assigns a frame to that this function receives.
@@ -253,9 +251,9 @@ impl Core {
             let (mut filled, mut known) = (0, 0);
             for (number, (frame, offload)) in frames.by_ref().take(BATCH) {
                 batch[filled] = self
-                    .expect(frame, &offload)
-                    .map(|expected| (number, expected));
-                if let Some((_, Expected { key: Some(key), .. })) = &batch[filled] {
+                    .examine(frame, &offload)
+                    .map(|examined| (number, examined));
+                if let Some((_, Examined { key: Some(key), .. })) = &batch[filled] {
                     hashes[known] = key.hash;
                     known += 1;
                 }
@@ -263,8 +261,8 @@ impl Core {
             }
             self.flows.anticipate(&hashes[..known]);
             let batch = &batch[..filled];
-            for (number, expected) in batch.iter().flatten() {
-                if let Received::Elsewhere(to) = self.take(now, env, rings, expected, false)? {
+            for (number, examined) in batch.iter().flatten() {
+                if let Received::Elsewhere(to) = self.take(now, env, rings, examined, false)? {
                     elsewhere(*number, to);
                 }
             }
@@ -285,8 +283,8 @@ impl Core {
         offload: &RxOffload,
         here: bool,
     ) -> Result<Received, Broken> {
-        match self.expect(frame, offload) {
-            Some(expected) => self.take(now, env, rings, &expected, here),
+        match self.examine(frame, offload) {
+            Some(examined) => self.take(now, env, rings, &examined, here),
             None => Ok(Received::Done),
         }
     }
@@ -294,7 +292,7 @@ impl Core {
     /// What a frame is; `None` when nothing is to be done with it, which is counted where it is a
     /// loss.
     #[inline]
-    fn expect<'a>(&mut self, frame: &'a [u8], offload: &RxOffload) -> Option<Expected<'a>> {
+    fn examine<'a>(&mut self, frame: &'a [u8], offload: &RxOffload) -> Option<Examined<'a>> {
         let Some(arrival) = Arrival::new(frame, offload) else {
             self.counters.count(Counter::RxMalformed);
             return None;
@@ -307,7 +305,7 @@ impl Core {
             _ => None,
         };
         let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));
-        Some(Expected { arrival, key })
+        Some(Examined { arrival, key })
     }
 
     /// Takes a frame of which it is known what it is.
@@ -317,10 +315,10 @@ impl Core {
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        expected: &Expected<'_>,
+        examined: &Examined<'_>,
         here: bool,
     ) -> Result<Received, Broken> {
-        let Expected { arrival, key } = expected;
+        let Examined { arrival, key } = examined;
         let found = match key {
             Some(key) if !self.table.is_empty() => self.table.find(key),
             _ => None,
@@ -357,8 +355,7 @@ impl Core {
                 self.upload_completed(now, env, rings, arrival, key.as_ref(), hash)?;
             }
             None => {
-                let stored = self.upload(now, env, rings, arrival, key.as_ref(), hash, None)?;
-                self.count_stored(stored);
+                self.upload(now, env, rings, arrival, key.as_ref(), hash, None)?;
             }
         }
         Ok(Received::Done)
@@ -405,7 +402,7 @@ impl Core {
                 return self.return_connection(now, env, rings, place, reason, Some(arrival));
             }
             Verdict::Deliver(piece) => {
-                let pages = &mut self.storage.payload;
+                let pages = &mut self.storage.supply.payload;
                 let end = piece.seq + piece.length;
                 let more = connection.held.contiguous(hold, end);
                 let length = (piece.length + more) as usize;

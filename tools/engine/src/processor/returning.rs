@@ -47,7 +47,7 @@ impl Core {
             return Ok(());
         }
         connection.returning = Some(reason);
-        let pages = &mut self.storage.payload;
+        let pages = &mut self.storage.supply.payload;
         connection
             .reassembly
             .flush(env, pages, &mut rings.completions)?;
@@ -116,7 +116,9 @@ impl Core {
         let rcv_nxt = connection.tcb.rcv_nxt();
         connection.tcb.delivered(rcv_nxt);
         let state = connection.export(Instant(now));
-        let page = connection.reassembly.close(&mut self.storage.payload);
+        let page = connection
+            .reassembly
+            .close(&mut self.storage.supply.payload);
         let (key, host_id) = (connection.key, connection.host_id);
         let mut held = mem::replace(&mut connection.held, crate::dct::hold::List::new());
 
@@ -133,7 +135,6 @@ impl Core {
             if let Some(arrival) = Arrival::new(&frame[..length], &first.offload) {
                 let stored = self.upload_legacy(now, env, rings, &arrival, host_id)?;
                 uploaded += u16::from(stored == Stored::Done);
-                self.count_stored(stored);
             }
         }
         self.scratch.frame = frame;

@@ -6,6 +6,7 @@ use core::mem;
 
 use toe_abi::completion::Frame;
 use toe_abi::completion::HashType;
+use toe_abi::completion::NO_FLOW;
 use toe_abi::completion::Op;
 use toe_abi::completion::frame_flag;
 use toe_abi::stats::Counter;
@@ -38,8 +39,6 @@ const COMPLETE: RxOffload = RxOffload {
     checksum: RxChecksum::Valid,
     gso_size: 0,
 };
-/// "No flow".
-const NO_FLOW: u32 = u32::MAX;
 
 /// A TCP segment in a frame, perhaps inside a VXLAN datagram.
 struct Found<'a> {
@@ -104,8 +103,7 @@ impl Core {
         hash: (u32, HashType),
     ) -> Result<(), Broken> {
         let Some(large) = arrival.large() else {
-            let stored = self.upload(now, env, rings, arrival, key, hash, None)?;
-            self.count_stored(stored);
+            self.upload(now, env, rings, arrival, key, hash, None)?;
             return Ok(());
         };
         let mut buffer = mem::take(&mut self.scratch.segment);
@@ -115,7 +113,7 @@ impl Core {
             if let Some(piece) = Arrival::new(&buffer[..length], &COMPLETE) {
                 result = self
                     .upload(now, env, rings, &piece, key, hash, None)
-                    .map(|stored| self.count_stored(stored));
+                    .map(|_| ());
             }
             if result.is_err() {
                 break;
@@ -152,25 +150,16 @@ impl Core {
             };
             Arrival::new(frame, &known)
         });
-        let stored = match &whole {
+        let result = match &whole {
             Some(whole) => self.upload(now, env, rings, whole, key, hash, None),
             None => self.upload(now, env, rings, arrival, key, hash, None),
         };
         self.scratch.segment = buffer;
-        self.count_stored(stored?);
-        Ok(())
+        result.map(|_| ())
     }
 
-    /// Counts a frame that could not be stored.
-    pub(super) fn count_stored(&mut self, stored: Stored) {
-        match stored {
-            Stored::Done => {}
-            Stored::NoPage => self.counters.count(Counter::RxNoPage),
-            Stored::NoCompletion => self.counters.count(Counter::RxNoCompletion),
-        }
-    }
-
-    /// Uploads a frame of ordinary traffic, or as a legacy frame of the connection `legacy`.
+    /// Uploads a frame of ordinary traffic, or as a legacy frame of the connection `legacy`. One that
+    /// cannot be stored is counted.
     #[inline]
     #[expect(
         clippy::too_many_arguments,
@@ -269,8 +258,11 @@ impl Core {
             &mut completion,
         )?;
         // What found no room was not uploaded: the flow database must not vouch for it.
-        if let (Stored::Done, Some(change)) = (stored, &change) {
-            self.flows.commit(change);
+        match (stored, &change) {
+            (Stored::Done, Some(change)) => self.flows.commit(change),
+            (Stored::Done, None) => {}
+            (Stored::NoPage, _) => self.counters.count(Counter::RxNoPage),
+            (Stored::NoCompletion, _) => self.counters.count(Counter::RxNoCompletion),
         }
         Ok(stored)
     }

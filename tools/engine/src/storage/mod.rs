@@ -19,6 +19,7 @@ mod position;
 mod reassembly;
 mod releases;
 mod runs;
+mod supply;
 
 use toe_abi::HEADER_PAD;
 use toe_abi::Layout;
@@ -36,18 +37,17 @@ use toe_abi::submission::AREAS;
 
 pub use self::areas::Area;
 use self::areas::Areas;
-use self::cells::Cells;
 use self::cells::MAX_HEADER;
 use self::cells::Place;
 pub use self::pages::Page;
 pub use self::pages::Pages;
 use self::position::Position;
 pub use self::reassembly::Reassembly;
-use self::releases::Releases;
 use self::runs::Parts;
 use self::runs::Runs;
 pub use self::runs::Segment;
-use self::runs::Supply;
+use self::supply::InPages;
+use self::supply::Supply;
 use crate::env::Host;
 use crate::ring::Broken;
 use crate::ring::Completions;
@@ -165,11 +165,8 @@ pub enum Stored {
 ///
 /// The page in `mtu` is taken and has not been released.
 pub struct Storage {
-    /// Pages of the header ring.
-    pub headers: Pages,
-    /// Pages of the payload ring.
-    pub payload: Pages,
-    cells: Cells,
+    /// What the host has posted.
+    pub supply: Supply,
     /// An MTU page of which the second half is free.
     mtu: Option<Page>,
     runs: Runs,
@@ -181,9 +178,7 @@ impl Storage {
     /// Storage for page identifiers below `pages` of either ring.
     pub fn new(pages: u32) -> Self {
         Self {
-            headers: Pages::new(pages),
-            payload: Pages::new(pages),
-            cells: Cells::new(),
+            supply: Supply::new(pages),
             mtu: None,
             runs: Runs::new(),
             split: true,
@@ -193,9 +188,7 @@ impl Storage {
 
     /// Forgets every page; the settings stay.
     pub fn clear(&mut self) {
-        self.headers.clear();
-        self.payload.clear();
-        self.cells.clear();
+        self.supply.clear();
         self.mtu = None;
         self.runs.clear();
     }
@@ -209,7 +202,7 @@ impl Storage {
     pub fn set(&mut self, flags: u32, small_frame: u16) {
         self.split = flags & storage::SPLIT != 0;
         self.gro = flags & storage::GRO != 0;
-        self.cells.set(small_frame);
+        self.supply.cells.set(small_frame);
     }
 
     /// Whether several wire frames may be stored as one.
@@ -221,19 +214,19 @@ impl Storage {
     /// Whether a frame of `length` bytes is stored whole in cells.
     #[inline]
     pub fn is_small(&self, length: usize) -> bool {
-        self.cells.is_small(length)
+        self.supply.cells.is_small(length)
     }
 
     /// Pages that may be taken from the header ring for a frame.
     #[inline]
     pub fn header_pages(&self) -> usize {
-        self.cells.spare(&self.headers)
+        self.supply.cells.spare(&self.supply.headers)
     }
 
     /// Whether payload pages are scarce.
     #[inline]
     pub fn is_scarce(&self) -> bool {
-        self.payload.available() < SCARCE
+        self.supply.payload.available() < SCARCE
     }
 
     /// Stores `frame` and completes `completion`, which has everything but locations. `segment` says
@@ -259,20 +252,15 @@ impl Storage {
             let parts = segment
                 .filter(|segment| self.split && segment.header <= MAX_HEADER)
                 .map(|segment| frame.parts(segment, &mut buffer));
-            let supply = &mut Supply {
-                cells: &mut self.cells,
-                headers: &mut self.headers,
-                payload: &mut self.payload,
-                completions,
-            };
+            let (runs, supply) = (&mut self.runs, &mut self.supply);
             if let Some(parts) = &parts {
-                if self.gro && self.runs.extend(host, supply, parts, completion)? {
+                if self.gro && runs.extend(host, supply, completions, parts, completion)? {
                     return Ok(Stored::Done);
                 }
             }
-            self.runs.flush_flow(host, supply, flow)?;
+            runs.flush_flow(host, supply, completions, flow)?;
             if let (Some(parts), false) = (&parts, small) {
-                return self.runs.begin(host, supply, parts, completion, self.gro);
+                return runs.begin(host, supply, completions, parts, completion, self.gro);
             }
         }
         if small {
@@ -296,18 +284,38 @@ impl Storage {
         completions: &mut Completions,
     ) -> Result<(), Broken> {
         let scarce = self.is_scarce();
-        let supply = &mut Supply {
-            cells: &mut self.cells,
-            headers: &mut self.headers,
-            payload: &mut self.payload,
-            completions,
-        };
-        self.runs.flush(host, supply, scarce)
+        let supply = &mut self.supply;
+        self.runs.flush(host, supply, completions, scarce)?;
+        supply.releases.flush(host, completions)
     }
 
-    /// Gives the page of an idle flow up, when the next that is looked at is idle.
-    pub fn reclaim(&mut self) -> Option<u32> {
-        self.runs.reclaim(&mut self.payload)
+    /// Takes the page of one flow back, and that of `connection`, where nothing was placed in it since
+    /// it was looked at last: pages are scarce. Everything gathered must have been flushed, and so
+    /// must [`Storage::flush`] follow.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] when memory of the host is gone.
+    pub fn reclaim<H: Host>(
+        &mut self,
+        host: &mut H,
+        completions: &mut Completions,
+        connection: Option<&mut Reassembly>,
+    ) -> Result<(), Broken> {
+        let Supply {
+            payload, releases, ..
+        } = &mut self.supply;
+        if releases.has_room(completions) {
+            if let Some(id) = self.runs.reclaim(payload) {
+                releases.add(host, completions, id)?;
+            }
+        }
+        if releases.has_room(completions) {
+            if let Some(id) = connection.and_then(|connection| connection.reclaim(payload)) {
+                releases.add(host, completions, id)?;
+            }
+        }
+        Ok(())
     }
 
     /// A small frame, whole.
@@ -319,18 +327,19 @@ impl Storage {
         frame: &Stripped<'_>,
         completion: &mut Frame,
     ) -> Result<Stored, Broken> {
-        match self.cells.place(&self.headers, frame.length()) {
+        let Supply { headers, cells, .. } = &mut self.supply;
+        match cells.place(headers, frame.length()) {
             Place::None => return Ok(Stored::NoPage),
             Place::Current if completions.reserve(1) => {}
             // A page that is too full although it was not released: the threshold has grown.
-            Place::New if completions.reserve(1 + u32::from(self.cells.is_open())) => {
-                if let Some(id) = self.cells.close(&mut self.headers) {
-                    completions.write(host, &released(false, id).to_bytes())?;
+            Place::New if completions.reserve(1 + u32::from(cells.is_open())) => {
+                if let Some(id) = cells.close(headers) {
+                    completions.write(host, &released(id).to_bytes())?;
                 }
             }
             Place::Current | Place::New => return Ok(Stored::NoCompletion),
         }
-        self.cells.put(host, &mut self.headers, frame, completion)?;
+        cells.put(host, headers, frame, completion)?;
         completions.write(host, &completion.to_bytes())?;
         Ok(Stored::Done)
     }
@@ -350,27 +359,29 @@ impl Storage {
         if !completions.reserve(1) {
             return Ok(Stored::NoCompletion);
         }
+        let headers = &mut self.supply.headers;
         let (page, offset) = match self.mtu.take() {
-            Some(page) => (page, MTU_SLOT),
+            Some(page) => {
+                headers.release(page.id);
+                (page, MTU_SLOT)
+            }
             None => {
-                let page = self.headers.take().ok_or(Broken)?;
+                let page = headers.take().ok_or(Broken)?;
                 self.mtu = Some(page);
                 (page, 0)
             }
         };
-        let at = offset + HEADER_PAD;
-        frame.write(host, page.address + at as u64)?;
-        completion.flags |= frame_flag::HEADER_RING;
+        let offset_of_data = offset + HEADER_PAD;
+        frame.write(host, page.address + offset_of_data as u64)?;
         completion.header_page = NO_PAGE;
-        completion.page_count = 1;
-        completion.pages[0] = page.id;
-        completion.data_offset = at as u16;
-        completion.data_length = frame.length() as u32;
-        if offset != 0 {
-            completion.release |= 1 << 1;
-            self.headers.release(page.id);
-        }
-        completions.write(host, &completion.to_bytes())?;
+        completion.flags |= frame_flag::HEADER_RING;
+        let data = InPages {
+            pages: &[page.id],
+            release: u32::from(offset != 0),
+            offset: offset_of_data,
+            length: frame.length(),
+        };
+        data.write(host, completions, completion)?;
         Ok(Stored::Done)
     }
 
@@ -382,49 +393,44 @@ impl Storage {
         frame: &Stripped<'_>,
         completion: &mut Frame,
     ) -> Result<Stored, Broken> {
-        let pages = (frame.length() + HEADER_PAD).div_ceil(PAGE_SIZE);
-        if self.header_pages() < pages {
+        let count = (frame.length() + HEADER_PAD).div_ceil(PAGE_SIZE);
+        if self.header_pages() < count {
             return Ok(Stored::NoPage);
         }
-        if !completions.reserve(pages.div_ceil(FRAME_PAGES) as u32) {
+        if !completions.reserve(InPages::entries(count)) {
             return Ok(Stored::NoCompletion);
+        }
+        let mut pages = [0; MAX_PAGES];
+        let pages = pages.get_mut(..count).ok_or(Broken)?;
+        let headers = &mut self.supply.headers;
+        let mut rest = *frame;
+        let mut offset = HEADER_PAD;
+        for id in pages.iter_mut() {
+            let page = headers.take().ok_or(Broken)?;
+            let (now, later) = rest.split(PAGE_SIZE - offset);
+            now.write(host, page.address + offset as u64)?;
+            headers.release(page.id);
+            *id = page.id;
+            rest = later;
+            offset = 0;
         }
         completion.header_page = NO_PAGE;
         completion.flags |= frame_flag::HEADER_RING;
-        let mut rest = *frame;
-        let mut offset = HEADER_PAD;
-        while rest.length() != 0 {
-            completion.data_offset = offset as u16;
-            completion.data_length = 0;
-            completion.page_count = 0;
-            completion.release = 0;
-            while rest.length() != 0 && usize::from(completion.page_count) < FRAME_PAGES {
-                let page = self.headers.take().ok_or(Broken)?;
-                let (now, later) = rest.split(PAGE_SIZE - offset);
-                now.write(host, page.address + offset as u64)?;
-                self.headers.release(page.id);
-                completion.pages[usize::from(completion.page_count)] = page.id;
-                completion.page_count += 1;
-                completion.release |= 1 << completion.page_count;
-                completion.data_length += now.length() as u32;
-                rest = later;
-                offset = 0;
-            }
-            completion.flags &= !frame_flag::MORE;
-            if rest.length() != 0 {
-                completion.flags |= frame_flag::MORE;
-            }
-            completions.write(host, &completion.to_bytes())?;
-        }
+        let data = InPages {
+            pages,
+            release: u32::MAX,
+            offset: HEADER_PAD,
+            length: frame.length(),
+        };
+        data.write(host, completions, completion)?;
         Ok(Stored::Done)
     }
 }
 
-/// Says that page `id` comes back.
-pub fn released(payload: bool, id: u32) -> PagesReleased {
+/// Says that page `id` of the header ring comes back.
+fn released(id: u32) -> PagesReleased {
     let mut pages = PagesReleased {
         op: Op::PagesReleased.raw(),
-        payload: u8::from(payload),
         page_count: 1,
         ..PagesReleased::default()
     };

@@ -85,6 +85,17 @@ impl Position {
         })
     }
 
+    /// Ends a batch that has brought `length` bytes of the flow. After much payload the current page is
+    /// given up as by [`Position::close`]: what comes next then begins a page, and of two batches that
+    /// would share one, one more whole page can be mapped into an application.
+    #[inline]
+    pub fn end_batch(&mut self, pages: &mut Pages, length: usize) -> Option<u32> {
+        if length < PAGE_SIZE {
+            return None;
+        }
+        self.close(pages)
+    }
+
     /// Gives the current page up, if there is one. Whatever stands in it must have been reported, or
     /// be reported before its release.
     #[inline]

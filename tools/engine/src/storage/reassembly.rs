@@ -5,7 +5,6 @@
 use core::mem;
 
 use toe_abi::Layout;
-use toe_abi::PAGE_SIZE;
 use toe_abi::completion::DELIVER_PAGES;
 use toe_abi::completion::Deliver;
 use toe_abi::completion::Op;
@@ -188,9 +187,6 @@ impl Reassembly {
 
     /// Writes the completion for what has been gathered, if anything has.
     ///
-    /// After much payload the rest of the page is left: what comes next then begins a page, and of
-    /// two batches that would share one, one more whole page can be mapped into an application.
-    ///
     /// # Errors
     ///
     /// [`Broken`] when memory of the host is gone.
@@ -201,8 +197,8 @@ impl Reassembly {
         pages: &mut Pages,
         completions: &mut Completions,
     ) -> Result<(), Broken> {
-        let much = self.gathered.data_length as usize >= PAGE_SIZE;
-        if much && self.position.close(pages).is_some() {
+        let length = self.gathered.data_length as usize;
+        if self.position.end_batch(pages, length).is_some() {
             self.gathered.release |= 1 << (self.gathered.page_count - 1);
         }
         self.write(host, completions)

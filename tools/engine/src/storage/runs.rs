@@ -6,19 +6,17 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
-use toe_abi::completion::FRAME_PAGES;
 use toe_abi::completion::Frame;
-use toe_abi::completion::NO_PAGE;
+use toe_abi::completion::NO_FLOW;
 use toe_abi::completion::frame_flag;
 
-use super::Cells;
+use super::InPages;
 use super::Pages;
 use super::Position;
-use super::Releases;
 use super::Stored;
 use super::Stripped;
+use super::Supply;
 use super::cells::MAX_HEADER;
 use crate::env::Host;
 use crate::gro::Headers;
@@ -30,8 +28,6 @@ use crate::tcp::Seq;
 pub const RUNS: usize = 64;
 /// Pages that the payload of the largest datagram touches: not more than an skb has fragments.
 const RUN_PAGES: usize = (u16::MAX as usize).div_ceil(PAGE_SIZE) + 1;
-/// A run without flow.
-const NO_FLOW: u32 = u32::MAX;
 
 /// A segment whose payload is stored apart from its headers.
 #[derive(Clone, Copy)]
@@ -63,14 +59,6 @@ pub struct Parts<'a> {
     pub payload: &'a [u8],
 }
 
-/// What can be had of the host's pages and completions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
-    Placed,
-    NoPage,
-    NoCompletion,
-}
-
 /// Payload of one flow.
 ///
 /// # Invariants
@@ -98,7 +86,7 @@ struct Run {
     release: u32,
     offset: usize,
     length: usize,
-    entries: usize,
+    entries: u32,
 }
 
 impl Run {
@@ -160,15 +148,15 @@ impl Run {
         pages: &mut Pages,
         completions: &mut Completions,
         payload: &[u8],
-    ) -> Result<Room, Broken> {
+    ) -> Result<Stored, Broken> {
         let new = self.position.more_pages(payload.len());
         if pages.available() < new {
-            return Ok(Room::NoPage);
+            return Ok(Stored::NoPage);
         }
         let first = self.length == 0 && self.position.is_open();
-        let entries = (self.count + usize::from(first) + new).div_ceil(FRAME_PAGES);
-        if !completions.reserve((entries - self.entries) as u32) {
-            return Ok(Room::NoCompletion);
+        let entries = InPages::entries(self.count + usize::from(first) + new);
+        if !completions.reserve(entries - self.entries) {
+            return Ok(Stored::NoCompletion);
         }
         self.entries = entries;
         self.used = true;
@@ -189,7 +177,7 @@ impl Run {
             self.length += put.length;
             rest = &rest[put.length..];
         }
-        Ok(Room::Placed)
+        Ok(Stored::Done)
     }
 
     /// Adds a segment that [`Run::joins`], and has been placed.
@@ -206,8 +194,7 @@ impl Run {
     fn write<H: Host>(
         &mut self,
         host: &mut H,
-        cells: &mut Cells,
-        headers: &mut Pages,
+        supply: &mut Supply,
         completions: &mut Completions,
     ) -> Result<(), Broken> {
         let completion = &mut self.completion;
@@ -215,49 +202,19 @@ impl Run {
         if let (Some(layout), true) = (&self.joins, completion.segments > 1) {
             layout.finish(header, self.length, self.push);
         }
+        let Supply { headers, cells, .. } = supply;
         cells.redeem();
         cells.put(host, headers, &Stripped::new(header, 0), completion)?;
-        let mut offset = self.offset;
-        let mut left = self.length;
-        let lists = self.pages[..self.count].chunks(FRAME_PAGES);
-        let mut release = self.release;
-        for (i, list) in (1..).zip(lists) {
-            let here = left.min(list.len() * PAGE_SIZE - offset);
-            completion.pages[..list.len()].copy_from_slice(list);
-            completion.page_count = list.len() as u8;
-            completion.data_offset = offset as u16;
-            completion.data_length = here as u32;
-            // CAST: a bit for each of the pages listed.
-            completion.release |= ((release & ((1 << list.len()) - 1)) << 1) as u16;
-            left -= here;
-            if i == self.entries {
-                completion.flags &= !frame_flag::MORE;
-            } else {
-                completion.flags |= frame_flag::MORE;
-            }
-            completions.write(host, &completion.to_bytes())?;
-            completion.header_page = NO_PAGE;
-            completion.header_offset = 0;
-            completion.header_length = 0;
-            completion.release = 0;
-            release >>= FRAME_PAGES;
-            offset = 0;
-        }
+        let data = InPages {
+            pages: &self.pages[..self.count],
+            release: self.release,
+            offset: self.offset,
+            length: self.length,
+        };
+        data.write(host, completions, completion)?;
         (self.count, self.release, self.length, self.entries) = (0, 0, 0, 0);
         Ok(())
     }
-}
-
-/// What the host supplies: cells for headers, the pages, the completion ring.
-pub struct Supply<'a> {
-    /// The hybrid page.
-    pub cells: &'a mut Cells,
-    /// Pages of the header ring.
-    pub headers: &'a mut Pages,
-    /// Pages of the payload ring.
-    pub payload: &'a mut Pages,
-    /// The completion ring.
-    pub completions: &'a mut Completions,
 }
 
 /// The re-assembly table.
@@ -265,8 +222,6 @@ pub struct Runs {
     runs: Box<[Run]>,
     /// Runs with something gathered, by their number.
     open: Vec<u8>,
-    /// Pages of flows that have given way to others.
-    releases: Releases,
     /// Where the search for idle pages stands.
     hand: usize,
 }
@@ -279,7 +234,6 @@ impl Runs {
         Self {
             runs: runs.into_boxed_slice(),
             open: Vec::with_capacity(RUNS),
-            releases: Releases::new(),
             hand: 0,
         }
     }
@@ -288,7 +242,6 @@ impl Runs {
     pub fn clear(&mut self) {
         self.runs.fill_with(Run::new);
         self.open.clear();
-        self.releases = Releases::new();
     }
 
     /// The place of `flow`.
@@ -307,7 +260,8 @@ impl Runs {
     pub fn extend<H: Host>(
         &mut self,
         host: &mut H,
-        supply: &mut Supply<'_>,
+        supply: &mut Supply,
+        completions: &mut Completions,
         parts: &Parts<'_>,
         completion: &Frame,
     ) -> Result<bool, Broken> {
@@ -315,12 +269,11 @@ impl Runs {
         if run.flow != parts.segment.flow || !run.joins(parts, completion) {
             return Ok(false);
         }
-        let room = run.place(host, supply.payload, supply.completions, parts.payload)?;
-        if room != Room::Placed {
-            return Ok(false);
+        let stored = run.place(host, &mut supply.payload, completions, parts.payload)?;
+        if stored == Stored::Done {
+            run.extend(parts, completion);
         }
-        run.extend(parts, completion);
-        Ok(true)
+        Ok(stored == Stored::Done)
     }
 
     /// Stores `parts`; with `gather` its completion may wait for what follows. What was gathered of
@@ -333,7 +286,8 @@ impl Runs {
     pub fn begin<H: Host>(
         &mut self,
         host: &mut H,
-        supply: &mut Supply<'_>,
+        supply: &mut Supply,
+        completions: &mut Completions,
         parts: &Parts<'_>,
         completion: &Frame,
         gather: bool,
@@ -341,25 +295,19 @@ impl Runs {
         let segment = parts.segment;
         let number = Self::place(segment.flow);
         if self.runs[number].flow != segment.flow || segment.begins {
-            if !self.vacate(host, supply, number)? {
+            if !self.vacate(host, supply, completions, number)? {
                 return Ok(Stored::NoCompletion);
             }
             self.runs[number].flow = segment.flow;
         }
-        if !supply.cells.promise(supply.headers) {
+        if !supply.cells.promise(&supply.headers) {
             return Ok(Stored::NoPage);
         }
         let run = &mut self.runs[number];
-        match run.place(host, supply.payload, supply.completions, parts.payload)? {
-            Room::Placed => {}
-            Room::NoPage => {
-                supply.cells.redeem();
-                return Ok(Stored::NoPage);
-            }
-            Room::NoCompletion => {
-                supply.cells.redeem();
-                return Ok(Stored::NoCompletion);
-            }
+        let stored = run.place(host, &mut supply.payload, completions, parts.payload)?;
+        if stored != Stored::Done {
+            supply.cells.redeem();
+            return Ok(stored);
         }
         run.completion = *completion;
         run.header_length = parts.header.len();
@@ -373,7 +321,7 @@ impl Runs {
             self.open.push(number as u8);
             return Ok(Stored::Done);
         }
-        run.write(host, supply.cells, supply.headers, supply.completions)?;
+        run.write(host, supply, completions)?;
         Ok(Stored::Done)
     }
 
@@ -381,18 +329,19 @@ impl Runs {
     fn vacate<H: Host>(
         &mut self,
         host: &mut H,
-        supply: &mut Supply<'_>,
+        supply: &mut Supply,
+        completions: &mut Completions,
         number: usize,
     ) -> Result<bool, Broken> {
-        self.write(host, supply, number)?;
+        self.write(host, supply, completions, number)?;
         if !self.runs[number].position.is_open() {
             return Ok(true);
         }
-        if !self.releases.has_room(supply.completions) {
+        if !supply.releases.has_room(completions) {
             return Ok(false);
         }
-        if let Some(id) = self.runs[number].position.close(supply.payload) {
-            self.releases.add(host, supply.completions, id)?;
+        if let Some(id) = self.runs[number].position.close(&mut supply.payload) {
+            supply.releases.add(host, completions, id)?;
         }
         Ok(true)
     }
@@ -402,7 +351,8 @@ impl Runs {
     fn write<H: Host>(
         &mut self,
         host: &mut H,
-        supply: &mut Supply<'_>,
+        supply: &mut Supply,
+        completions: &mut Completions,
         number: usize,
     ) -> Result<(), Broken> {
         let run = &mut self.runs[number];
@@ -410,7 +360,7 @@ impl Runs {
             return Ok(());
         }
         let place = run.place;
-        run.write(host, supply.cells, supply.headers, supply.completions)?;
+        run.write(host, supply, completions)?;
         self.open.swap_remove(place);
         if let Some(&moved) = self.open.get(place) {
             self.runs[usize::from(moved)].place = place;
@@ -427,18 +377,19 @@ impl Runs {
     pub fn flush_flow<H: Host>(
         &mut self,
         host: &mut H,
-        supply: &mut Supply<'_>,
+        supply: &mut Supply,
+        completions: &mut Completions,
         flow: u32,
     ) -> Result<(), Broken> {
         let number = Self::place(flow);
         if self.runs[number].flow == flow {
-            self.write(host, supply, number)?;
+            self.write(host, supply, completions, number)?;
         }
         Ok(())
     }
 
-    /// Writes everything that is gathered: the batch ends. After much payload the rest of the page is
-    /// left, as [`Reassembly::flush`](super::Reassembly::flush) does; when `scarce`, always.
+    /// Writes everything that is gathered: the batch ends. When pages are `scarce`, the rest of each is
+    /// left.
     ///
     /// # Errors
     ///
@@ -447,18 +398,24 @@ impl Runs {
     pub fn flush<H: Host>(
         &mut self,
         host: &mut H,
-        supply: &mut Supply<'_>,
+        supply: &mut Supply,
+        completions: &mut Completions,
         scarce: bool,
     ) -> Result<(), Broken> {
         for &number in &self.open {
             let run = &mut self.runs[usize::from(number)];
-            if (scarce || run.length >= PAGE_SIZE) && run.position.close(supply.payload).is_some() {
+            let pages = &mut supply.payload;
+            let left = match scarce {
+                true => run.position.close(pages),
+                false => run.position.end_batch(pages, run.length),
+            };
+            if left.is_some() {
                 run.release |= 1 << (run.count - 1);
             }
-            run.write(host, supply.cells, supply.headers, supply.completions)?;
+            run.write(host, supply, completions)?;
         }
         self.open.clear();
-        self.releases.flush(host, supply.completions)
+        Ok(())
     }
 
     /// Gives the page of one flow up, half empty as it may be, if nothing was placed in it since it
