@@ -27,8 +27,8 @@ wire_enum! {
         /// Stops a processor: [`StopProcessor`]. Answered when every connection has been returned
         /// through the completion ring and the processor touches no host memory any more.
         StopProcessor = 2,
-        /// Sets hash and indirection table: [`SetRss`]. Connections that the table now assigns
-        /// elsewhere are returned with `Moved`.
+        /// Sets hash and indirection table of a context, which is created when there is none:
+        /// [`SetRss`]. Connections that are now assigned elsewhere are returned with `Moved`.
         SetRss = 3,
         /// Sets which frames are received: [`SetFilter`].
         SetFilter = 4,
@@ -40,6 +40,11 @@ wire_enum! {
         SetStorage = 7,
         /// Sets how the port impairs what crosses it: [`SetImpairment`].
         SetImpairment = 8,
+        /// Removes a context that no rule names: [`RemoveContext`].
+        RemoveContext = 9,
+        /// Sets or removes a rule: [`SetRule`]. Connections that are now assigned elsewhere are
+        /// returned with `Moved`.
+        SetRule = 10,
     }
 }
 
@@ -134,7 +139,7 @@ layout! {
 }
 
 layout! {
-    /// Sets hash and indirection table.
+    /// Sets hash and indirection table of a context.
     pub struct SetRss: 64 {
         /// [`Opcode::SetRss`].
         0 => opcode: u16,
@@ -142,8 +147,40 @@ layout! {
         4 => token: u32,
         /// [`super::rss::Fields`].
         8 => fields: u32,
+        /// The context: 0 for frames that no rule is for, below [`super::rules::CONTEXTS`].
+        12 => context: u32,
         /// DMA address of a [`super::rss::Config`].
         16 => config: u64,
+    }
+}
+
+layout! {
+    /// Removes a context.
+    pub struct RemoveContext: 64 {
+        /// [`Opcode::RemoveContext`].
+        0 => opcode: u16,
+        /// Token.
+        4 => token: u32,
+        /// The context, not 0.
+        8 => context: u32,
+    }
+}
+
+layout! {
+    /// Sets or removes a rule ([`super::rules`]).
+    pub struct SetRule: 64 {
+        /// [`Opcode::SetRule`].
+        0 => opcode: u16,
+        /// Token.
+        4 => token: u32,
+        /// Its location, below [`super::rules::RULES`]; a rule that is there is replaced.
+        8 => location: u16,
+        /// An [`ActionKind`](super::rules::ActionKind).
+        10 => action: u16,
+        /// Processor or context.
+        12 => target: u32,
+        /// DMA address of a [`super::rules::Pattern`]; for a removal it does not count.
+        16 => pattern: u64,
     }
 }
 

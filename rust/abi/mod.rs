@@ -26,6 +26,7 @@ pub mod page;
 pub mod regs;
 pub mod ring;
 pub mod rss;
+pub mod rules;
 pub mod stats;
 pub mod submission;
 pub mod transmit;
@@ -90,4 +91,6 @@ pub mod feature {
     pub const IMPAIR: u64 = 1 << 10;
     /// A storage area can be bound to one connection (R1.8).
     pub const BIND: u64 = 1 << 11;
+    /// Received frames can be steered by [`super::rules`], and spread by several hash contexts.
+    pub const RULES: u64 = 1 << 12;
 }

@@ -136,6 +136,8 @@ counters! {
     Tx1518 = "tx_1024_1518",
     /// Larger frames sent.
     TxJumbo = "tx_1519_9026",
+    /// Received frames that a rule drops.
+    RxRuleDrops = "rx_rule_drops",
 }
 
 /// Length of the frame check sequence, which is part of a frame on a wire but not of its bytes in any

@@ -9,6 +9,7 @@ use toe_abi::admin;
 use toe_abi::completion;
 use toe_abi::connection;
 use toe_abi::rss;
+use toe_abi::rules;
 use toe_abi::stats;
 use toe_abi::submission;
 use toe_abi::transmit;
@@ -61,6 +62,8 @@ fn structures() {
         layout::<admin::StartProcessor>("admin"),
         layout::<admin::StopProcessor>("admin"),
         layout::<admin::SetRss>("admin"),
+        layout::<admin::RemoveContext>("admin"),
+        layout::<admin::SetRule>("admin"),
         layout::<admin::SetFilter>("admin"),
         layout::<admin::SetMtu>("admin"),
         layout::<admin::SetCoalesce>("admin"),
@@ -81,6 +84,8 @@ fn structures() {
         layout::<completion::Returned>("completion"),
         layout::<transmit::Frame>("transmit"),
         layout::<rss::Config>("rss"),
+        layout::<rules::Headers>("rules"),
+        layout::<rules::Pattern>("rules"),
     ]
     .into();
     let mut document = tables();
@@ -99,6 +104,7 @@ fn no_structure_is_forgotten() {
         include_str!("../../../rust/abi/regs.rs"),
         include_str!("../../../rust/abi/ring.rs"),
         include_str!("../../../rust/abi/rss.rs"),
+        include_str!("../../../rust/abi/rules.rs"),
         include_str!("../../../rust/abi/stats.rs"),
         include_str!("../../../rust/abi/submission.rs"),
         include_str!("../../../rust/abi/transmit.rs"),
@@ -140,6 +146,7 @@ fn enumerations() {
     );
     enumeration!(document, completion::Status, "`completion::Status` (`u8`)");
     enumeration!(document, completion::Reason, "`completion::Reason` (`u8`)");
+    enumeration!(document, rules::ActionKind, "`rules::ActionKind` (`u16`)");
 }
 
 #[test]

@@ -21,6 +21,10 @@ use toe_abi::feature;
 use toe_abi::regs;
 use toe_abi::regs::status;
 use toe_abi::rss;
+use toe_abi::rules::Action;
+use toe_abi::rules::ActionKind;
+use toe_abi::rules::Pattern;
+use toe_abi::rules::Rule;
 use toe_engine::processor::Rings;
 use tracing::debug;
 use tracing::error;
@@ -511,7 +515,22 @@ impl Admin {
                 if features & feature::RSS == 0 {
                     return Err(Status::Unsupported);
                 }
-                let setting = self.rss(&admin::SetRss::from_bytes(command))?;
+                let command = admin::SetRss::from_bytes(command);
+                if command.context != 0 && features & feature::RULES == 0 {
+                    return Err(Status::Unsupported);
+                }
+                let setting = self.rss(&command)?;
+                Ok(self.configure_all(&setting))
+            }
+            Opcode::RemoveContext | Opcode::SetRule if features & feature::RULES == 0 => {
+                Err(Status::Unsupported)
+            }
+            Opcode::RemoveContext => {
+                let command = admin::RemoveContext::from_bytes(command);
+                Ok(self.configure_all(&Setting::RemoveContext(command.context)))
+            }
+            Opcode::SetRule => {
+                let setting = self.rule(&admin::SetRule::from_bytes(command))?;
                 Ok(self.configure_all(&setting))
             }
             Opcode::SetFilter => {
@@ -560,16 +579,29 @@ impl Admin {
         }
     }
 
+    /// An operand of `N` bytes.
+    fn operand<const N: usize>(&self, address: u64) -> Result<[u8; N], Status> {
+        let mut bytes = [0; N];
+        let read = self.host.memory.read(address, &mut bytes);
+        read.map(|()| bytes).map_err(|_| Status::Fault)
+    }
+
     fn rss(&self, command: &admin::SetRss) -> Result<Setting, Status> {
-        let mut config = [0; rss::Config::SIZE];
-        self.host
-            .memory
-            .read(command.config, &mut config)
-            .map_err(|_| Status::Fault)?;
         Ok(Setting::Rss {
-            config: rss::Config::from_bytes(&config),
+            context: command.context,
+            config: rss::Config::from_bytes(&self.operand(command.config)?),
             fields: command.fields,
         })
+    }
+
+    fn rule(&self, command: &admin::SetRule) -> Result<Setting, Status> {
+        let kind = ActionKind::from_raw(command.action).ok_or(Status::Invalid)?;
+        if kind == ActionKind::Remove {
+            return Ok(Setting::RemoveRule(command.location));
+        }
+        let action = Action::new(kind, command.target).ok_or(Status::Invalid)?;
+        let pattern = Pattern::from_bytes(&self.operand(command.pattern)?);
+        Ok(Setting::Rule(Rule::new(command.location, action, &pattern)))
     }
 
     fn filter(&self, command: &admin::SetFilter) -> Result<Setting, Status> {

@@ -58,7 +58,8 @@ const FEATURES: u64 = feature::TX_CSUM
     | feature::VLAN
     | feature::GRO
     | feature::DELEGATION
-    | feature::IMPAIR;
+    | feature::IMPAIR
+    | feature::RULES;
 
 /// Payload fragments that a processor holds, per connection.
 const FRAGMENTS: u32 = 8;

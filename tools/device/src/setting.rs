@@ -5,19 +5,28 @@
 use std::sync::Arc;
 
 use toe_abi::rss;
+use toe_abi::rules::Rule;
 
 use crate::port::impaired::Impairment;
 
 /// A setting of a processor.
 #[derive(Clone)]
 pub enum Setting {
-    /// Hash and indirection table.
+    /// Hash and indirection table of a context.
     Rss {
+        /// The context.
+        context: u32,
         /// Key and table.
         config: rss::Config,
         /// [`rss::Fields`].
         fields: u32,
     },
+    /// There is no such context any more.
+    RemoveContext(u32),
+    /// A rule.
+    Rule(Rule),
+    /// There is no rule at this location any more.
+    RemoveRule(u16),
     /// Frames received.
     Filter {
         /// Own address.

@@ -213,8 +213,18 @@ impl Slot {
     /// As the engine has them.
     pub fn configure(&mut self, now: u64, setting: Setting) -> Result<(), Status> {
         match setting {
-            Setting::Rss { config, fields } => {
-                self.processor.set_rss(now, env!(self), &config, fields)
+            Setting::Rss {
+                context,
+                config,
+                fields,
+            } => self
+                .processor
+                .set_rss(now, env!(self), context, &config, fields),
+            Setting::RemoveContext(context) => self.processor.remove_context(context),
+            Setting::Rule(rule) => self.processor.set_rule(now, env!(self), rule),
+            Setting::RemoveRule(location) => {
+                self.processor.remove_rule(now, env!(self), location);
+                Ok(())
             }
             Setting::Filter {
                 mac,

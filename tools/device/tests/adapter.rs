@@ -17,6 +17,7 @@ use toe_abi::admin::Opcode;
 use toe_abi::admin::Status;
 use toe_abi::regs;
 use toe_abi::regs::status;
+use toe_abi::rules::ActionKind;
 use toe_abi::stats::Counter;
 use toe_abi::transmit;
 use vfio_bindings::bindings::vfio;
@@ -233,6 +234,7 @@ fn commands_are_checked() {
         opcode: Opcode::SetRss.raw(),
         token: 0,
         fields: 3,
+        context: 0,
         config: OPERAND,
     };
     assert_eq!(guest.command(&rss.to_bytes()), Status::Ok);
@@ -247,6 +249,42 @@ fn commands_are_checked() {
         ..rss
     };
     assert_eq!(guest.command(&nowhere.to_bytes()), Status::Fault);
+
+    let rule = admin::SetRule {
+        opcode: Opcode::SetRule.raw(),
+        location: 7,
+        action: ActionKind::Context.raw(),
+        target: 3,
+        pattern: OPERAND,
+        ..Default::default()
+    };
+    assert_eq!(
+        guest.command(&rule.to_bytes()),
+        Status::Invalid,
+        "no context 3"
+    );
+    guest.write(OPERAND + 40, &[0]);
+    let context = admin::SetRss { context: 3, ..rss };
+    assert_eq!(guest.command(&context.to_bytes()), Status::Ok);
+    assert_eq!(guest.command(&rule.to_bytes()), Status::Ok);
+    let context = admin::RemoveContext {
+        opcode: Opcode::RemoveContext.raw(),
+        context: 3,
+        ..Default::default()
+    };
+    assert_eq!(
+        guest.command(&context.to_bytes()),
+        Status::State,
+        "a rule names it"
+    );
+    let none = admin::SetRule {
+        action: ActionKind::Remove.raw(),
+        ..rule
+    };
+    assert_eq!(guest.command(&none.to_bytes()), Status::Ok);
+    assert_eq!(guest.command(&context.to_bytes()), Status::Ok);
+    let unknown = admin::SetRule { action: 9, ..rule };
+    assert_eq!(guest.command(&unknown.to_bytes()), Status::Invalid);
 
     let filter = admin::SetFilter {
         opcode: Opcode::SetFilter.raw(),

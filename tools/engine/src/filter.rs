@@ -29,6 +29,12 @@ impl Filter {
         }
     }
 
+    /// The own address.
+    #[inline]
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
     /// Sets everything; at most [`MAX_MULTICAST`] of `multicast` count.
     pub fn set(&mut self, mac: [u8; 6], flags: u32, multicast: &[[u8; 6]]) {
         self.mac = mac;

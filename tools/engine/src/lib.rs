@@ -3,7 +3,7 @@
 //! The adapter's logic: what one offload processor does, without threads, clocks, sockets or files.
 //!
 //! Time comes in as an argument, host memory and the port as an [`env::Env`]. Memory is allocated
-//! when a processor is made and never after.
+//! when a processor is made and, for rules and hash contexts, when these are set: never for a frame.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -24,6 +24,8 @@ mod flow;
 mod interrupt;
 mod ring;
 mod rss;
+mod rules;
+mod steering;
 mod storage;
 mod tuple;
 mod wheel;

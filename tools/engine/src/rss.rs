@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Dispatch of frames to processors (R4.2): the Toeplitz hash, table by table, and the indirection
+//! The hash that spreads frames over processors (R4.2): Toeplitz, table by table, and the indirection
 //! table.
 
 use alloc::boxed::Box;

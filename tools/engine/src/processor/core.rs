@@ -25,7 +25,7 @@ use crate::interrupt::Moderation;
 use crate::ring::Broken;
 use crate::ring::Completions;
 use crate::ring::Consumer;
-use crate::rss::Dispatch;
+use crate::steering::Steering;
 use crate::storage::MAX_FRAME;
 use crate::storage::Storage;
 use crate::tcp::Instant;
@@ -112,7 +112,7 @@ pub(super) struct Core {
     pub(super) config: Config,
     pub(super) capabilities: Capabilities,
     pub(super) counters: Counters,
-    pub(super) dispatch: Dispatch,
+    pub(super) steering: Steering,
     pub(super) filter: Filter,
     pub(super) mtu: usize,
     pub(super) moderation: Moderation,
@@ -157,7 +157,7 @@ impl Core {
             config: *config,
             capabilities: Capabilities::default(),
             counters: Counters::new(),
-            dispatch: Dispatch::new(config.processors),
+            steering: Steering::new(config.processors),
             filter: Filter::new(config.mac),
             mtu: DEFAULT_MTU,
             moderation: Moderation::default(),
@@ -204,7 +204,7 @@ impl Core {
     /// Back to the defaults of a function that was just reset.
     pub(super) fn defaults(&mut self) {
         self.clear(0);
-        self.dispatch = Dispatch::new(self.config.processors);
+        self.steering = Steering::new(self.config.processors);
         self.filter = Filter::new(self.config.mac);
         self.mtu = DEFAULT_MTU;
         self.moderation = Moderation::default();

@@ -35,6 +35,7 @@ use toe_abi::completion::Reason;
 use toe_abi::ring::RINGS;
 use toe_abi::rss;
 use toe_abi::rss::Fields;
+use toe_abi::rules::Rule;
 use toe_abi::stats::Counter;
 
 use self::core::Core;
@@ -375,32 +376,63 @@ impl Processor {
         }
     }
 
-    /// Sets hash key, indirection table and [`Fields`]. Connections that now belong to
-    /// another processor are returned with reason `Moved`.
+    /// Sets hash key, indirection table and [`Fields`] of a context, which is created when there is
+    /// none. Connections that now belong to another processor are returned with reason `Moved`.
     ///
     /// # Errors
     ///
-    /// `Invalid` for bits that are not allowed, or a processor that the function does not have.
+    /// `Invalid` for bits that are not allowed, or a context or processor out of range.
     pub fn set_rss<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
+        context: u32,
         config: &rss::Config,
         fields: u32,
     ) -> Result<(), Status> {
         let fields = Fields::new(fields).ok_or(Status::Invalid)?;
-        let there = |&processor: &u8| processor < self.core.config.processors;
-        if !config.table.iter().all(there) {
-            return Err(Status::Invalid);
-        }
         let indirection = rss::Indirection(config.table);
-        self.core.dispatch.set(config.key, indirection, fields);
+        self.core
+            .steering
+            .set_context(context, config.key, indirection, fields)?;
+        self.steered(now, env);
+        Ok(())
+    }
+
+    /// Removes a context that no rule names.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when there is none, `State` when a rule names it.
+    pub fn remove_context(&mut self, context: u32) -> Result<(), Status> {
+        self.core.steering.remove_context(context)
+    }
+
+    /// Sets a rule. Connections that now belong to another processor are returned with reason
+    /// `Moved`.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when its location, or what its action names, is not there.
+    pub fn set_rule<E: Env>(&mut self, now: u64, env: &mut E, rule: Rule) -> Result<(), Status> {
+        self.core.steering.set_rule(rule)?;
+        self.steered(now, env);
+        Ok(())
+    }
+
+    /// Removes the rule at `location`, if there is one, with the same effect on connections.
+    pub fn remove_rule<E: Env>(&mut self, now: u64, env: &mut E, location: u16) {
+        self.core.steering.remove_rule(location);
+        self.steered(now, env);
+    }
+
+    /// Frames may go elsewhere from here on, and connections have to follow them.
+    fn steered<E: Env>(&mut self, now: u64, env: &mut E) {
         if let Some(run) = &mut self.run {
             if run.works() && self.core.return_moved(now, env, &mut run.rings).is_err() {
                 run.phase = Phase::Failed;
             }
         }
-        Ok(())
     }
 
     /// Sets which frames are received: own address, [`toe_abi::admin::filter`] bits, multicast
@@ -512,7 +544,7 @@ impl Core {
         Ok(Next::Stopped)
     }
 
-    /// Returns every connection that the hash now assigns to another processor.
+    /// Returns every connection that is not assigned to this processor any more.
     fn return_moved<E: Env>(
         &mut self,
         now: u64,
@@ -524,7 +556,9 @@ impl Core {
             let Some(connection) = self.table.get(place) else {
                 continue;
             };
-            if self.dispatch.of_tuple(&connection.key.tuple) != self.config.index {
+            let tuple = &connection.key.tuple;
+            let processor = self.steering.of_tuple(tuple, self.filter.mac());
+            if processor != Some(self.config.index) {
                 self.return_connection(now, env, rings, place, Reason::Moved, None)?;
             }
         }

@@ -225,13 +225,12 @@ impl Core {
             && self.storage.supply.payload.available() >= most(&rings.payload)
     }
 
-    /// The processor that the hash assigns a frame to that this function receives.
+    /// The processor that a frame goes to that this function receives.
     pub(super) fn assigned(&self, frame: &[u8], offload: &RxOffload) -> Option<u8> {
         let arrival = Arrival::new(frame, offload)?;
-        let (hash, _) = self.dispatch.of_packet(&arrival.packet, frame);
         self.filter
             .accepts(arrival.destination())
-            .then(|| self.dispatch.processor(hash))
+            .then(|| self.steering.of_packet(&arrival.packet, frame).processor)
     }
 
     /// Takes frames, with their numbers, and calls `elsewhere` with the number of each that belongs to
@@ -323,16 +322,15 @@ impl Core {
             Some(key) if !self.table.is_empty() => self.table.find(key),
             _ => None,
         };
-        let hash = match found {
-            Some(_) => (0, HashType::None),
+        let (hash, dropped) = match found {
+            Some(_) => ((0, HashType::None), false),
             None => {
-                let hash = self.dispatch.of_packet(&arrival.packet, arrival.frame);
-                let processor = self.dispatch.processor(hash.0);
-                if !here && processor != self.config.index {
+                let target = self.steering.of_packet(&arrival.packet, arrival.frame);
+                if !here && target.processor != self.config.index {
                     self.counters.count(Counter::Forwarded);
-                    return Ok(Received::Elsewhere(processor));
+                    return Ok(Received::Elsewhere(target.processor));
                 }
-                hash
+                (target.hash, target.dropped)
             }
         };
         if !self.has_pages(rings, 0) {
@@ -344,6 +342,10 @@ impl Core {
             .wire(&RECEIVED, arrival.destination(), arrival.wire_frames());
         if arrival.datagram() > self.mtu {
             self.counters.count(Counter::RxTooLong);
+            return Ok(Received::Done);
+        }
+        if dropped {
+            self.counters.count(Counter::RxRuleDrops);
             return Ok(Received::Done);
         }
         match found {

@@ -171,7 +171,7 @@ impl Core {
         arrival: &Arrival<'_>,
         host_id: u32,
     ) -> Result<Stored, Broken> {
-        let hash = self.dispatch.of_packet(&arrival.packet, arrival.frame);
+        let hash = self.steering.of_packet(&arrival.packet, arrival.frame).hash;
         let tuple = Tuple::of_received(&arrival.packet, arrival.frame);
         let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));
         let legacy = Some(host_id);

@@ -205,7 +205,8 @@ impl Core {
         if self.table.find(&key).is_some() {
             return Err(Status::Exists);
         }
-        if self.dispatch.of_tuple(&key.tuple) != self.config.index {
+        let processor = self.steering.of_tuple(&key.tuple, self.filter.mac());
+        if processor != Some(self.config.index) {
             return Err(Status::WrongProcessor);
         }
         if self.table.is_full() || stopping {

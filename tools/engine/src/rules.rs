@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rules that frames are held against, found by what they look at.
+
+use alloc::vec::Vec;
+
+use toe_abi::rules::Action;
+use toe_abi::rules::Rule;
+use toe_abi::rules::Words;
+
+/// Rules that look at the same bits.
+struct Group {
+    mask: Words,
+    /// In the order of value, then location.
+    rules: Vec<Rule>,
+}
+
+/// A set of rules.
+///
+/// A frame is held against each group by a binary search: what a frame costs grows with the number of
+/// different masks, of which users have a few, and not with that of the rules.
+///
+/// # Invariants
+///
+/// Each location has one rule at most, in `all`, which is in the order of locations. No group is empty,
+/// and each rule stands in the group of its mask.
+#[derive(Default)]
+pub struct Rules {
+    all: Vec<Rule>,
+    groups: Vec<Group>,
+}
+
+impl Rules {
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// In the order of their locations.
+    pub fn all(&self) -> &[Rule] {
+        &self.all
+    }
+
+    /// Sets a rule in place of the one at its location, if there is one.
+    pub fn set(&mut self, rule: Rule) {
+        self.remove(rule.location);
+        let at = self.place(rule.location).unwrap_or_else(|at| at);
+        self.all.insert(at, rule);
+        let same = |group: &Group| group.mask == *rule.mask();
+        let group = self.groups.iter().position(same).unwrap_or_else(|| {
+            self.groups.push(Group {
+                mask: *rule.mask(),
+                rules: Vec::new(),
+            });
+            self.groups.len() - 1
+        });
+        let rules = &mut self.groups[group].rules;
+        let order = |other: &Rule| (*other.value(), other.location);
+        let at = rules.partition_point(|other| order(other) < order(&rule));
+        rules.insert(at, rule);
+    }
+
+    /// Removes the rule at `location`, if there is one.
+    pub fn remove(&mut self, location: u16) {
+        let Ok(at) = self.place(location) else {
+            return;
+        };
+        self.all.remove(at);
+        for group in &mut self.groups {
+            group.rules.retain(|rule| rule.location != location);
+        }
+        self.groups.retain(|group| !group.rules.is_empty());
+    }
+
+    fn place(&self, location: u16) -> Result<usize, usize> {
+        self.all
+            .binary_search_by_key(&location, |rule| rule.location)
+    }
+
+    /// What becomes of a frame with these headers; `None` when no rule is for it.
+    pub fn find(&self, headers: &Words) -> Option<Action> {
+        let first = |group: &Group| {
+            let value = headers.masked(&group.mask);
+            let at = group.rules.partition_point(|rule| *rule.value() < value);
+            let rule = group.rules.get(at)?;
+            (*rule.value() == value).then_some(*rule)
+        };
+        let found = self.groups.iter().filter_map(first);
+        found
+            .min_by_key(|rule| rule.location)
+            .map(|rule| rule.action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use toe_abi::Layout;
+    use toe_abi::rules::Headers;
+    use toe_abi::rules::Pattern;
+
+    use super::*;
+
+    /// Headers of few values, so that rules hit.
+    fn headers() -> impl Strategy<Value = [u8; Headers::SIZE]> {
+        (0u8..3, 0u8..3, 0u8..2).prop_map(|(port, protocol, version)| {
+            let headers = Headers {
+                destination_port: [0, port],
+                protocol,
+                version,
+                ..Headers::default()
+            };
+            headers.to_bytes()
+        })
+    }
+
+    fn mask() -> impl Strategy<Value = [u8; Headers::SIZE]> {
+        any::<[bool; 3]>().prop_map(|[port, protocol, version]| {
+            let byte = |set| if set { 0xff } else { 0 };
+            let headers = Headers {
+                destination_port: [byte(port); 2],
+                protocol: byte(protocol),
+                version: byte(version),
+                ..Headers::default()
+            };
+            headers.to_bytes()
+        })
+    }
+
+    proptest! {
+        /// As if the rules were looked at one after the other.
+        #[test]
+        fn the_lowest_location_counts(
+            steps in vec((0u16..12, headers(), mask(), any::<bool>(), 0u8..4), 1..40),
+            frames in vec(headers(), 8),
+        ) {
+            let mut rules = Rules::default();
+            let mut model = alloc::collections::BTreeMap::new();
+            for (location, value, mask, set, target) in steps {
+                if set {
+                    let pattern = Pattern { value, mask };
+                    let rule = Rule::new(location, Action::Processor(target), &pattern);
+                    rules.set(rule);
+                    model.insert(location, rule);
+                } else {
+                    rules.remove(location);
+                    model.remove(&location);
+                }
+                prop_assert!(rules.all().iter().eq(model.values()));
+                for frame in &frames {
+                    let words = Words::new(frame);
+                    let first = model.values().find(|rule| rule.matches(&words));
+                    prop_assert_eq!(rules.find(&words), first.map(|rule| rule.action));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rules and hash contexts: which processor a frame goes to, and its connection with it.
+
+#[path = "support/peer.rs"]
+mod peer;
+mod support;
+
+use toe_abi::Layout;
+use toe_abi::admin::Status;
+use toe_abi::completion;
+use toe_abi::completion::Reason;
+use toe_abi::rss;
+use toe_abi::rules::Action;
+use toe_abi::rules::CONTEXTS;
+use toe_abi::rules::Headers;
+use toe_abi::rules::Pattern;
+use toe_abi::rules::RULES;
+use toe_abi::rules::Rule;
+use toe_abi::rules::present;
+use toe_abi::stats::Counter;
+use toe_engine::env::Capabilities;
+use toe_engine::env::RxOffload;
+use toe_engine::processor::Config;
+use toe_engine::processor::Processor;
+use toe_engine::processor::Received;
+use toe_engine::tcp::Seq;
+use toe_engine::wire::ethernet;
+use toe_engine::wire::ipv4;
+use toe_engine::wire::udp;
+
+use self::peer::End;
+use self::peer::Mode;
+use self::support::Event;
+use self::support::Node;
+use self::support::TestEnv;
+use self::support::config;
+
+/// Frames for a port of the host, TCP or UDP.
+fn to_port(port: u16) -> Pattern {
+    let headers = |port: [u8; 2], present| Headers {
+        destination_port: port,
+        present,
+        ..Headers::default()
+    };
+    Pattern {
+        value: headers(port.to_be_bytes(), present::PORTS).to_bytes(),
+        mask: headers([0xff; 2], present::PORTS).to_bytes(),
+    }
+}
+
+/// All TCP and UDP frames of a type of service.
+fn with_tos(tos: u8) -> Pattern {
+    let headers = |tos| Headers {
+        tos,
+        ..Headers::default()
+    };
+    Pattern {
+        value: headers(tos).to_bytes(),
+        mask: headers(0xff).to_bytes(),
+    }
+}
+
+fn four() -> Config {
+    Config {
+        processors: 4,
+        ..config()
+    }
+}
+
+/// A table with one processor in it.
+fn only(processor: u8) -> rss::Config {
+    rss::Config {
+        key: rss::DEFAULT_KEY,
+        table: [processor; rss::INDIRECTION],
+    }
+}
+
+fn segment(peer: &End) -> Vec<u8> {
+    peer::frame(&peer.state, &peer.repr(Seq(1)), &[5; 100])
+}
+
+#[test]
+fn a_frame_goes_where_the_first_rule_says() {
+    let mut env = TestEnv::new(Capabilities::ALL);
+    let mut processor = Processor::new(&four());
+    let [end, peer] = peer::pair(true, false, [Vec::new(), Vec::new()], 1);
+    let frame = segment(&peer);
+    let fields = rss::Fields::DEFAULT.bits();
+    let set = |processor: &mut Processor, env: &mut TestEnv, rule| processor.set_rule(1, env, rule);
+    let mut env2 = TestEnv::new(Capabilities::ALL);
+    let mut goes = |processor: &mut Processor| {
+        let offload = RxOffload::default();
+        processor.receive(1, &mut env2, &frame, &offload)
+    };
+    processor.set_rss(1, &mut env, 0, &only(1), fields).unwrap();
+    assert_eq!(goes(&mut processor), Received::Elsewhere(1));
+    let port = to_port(end.state.local_port);
+    let by_port = Rule::new(9, Action::Processor(3), &port);
+    set(&mut processor, &mut env, by_port).unwrap();
+    assert_eq!(goes(&mut processor), Received::Elsewhere(3));
+    processor.set_rss(1, &mut env, 5, &only(2), fields).unwrap();
+    let earlier = Rule::new(8, Action::Context(5), &with_tos(0));
+    set(&mut processor, &mut env, earlier).unwrap();
+    assert_eq!(goes(&mut processor), Received::Elsewhere(2));
+    assert_eq!(processor.remove_context(5), Err(Status::State));
+    let other = Rule::new(8, Action::Context(5), &with_tos(4));
+    set(&mut processor, &mut env, other).unwrap();
+    assert_eq!(goes(&mut processor), Received::Elsewhere(3));
+    processor.remove_rule(1, &mut env, 9);
+    assert_eq!(goes(&mut processor), Received::Elsewhere(1));
+    processor.remove_rule(1, &mut env, 8);
+    processor.remove_context(5).unwrap();
+    assert_eq!(processor.remove_context(5), Err(Status::Invalid));
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    let mut env = TestEnv::new(Capabilities::ALL);
+    let mut processor = Processor::new(&four());
+    let fields = rss::Fields::DEFAULT.bits();
+    let pattern = to_port(80);
+    let beyond = CONTEXTS as u32;
+    for (context, config) in [(beyond, only(0)), (1, only(4))] {
+        let result = processor.set_rss(1, &mut env, context, &config, fields);
+        assert_eq!(result, Err(Status::Invalid), "{context}");
+    }
+    assert_eq!(processor.remove_context(0), Err(Status::Invalid));
+    assert_eq!(processor.remove_context(beyond), Err(Status::Invalid));
+    for (location, action) in [
+        (RULES as u16, Action::Drop),
+        (0, Action::Processor(4)),
+        (0, Action::Context(1)),
+    ] {
+        let rule = Rule::new(location, action, &pattern);
+        let result = processor.set_rule(1, &mut env, rule);
+        assert_eq!(result, Err(Status::Invalid), "{location} {action:?}");
+    }
+    processor.reset();
+}
+
+#[test]
+fn a_dropped_frame_is_counted() {
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    let [end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    let rule = Rule::new(0, Action::Drop, &to_port(end.state.local_port));
+    node.processor.set_rule(1, &mut node.env, rule).unwrap();
+    let bytes = segment(&peer);
+    let offload = RxOffload::default();
+    let wire = support::WireFrame { bytes, offload };
+    node.receive(1, &wire);
+    node.poll(1);
+    assert!(node.driver.completions(&mut node.env).is_empty());
+    assert_eq!(node.counter(Counter::RxRuleDrops), 1);
+    assert_eq!(node.counter(Counter::RxFrames), 1);
+    node.processor.remove_rule(1, &mut node.env, 0);
+    node.receive(2, &wire);
+    node.poll(2);
+    let events = node.driver.completions(&mut node.env);
+    assert!(matches!(events[..], [Event::Frame(..)]), "{events:?}");
+}
+
+/// A delegated connection of a function with four processors, on the first of them.
+fn delegated(v6: bool) -> (Node, End) {
+    let mut node = Node::new(&four(), Capabilities::ALL);
+    let fields = rss::Fields::DEFAULT.bits();
+    let env = &mut node.env;
+    node.processor.set_rss(1, env, 0, &only(0), fields).unwrap();
+    let [mut end, _] = peer::pair(v6, false, [Vec::new(), Vec::new()], 1);
+    for _ in 0..2 {
+        end.mode = Mode::Host;
+        end.hand_over(&mut node);
+        node.poll(1);
+        for event in node.driver.completions(&mut node.env) {
+            end.take(&mut node, event);
+        }
+    }
+    assert!(matches!(end.mode, Mode::Delegated(_)), "{:?}", end.mode);
+    (node, end)
+}
+
+#[test]
+fn connections_follow_their_frames() {
+    let fields = rss::Fields::DEFAULT.bits();
+    // What is set, and whether the connection stays.
+    for (stays, action, tos) in [
+        (true, Action::Processor(0), None),
+        (true, Action::Context(2), None),
+        (false, Action::Processor(1), None),
+        (false, Action::Context(1), None),
+        (false, Action::Drop, None),
+        // It is for some of its frames.
+        (false, Action::Processor(0), Some(0)),
+    ] {
+        for v6 in [false, true] {
+            let (mut node, end) = delegated(v6);
+            let env = &mut node.env;
+            node.processor.set_rss(2, env, 1, &only(1), fields).unwrap();
+            node.processor.set_rss(2, env, 2, &only(0), fields).unwrap();
+            let pattern = match tos {
+                Some(tos) => with_tos(tos),
+                None => to_port(end.state.local_port),
+            };
+            let elsewhere = Rule::new(3, Action::Drop, &to_port(end.state.local_port + 1));
+            node.processor.set_rule(2, env, elsewhere).unwrap();
+            let rule = Rule::new(4, action, &pattern);
+            node.processor.set_rule(2, env, rule).unwrap();
+            node.poll(2);
+            let events = node.driver.completions(&mut node.env);
+            let returned = events.iter().find_map(|event| match event {
+                Event::Returned(returned, _) => Some(returned.reason),
+                _ => None,
+            });
+            let expected = (!stays).then_some(Reason::Moved.raw());
+            assert_eq!(returned, expected, "{action:?}");
+            // Nor is it taken over again.
+            if !stays {
+                node.driver.delegate(&mut node.env, 7, &end.state);
+                node.poll(3);
+                let events = node.driver.completions(&mut node.env);
+                let status = completion::Status::WrongProcessor.raw();
+                assert!(
+                    matches!(&events[..], [Event::Delegated(answer)] if answer.status == status),
+                    "{events:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Ports of UDP count like those of TCP.
+#[test]
+fn a_datagram_has_ports() {
+    let mut env = TestEnv::new(Capabilities::ALL);
+    let mut processor = Processor::new(&four());
+    let [end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    let mut frame = segment(&peer);
+    // From here on it is UDP without a checksum.
+    const L4: usize = ethernet::HEADER + ipv4::HEADER;
+    let total = (frame.len() - ethernet::HEADER) as u16;
+    let length = total - ipv4::HEADER as u16;
+    frame[ethernet::HEADER + 9] = udp::PROTOCOL;
+    ipv4::finish(&mut frame[ethernet::HEADER..], total, 0);
+    frame[L4 + 4..L4 + 6].copy_from_slice(&length.to_be_bytes());
+    frame[L4 + udp::CHECKSUM..L4 + udp::HEADER].fill(0);
+    let rule = Rule::new(0, Action::Processor(2), &to_port(end.state.local_port));
+    processor.set_rule(1, &mut env, rule).unwrap();
+    let offload = RxOffload::default();
+    let received = processor.receive(1, &mut env, &frame, &offload);
+    assert_eq!(received, Received::Elsewhere(2));
+}
