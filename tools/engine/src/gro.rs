@@ -115,48 +115,21 @@ mod tests {
     use crate::gso::Large;
     use crate::wire::checksum;
     use crate::wire::ethernet;
-    use crate::wire::ethernet::ethertype;
+    use crate::wire::sample;
 
-    /// A large segment with `payload` bytes.
+    /// A large segment with `payload` bytes, its checksum not completed.
     fn large(v6: bool, payload: usize) -> Vec<u8> {
-        let ip = if v6 { ipv6::HEADER } else { ipv4::HEADER };
-        let l4 = ethernet::HEADER + ip;
-        let mut frame = vec![0; l4 + tcp::HEADER];
-        let ethertype = if v6 { ethertype::IPV6 } else { ethertype::IPV4 };
-        put16(&mut frame, ethernet::TYPE, ethertype);
-        tcp::Repr {
+        let repr = tcp::Repr {
             source: 1,
             destination: 2,
             flags: flag::ACK | flag::PSH,
             window: 77,
             ..tcp::Repr::default()
-        }
-        .emit(&mut frame[l4..]);
-        frame.extend((0..payload).map(|i| i as u8));
-        let (transport, total) = (frame.len() - l4, frame.len() - ethernet::HEADER);
-        let head = &mut frame[ethernet::HEADER..];
-        if v6 {
-            ipv6::Repr {
-                traffic_class: 0,
-                flow_label: 5,
-                protocol: tcp::PROTOCOL,
-                hop_limit: 64,
-                source: [1; 16],
-                destination: [2; 16],
-            }
-            .emit(head);
-            ipv6::finish(head, transport as u16);
-        } else {
-            ipv4::Repr {
-                tos: 0,
-                ttl: 64,
-                protocol: tcp::PROTOCOL,
-                source: [1; 4],
-                destination: [2; 4],
-            }
-            .emit(head);
-            ipv4::finish(head, total as u16, 9);
-        }
+        };
+        let payload: Vec<u8> = (0..payload).map(|i| i as u8).collect();
+        let mut frame = sample::frame(v6, &repr, &payload);
+        let l4 = frame.len() - payload.len() - repr.length();
+        put16(&mut frame, l4 + tcp::CHECKSUM, 0);
         frame
     }
 
