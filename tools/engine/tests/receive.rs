@@ -15,17 +15,16 @@ use toe_engine::processor::Processor;
 use toe_engine::processor::Received;
 use toe_engine::tcp::Seq;
 use toe_engine::wire::ethernet;
-use toe_engine::wire::ethernet::ethertype;
 use toe_engine::wire::ipv4;
 use toe_engine::wire::tcp::Repr;
 use toe_engine::wire::udp;
-use toe_engine::wire::vxlan;
 
 use self::support::Event;
 use self::support::Node;
 use self::support::TestEnv;
 use self::support::WireFrame;
 use self::support::config;
+use self::support::vxlan::encapsulated;
 
 #[test]
 fn payload_takes_the_pages_of_a_batch_in_their_order() {
@@ -95,33 +94,6 @@ fn a_processor_that_does_not_run_passes_on_what_belongs_to_others() {
     let mut for_another = frame.clone();
     for_another[5] ^= 1;
     assert_eq!(received(1, false, &for_another), Received::Done);
-}
-
-/// `inner` in a VXLAN datagram of network `vni`.
-fn encapsulated(vni: u32, inner: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; ethernet::HEADER + ipv4::HEADER + udp::HEADER + vxlan::HEADER];
-    frame[..6].copy_from_slice(&config().mac);
-    frame[ethernet::TYPE..ethernet::HEADER].copy_from_slice(&ethertype::IPV4.to_be_bytes());
-    let (l4, length) = (
-        ethernet::HEADER + ipv4::HEADER,
-        udp::HEADER + vxlan::HEADER + inner.len(),
-    );
-    let ip = &mut frame[ethernet::HEADER..];
-    ipv4::Repr {
-        tos: 0,
-        ttl: 64,
-        protocol: udp::PROTOCOL,
-        source: [198, 51, 100, 2],
-        destination: [198, 51, 100, 1],
-    }
-    .emit(ip);
-    ipv4::finish(ip, (ipv4::HEADER + length) as u16, 0);
-    frame[l4 + 2..l4 + 4].copy_from_slice(&vxlan::PORT.to_be_bytes());
-    frame[l4 + 4..l4 + 6].copy_from_slice(&(length as u16).to_be_bytes());
-    frame[l4 + 8] = 8;
-    frame[l4 + 12..l4 + 16].copy_from_slice(&(vni << 8).to_be_bytes());
-    frame.extend_from_slice(inner);
-    frame
 }
 
 #[test]

@@ -26,12 +26,11 @@ use toe_engine::wire::ethernet;
 use toe_engine::wire::ethernet::ethertype;
 use toe_engine::wire::ipv4;
 use toe_engine::wire::tcp;
-use toe_engine::wire::udp;
-use toe_engine::wire::vxlan;
 
 use self::support::Node;
 use self::support::WireFrame;
 use self::support::config;
+use self::support::vxlan::encapsulated;
 
 /// The frame is a segment, and what is altered of it.
 const SEGMENT: u8 = 1 << 0;
@@ -102,32 +101,6 @@ fn segment(ends: &[peer::End], seqs: &mut [u32; FLOWS], input: &mut &[u8]) -> Op
     Some(frame)
 }
 
-/// `inner` in a VXLAN datagram.
-fn encapsulated(inner: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; ethernet::HEADER + ipv4::HEADER + udp::HEADER + vxlan::HEADER];
-    frame[12..14].copy_from_slice(&ethertype::IPV4.to_be_bytes());
-    let l4 = ethernet::HEADER + ipv4::HEADER;
-    let length = udp::HEADER + vxlan::HEADER + inner.len();
-    ipv4::Repr {
-        tos: 0,
-        ttl: 64,
-        protocol: udp::PROTOCOL,
-        source: [198, 51, 100, 2],
-        destination: [198, 51, 100, 1],
-    }
-    .emit(&mut frame[ethernet::HEADER..]);
-    ipv4::finish(
-        &mut frame[ethernet::HEADER..],
-        (ipv4::HEADER + length) as u16,
-        0,
-    );
-    frame[l4 + 2..l4 + 4].copy_from_slice(&vxlan::PORT.to_be_bytes());
-    frame[l4 + 4..l4 + 6].copy_from_slice(&(length as u16).to_be_bytes());
-    frame[l4 + 8] = 8;
-    frame.extend_from_slice(inner);
-    frame
-}
-
 fuzz_target!(|input: &[u8]| {
     let mut input = input;
     let mut node = Node::new(&config(), Capabilities::default());
@@ -159,7 +132,7 @@ fuzz_target!(|input: &[u8]| {
             break;
         };
         if flags & ENCAPSULATED != 0 {
-            frame = encapsulated(&frame);
+            frame = encapsulated(0, &frame);
         }
         if let Some(mac) = frame.get_mut(..6) {
             mac.copy_from_slice(&config().mac);

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 mod lending;
+pub mod vxlan;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
