@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory, doorbells, and a port that keeps what it is to send.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+use toe_engine::env::Capabilities;
+use toe_engine::env::Fault;
+use toe_engine::env::Host;
+use toe_engine::env::OutFrame;
+use toe_engine::env::Port;
+use toe_engine::env::RxChecksum;
+use toe_engine::env::RxOffload;
+use toe_engine::env::SendError;
+
+use super::BASE;
+use super::MEMORY;
+
+/// A frame on its way to the wire.
+#[derive(Clone, Debug)]
+pub struct WireFrame {
+    pub bytes: Vec<u8>,
+    pub offload: RxOffload,
+}
+
+/// What surrounds one processor.
+pub struct TestEnv {
+    pub memory: Vec<u8>,
+    pub doorbell: Vec<u32>,
+    pub interrupts: u32,
+    pub wire: VecDeque<WireFrame>,
+    pub capabilities: Capabilities,
+    /// Frames that the port takes before it is full.
+    pub room: usize,
+    /// Allocations that the port has made, as [`TestEnv::count`] counts them.
+    pub allocated: Cell<u64>,
+    /// Number of allocations so far, where a test counts them.
+    pub count: fn() -> u64,
+}
+
+impl TestEnv {
+    pub fn new(capabilities: Capabilities) -> Self {
+        Self {
+            memory: vec![0; MEMORY],
+            doorbell: vec![0; 1024],
+            interrupts: 0,
+            wire: VecDeque::new(),
+            capabilities,
+            room: usize::MAX,
+            allocated: Cell::new(0),
+            count: || 0,
+        }
+    }
+
+    fn range(&self, address: u64, length: usize) -> Result<std::ops::Range<usize>, Fault> {
+        let start = address.checked_sub(BASE).ok_or(Fault)? as usize;
+        let end = start.checked_add(length).ok_or(Fault)?;
+        (end <= self.memory.len())
+            .then_some(start..end)
+            .ok_or(Fault)
+    }
+
+    pub fn bytes(&self, address: u64, length: usize) -> &[u8] {
+        &self.memory[self.range(address, length).unwrap()]
+    }
+
+    pub fn status(&self, offset: usize) -> u32 {
+        let raw = self.bytes(BASE + offset as u64, 4);
+        u32::from_le_bytes(raw.try_into().unwrap())
+    }
+}
+
+impl Host for TestEnv {
+    fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Fault> {
+        to.copy_from_slice(&self.memory[self.range(address, to.len())?]);
+        Ok(())
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
+        let range = self.range(address, from.len())?;
+        self.memory[range].copy_from_slice(from);
+        Ok(())
+    }
+
+    fn store_release(&mut self, address: u64, value: u32) -> Result<(), Fault> {
+        assert_eq!(address % 4, 0);
+        self.write(address, &value.to_le_bytes())
+    }
+
+    fn doorbell(&self, offset: usize) -> u32 {
+        assert_eq!(offset % 4, 0);
+        self.doorbell[offset / 4]
+    }
+
+    fn interrupt(&mut self) {
+        self.interrupts += 1;
+    }
+}
+
+impl Port for TestEnv {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn send(&mut self, frame: &OutFrame<'_>) -> Result<(), SendError> {
+        if self.room == 0 {
+            return Err(SendError::Full);
+        }
+        assert!(self.capabilities.checksum || frame.offload.checksum.is_none());
+        assert!(self.capabilities.tso || frame.offload.gso.is_none());
+        for piece in frame.payload {
+            let range = self.range(piece.address, piece.length as usize);
+            range.map_err(|Fault| SendError::Fault)?;
+        }
+        self.room -= 1;
+        let before = (self.count)();
+        let mut bytes = frame.header.to_vec();
+        for piece in frame.payload {
+            bytes.extend_from_slice(self.bytes(piece.address, piece.length as usize));
+        }
+        let checksum = match frame.offload.checksum {
+            Some(partial) => RxChecksum::Partial(partial),
+            None => RxChecksum::Unknown,
+        };
+        self.wire.push_back(WireFrame {
+            bytes,
+            offload: RxOffload {
+                checksum,
+                gso_size: frame.offload.gso.map_or(0, |gso| gso.size),
+            },
+        });
+        self.allocated
+            .set(self.allocated.get() + (self.count)() - before);
+        Ok(())
+    }
+}
