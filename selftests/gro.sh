@@ -42,8 +42,7 @@ for address in 192.0.2.1 2001:db8:77::1; do
 	check "datagrams sent as one arrive, $address" datagrams $address
 done
 # The peer sends what is on the wire, not what its own segmentation offload makes of that.
-peer_dev=$(peer ip -j addr show to "$PEER4" | jq -r '.[0].ifname')
-peer ethtool -K "$peer_dev" tso off gso off
+peer ethtool -K "$(peer_dev)" tso off gso off
 
 check "it is on" sh -c "ethtool -k toe0 | grep -q '^rx-gro-hw: on'"
 for peer in "$PEER4" $PEER6; do
@@ -65,7 +64,7 @@ for peer in "$PEER4" $PEER6; do
 done
 check "nothing large arrives" is gro packets "$packets"
 # Not every device can do it: what it refuses was off before.
-peer ethtool -K "$peer_dev" tso on gso on >/dev/null 2>&1
+peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null 2>&1
 check "every byte is right of what is large" stream "$PEER4" -u 1M -d 8M
 check "nothing large arrives even then" is gro packets "$packets"
 for address in 192.0.2.1 2001:db8:77::1; do

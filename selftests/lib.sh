@@ -58,6 +58,12 @@ in_background()
 	background+=($!)
 }
 
+# peer_dev: the peer's interface
+peer_dev()
+{
+	peer ip -j addr show to "$PEER4" | jq -r '.[0].ifname'
+}
+
 # serve [OPTION...]: a toe-stream server at the peer's side
 serve()
 {

@@ -27,8 +27,7 @@ mapped()
 }
 
 # What is on the wire: not what the peer's segmentation offload makes of it.
-peer_dev=$(peer ip -j addr show to "$PEER4" | jq -r '.[0].ifname')
-peer ethtool -K "$peer_dev" tso off gso off
+peer ethtool -K "$(peer_dev)" tso off gso off
 check "headers apart from payload" ethtool -G toe0 tcp-data-split on
 # 0: Linux carries both connections, 2: the adapter does
 for enable in 0 2; do
@@ -38,7 +37,7 @@ for enable in 0 2; do
 	check "IPv6" at_least 90 mapped 6 2001:db8:77::1
 	check "$enable were delegated" is stats .delegated $((delegated + enable))
 done
-peer ethtool -K "$peer_dev" tso on gso on >/dev/null
+peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null
 check "as before" ethtool -G toe0 tcp-data-split auto
 restore
 

@@ -38,9 +38,8 @@ vlan()
 		ip link set "$1" up && peer ip link set "$1" up
 }
 
-peer_dev=$(peer ip -j addr show to "$PEER4" | jq -r '.[0].ifname')
-check "a VLAN" vlan c4 4 802.1q toe0 "$peer_dev"
-check "a provider's VLAN" vlan s5 5 802.1ad toe0 "$peer_dev"
+check "a VLAN" vlan c4 4 802.1q toe0 "$(peer_dev)"
+check "a provider's VLAN" vlan s5 5 802.1ad toe0 "$(peer_dev)"
 check "a VLAN in that" vlan c6 6 802.1q s5 s5
 for id in 4 5 6; do
 	check "TCP both ways, VLAN $id" whole "198.18.$id.2"
