@@ -77,6 +77,7 @@ lint:
 	@$(call in_root_kbuild,release,clippy) CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
 	@$(cargo) clippy --workspace --all-targets -- -D warnings
 	@$(in_root) tools/vm/lint
+	@tools/vm/uapi --check
 
 format:
 	@tools/vm/setup source
@@ -105,7 +106,7 @@ help:
 	@echo 'Check'
 	@echo '  check            everything: format, lint, tests on both kernels (.ci/run)'
 	@echo '  fuzz             frames of a hostile wire against the engine, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo '  lint, format     clippy, shellcheck; rustfmt (format-check only looks)'
+	@echo '  lint, format     clippy, shellcheck, the netlink header; rustfmt (format-check only looks)'
 	@echo 'Test bed'
 	@echo '  setup            root, kernel source, kernels and their tests, in TOE_CACHE=$(TOE_CACHE)'
 	@echo '                   (done by every target that needs it; KSRC= for another kernel source)'
