@@ -9,6 +9,7 @@
 #define _TOE_HELPERS_H
 
 #include <linux/dma-mapping.h>
+#include <linux/ethtool.h>
 #include <linux/interrupt.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
@@ -26,6 +27,10 @@ void toe_helper_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 int toe_helper_dma_mapping_error(struct device *dev, dma_addr_t addr);
 void toe_helper_get_page(struct page *page);
 void toe_helper_put_page(struct page *page);
+
+/* rust/helpers/ethtool.c */
+u32 *toe_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx);
+u8 *toe_helper_ethtool_rxfh_context_key(struct ethtool_rxfh_context *ctx);
 
 /* rust/helpers/irq.c */
 int toe_helper_request_irq(unsigned int irq, irq_handler_t handler, unsigned long flags,

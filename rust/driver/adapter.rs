@@ -7,13 +7,13 @@ use super::processor::Processor;
 use super::processor::Submission;
 use super::registers::Registers;
 use super::sizes::Sizes;
+use super::steering::Steering;
 use crate::abi::admin;
 use crate::abi::admin::Event;
 use crate::abi::admin::COMMAND_SIZE;
 use crate::abi::feature;
 use crate::abi::regs;
 use crate::abi::ring::SLEEPING;
-use crate::abi::rss;
 use crate::abi::stats::Counter as Wire;
 use crate::abi::Layout;
 use crate::net::device::Allocation;
@@ -21,6 +21,7 @@ use crate::net::dma::Mapper;
 use crate::net::dma::SharedBytes;
 use crate::net::dma::SharedPage;
 use crate::net::ethtool::Coalesce;
+use crate::net::ethtool::FlowRule;
 use crate::net::irq::ThreadHandler;
 use crate::net::lock::BhSpinLock;
 use crate::net::work::Tick;
@@ -47,7 +48,8 @@ pub(super) const FEATURES: u64 = feature::TX_CSUM
     | feature::GRO
     | feature::DELEGATION
     | feature::ECN
-    | feature::IMPAIR;
+    | feature::IMPAIR
+    | feature::RULES;
 
 /// The most multicast addresses that the adapter's filter holds.
 const FILTER: usize = 512;
@@ -58,14 +60,6 @@ pub(super) mod work {
     pub(in super::super) const LINK: usize = 1 << 0;
     /// The function has to be reset.
     pub(in super::super) const RESET: usize = 1 << 1;
-}
-
-/// Hash and indirection table in force.
-#[derive(Clone, Copy)]
-pub(super) struct Rss {
-    pub(super) key: [u8; rss::KEY_SIZE],
-    pub(super) table: rss::Indirection,
-    pub(super) fields: rss::Fields,
 }
 
 /// What is set by control operations, to be set anew after a reset. Under the instance lock.
@@ -79,6 +73,8 @@ pub(crate) struct Settings {
     pub(super) storage: u32,
     pub(super) small_frame: u16,
     pub(super) sizes: Sizes,
+    /// Receive rules, in the order of their locations.
+    pub(super) rules: KVec<FlowRule>,
 }
 
 /// One PCI function and its interface.
@@ -95,7 +91,7 @@ pub(crate) struct Adapter {
     #[pin]
     pub(super) admin: Mutex<Option<Admin>>,
     #[pin]
-    pub(super) rss: BhSpinLock<Rss>,
+    pub(super) steering: BhSpinLock<Steering>,
     /// The interface is up and the adapter works.
     pub(super) running: AtomicFlag,
     /// The adapter has failed and could not be brought back.
@@ -129,6 +125,7 @@ impl Adapter {
         for index in 0..function.processors {
             processors.push(Processor::new(netdev, index, fragments)?, GFP_KERNEL)?;
         }
+        let steering = Steering::new(function.processors)?;
         let parent = ARef::from(&**dev);
         let mapper = Mapper::new(dev);
         Arc::pin_init(
@@ -141,11 +138,7 @@ impl Adapter {
                 netdev: netdev.clone(),
                 mapper,
                 admin <- kernel::new_mutex!(Some(function.admin), "toe::admin"),
-                rss <- crate::net::lock::new_bh_spinlock!(Rss {
-                    key: rss::DEFAULT_KEY,
-                    table: rss::Indirection::even(function.processors),
-                    fields: rss::Fields::DEFAULT,
-                }),
+                steering <- crate::net::lock::new_bh_spinlock!(steering),
                 processors,
                 running: AtomicFlag::new(false),
                 dead: AtomicFlag::new(false),
@@ -218,9 +211,12 @@ impl Adapter {
         result
     }
 
-    /// A counter of the adapter over all processors.
-    pub(super) fn sum(&self, wire: Wire) -> u64 {
-        self.processors.iter().map(|p| p.wire(wire)).sum()
+    /// The sum of counters of the adapter over all processors. It wraps: their values are the
+    /// adapter's.
+    pub(super) fn sum(&self, counters: &[Wire]) -> u64 {
+        self.processors.iter().fold(0, |sum, processor| {
+            processor.sum(counters).wrapping_add(sum)
+        })
     }
 
     /// Sets what a reset forgets.
@@ -232,7 +228,7 @@ impl Adapter {
         })?;
         self.apply_storage(settings.storage, settings.small_frame)?;
         self.apply_filter(dev, settings)?;
-        self.apply_rss(dev)
+        self.apply_steering(dev, settings)
     }
 
     /// Sets how received frames are stored.
@@ -267,28 +263,6 @@ impl Adapter {
         let memory = SharedBytes::new(dev, &list)?;
         command.addresses = memory.dma_address();
         self.command(&command)
-    }
-
-    /// Sets hash and indirection table.
-    pub(super) fn apply_rss(&self, dev: &device::Device<Bound>) -> Result {
-        if self.features & feature::RSS == 0 {
-            return Ok(());
-        }
-        let (config, fields) = {
-            let rss = self.rss.lock();
-            let config = rss::Config {
-                key: rss.key,
-                table: rss.table.0,
-            };
-            (config, rss.fields)
-        };
-        let memory = SharedBytes::new(dev, &config.to_bytes())?;
-        self.command(&admin::SetRss {
-            opcode: admin::Opcode::SetRss.raw(),
-            fields: fields.bits(),
-            config: memory.dma_address(),
-            ..Default::default()
-        })
     }
 
     /// The processors that run while the interface is up: one for each of its queues.

@@ -3,9 +3,9 @@
 //! What `ethtool` shows and sets.
 
 use super::adapter::Adapter;
-use super::adapter::Rss;
 use super::processor::WIRE_COUNTERS;
 use super::sizes::Sizes;
+use super::steering::Rss;
 use crate::abi;
 use crate::abi::admin::storage;
 use crate::abi::feature;
@@ -13,17 +13,20 @@ use crate::abi::regs;
 use crate::abi::rss;
 use crate::abi::rss::field;
 use crate::abi::rss::Traffic;
+use crate::abi::rules;
 use crate::abi::stats::Counter as Wire;
 use crate::abi::stats::Direction;
 use crate::abi::stats::FCS;
 use crate::abi::stats::RECEIVED;
 use crate::abi::stats::SENT;
 use crate::abi::stats::SIZES;
+use crate::net::device::feature as netif;
 use crate::net::device::Control;
 use crate::net::ethtool;
 use crate::net::ethtool::Channels;
 use crate::net::ethtool::Coalesce;
 use crate::net::ethtool::Flow;
+use crate::net::ethtool::FlowRule;
 use crate::net::ethtool::HashFields;
 use crate::net::ethtool::LinkSettings;
 use crate::net::ethtool::MacStatistics;
@@ -61,6 +64,8 @@ impl ethtool::Operations for Adapter {
     const PRIVATE_FLAGS: &'static [&'static CStr] = &[c"toe-delegation"];
     const KEY_SIZE: usize = rss::KEY_SIZE;
     const INDIRECTION: usize = rss::INDIRECTION;
+    const CONTEXTS: u32 = rules::CONTEXTS as u32;
+    const RULES: u32 = rules::RULES as u32;
     const SIZES: &'static [SizeRange] = &size_ranges();
 
     fn link_settings(cx: &mut Control<'_, Self>) -> LinkSettings {
@@ -176,72 +181,98 @@ impl ethtool::Operations for Adapter {
         }
     }
 
-    fn rss(cx: &mut Control<'_, Self>, key: &mut [u8], table: &mut [u32]) -> bool {
-        let rss = cx.data().rss.lock();
+    fn rss(
+        cx: &mut Control<'_, Self>,
+        context: u32,
+        key: &mut [u8],
+        table: &mut [u32],
+    ) -> Result<bool> {
+        let rss = cx.data().steering.lock().context(context)?;
         for (to, from) in key.iter_mut().zip(rss.key) {
             *to = from;
         }
         for (to, from) in table.iter_mut().zip(rss.table.0) {
             *to = from.into();
         }
-        rss.fields.is_symmetric()
+        Ok(rss.fields.is_symmetric())
     }
 
-    fn set_rss(cx: &mut Control<'_, Self>, change: RssChange<'_>) -> Result {
-        let key = change.key.map(TryInto::try_into).transpose();
-        let key: Option<[u8; rss::KEY_SIZE]> = key.map_err(|_| EINVAL)?;
-        Self::change_rss(cx, |rss| {
-            if let Some(key) = key {
-                rss.key = key;
-            }
-            for (to, &from) in rss.table.0.iter_mut().zip(change.table.unwrap_or_default()) {
-                // The core has checked that there is such a queue.
-                *to = from as u8;
-            }
-            if let Some(symmetric) = change.symmetric {
-                rss.fields = rss.fields.symmetric(symmetric).ok_or(EINVAL)?;
-            }
-            Ok(())
-        })
+    fn set_rss(cx: &mut Control<'_, Self>, context: u32, change: RssChange<'_>) -> Result {
+        Self::change_context(cx, context, |rss| update(rss, &change))
+    }
+
+    fn create_context(cx: &mut Control<'_, Self>, context: u32, change: RssChange<'_>) -> Result {
+        Self::create_context(cx, context, |rss| update(rss, &change))
+    }
+
+    fn remove_context(cx: &mut Control<'_, Self>, context: u32) -> Result {
+        Self::delete_context(cx, context)
+    }
+
+    fn rules<'a>(cx: &'a mut Control<'_, Self>) -> &'a [FlowRule] {
+        &cx.state.rules
+    }
+
+    fn set_rule(cx: &mut Control<'_, Self>, rule: FlowRule) -> Result {
+        if cx.device().features() & netif::NTUPLE == 0 {
+            return Err(EOPNOTSUPP);
+        }
+        Self::put_rule(cx, rule)
+    }
+
+    fn remove_rule(cx: &mut Control<'_, Self>, location: u32) -> Result {
+        Self::delete_rule(cx, location)
     }
 
     fn mac_statistics(cx: &mut Control<'_, Self>, statistics: &mut MacStatistics) {
-        let sum = |wire: Wire| cx.data().sum(wire);
-        let octets =
-            |direction: &Direction| sum(direction.bytes) + FCS as u64 * sum(direction.frames);
-        let multicast = |direction: &Direction| sum(direction.multicast) - sum(direction.broadcast);
-        statistics.FramesTransmittedOK = sum(SENT.frames);
+        let sum = |wires: &[Wire]| cx.data().sum(wires);
+        let octets = |direction: &Direction| {
+            let check = sum(&[direction.frames]).wrapping_mul(FCS as u64);
+            sum(&[direction.bytes]).wrapping_add(check)
+        };
+        // Broadcasts count as both, and may become more between the two.
+        let multicast = |direction: &Direction| {
+            let broadcast = sum(&[direction.broadcast]);
+            sum(&[direction.multicast]).saturating_sub(broadcast)
+        };
+        statistics.FramesTransmittedOK = sum(&[SENT.frames]);
         statistics.OctetsTransmittedOK = octets(&SENT);
         statistics.MulticastFramesXmittedOK = multicast(&SENT);
-        statistics.BroadcastFramesXmittedOK = sum(SENT.broadcast);
-        statistics.FramesReceivedOK = sum(RECEIVED.frames);
+        statistics.BroadcastFramesXmittedOK = sum(&[SENT.broadcast]);
+        statistics.FramesReceivedOK = sum(&[RECEIVED.frames]);
         statistics.OctetsReceivedOK = octets(&RECEIVED);
         statistics.MulticastFramesReceivedOK = multicast(&RECEIVED);
-        statistics.BroadcastFramesReceivedOK = sum(RECEIVED.broadcast);
-        statistics.FrameTooLongErrors = sum(Wire::RxTooLong);
-        statistics.FramesLostDueToIntMACXmitError = sum(Wire::TxFault);
-        statistics.FramesLostDueToIntMACRcvError = sum(Wire::RxNoPage) + sum(Wire::RxNoCompletion);
+        statistics.BroadcastFramesReceivedOK = sum(&[RECEIVED.broadcast]);
+        statistics.FrameTooLongErrors = sum(&[Wire::RxTooLong]);
+        statistics.FramesLostDueToIntMACXmitError = sum(&[Wire::TxFault]);
+        statistics.FramesLostDueToIntMACRcvError = sum(&[Wire::RxNoPage, Wire::RxNoCompletion]);
     }
 
     fn size_statistics(cx: &mut Control<'_, Self>, received: &mut [u64], sent: &mut [u64]) {
         for (slots, direction) in [(received, RECEIVED), (sent, SENT)] {
             for (slot, wire) in slots.iter_mut().zip(direction.sizes) {
-                *slot = cx.data().sum(wire);
+                *slot = cx.data().sum(&[wire]);
             }
         }
     }
 
-    fn hash_fields(cx: &mut Control<'_, Self>, flow: Flow) -> HashFields {
-        let bits = cx.data().rss.lock().fields.of(traffic(flow));
-        HashFields {
+    fn hash_fields(cx: &mut Control<'_, Self>, context: u32, flow: Flow) -> Result<HashFields> {
+        let rss = cx.data().steering.lock().context(context)?;
+        let bits = rss.fields.of(traffic(flow));
+        Ok(HashFields {
             source: bits & field::SOURCE != 0,
             destination: bits & field::DESTINATION != 0,
             source_port: bits & field::SOURCE_PORT != 0,
             destination_port: bits & field::DESTINATION_PORT != 0,
-        }
+        })
     }
 
-    fn set_hash_fields(cx: &mut Control<'_, Self>, flow: Flow, fields: HashFields) -> Result {
+    fn set_hash_fields(
+        cx: &mut Control<'_, Self>,
+        context: u32,
+        flow: Flow,
+        fields: HashFields,
+    ) -> Result {
         let mut bits = 0;
         for (set, bit) in [
             (fields.source, field::SOURCE),
@@ -253,7 +284,7 @@ impl ethtool::Operations for Adapter {
                 bits |= bit;
             }
         }
-        Self::change_rss(cx, |rss| {
+        Self::change_context(cx, context, |rss| {
             rss.fields = rss.fields.with(traffic(flow), bits).ok_or(EINVAL)?;
             Ok(())
         })
@@ -281,19 +312,17 @@ fn traffic(flow: Flow) -> Traffic {
     }
 }
 
-impl Adapter {
-    /// Changes the receive hash. What is impossible, or the adapter refuses, changes nothing.
-    fn change_rss(cx: &mut Control<'_, Self>, change: impl FnOnce(&mut Rss) -> Result) -> Result {
-        let adapter = cx.data();
-        if adapter.features & feature::RSS == 0 {
-            return Err(EOPNOTSUPP);
-        }
-        let former = *adapter.rss.lock();
-        let mut rss = former;
-        change(&mut rss)?;
-        *adapter.rss.lock() = rss;
-        adapter
-            .apply_rss(cx.parent())
-            .inspect_err(|_| *adapter.rss.lock() = former)
+/// Changes `rss` as the user wants it.
+fn update(rss: &mut Rss, change: &RssChange<'_>) -> Result {
+    if let Some(key) = change.key {
+        rss.key = key.try_into().map_err(|_| EINVAL)?;
     }
+    for (to, &from) in rss.table.0.iter_mut().zip(change.table.unwrap_or_default()) {
+        // The core has checked that there is such a queue.
+        *to = from as u8;
+    }
+    if let Some(symmetric) = change.symmetric {
+        rss.fields = rss.fields.symmetric(symmetric).ok_or(EINVAL)?;
+    }
+    Ok(())
 }

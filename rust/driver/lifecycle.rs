@@ -13,7 +13,6 @@ use super::registers::Registers;
 use super::sizes::Sizes;
 use crate::abi::admin;
 use crate::abi::regs;
-use crate::abi::rss;
 use crate::net::device::Control;
 use crate::shim::Shim;
 use kernel::device;
@@ -142,12 +141,11 @@ impl Adapter {
             return Ok(());
         }
         cx.set_queues(queues)?;
-        let this = cx.data();
-        if !cx.device().is_rss_configured() {
-            // CAST: at most as many as there are processors.
-            this.rss.lock().table = rss::Indirection::even(queues as u8);
+        if cx.device().is_rss_configured() {
+            return Ok(());
         }
-        this.apply_rss(cx.parent())
+        // CAST: at most as many as there are processors.
+        Self::spread(cx, queues as u8)
     }
 
     /// Stops all processors. An adapter that works gives their connections back first; from one

@@ -22,6 +22,7 @@ mod processor;
 mod receive;
 mod registers;
 mod sizes;
+mod steering;
 mod transmit;
 
 use self::adapter::Adapter;
@@ -135,6 +136,7 @@ fn features(offered: u64) -> (u64, u64) {
         (feature::RX_CSUM, netif::RXCSUM),
         (feature::RSS, netif::RXHASH),
         (feature::GRO, netif::GRO_HW),
+        (feature::RULES, netif::NTUPLE),
     ] {
         if offered & bit != 0 {
             features |= netif;
@@ -187,6 +189,7 @@ impl<'bound> Driver<'bound> {
             },
             small_frame: abi::SMALL_FRAME,
             sizes: Sizes::initial(adapter.pages)?,
+            rules: KVec::new(),
         };
         adapter.apply(pdev.as_ref(), &settings)?;
 

@@ -21,8 +21,6 @@ use crate::abi::feature;
 use crate::abi::ring::Ring as Line;
 use crate::abi::ring::INDEX;
 use crate::abi::ring::SUBMISSION_ENTRY;
-use crate::abi::rss::Toeplitz;
-use crate::abi::rss::Traffic;
 use crate::bindings;
 use crate::net::device::NetDevice;
 use crate::net::dma::MappedFrag;
@@ -101,28 +99,20 @@ impl Handle {
         self.0.connections
     }
 
-    /// The processor that the adapter assigns the connection's received frames to. Addresses are 4
-    /// or 16 bytes in wire order, ports numbers. Takes a lock: for hand-over, not per send.
+    /// The processor that the adapter assigns the received frames of a connection of the host with
+    /// this MAC address to. Addresses are 4 or 16 bytes in wire order, ports numbers. `None` when a
+    /// receive rule drops them, or may be for some of them only. Takes a lock: for hand-over, not per
+    /// send.
     pub(crate) fn processor_for(
         &self,
+        mac: [u8; 6],
         local: &[u8],
         remote: &[u8],
         local_port: u16,
         remote_port: u16,
-    ) -> u8 {
-        let rss = self.0.rss.lock();
-        let traffic = match local.len() {
-            4 => Traffic::Tcp4,
-            _ => Traffic::Tcp6,
-        };
-        let hash = Toeplitz::new(rss.key).tuple(
-            remote,
-            local,
-            (remote_port, local_port),
-            rss.fields.of(traffic),
-            rss.fields.is_symmetric(),
-        );
-        rss.table.processor(hash)
+    ) -> Option<u8> {
+        let steering = self.0.steering.lock();
+        steering.processor_for(mac, local, remote, local_port, remote_port)
     }
 
     /// Puts `entries` into the submission ring of `processor`, all published together, and wakes

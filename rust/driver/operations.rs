@@ -101,6 +101,9 @@ impl device::Operations for Adapter {
     }
 
     fn set_features(cx: &mut Control<'_, Self>, features: u64) -> Result {
+        if features & feature::NTUPLE == 0 {
+            Self::delete_rules(cx)?;
+        }
         let mut storage = cx.state.storage & !admin::storage::GRO;
         if features & feature::GRO_HW != 0 {
             storage |= admin::storage::GRO;
@@ -127,25 +130,21 @@ impl device::Operations for Adapter {
     }
 
     fn stats(&self, stats: &mut LinkStats) {
-        let sum = |wire: Wire| self.sum(wire);
-        stats.rx_packets = sum(Wire::RxFrames);
-        stats.rx_bytes = sum(Wire::RxBytes);
-        stats.multicast = sum(Wire::RxMulticast);
-        stats.tx_packets = sum(Wire::TxFrames);
-        stats.tx_bytes = sum(Wire::TxBytes);
-        stats.rx_length_errors = sum(Wire::RxTooLong);
+        let sum = |wires: &[Wire]| self.sum(wires);
+        stats.rx_packets = sum(&[Wire::RxFrames]);
+        stats.rx_bytes = sum(&[Wire::RxBytes]);
+        stats.multicast = sum(&[Wire::RxMulticast]);
+        stats.tx_packets = sum(&[Wire::TxFrames]);
+        stats.tx_bytes = sum(&[Wire::TxBytes]);
+        stats.rx_length_errors = sum(&[Wire::RxTooLong]);
         stats.rx_crc_errors = 0;
-        stats.rx_frame_errors = sum(Wire::RxMalformed);
-        stats.rx_errors = stats.rx_length_errors + stats.rx_frame_errors;
-        stats.rx_missed_errors = sum(Wire::RxNoPage) + sum(Wire::RxNoCompletion);
+        stats.rx_frame_errors = sum(&[Wire::RxMalformed]);
+        stats.rx_errors = sum(&[Wire::RxTooLong, Wire::RxMalformed]);
+        stats.rx_missed_errors = sum(&[Wire::RxNoPage, Wire::RxNoCompletion]);
         stats.rx_dropped = self.processors.iter().map(|p| p.rx_alloc_fail.get()).sum();
-        stats.tx_errors = sum(Wire::TxInvalid) + sum(Wire::TxFault);
-        stats.tx_dropped = sum(Wire::TxDropped)
-            + self
-                .processors
-                .iter()
-                .map(|p| p.tx_dropped.get())
-                .sum::<u64>();
+        stats.tx_errors = sum(&[Wire::TxInvalid, Wire::TxFault]);
+        let own: u64 = self.processors.iter().map(|p| p.tx_dropped.get()).sum();
+        stats.tx_dropped = sum(&[Wire::TxDropped]).wrapping_add(own);
     }
 
     fn rx_queue_stats(&self, index: usize, stats: &mut RxQueueStats) {
@@ -153,8 +152,7 @@ impl device::Operations for Adapter {
             stats.packets = processor.wire(Wire::RxFrames);
             stats.bytes = processor.wire(Wire::RxBytes);
             stats.alloc_fail = processor.rx_alloc_fail.get();
-            stats.hw_drop_overruns =
-                processor.wire(Wire::RxNoPage) + processor.wire(Wire::RxNoCompletion);
+            stats.hw_drop_overruns = processor.sum(&[Wire::RxNoPage, Wire::RxNoCompletion]);
             stats.csum_bad = processor.wire(Wire::RxCsumError);
             stats.hw_gro_packets = processor.gro.packets.get();
             stats.hw_gro_bytes = processor.gro.bytes.get();
@@ -168,7 +166,7 @@ impl device::Operations for Adapter {
             stats.packets = processor.wire(Wire::TxFrames);
             stats.bytes = processor.wire(Wire::TxBytes);
             stats.hw_drops = processor.wire(Wire::TxDropped);
-            stats.hw_drop_errors = processor.wire(Wire::TxInvalid) + processor.wire(Wire::TxFault);
+            stats.hw_drop_errors = processor.sum(&[Wire::TxInvalid, Wire::TxFault]);
             stats.stop = processor.tx_stop.get();
             stats.wake = processor.tx_wake.get();
         }

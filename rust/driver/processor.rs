@@ -171,6 +171,14 @@ impl Processor {
         self.totals.lock().get(counter)
     }
 
+    /// The sum of counters of the adapter. It wraps: their values are the adapter's.
+    pub(super) fn sum(&self, counters: &[Wire]) -> u64 {
+        let totals = self.totals.lock();
+        counters
+            .iter()
+            .fold(0, |sum, &counter| totals.get(counter).wrapping_add(sum))
+    }
+
     /// All counters of the adapter, in their order.
     pub(super) fn wires(&self, values: &mut [u64]) {
         let totals = self.totals.lock();

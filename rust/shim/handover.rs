@@ -73,11 +73,13 @@ fn attempt(sock: &mut Owned<'_>, handle: &Handle) -> Result<(), Refusal> {
     }
     let width = if state.ipv6 { 16 } else { 4 };
     let processor = handle.processor_for(
+        state.local_mac,
         &state.local_address[..width],
         &state.remote_address[..width],
         state.local_port,
         state.remote_port,
     );
+    let processor = processor.ok_or(Refusal::Filter)?;
     let lane = registry::lane(handle, processor).ok_or(Refusal::NoDevice)?;
     let connection = Connection::new(sock, lane.clone(), &state).map_err(|_| Refusal::NoMemory)?;
     // First, because it is what may fail for lack of memory.

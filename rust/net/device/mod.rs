@@ -63,6 +63,8 @@ pub mod feature {
         HW_VLAN_CTAG_RX = NETIF_F_HW_VLAN_CTAG_RX_BIT,
         /// Segments coalesced by the hardware.
         GRO_HW = NETIF_F_GRO_HW_BIT,
+        /// Receive rules.
+        NTUPLE = NETIF_F_NTUPLE_BIT,
     }
 
     /// All large sends.

@@ -7,8 +7,13 @@
 //!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
+mod flow;
 mod table;
 
+pub use self::flow::FlowAction;
+pub use self::flow::FlowFields;
+pub use self::flow::FlowMatch;
+pub use self::flow::FlowRule;
 pub(super) use self::table::vtable;
 
 use super::device;
@@ -204,6 +209,10 @@ pub trait Operations: device::Operations {
     const KEY_SIZE: usize;
     /// Entries of the indirection table.
     const INDIRECTION: usize;
+    /// Hash contexts: their numbers are below it, and that of the ordinary one is 0.
+    const CONTEXTS: u32;
+    /// Locations of rules.
+    const RULES: u32;
     /// Groups of sizes by which frames are counted, in bytes with FCS, and [`SizeRange::END`].
     const SIZES: &'static [SizeRange];
 
@@ -231,14 +240,39 @@ pub trait Operations: device::Operations {
     fn statistic_names(cx: &mut Control<'_, Self>, names: &mut Names<'_>);
     /// Their values, in the order of the names.
     fn statistics(cx: &mut Control<'_, Self>, values: &mut [u64]);
-    /// Writes key and indirection table; true when both directions of a flow hash alike.
-    fn rss(cx: &mut Control<'_, Self>, key: &mut [u8], table: &mut [u32]) -> bool;
-    /// Changes the hash.
-    fn set_rss(cx: &mut Control<'_, Self>, change: RssChange<'_>) -> Result;
-    /// What of such frames is hashed.
-    fn hash_fields(cx: &mut Control<'_, Self>, flow: Flow) -> HashFields;
-    /// Sets what of such frames is hashed.
-    fn set_hash_fields(cx: &mut Control<'_, Self>, flow: Flow, fields: HashFields) -> Result;
+    /// Writes key and indirection table of a context; true when both directions of a flow hash alike.
+    /// What is empty does not matter.
+    fn rss(
+        cx: &mut Control<'_, Self>,
+        context: u32,
+        key: &mut [u8],
+        table: &mut [u32],
+    ) -> Result<bool>;
+    /// Changes the hash of a context.
+    fn set_rss(cx: &mut Control<'_, Self>, context: u32, change: RssChange<'_>) -> Result;
+    /// Creates a context; what is not said is as the driver sees fit.
+    fn create_context(cx: &mut Control<'_, Self>, context: u32, change: RssChange<'_>) -> Result;
+    /// Removes a context, which no rule names.
+    fn remove_context(cx: &mut Control<'_, Self>, context: u32) -> Result;
+    /// What of such frames is hashed in a context.
+    fn hash_fields(cx: &mut Control<'_, Self>, context: u32, flow: Flow) -> Result<HashFields>;
+    /// Sets what of such frames is hashed in a context.
+    fn set_hash_fields(
+        cx: &mut Control<'_, Self>,
+        context: u32,
+        flow: Flow,
+        fields: HashFields,
+    ) -> Result;
+    /// The rules, in the order of their locations.
+    fn rules<'a>(cx: &'a mut Control<'_, Self>) -> &'a [FlowRule];
+    /// Sets a rule, instead of one at its location, which is below [`Self::RULES`].
+    fn set_rule(cx: &mut Control<'_, Self>, rule: FlowRule) -> Result;
+    /// Removes the rule at `location`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` when there is none.
+    fn remove_rule(cx: &mut Control<'_, Self>, location: u32) -> Result;
     /// Statistics of the MAC; fields that are not set stay unreported.
     fn mac_statistics(cx: &mut Control<'_, Self>, statistics: &mut MacStatistics);
     /// Frames received and sent, by their size: one number for each group of [`Self::SIZES`].

@@ -5,6 +5,8 @@
 use super::Channels;
 use super::Coalesce;
 use super::Flow;
+use super::FlowAction;
+use super::FlowRule;
 use super::HashFields;
 use super::Names;
 use super::Operations;
@@ -39,8 +41,13 @@ impl<T: Operations> VTable<T> {
         supported_coalesce_params: bindings::ETHTOOL_COALESCE_RX_USECS
             | bindings::ETHTOOL_COALESCE_RX_MAX_FRAMES,
         supported_ring_params: RING_PARAMETERS,
-        // `supported_input_xfrm` is the first byte of the bit fields.
-        _bitfield_1: bindings::__BindgenBitfieldUnit::new([bindings::RXH_XFRM_SYM_XOR as u8, 0]),
+        // `supported_input_xfrm` is the first byte of the bit fields; in the second,
+        // `rxfh_per_ctx_fields` and `rxfh_per_ctx_key` follow `cap_link_lanes_supported`.
+        _bitfield_1: bindings::__BindgenBitfieldUnit::new([
+            bindings::RXH_XFRM_SYM_XOR as u8,
+            0b110,
+        ]),
+        rxfh_max_num_contexts: T::CONTEXTS,
         // `ethtool_op_get_link` looks at the link watch, a change of the number of queues at the
         // queueing disciplines: the RTNL protects both.
         op_needs_rtnl: bindings::ETHTOOL_OP_NEEDS_RTNL_GLINK
@@ -59,12 +66,17 @@ impl<T: Operations> VTable<T> {
         get_strings: Some(Self::get_strings),
         get_ethtool_stats: Some(Self::get_ethtool_stats),
         get_rx_ring_count: Some(Self::get_rx_ring_count),
+        get_rxnfc: Some(Self::get_rxnfc),
+        set_rxnfc: Some(Self::set_rxnfc),
         get_rxfh_key_size: Some(Self::get_rxfh_key_size),
         get_rxfh_indir_size: Some(Self::get_rxfh_indir_size),
         get_rxfh: Some(Self::get_rxfh),
         set_rxfh: Some(Self::set_rxfh),
         get_rxfh_fields: Some(Self::get_rxfh_fields),
         set_rxfh_fields: Some(Self::set_rxfh_fields),
+        create_rxfh_context: Some(Self::create_rxfh_context),
+        modify_rxfh_context: Some(Self::modify_rxfh_context),
+        remove_rxfh_context: Some(Self::remove_rxfh_context),
         get_eth_mac_stats: Some(Self::get_eth_mac_stats),
         get_rmon_stats: Some(Self::get_rmon_stats),
         ..pin_init::zeroed()
@@ -272,15 +284,39 @@ impl<T: Operations> VTable<T> {
             param.hfunc = bindings::ETH_RSS_HASH_TOP as u8;
             let key = slice_mut(param.key, T::KEY_SIZE);
             let table = slice_mut(param.indir, T::INDIRECTION);
-            let symmetric = Self::control(dev, |cx| T::rss(cx, key, table));
-            // CAST: one of 8 bits.
-            param.input_xfrm = if symmetric {
-                bindings::RXH_XFRM_SYM_XOR as u8
-            } else {
-                0
-            };
+            match Self::control(dev, |cx| T::rss(cx, 0, key, table)) {
+                Ok(symmetric) => param.input_xfrm = transform(symmetric),
+                Err(error) => return error.to_errno(),
+            }
         }
         0
+    }
+
+    /// What is asked for, unless it is another hash.
+    ///
+    /// # Safety
+    ///
+    /// Key and table are null or of the lengths that we gave, and valid for `'a`.
+    unsafe fn change<'a>(param: &bindings::ethtool_rxfh_param) -> Result<RssChange<'a>> {
+        let top = bindings::ETH_RSS_HASH_TOP as u8;
+        if param.hfunc != 0 && param.hfunc != top {
+            return Err(EOPNOTSUPP);
+        }
+        // SAFETY: The caller promises it.
+        let (key, table) = unsafe {
+            (
+                (!param.key.is_null()).then(|| &*slice_mut(param.key, T::KEY_SIZE)),
+                (!param.indir.is_null()).then(|| &*slice_mut(param.indir, T::INDIRECTION)),
+            )
+        };
+        Ok(RssChange {
+            key,
+            table,
+            symmetric: match param.input_xfrm.into() {
+                bindings::RXH_XFRM_NO_CHANGE => None,
+                xfrm => Some(xfrm & bindings::RXH_XFRM_SYM_XOR != 0),
+            },
+        })
     }
 
     unsafe extern "C" fn set_rxfh(
@@ -289,22 +325,134 @@ impl<T: Operations> VTable<T> {
         _extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: As above.
-        unsafe {
-            let param = &*param;
-            let top = bindings::ETH_RSS_HASH_TOP as u8;
-            if param.hfunc != 0 && param.hfunc != top {
-                return EOPNOTSUPP.to_errno();
-            }
-            let change = RssChange {
-                key: (!param.key.is_null()).then(|| &*slice_mut(param.key, T::KEY_SIZE)),
-                table: (!param.indir.is_null()).then(|| &*slice_mut(param.indir, T::INDIRECTION)),
-                symmetric: match param.input_xfrm.into() {
-                    bindings::RXH_XFRM_NO_CHANGE => None,
-                    xfrm => Some(xfrm & bindings::RXH_XFRM_SYM_XOR != 0),
-                },
-            };
-            errno(Self::control(dev, |cx| T::set_rss(cx, change)))
-        }
+        errno(unsafe {
+            Self::change(&*param)
+                .and_then(|change| Self::control(dev, |cx| T::set_rss(cx, 0, change)))
+        })
+    }
+
+    unsafe extern "C" fn create_rxfh_context(
+        dev: *mut bindings::net_device,
+        context: *mut bindings::ethtool_rxfh_context,
+        param: *const bindings::ethtool_rxfh_param,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: As above; the context has room for a key and a table of these lengths.
+        let result: Result = unsafe {
+            let number = (*param).rss_context;
+            Self::change(&*param).and_then(|change| {
+                Self::control(dev, |cx| {
+                    T::create_context(cx, number, change)?;
+                    let table = bindings::ethtool_rxfh_context_indir(context);
+                    let key = bindings::ethtool_rxfh_context_key(context);
+                    let table = slice_mut(table, T::INDIRECTION);
+                    let symmetric = T::rss(cx, number, slice_mut(key, T::KEY_SIZE), table)?;
+                    (*context).hfunc = bindings::ETH_RSS_HASH_TOP as u8;
+                    (*context).input_xfrm = transform(symmetric);
+                    Ok(())
+                })
+            })
+        };
+        errno(result)
+    }
+
+    unsafe extern "C" fn modify_rxfh_context(
+        dev: *mut bindings::net_device,
+        _context: *mut bindings::ethtool_rxfh_context,
+        param: *const bindings::ethtool_rxfh_param,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: As above.
+        errno(unsafe {
+            let number = (*param).rss_context;
+            Self::change(&*param)
+                .and_then(|change| Self::control(dev, |cx| T::set_rss(cx, number, change)))
+        })
+    }
+
+    unsafe extern "C" fn remove_rxfh_context(
+        dev: *mut bindings::net_device,
+        _context: *mut bindings::ethtool_rxfh_context,
+        number: u32,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: As the type says.
+        errno(unsafe { Self::control(dev, |cx| T::remove_context(cx, number)) })
+    }
+
+    unsafe extern "C" fn get_rxnfc(
+        dev: *mut bindings::net_device,
+        info: *mut bindings::ethtool_rxnfc,
+        locations: *mut u32,
+    ) -> c_int {
+        // SAFETY: As the type says; `locations` has room for `rule_cnt` of them, where it is asked for.
+        let result = unsafe {
+            let info = &mut *info;
+            Self::control(dev, |cx| {
+                let rules = T::rules(cx);
+                match info.cmd {
+                    bindings::ETHTOOL_GRXCLSRLCNT => {
+                        info.data = (T::RULES | bindings::RX_CLS_LOC_SPECIAL).into();
+                    }
+                    bindings::ETHTOOL_GRXCLSRLALL => {
+                        info.data = T::RULES.into();
+                        let room = slice_mut(locations, info.__bindgen_anon_1.rule_cnt as usize);
+                        if room.len() < rules.len() {
+                            return Err(EMSGSIZE);
+                        }
+                        for (to, rule) in room.iter_mut().zip(rules) {
+                            *to = rule.location();
+                        }
+                    }
+                    bindings::ETHTOOL_GRXCLSRULE => {
+                        let there = |rule: &&FlowRule| rule.location() == info.fs.location;
+                        let rule = rules.iter().find(there).ok_or(ENOENT)?;
+                        info.fs = rule.spec;
+                        info.data = T::RULES.into();
+                        info.__bindgen_anon_1.rss_context = rule.context;
+                        return Ok(());
+                    }
+                    _ => return Err(EOPNOTSUPP),
+                }
+                // CAST: at most as many as there are locations.
+                info.__bindgen_anon_1.rule_cnt = rules.len() as u32;
+                Ok(())
+            })
+        };
+        errno(result)
+    }
+
+    unsafe extern "C" fn set_rxnfc(
+        dev: *mut bindings::net_device,
+        info: *mut bindings::ethtool_rxnfc,
+    ) -> c_int {
+        // SAFETY: As the type says; the union is one number by two names.
+        let result = unsafe {
+            let info = &mut *info;
+            Self::control(dev, |cx| match info.cmd {
+                bindings::ETHTOOL_SRXCLSRLINS => {
+                    let rule = FlowRule {
+                        spec: info.fs,
+                        context: match info.fs.flow_type & bindings::FLOW_RSS {
+                            0 => 0,
+                            _ => info.__bindgen_anon_1.rss_context,
+                        },
+                    };
+                    let location = place(T::rules(cx), rule.location(), T::RULES)?;
+                    if let FlowAction::Queue(queue) = rule.action()? {
+                        if queue >= T::channels(cx).count {
+                            return Err(EINVAL);
+                        }
+                    }
+                    T::set_rule(cx, rule.at(location))?;
+                    info.fs.location = location;
+                    Ok(())
+                }
+                bindings::ETHTOOL_SRXCLSRLDEL => T::remove_rule(cx, info.fs.location),
+                _ => Err(EOPNOTSUPP),
+            })
+        };
+        errno(result)
     }
 
     unsafe extern "C" fn get_rxfh_fields(
@@ -314,14 +462,17 @@ impl<T: Operations> VTable<T> {
         // SAFETY: As above.
         unsafe {
             let fields = &mut *fields;
+            let context = fields.rss_context;
             let hashed = match (Flow::new(fields.flow_type), fields.flow_type) {
-                (Some(flow), _) => Self::control(dev, |cx| T::hash_fields(cx, flow)).raw(),
-                (None, bindings::IPV4_FLOW | bindings::IPV6_FLOW) => HashFields::IP.raw(),
-                _ => 0,
+                (Some(flow), _) => Self::control(dev, |cx| T::hash_fields(cx, context, flow)),
+                (None, bindings::IPV4_FLOW | bindings::IPV6_FLOW) => Ok(HashFields::IP),
+                _ => {
+                    fields.data = 0;
+                    return 0;
+                }
             };
-            fields.data = hashed;
+            errno(hashed.map(|hashed| fields.data = hashed.raw()))
         }
-        0
     }
 
     unsafe extern "C" fn set_rxfh_fields(
@@ -331,6 +482,7 @@ impl<T: Operations> VTable<T> {
     ) -> c_int {
         // SAFETY: As above.
         unsafe {
+            let context = (*fields).rss_context;
             let Some(flow) = Flow::new((*fields).flow_type) else {
                 return EOPNOTSUPP.to_errno();
             };
@@ -338,7 +490,7 @@ impl<T: Operations> VTable<T> {
                 return EOPNOTSUPP.to_errno();
             };
             errno(Self::control(dev, |cx| {
-                T::set_hash_fields(cx, flow, fields)
+                T::set_hash_fields(cx, context, flow, fields)
             }))
         }
     }
@@ -392,5 +544,27 @@ fn errno(result: Result) -> c_int {
     match result {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
+    }
+}
+
+/// How a hash transforms its input, for the core.
+fn transform(symmetric: bool) -> u8 {
+    // CAST: one of 8 bits.
+    match symmetric {
+        true => bindings::RXH_XFRM_SYM_XOR as u8,
+        false => 0,
+    }
+}
+
+/// The location for a rule that asks for `wanted`, of `count` that there are.
+fn place(rules: &[FlowRule], wanted: u32, count: u32) -> Result<u32> {
+    let free = |location: &u32| !rules.iter().any(|rule| rule.location() == *location);
+    match wanted {
+        bindings::RX_CLS_LOC_ANY | bindings::RX_CLS_LOC_FIRST => {
+            (0..count).find(free).ok_or(ENOSPC)
+        }
+        bindings::RX_CLS_LOC_LAST => (0..count).rev().find(free).ok_or(ENOSPC),
+        location if location < count => Ok(location),
+        _ => Err(EINVAL),
     }
 }

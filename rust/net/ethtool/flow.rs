@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive rules (`ethtool -N`).
+//!
+//! C header: [`include/uapi/linux/ethtool.h`](srctree/include/uapi/linux/ethtool.h)
+
+use crate::bindings;
+use kernel::prelude::*;
+
+/// What of a frame a rule is about, in wire order: values, or the bits of them that count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowFields {
+    /// Destination MAC address.
+    pub destination_mac: [u8; 6],
+    /// Source MAC address.
+    pub source_mac: [u8; 6],
+    /// EtherType behind a tag.
+    pub ethertype: [u8; 2],
+    /// Tag control information; 0xffff as a mask is for tagged frames only.
+    pub vlan_tci: [u8; 2],
+    /// IP version.
+    pub version: u8,
+    /// Source IP address, an IPv4 address in the first four bytes.
+    pub source: [u8; 16],
+    /// Destination IP address, likewise.
+    pub destination: [u8; 16],
+    /// Transport protocol.
+    pub protocol: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// Source port.
+    pub source_port: [u8; 2],
+    /// Destination port.
+    pub destination_port: [u8; 2],
+}
+
+/// The frames that a rule is for: all that have `value` in the bits of `mask`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowMatch {
+    /// What the fields are.
+    pub value: FlowFields,
+    /// The bits that count.
+    pub mask: FlowFields,
+}
+
+/// What becomes of a frame that a rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowAction {
+    /// It is dropped.
+    Drop,
+    /// It goes to this queue, which there is.
+    Queue(u32),
+    /// It is spread by this hash context, which there is.
+    Context(u32),
+}
+
+/// A rule as the user has given it.
+#[derive(Clone, Copy)]
+pub struct FlowRule {
+    pub(super) spec: bindings::ethtool_rx_flow_spec,
+    pub(super) context: u32,
+}
+
+/// Where the fields of a kind of rule stand in its part of the specification.
+struct Places {
+    /// Length of an address.
+    address: usize,
+    /// Both ports.
+    ports: usize,
+    tos: usize,
+    /// Transport protocol, where it is not implied.
+    protocol: Option<usize>,
+}
+
+impl Places {
+    // struct ethtool_tcpip4_spec, which is that of UDP as well.
+    const TCP4: Self = Self {
+        address: 4,
+        ports: 8,
+        tos: 12,
+        protocol: None,
+    };
+    // struct ethtool_tcpip6_spec, likewise.
+    const TCP6: Self = Self {
+        address: 16,
+        ports: 32,
+        tos: 36,
+        protocol: None,
+    };
+    // struct ethtool_usrip4_spec: ports stand where the first bytes of a transport header do.
+    const IP4: Self = Self {
+        protocol: Some(14),
+        ..Self::TCP4
+    };
+    // struct ethtool_usrip6_spec.
+    const IP6: Self = Self {
+        protocol: Some(37),
+        ..Self::TCP6
+    };
+}
+
+impl FlowRule {
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
+
+    /// Its place: of rules that a frame matches the one with the lowest counts.
+    pub fn location(&self) -> u32 {
+        self.spec.location
+    }
+
+    /// The same rule at `location`.
+    pub(super) fn at(mut self, location: u32) -> Self {
+        self.spec.location = location;
+        self
+    }
+
+    /// What becomes of the frames. The core has checked that there are such a queue and context.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` for what is neither of the [`FlowAction`]s.
+    pub fn action(&self) -> Result<FlowAction> {
+        let cookie = self.spec.ring_cookie;
+        if cookie == bindings::RX_CLS_FLOW_DISC as u64 {
+            return Ok(FlowAction::Drop);
+        }
+        if self.spec.flow_type & bindings::FLOW_RSS != 0 && self.context != 0 {
+            // A queue that is to be added to that of the context is refused by the core.
+            return Ok(FlowAction::Context(self.context));
+        }
+        match u32::try_from(cookie) {
+            Ok(queue) => Ok(FlowAction::Queue(queue)),
+            // A virtual function, or a frame that wakes the machine.
+            Err(_) => Err(EOPNOTSUPP),
+        }
+    }
+
+    /// The frames that it is for.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` for frames that are told from others by something that [`FlowFields`] do not have.
+    pub fn frames(&self) -> Result<FlowMatch> {
+        // SAFETY: All variants of the unions are plain bytes, and these are all bytes of them.
+        let (value, mask) = unsafe { (&self.spec.h_u.hdata, &self.spec.m_u.hdata) };
+        let mut frames = FlowMatch {
+            value: FlowFields::default(),
+            mask: FlowFields::default(),
+        };
+        let flags = bindings::FLOW_EXT | bindings::FLOW_MAC_EXT | bindings::FLOW_RSS;
+        match self.spec.flow_type & !flags {
+            bindings::TCP_V4_FLOW => frames.ip(value, mask, &Places::TCP4, Some(Self::TCP)),
+            bindings::UDP_V4_FLOW => frames.ip(value, mask, &Places::TCP4, Some(Self::UDP)),
+            bindings::TCP_V6_FLOW => frames.ip(value, mask, &Places::TCP6, Some(Self::TCP)),
+            bindings::UDP_V6_FLOW => frames.ip(value, mask, &Places::TCP6, Some(Self::UDP)),
+            bindings::IPV4_USER_FLOW => frames.ip(value, mask, &Places::IP4, None),
+            bindings::IPV6_USER_FLOW => frames.ip(value, mask, &Places::IP6, None),
+            bindings::ETHER_FLOW => {
+                // struct ethhdr.
+                for (fields, bytes) in [(&mut frames.value, value), (&mut frames.mask, mask)] {
+                    fields.destination_mac.copy_from_slice(&bytes[..6]);
+                    fields.source_mac.copy_from_slice(&bytes[6..12]);
+                    fields.ethertype.copy_from_slice(&bytes[12..14]);
+                }
+            }
+            _ => return Err(EOPNOTSUPP),
+        }
+        let (value, mask) = (&self.spec.h_ext, &self.spec.m_ext);
+        if self.spec.flow_type & bindings::FLOW_EXT != 0 {
+            // Tags are of one type, and there is no other data.
+            let vlan = mask.vlan_etype == 0 || value.vlan_etype == 0x8100_u16.to_be();
+            if !vlan || mask.data != [0; 2] {
+                return Err(EOPNOTSUPP);
+            }
+            frames.value.vlan_tci = value.vlan_tci.to_ne_bytes();
+            frames.mask.vlan_tci = mask.vlan_tci.to_ne_bytes();
+        }
+        if self.spec.flow_type & bindings::FLOW_MAC_EXT != 0 {
+            frames.value.destination_mac = value.h_dest;
+            frames.mask.destination_mac = mask.h_dest;
+        }
+        Ok(frames)
+    }
+}
+
+impl FlowMatch {
+    /// Takes over what a specification says of IP and above. `protocol` is the one that its kind
+    /// implies.
+    fn ip(&mut self, value: &[u8; 52], mask: &[u8; 52], places: &Places, protocol: Option<u8>) {
+        let length = places.address;
+        for (fields, bytes) in [(&mut self.value, value), (&mut self.mask, mask)] {
+            fields.source[..length].copy_from_slice(&bytes[..length]);
+            fields.destination[..length].copy_from_slice(&bytes[length..2 * length]);
+            let ports = &bytes[places.ports..places.ports + 4];
+            fields.source_port.copy_from_slice(&ports[..2]);
+            fields.destination_port.copy_from_slice(&ports[2..]);
+            fields.tos = bytes[places.tos];
+            if let Some(at) = places.protocol {
+                fields.protocol = bytes[at];
+            }
+        }
+        self.value.version = if length == 4 { 4 } else { 6 };
+        self.mask.version = 0xff;
+        if let Some(protocol) = protocol {
+            self.value.protocol = protocol;
+            self.mask.protocol = 0xff;
+        }
+    }
+}
