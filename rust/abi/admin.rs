@@ -181,6 +181,10 @@ layout! {
         12 => target: u32,
         /// DMA address of a [`super::rules::Pattern`]; for a removal it does not count.
         16 => pattern: u64,
+        /// When not 0, the virtual connection identifier of the flows of these frames (R1.2): they are
+        /// other flows than those of other tags, or of none, between the same addresses and ports.
+        /// [`TAG_BITS`](super::rules::TAG_BITS).
+        24 => tag: u32,
     }
 }
 

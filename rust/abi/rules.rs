@@ -13,6 +13,8 @@ use super::layout::wire_enum;
 
 /// Locations of rules.
 pub const RULES: usize = 256;
+/// Bits of a tag.
+pub const TAG_BITS: u32 = 24;
 /// Hash contexts, the ordinary one, which is number 0, among them.
 pub const CONTEXTS: usize = 64;
 
@@ -170,6 +172,9 @@ pub struct Rule {
     pub location: u16,
     /// What becomes of frames that it is for.
     pub action: Action,
+    /// The virtual network that their flows are of, 0 for none: see
+    /// [`SetRule::tag`](super::admin::SetRule::tag).
+    pub tag: u32,
     value: Words,
     mask: Words,
 }
@@ -181,9 +186,15 @@ impl Rule {
         Self {
             location,
             action,
+            tag: 0,
             value: Words::new(&pattern.value).masked(&mask),
             mask,
         }
+    }
+
+    /// The same with a tag, of [`TAG_BITS`].
+    pub fn tagged(self, tag: u32) -> Self {
+        Self { tag, ..self }
     }
 
     /// The bits that count.
@@ -207,8 +218,8 @@ impl Rule {
     /// What becomes of all frames that a connection receives, by `rules` in the order of their
     /// locations; `None` when none is for them. `headers` are theirs, as far as they do not vary.
     ///
-    /// A rule that may be for some of the frames only is taken as one that drops them: such a
-    /// connection is none that an adapter can carry.
+    /// A rule that may be for some of the frames only, or sets a tag, is taken as one that drops them:
+    /// such a connection is none that an adapter can carry.
     pub fn of_connection(rules: &[Self], headers: &Headers) -> Option<Action> {
         let headers = Words::new(&headers.to_bytes());
         let varies = Words::new(&VARIES.to_bytes());
@@ -219,7 +230,10 @@ impl Rule {
                 *mask &= !varies;
             }
             steady.value = steady.value.masked(&steady.mask);
-            let action = if some_only { Action::Drop } else { rule.action };
+            let action = match some_only || rule.tag != 0 {
+                true => Action::Drop,
+                false => rule.action,
+            };
             steady.matches(&headers).then_some(action)
         })
     }

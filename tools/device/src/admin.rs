@@ -601,7 +601,8 @@ impl Admin {
         }
         let action = Action::new(kind, command.target).ok_or(Status::Invalid)?;
         let pattern = Pattern::from_bytes(&self.operand(command.pattern)?);
-        Ok(Setting::Rule(Rule::new(command.location, action, &pattern)))
+        let rule = Rule::new(command.location, action, &pattern);
+        Ok(Setting::Rule(rule.tagged(command.tag)))
     }
 
     fn filter(&self, command: &admin::SetFilter) -> Result<Setting, Status> {

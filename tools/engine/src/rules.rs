@@ -4,7 +4,6 @@
 
 use alloc::vec::Vec;
 
-use toe_abi::rules::Action;
 use toe_abi::rules::Rule;
 use toe_abi::rules::Words;
 
@@ -78,18 +77,14 @@ impl Rules {
             .binary_search_by_key(&location, |rule| rule.location)
     }
 
-    /// What becomes of a frame with these headers; `None` when no rule is for it.
-    pub fn find(&self, headers: &Words) -> Option<Action> {
-        let first = |group: &Group| {
+    /// The rule for a frame with these headers, if there is one.
+    pub fn find(&self, headers: &Words) -> Option<&Rule> {
+        let found = self.groups.iter().filter_map(|group| {
             let value = headers.masked(&group.mask);
             let at = group.rules.partition_point(|rule| *rule.value() < value);
-            let rule = group.rules.get(at)?;
-            (*rule.value() == value).then_some(*rule)
-        };
-        let found = self.groups.iter().filter_map(first);
-        found
-            .min_by_key(|rule| rule.location)
-            .map(|rule| rule.action)
+            group.rules.get(at).filter(|rule| *rule.value() == value)
+        });
+        found.min_by_key(|rule| rule.location)
     }
 }
 
@@ -98,6 +93,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use toe_abi::Layout;
+    use toe_abi::rules::Action;
     use toe_abi::rules::Headers;
     use toe_abi::rules::Pattern;
 
@@ -152,7 +148,7 @@ mod tests {
                 for frame in &frames {
                     let words = Words::new(frame);
                     let first = model.values().find(|rule| rule.matches(&words));
-                    prop_assert_eq!(rules.find(&words), first.map(|rule| rule.action));
+                    prop_assert_eq!(rules.find(&words), first);
                 }
             }
         }

@@ -16,11 +16,13 @@ use toe_abi::rules::CONTEXTS;
 use toe_abi::rules::Headers;
 use toe_abi::rules::RULES;
 use toe_abi::rules::Rule;
+use toe_abi::rules::TAG_BITS;
 use toe_abi::rules::Words;
 use toe_abi::rules::present;
 
 use crate::rss::Dispatch;
 use crate::rules::Rules;
+use crate::tuple::Network;
 use crate::tuple::Tuple;
 use crate::wire::ethernet;
 use crate::wire::packet::Class;
@@ -35,6 +37,8 @@ pub struct Target {
     pub hash: (u32, HashType),
     /// A rule drops it.
     pub dropped: bool,
+    /// A rule says that its flow is of this network.
+    pub network: Option<Network>,
 }
 
 /// Rules and hash contexts of a function.
@@ -123,14 +127,14 @@ impl Steering {
     ///
     /// # Errors
     ///
-    /// `Invalid` for a location, a processor or a context that is not there.
+    /// `Invalid` for a location, a processor or a context that is not there, or a tag of too many bits.
     pub fn set_rule(&mut self, rule: Rule) -> Result<(), Status> {
         let there = match rule.action {
             Action::Drop => true,
             Action::Processor(processor) => processor < self.processors,
             Action::Context(context) => self.context(context).is_some(),
         };
-        if !there || usize::from(rule.location) >= RULES {
+        if !there || usize::from(rule.location) >= RULES || rule.tag >> TAG_BITS != 0 {
             return Err(Status::Invalid);
         }
         self.rules.set(rule);
@@ -146,8 +150,8 @@ impl Steering {
     #[inline]
     pub fn of_packet(&self, packet: &Packet, frame: &[u8]) -> Target {
         if !self.rules.is_empty() {
-            if let Some(action) = self.rules.find(&headers(packet, frame)) {
-                return self.ruled(action, packet, frame);
+            if let Some(rule) = self.rules.find(&headers(packet, frame)) {
+                return self.ruled(rule, packet, frame);
             }
         }
         let hash = self.ordinary.of_packet(packet, frame);
@@ -155,23 +159,25 @@ impl Steering {
             processor: self.ordinary.processor(hash.0),
             hash,
             dropped: false,
+            network: None,
         }
     }
 
     /// Where a frame goes that a rule is for.
-    fn ruled(&self, action: Action, packet: &Packet, frame: &[u8]) -> Target {
-        let dispatch = match action {
+    fn ruled(&self, rule: &Rule, packet: &Packet, frame: &[u8]) -> Target {
+        let dispatch = match rule.action {
             Action::Context(context) => self.context(context).unwrap_or(&self.ordinary),
             Action::Drop | Action::Processor(_) => &self.ordinary,
         };
         let hash = dispatch.of_packet(packet, frame);
         Target {
-            processor: match action {
+            processor: match rule.action {
                 Action::Processor(processor) => processor,
                 Action::Drop | Action::Context(_) => dispatch.processor(hash.0),
             },
             hash,
-            dropped: action == Action::Drop,
+            dropped: rule.action == Action::Drop,
+            network: (rule.tag != 0).then_some(Network::tag(rule.tag)),
         }
     }
 

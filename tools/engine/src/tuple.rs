@@ -7,8 +7,8 @@ use toe_abi::connection::Connection;
 
 use crate::wire::packet::Packet;
 
-/// The network that addresses are of: a VLAN, or one that VXLAN carries (RFC 7348), which is named by
-/// its virtual connection identifier (R1.2).
+/// The network that addresses are of: a VLAN, or one that is named by a virtual connection identifier
+/// (R1.2), which is that of VXLAN (RFC 7348) or the tag of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Network(u32);
 
@@ -23,6 +23,12 @@ impl Network {
     #[inline]
     pub const fn vxlan(vni: u32) -> Self {
         Self(1 << 24 | vni & 0xff_ffff)
+    }
+
+    /// That of a rule's tag, 24 bits.
+    #[inline]
+    pub const fn tag(tag: u32) -> Self {
+        Self(2 << 24 | tag & 0xff_ffff)
     }
 }
 
@@ -60,6 +66,15 @@ impl Key {
             tuple,
             hash: tuple.hash(seed),
         }
+    }
+
+    /// The key of the same tuple in `network`.
+    pub fn of_network(self, network: Network, seed: u64) -> Self {
+        let tuple = Tuple {
+            network,
+            ..self.tuple
+        };
+        Self::new(tuple, seed)
     }
 }
 

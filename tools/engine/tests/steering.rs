@@ -9,6 +9,7 @@ mod support;
 use toe_abi::Layout;
 use toe_abi::admin::Status;
 use toe_abi::completion;
+use toe_abi::completion::Op;
 use toe_abi::completion::Reason;
 use toe_abi::rss;
 use toe_abi::rules::Action;
@@ -183,14 +184,15 @@ fn delegated(v6: bool) -> (Node, End) {
 fn connections_follow_their_frames() {
     let fields = rss::Fields::DEFAULT.bits();
     // What is set, and whether the connection stays.
-    for (stays, action, tos) in [
-        (true, Action::Processor(0), None),
-        (true, Action::Context(2), None),
-        (false, Action::Processor(1), None),
-        (false, Action::Context(1), None),
-        (false, Action::Drop, None),
+    for (stays, action, tos, tag) in [
+        (true, Action::Processor(0), None, 0),
+        (true, Action::Context(2), None, 0),
+        (false, Action::Processor(1), None, 0),
+        (false, Action::Context(1), None, 0),
+        (false, Action::Drop, None, 0),
         // It is for some of its frames.
-        (false, Action::Processor(0), Some(0)),
+        (false, Action::Processor(0), Some(0), 0),
+        (false, Action::Processor(0), None, 1),
     ] {
         for v6 in [false, true] {
             let (mut node, end) = delegated(v6);
@@ -203,7 +205,7 @@ fn connections_follow_their_frames() {
             };
             let elsewhere = Rule::new(3, Action::Drop, &to_port(end.state.local_port + 1));
             node.processor.set_rule(2, env, elsewhere).unwrap();
-            let rule = Rule::new(4, action, &pattern);
+            let rule = Rule::new(4, action, &pattern).tagged(tag);
             node.processor.set_rule(2, env, rule).unwrap();
             node.poll(2);
             let events = node.driver.completions(&mut node.env);
@@ -226,6 +228,49 @@ fn connections_follow_their_frames() {
             }
         }
     }
+}
+
+/// Between the same addresses and ports there is a flow for each tag, and one without.
+#[test]
+fn a_tag_names_a_flow() {
+    const LENGTH: u32 = 1000;
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    let [_, mut peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    for tag in [1, 2] {
+        let rule = Rule::new(tag as u16, Action::Context(0), &with_tos(tag << 2));
+        let rule = rule.tagged(tag.into());
+        node.processor.set_rule(1, &mut node.env, rule).unwrap();
+    }
+    let too_long = Rule::new(3, Action::Context(0), &with_tos(0)).tagged(1 << 24);
+    let result = node.processor.set_rule(1, &mut node.env, too_long);
+    assert_eq!(result, Err(Status::Invalid));
+    let mut flows = Vec::new();
+    for round in 0..3 {
+        for tag in [0, 1, 2] {
+            peer.state.tos = tag << 2;
+            let repr = peer.repr(Seq(1) + round * LENGTH);
+            let bytes = peer::frame(&peer.state, &repr, &[tag; LENGTH as usize]);
+            let offload = RxOffload::default();
+            node.receive(1, &support::WireFrame { bytes, offload });
+            node.poll(1);
+            for event in node.driver.completions(&mut node.env) {
+                let Event::Frame(first, _) = event else {
+                    panic!("not a frame");
+                };
+                let op = match round {
+                    0 => Op::FlowBegins,
+                    _ => Op::Reassembled,
+                };
+                assert_eq!(first.op, op.raw(), "{tag} {round}");
+                flows.push(first.flow);
+            }
+        }
+    }
+    let [a, b, c, ..] = flows[..] else {
+        panic!("too few frames")
+    };
+    assert_eq!(flows, [a, b, c].repeat(3));
+    assert!(a != b && b != c && a != c);
 }
 
 /// Ports of UDP count like those of TCP.

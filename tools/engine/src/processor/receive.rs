@@ -3,7 +3,6 @@
 //! Frames from the port.
 
 use toe_abi::PAGE_SIZE;
-use toe_abi::completion::HashType;
 use toe_abi::completion::Reason;
 use toe_abi::stats::Counter;
 use toe_abi::stats::RECEIVED;
@@ -24,6 +23,7 @@ use crate::env::RxOffload;
 use crate::gso::Large;
 use crate::ring::Broken;
 use crate::ring::Consumer;
+use crate::steering::Target;
 use crate::storage;
 use crate::tcp::Instant;
 use crate::tcp::Piece;
@@ -56,6 +56,14 @@ struct Examined<'a> {
     arrival: Arrival<'a>,
     /// Who it is from, when it has ports and may be TCP.
     key: Option<Key>,
+}
+
+/// What a frame is part of.
+enum Way {
+    /// The delegated connection at this place.
+    Delegated(u32),
+    /// Ordinary traffic.
+    Ordinary(Target),
 }
 
 impl<'a> Arrival<'a> {
@@ -322,15 +330,15 @@ impl Core {
             Some(key) if !self.table.is_empty() => self.table.find(key),
             _ => None,
         };
-        let (hash, dropped) = match found {
-            Some(_) => ((0, HashType::None), false),
+        let way = match found {
+            Some(place) => Way::Delegated(place),
             None => {
                 let target = self.steering.of_packet(&arrival.packet, arrival.frame);
                 if !here && target.processor != self.config.index {
                     self.counters.count(Counter::Forwarded);
                     return Ok(Received::Elsewhere(target.processor));
                 }
-                (target.hash, target.dropped)
+                Way::Ordinary(target)
             }
         };
         if !self.has_pages(rings, 0) {
@@ -344,23 +352,44 @@ impl Core {
             self.counters.count(Counter::RxTooLong);
             return Ok(Received::Done);
         }
-        if dropped {
-            self.counters.count(Counter::RxRuleDrops);
-            return Ok(Received::Done);
-        }
-        match found {
-            Some(place) => self.delegated(now, env, rings, place, arrival)?,
-            None if arrival.segments > 1 && !(self.storage.gro() && arrival.is_plain()) => {
-                self.upload_cut(now, env, rings, arrival, key.as_ref(), hash)?;
-            }
-            None if arrival.segments == 1 && arrival.partial().is_some() => {
-                self.upload_completed(now, env, rings, arrival, key.as_ref(), hash)?;
-            }
-            None => {
-                self.upload(now, env, rings, arrival, key.as_ref(), hash, None)?;
-            }
+        match way {
+            Way::Delegated(place) => self.delegated(now, env, rings, place, arrival)?,
+            Way::Ordinary(target) => self.ordinary(now, env, rings, arrival, *key, &target)?,
         }
         Ok(Received::Done)
+    }
+
+    /// Takes a frame of ordinary traffic.
+    #[inline]
+    fn ordinary<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+        arrival: &Arrival<'_>,
+        key: Option<Key>,
+        target: &Target,
+    ) -> Result<(), Broken> {
+        if target.dropped {
+            self.counters.count(Counter::RxRuleDrops);
+            return Ok(());
+        }
+        let key = match (key, target.network) {
+            (Some(key), Some(network)) => Some(key.of_network(network, self.config.seed)),
+            (key, _) => key,
+        };
+        let (key, hash) = (key.as_ref(), target.hash);
+        match arrival.segments {
+            2.. if !(self.storage.gro() && arrival.is_plain()) => {
+                self.upload_cut(now, env, rings, arrival, key, hash)
+            }
+            1 if arrival.partial().is_some() => {
+                self.upload_completed(now, env, rings, arrival, key, hash)
+            }
+            _ => self
+                .upload(now, env, rings, arrival, key, hash, None)
+                .map(|_| ()),
+        }
     }
 
     /// Takes a frame of the delegated connection at `place`.

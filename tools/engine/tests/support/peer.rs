@@ -395,7 +395,7 @@ pub fn frame(state: &Connection, repr: &Repr, payload: &[u8]) -> Vec<u8> {
         frame.extend_from_slice(&ethernet::ethertype::IPV6.to_be_bytes());
         frame.resize(l3 + ipv6::HEADER, 0);
         ipv6::Repr {
-            traffic_class: 0,
+            traffic_class: state.tos,
             flow_label: 0,
             protocol: tcp::PROTOCOL,
             hop_limit: 64,
@@ -410,7 +410,7 @@ pub fn frame(state: &Connection, repr: &Repr, payload: &[u8]) -> Vec<u8> {
         frame.resize(l3 + ipv4::HEADER, 0);
         let address = |bytes: &[u8; 16]| [bytes[0], bytes[1], bytes[2], bytes[3]];
         ipv4::Repr {
-            tos: 0,
+            tos: state.tos,
             ttl: 64,
             protocol: tcp::PROTOCOL,
             source: address(local),
