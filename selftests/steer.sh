@@ -25,7 +25,9 @@ on()
 # carry SECONDS: a client that sends and receives for so long, in the background
 carry()
 {
-	toe-stream client "$PEER4" --port "$PORT" -u "$1M" -d "$1M" --rate 1M >"$TEMP/carried" &
+	local size
+	size=$(patience "$1")M
+	toe-stream client "$PEER4" --port "$PORT" -u "$size" -d "$size" --rate 1M >"$TEMP/carried" &
 	client=$!
 	check "a connection is delegated" within 5 is connections 1
 }
@@ -50,6 +52,7 @@ check "an earlier rule names processor 0" rule ip4 src-ip "$PEER4" action 0 loc 
 check "it counts" within 5 is on 0 1
 check "the earlier rule goes" ethtool -N toe0 delete 3
 check "the later one counts" within 5 is on 1 1
+check "its queue stays" not ethtool -L toe0 combined 1
 check "rules are shown" sh -c "ethtool -n toe0 | grep -q 'Filter: 9'"
 before=$(drops)
 check "a rule drops the frames" rule tcp4 src-port "$PORT" action -1 loc 0

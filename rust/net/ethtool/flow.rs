@@ -207,3 +207,91 @@ impl FlowMatch {
         }
     }
 }
+
+#[kernel::macros::kunit_tests(toe_net_flow)]
+mod tests {
+    use super::*;
+
+    /// A rule with `value` and `mask` at these places of its specification.
+    fn rule(flow_type: u32, parts: &[(usize, &[u8], &[u8])]) -> FlowRule {
+        let mut spec = bindings::ethtool_rx_flow_spec {
+            flow_type,
+            ..Default::default()
+        };
+        for (at, value, mask) in parts {
+            // SAFETY: All variants of the unions are plain bytes.
+            let (values, masks) = unsafe { (&mut spec.h_u.hdata, &mut spec.m_u.hdata) };
+            values[*at..at + value.len()].copy_from_slice(value);
+            masks[*at..at + mask.len()].copy_from_slice(mask);
+        }
+        FlowRule { spec, context: 0 }
+    }
+
+    #[test]
+    fn ports_and_addresses_are_where_their_kind_has_them() -> Result {
+        const ALL: &[u8] = &[0xff; 16];
+        let tcp4 = rule(
+            bindings::TCP_V4_FLOW,
+            &[(4, &[192, 0, 2, 1], &ALL[..4]), (10, &[0, 80], &ALL[..2])],
+        );
+        let frames = tcp4.frames()?;
+        assert_eq!(frames.value.destination[..5], [192, 0, 2, 1, 0]);
+        assert_eq!(frames.mask.destination[..5], [255, 255, 255, 255, 0]);
+        assert_eq!(frames.value.destination_port, [0, 80]);
+        assert_eq!((frames.value.protocol, frames.value.version), (6, 4));
+        assert_eq!(frames.mask.source, [0; 16]);
+
+        let udp6 = rule(
+            bindings::UDP_V6_FLOW,
+            &[
+                (0, &[0x20; 16], ALL),
+                (32, &[0, 53], &ALL[..2]),
+                (36, &[8], &[0xfc]),
+            ],
+        );
+        let frames = udp6.frames()?;
+        assert_eq!(
+            (frames.value.source, frames.mask.source),
+            ([0x20; 16], [0xff; 16])
+        );
+        assert_eq!(frames.value.source_port, [0, 53]);
+        assert_eq!((frames.value.tos, frames.mask.tos), (8, 0xfc));
+        assert_eq!((frames.value.protocol, frames.value.version), (17, 6));
+
+        let ip4 = rule(bindings::IPV4_USER_FLOW, &[(14, &[1], &[0xff])]);
+        let frames = ip4.frames()?;
+        assert_eq!((frames.value.protocol, frames.mask.protocol), (1, 0xff));
+        let ether = rule(bindings::ETHER_FLOW, &[(12, &[0x88, 0xb5], &ALL[..2])]);
+        assert_eq!(ether.frames()?.value.ethertype, [0x88, 0xb5]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_matched_is_refused() {
+        let refused = |rule: FlowRule| assert_eq!(rule.frames(), Err(EOPNOTSUPP));
+        refused(rule(bindings::SCTP_V4_FLOW, &[]));
+        let mut data = rule(bindings::TCP_V4_FLOW | bindings::FLOW_EXT, &[]);
+        data.spec.m_ext.data[1] = 1;
+        refused(data);
+        let mut provider = rule(bindings::TCP_V4_FLOW | bindings::FLOW_EXT, &[]);
+        provider.spec.h_ext.vlan_etype = 0x88a8_u16.to_be();
+        provider.spec.m_ext.vlan_etype = 0xffff;
+        refused(provider);
+    }
+
+    #[test]
+    fn an_action_is_one_of_three() {
+        let mut rule = rule(bindings::TCP_V4_FLOW, &[]);
+        rule.spec.ring_cookie = 3;
+        assert_eq!(rule.action(), Ok(FlowAction::Queue(3)));
+        rule.spec.ring_cookie = u64::MAX;
+        assert_eq!(rule.action(), Ok(FlowAction::Drop));
+        // Of a virtual function.
+        rule.spec.ring_cookie = 1 << 32 | 3;
+        assert_eq!(rule.action(), Err(EOPNOTSUPP));
+        rule.spec.flow_type |= bindings::FLOW_RSS;
+        rule.spec.ring_cookie = 0;
+        rule.context = 5;
+        assert_eq!(rule.action(), Ok(FlowAction::Context(5)));
+    }
+}

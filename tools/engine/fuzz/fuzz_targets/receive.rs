@@ -2,7 +2,7 @@
 
 //! Frames of a hostile wire: the parser, the flow database, placement and hardware GRO.
 //!
-//! The input is settings, then frames, each behind a byte of flags. A frame is bytes, or a segment of
+//! The input is settings, receive rules, then frames, each behind a byte of flags. A frame is bytes, or a segment of
 //! one of a few flows with some of its bytes altered. Checksums are mended on the way in, so that the
 //! fuzzer need not guess them. Nothing may panic, every page may be released once only, and what
 //! completions name must not overlap: the model of the driver checks the last two.
@@ -17,6 +17,9 @@ mod support;
 use libfuzzer_sys::fuzz_target;
 
 use toe_abi::admin::storage;
+use toe_abi::rules::Action;
+use toe_abi::rules::Pattern;
+use toe_abi::rules::Rule;
 use toe_engine::env::Capabilities;
 use toe_engine::env::Partial;
 use toe_engine::env::RxChecksum;
@@ -101,6 +104,20 @@ fn segment(ends: &[peer::End], seqs: &mut [u32; FLOWS], input: &mut &[u8]) -> Op
     Some(frame)
 }
 
+/// Sets a rule on one byte of headers, as `input` describes it.
+fn set_rule(node: &mut Node, location: u16, input: &mut &[u8]) -> Option<()> {
+    let (at, value, what) = (byte(input)?, byte(input)?, byte(input)?);
+    let mut pattern = Pattern::default();
+    let at = usize::from(at) % pattern.mask.len();
+    (pattern.value[at], pattern.mask[at]) = (value, 0xff);
+    let action = match what & 1 {
+        0 => Action::Drop,
+        _ => Action::Context(0),
+    };
+    let rule = Rule::new(location, action, &pattern).tagged(u32::from(what >> 1));
+    node.processor.set_rule(0, &mut node.env, rule).ok()
+}
+
 fuzz_target!(|input: &[u8]| {
     let mut input = input;
     let mut node = Node::new(&config(), Capabilities::default());
@@ -111,6 +128,9 @@ fuzz_target!(|input: &[u8]| {
     let small_frame = u16::from(settings >> 2) * 16;
     let _ = node.processor.set_mtu(9000);
     let _ = node.processor.set_storage(flags, small_frame);
+    for location in 0..u16::from(byte(&mut input).unwrap_or(0) % 4) {
+        let _ = set_rule(&mut node, location, &mut input);
+    }
     node.poll(0);
     let end = |n: usize| {
         let [_, mut end] = peer::pair(n & 1 != 0, n & 2 != 0, [Vec::new(), Vec::new()], 1);
