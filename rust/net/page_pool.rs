@@ -31,20 +31,82 @@ const BIAS: isize = isize::MAX >> 8;
 /// log2 of the most pages of a block.
 const MAX_ORDER: u32 = 6;
 
-/// A pool of blocks of pages of one NAPI instance, mapped for one device to write.
+/// A pool of whatever kind.
 ///
 /// # Invariants
 ///
-/// The pointer is a valid `page_pool` of blocks of `2^order` pages, `order` at most [`MAX_ORDER`].
-/// It recycles to `napi`, which is alive, or to none.
-pub struct PagePool {
+/// The pointer is a valid `page_pool`. It recycles to `napi`, which is alive, or to none.
+pub(super) struct Pool {
     raw: NonNull<bindings::page_pool>,
-    order: u32,
     napi: Option<Arc<Instance>>,
 }
 
 // SAFETY: A pool is not bound to a thread; what needs serialisation takes `&mut self`.
-unsafe impl Send for PagePool {}
+unsafe impl Send for Pool {}
+
+impl Pool {
+    /// A pool for queue `queue` of the device whose lock is held. The device is to outlive it.
+    pub(super) fn new(
+        lock: &InstanceLock<'_>,
+        queue: u16,
+        fast: bindings::page_pool_params__bindgen_ty_1_page_pool_params_fast,
+        flags: u32,
+    ) -> Result<Self> {
+        let mut params = bindings::page_pool_params::default();
+        params.__bindgen_anon_1.fast = fast;
+        params.__bindgen_anon_2.slow =
+            bindings::page_pool_params__bindgen_ty_2_page_pool_params_slow {
+                netdev: lock.device().as_raw(),
+                queue_idx: queue.into(),
+                flags,
+                ..Default::default()
+            };
+        // SAFETY: `params` is complete; everything it points to outlives the pool: the device by the
+        // caller's promise, and by the instance that it comes to recycle to.
+        let raw = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
+        // INVARIANT: `page_pool_create` returned a pool.
+        Ok(Self {
+            raw: NonNull::new(raw).ok_or(ENOMEM)?,
+            napi: None,
+        })
+    }
+
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut bindings::page_pool {
+        self.raw.as_ptr()
+    }
+
+    /// As [`PagePool::recycle_to`].
+    pub(super) fn recycle_to(&mut self, napi: &Arc<Instance>) {
+        if self.napi.is_some() {
+            return;
+        }
+        // SAFETY: The pool is valid and has no instance.
+        // INVARIANT: The clone keeps it alive.
+        unsafe {
+            bindings::page_pool_enable_direct_recycling(self.as_raw(), napi.as_raw());
+        }
+        self.napi = Some(napi.clone());
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. Pages that are still out keep what they need of the pool
+        // until they come back.
+        unsafe { bindings::page_pool_destroy(self.as_raw()) }
+    }
+}
+
+/// A pool of blocks of pages of one NAPI instance, mapped for one device to write.
+///
+/// # Invariants
+///
+/// The pool's blocks have `2^order` pages, `order` at most [`MAX_ORDER`].
+pub struct PagePool {
+    pool: Pool,
+    order: u32,
+}
 
 impl PagePool {
     /// Creates a pool for `pages` pages, in blocks of `2^order`, for queue `queue`. Pages are mapped
@@ -63,47 +125,27 @@ impl PagePool {
         if order > MAX_ORDER {
             return Err(EINVAL);
         }
-        let mut params = bindings::page_pool_params::default();
-        params.__bindgen_anon_1.fast =
-            bindings::page_pool_params__bindgen_ty_1_page_pool_params_fast {
-                order,
-                pool_size: (pages >> order).max(1),
-                nid: kernel::bindings::NUMA_NO_NODE,
-                dev: raw_device(parent),
-                dma_dir: bindings::dma_data_direction::DMA_FROM_DEVICE,
-                max_len: (PAGE_SIZE << order) as u32,
-                ..Default::default()
-            };
-        params.__bindgen_anon_2.slow =
-            bindings::page_pool_params__bindgen_ty_2_page_pool_params_slow {
-                netdev: lock.device().as_raw(),
-                queue_idx: queue.into(),
-                flags: bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV,
-                ..Default::default()
-            };
-        // SAFETY: `params` is complete; everything it points to outlives the pool: the instance by
-        // `_napi`, and with it the device.
-        let raw = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
-        // INVARIANT: `page_pool_create` returned a pool.
-        Ok(Self {
-            raw: NonNull::new(raw).ok_or(ENOMEM)?,
+        let fast = bindings::page_pool_params__bindgen_ty_1_page_pool_params_fast {
             order,
-            napi: None,
+            pool_size: (pages >> order).max(1),
+            nid: kernel::bindings::NUMA_NO_NODE,
+            dev: raw_device(parent),
+            dma_dir: bindings::dma_data_direction::DMA_FROM_DEVICE,
+            max_len: (PAGE_SIZE << order) as u32,
+            ..Default::default()
+        };
+        let flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
+        // INVARIANT: Of that order.
+        Ok(Self {
+            pool: Pool::new(lock, queue, fast, flags)?,
+            order,
         })
     }
 
     /// From here on pages that come back in the poll of `napi` need no lock. To be called once, and
     /// the instance is to be disabled when the pool is dropped.
     pub fn recycle_to(&mut self, napi: &Arc<Instance>) {
-        if self.napi.is_some() {
-            return;
-        }
-        // SAFETY: The pool is valid and has no instance.
-        // INVARIANT: The clone keeps it alive.
-        unsafe {
-            bindings::page_pool_enable_direct_recycling(self.raw.as_ptr(), napi.as_raw());
-        }
-        self.napi = Some(napi.clone());
+        self.pool.recycle_to(napi);
     }
 
     /// Fills `pages` with pages of as few blocks as that takes, in the order of their addresses.
@@ -113,7 +155,7 @@ impl PagePool {
     pub fn fill(&mut self, pages: &mut [Option<Page>]) -> bool {
         for slots in pages.chunks_mut(1 << self.order) {
             // SAFETY: By the type invariant; `&mut self` excludes other takers.
-            let block = unsafe { bindings::page_pool_dev_alloc_pages(self.raw.as_ptr()) };
+            let block = unsafe { bindings::page_pool_dev_alloc_pages(self.pool.as_raw()) };
             let Some(block) = NonNull::new(block) else {
                 return false;
             };
@@ -127,20 +169,12 @@ impl PagePool {
                     block,
                     // CAST: within a block.
                     start: (i * PAGE_SIZE) as u32,
-                    pool: self.raw,
+                    pool: self.pool.raw,
                     left: BIAS,
                 });
             }
         }
         true
-    }
-}
-
-impl Drop for PagePool {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant. Pages that are still out keep what they need of the pool
-        // until they come back.
-        unsafe { bindings::page_pool_destroy(self.raw.as_ptr()) }
     }
 }
 
