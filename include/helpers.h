@@ -16,6 +16,7 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <net/page_pool/types.h>
+#include <net/xdp.h>
 
 /* rust/helpers/dma.c */
 dma_addr_t toe_helper_dma_map_single(struct device *dev, void *ptr, size_t size,
@@ -71,6 +72,10 @@ struct netdev_queue *toe_helper_netdev_get_tx_queue(const struct net_device *dev
 						    unsigned int index);
 void toe_helper___netif_tx_lock_bh(struct netdev_queue *txq);
 void toe_helper___netif_tx_unlock_bh(struct netdev_queue *txq);
+void toe_helper___netif_tx_lock(struct netdev_queue *txq);
+void toe_helper___netif_tx_unlock(struct netdev_queue *txq);
+void toe_helper_txq_trans_cond_update(struct netdev_queue *txq);
+unsigned int toe_helper_smp_processor_id(void);
 void toe_helper_netif_tx_start_queue(struct netdev_queue *txq);
 void toe_helper_netif_tx_stop_queue(struct netdev_queue *txq);
 bool toe_helper_netif_tx_queue_stopped(const struct netdev_queue *txq);
@@ -116,5 +121,36 @@ netdev_features_t toe_helper_vlan_features_check(struct sk_buff *skb, netdev_fea
 void toe_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, const char *name,
 				  struct lock_class_key *key);
 void toe_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
+
+/* rust/helpers/xdp.c */
+struct toe_xdp_buff {
+	struct xdp_buff xdp;		/* what programs know it by */
+	u32 hash;
+	enum xdp_rss_hash_type hash_type;
+};
+
+void toe_helper_xdp_offer(struct net_device *dev);
+void toe_helper_bpf_prog_put(struct bpf_prog *prog);
+bool toe_helper_xdp_prog_has_frags(const struct bpf_prog *prog);
+void *toe_helper_page_pool_dev_alloc_va(struct page_pool *pool, unsigned int *size);
+void toe_helper_xdp_begin(struct toe_xdp_buff *buff, void *start, u32 size, u32 headroom,
+			  struct xdp_rxq_info *rxq);
+u32 toe_helper_xdp_tailroom(const struct xdp_buff *xdp);
+bool toe_helper_xdp_buff_add_frag(struct xdp_buff *xdp, struct page *page, u32 offset, u32 size,
+				  u32 truesize);
+bool toe_helper_xdp_buff_has_frags(const struct xdp_buff *xdp);
+u32 toe_helper_xdp_get_buff_len(const struct xdp_buff *xdp);
+u32 toe_helper_bpf_prog_run_xdp(const struct bpf_prog *prog, struct xdp_buff *xdp);
+int toe_helper_xdp_do_redirect(struct net_device *dev, struct xdp_buff *xdp,
+			       const struct bpf_prog *prog);
+void toe_helper_xdp_do_flush(void);
+void toe_helper_bpf_warn_invalid_xdp_action(const struct net_device *dev,
+					    const struct bpf_prog *prog, u32 act);
+void toe_helper_trace_xdp_exception(const struct net_device *dev, const struct bpf_prog *prog,
+				    u32 act);
+struct xdp_frame *toe_helper_xdp_convert_buff_to_frame(struct xdp_buff *xdp);
+void toe_helper_xdp_discard(struct xdp_buff *xdp);
+u32 toe_helper_xdp_get_frame_len(const struct xdp_frame *frame);
+const struct skb_shared_info *toe_helper_xdp_frame_frags(const struct xdp_frame *frame);
 
 #endif

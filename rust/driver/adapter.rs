@@ -25,6 +25,7 @@ use crate::net::ethtool::FlowRule;
 use crate::net::irq::ThreadHandler;
 use crate::net::lock::BhSpinLock;
 use crate::net::work::Tick;
+use crate::net::xdp;
 use kernel::device;
 use kernel::device::Bound;
 use kernel::prelude::*;
@@ -100,6 +101,8 @@ pub(crate) struct Adapter {
     pub(super) resetting: AtomicFlag,
     /// Delegation is allowed on this interface.
     pub(super) delegation: AtomicFlag,
+    /// The XDP program of the interface.
+    pub(super) xdp: xdp::Attachment,
     /// Times that the function was reset because of a fault.
     pub(super) resets: Atomic<u64>,
 }
@@ -144,6 +147,7 @@ impl Adapter {
                 dead: AtomicFlag::new(false),
                 resetting: AtomicFlag::new(false),
                 delegation: AtomicFlag::new(true),
+                xdp: xdp::Attachment::new(),
                 resets: Atomic::new(0),
             }),
             GFP_KERNEL,

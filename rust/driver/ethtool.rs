@@ -6,6 +6,7 @@ use super::adapter::Adapter;
 use super::processor::WIRE_COUNTERS;
 use super::sizes::Sizes;
 use super::steering::Rss;
+use super::xdp;
 use crate::abi;
 use crate::abi::admin::storage;
 use crate::abi::feature;
@@ -154,7 +155,7 @@ impl ethtool::Operations for Adapter {
     }
 
     fn statistic_count(cx: &mut Control<'_, Self>) -> usize {
-        1 + cx.data().processors.len() * private().count()
+        1 + cx.data().processors.len() * (private().count() + xdp::Counters::COUNT)
     }
 
     fn statistic_names(cx: &mut Control<'_, Self>, names: &mut Names<'_>) {
@@ -162,6 +163,9 @@ impl ethtool::Operations for Adapter {
         for processor in &cx.data().processors {
             for wire in private() {
                 names.push(fmt!("p{}_{}", processor.index, wire.name()));
+            }
+            for (name, _) in processor.xdp.all() {
+                names.push(fmt!("p{}_{}", processor.index, name));
             }
         }
     }
@@ -177,6 +181,9 @@ impl ethtool::Operations for Adapter {
             processor.wires(&mut all);
             for (wire, slot) in private().zip(&mut slots) {
                 *slot = all[wire as usize];
+            }
+            for ((_, value), slot) in processor.xdp.all().into_iter().zip(&mut slots) {
+                *slot = value;
             }
         }
     }

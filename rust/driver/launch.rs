@@ -15,6 +15,7 @@ use super::sizes::Sizes;
 use super::transmit;
 use super::transmit::Completer;
 use super::transmit::Sender;
+use super::xdp::Programmed;
 use crate::abi::admin;
 use crate::abi::ring::Ring as Line;
 use crate::abi::ring::ARM;
@@ -29,12 +30,16 @@ use crate::net::dma::Ring;
 use crate::net::dma::SharedPage;
 use crate::net::page_pool::PagePool;
 use crate::net::queue::TxQueue;
+use crate::net::xdp;
 use crate::shim::Shim;
 use core::mem::MaybeUninit;
 use kernel::dma::DmaAddress;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
+
+/// Pages that are kept of those in which XDP programs see frames: a poll takes no more.
+const XDP_PAGES: u32 = 256;
 
 /// All the memory that a processor takes to run. It may run on other memory meanwhile.
 pub(super) struct Prepared {
@@ -69,6 +74,8 @@ impl Prepared {
             let single = (order > 0).then(|| pool(0)).transpose()?;
             Lent::new(line, ring, pool(order)?, single)
         };
+        let index = processor.index.into();
+        let queue = xdp::RxQueue::new(cx.lock(), &adapter.netdev, index, XDP_PAGES)?;
         Ok(Self {
             log2,
             transmit,
@@ -77,6 +84,7 @@ impl Prepared {
             receiver: Receiver::new(
                 lent(Line::HeaderPages, 0)?,
                 lent(Line::PayloadPages, sizes.payload_order())?,
+                Programmed::new(queue),
             ),
             submissions: Ring::new(dev, log2[Line::Submission as usize])?,
             completions: Ring::new(dev, log2[Line::Completion as usize])?,

@@ -7,6 +7,7 @@
 //! - `lifecycle`: how it is started, stopped, reshaped, brought back, lost;
 //! - `sizes`, `launch`: a processor's memory, and its way into operation;
 //! - `processor`, `transmit`, `receive`, `poll`: the data path of one offload processor;
+//! - `xdp`: received frames as a program sees them;
 //! - `operations`, `ethtool`: the interface as the core sees it;
 //! - `offload`: the border with the socket shim.
 
@@ -24,6 +25,7 @@ mod registers;
 mod sizes;
 mod steering;
 mod transmit;
+mod xdp;
 
 use self::adapter::Adapter;
 use self::adapter::Function;

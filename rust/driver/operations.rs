@@ -7,6 +7,8 @@ use super::adapter::Adapter;
 use super::adapter::Settings;
 use super::offload::Client;
 use super::transmit;
+use super::xdp::features_beside;
+use super::xdp::LINEAR_MTU;
 use crate::abi::admin;
 use crate::abi::stats::Counter as Wire;
 use crate::net::device;
@@ -19,6 +21,9 @@ use crate::net::skb::SkBuff;
 use crate::net::stats::LinkStats;
 use crate::net::stats::RxQueueStats;
 use crate::net::stats::TxQueueStats;
+use crate::net::xdp;
+use crate::net::xdp::Candidate;
+use crate::net::xdp::Extack;
 use crate::shim::Shim;
 use kernel::prelude::*;
 
@@ -91,6 +96,14 @@ impl device::Operations for Adapter {
     }
 
     fn change_mtu(cx: &mut Control<'_, Self>, mtu: u32) -> Result {
+        if mtu > LINEAR_MTU && cx.data().xdp.is_linear_only() {
+            dev_warn!(
+                &*cx.data().dev,
+                "an XDP program without multi-buffer support allows an MTU of {} at most\n",
+                LINEAR_MTU
+            );
+            return Err(EINVAL);
+        }
         cx.data().command(&admin::SetMtu {
             opcode: admin::Opcode::SetMtu.raw(),
             mtu,
@@ -98,6 +111,13 @@ impl device::Operations for Adapter {
         })?;
         cx.state.mtu = mtu;
         Ok(())
+    }
+
+    fn fix_features(&self, features: u64) -> u64 {
+        match self.xdp.is_announced() {
+            true => features_beside(features),
+            false => features,
+        }
     }
 
     fn set_features(cx: &mut Control<'_, Self>, features: u64) -> Result {
@@ -114,6 +134,37 @@ impl device::Operations for Adapter {
         cx.data().apply_storage(storage, cx.state.small_frame)?;
         cx.state.storage = storage;
         Ok(())
+    }
+
+    fn xdp(&self) -> &xdp::Attachment {
+        &self.xdp
+    }
+
+    fn xdp_admit(
+        cx: &mut Control<'_, Self>,
+        program: &Candidate,
+        extack: &mut Extack<'_>,
+    ) -> Result {
+        if cx.device().mtu() > LINEAR_MTU && !program.takes_fragments() {
+            extack.set(c"the MTU is too large for a program without multi-buffer support");
+            return Err(EOPNOTSUPP);
+        }
+        Ok(())
+    }
+
+    fn xdp_changed(_cx: &mut Control<'_, Self>) {}
+
+    fn xdp_transmit(
+        &self,
+        queue: TxQueue<'_>,
+        state: &mut transmit::Sender,
+        frame: xdp::Frame,
+    ) -> Result<(), xdp::Frame> {
+        state.send_frame(queue, frame)
+    }
+
+    fn xdp_flush(&self, state: &mut transmit::Sender) {
+        state.publish(self);
     }
 
     fn tx_timeout(&self, _queue: TxQueue<'_>) {

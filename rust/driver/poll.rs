@@ -87,7 +87,8 @@ impl Poller {
             .as_ref()
             .is_some_and(|f| f.flags & frame_flag::LEGACY != 0);
         if let (Some(frame), false) = (&frame, legacy) {
-            if let Some(skb) = self.receiver.frame(cx, &self.processor, frame)? {
+            let (adapter, processor) = (&self.adapter, &self.processor);
+            if let Some(skb) = self.receiver.frame(cx, adapter, processor, frame)? {
                 self.processor.rx_frames.add(1);
                 self.gro_holds_tcp |= op != Op::NotTcp;
                 skb.gro_receive(cx);
@@ -128,7 +129,8 @@ impl Poller {
             }
             _ => {
                 let frame = frame.ok_or(Invalid)?;
-                if let Some(skb) = self.receiver.frame(cx, &self.processor, &frame)? {
+                let (adapter, processor) = (&self.adapter, &self.processor);
+                if let Some(skb) = self.receiver.frame(cx, adapter, processor, &frame)? {
                     Shim::legacy(shim, frame.flow, skb);
                 }
             }
@@ -206,7 +208,9 @@ impl napi::Poll for Poller {
         }
 
         let before = self.consumer;
-        let done = match self.completions(cx, budget) {
+        let done = self.completions(cx, budget);
+        self.receiver.flush(cx, &adapter, &self.processor);
+        let done = match done {
             Ok(done) => done,
             Err(Invalid) => {
                 self.processor.broken.store(true, Relaxed);

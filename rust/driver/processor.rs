@@ -3,6 +3,7 @@
 //! What the host has of one offload processor, whether it runs or not.
 
 use super::poll::Poller;
+use super::xdp;
 use crate::abi::ring::Ring as Line;
 use crate::abi::ring::COUNTERS;
 use crate::abi::ring::INDEX;
@@ -129,6 +130,8 @@ pub(super) struct Processor {
     pub(super) rx_frames: Counter,
     /// Receive: frames that stand for several.
     pub(super) gro: Gro,
+    /// What XDP programs have decided.
+    pub(super) xdp: xdp::Counters,
     /// Transmit: frames dropped, counted under the transmit lock.
     pub(super) tx_dropped: Counter,
     /// Transmit: times the queue stopped.
@@ -158,6 +161,7 @@ impl Processor {
                 rx_invalid: Counter::new(),
                 rx_frames: Counter::new(),
                 gro: Gro::default(),
+                xdp: xdp::Counters::default(),
                 tx_dropped: Counter::new(),
                 tx_stop: Counter::new(),
                 tx_wake: Counter::new(),

@@ -2,8 +2,10 @@
 
 //! Receive storage, the host's side: lending pages, and making skbs of what stands in them.
 
+use super::adapter::Adapter;
 use super::processor::Processor;
 use super::registers::Registers;
+use super::xdp::Programmed;
 use crate::abi::completion::frame_flag;
 use crate::abi::completion::Deliver;
 use crate::abi::completion::Frame;
@@ -217,6 +219,7 @@ impl Iterator for Pieces {
 pub(super) struct Receiver {
     pub(super) headers: Lent,
     pub(super) payload: Lent,
+    programmed: Programmed,
     /// A frame of which more completions are to come.
     partial: Partial,
 }
@@ -224,16 +227,19 @@ pub(super) struct Receiver {
 /// A frame of which more completions are to come.
 enum Partial {
     None,
-    Some(SkBuff),
-    /// There was no memory for it: what is still to come of it is given back.
+    Skb(SkBuff),
+    /// It is on its way through a program.
+    Programmed,
+    /// It is lost, and counted: what is still to come of it is given back.
     Lost,
 }
 
 impl Receiver {
-    pub(super) fn new(headers: Lent, payload: Lent) -> Self {
+    pub(super) fn new(headers: Lent, payload: Lent, programmed: Programmed) -> Self {
         Self {
             headers,
             payload,
+            programmed,
             partial: Partial::None,
         }
     }
@@ -242,6 +248,12 @@ impl Receiver {
     pub(super) fn recycle_to(&mut self, napi: &Arc<Instance>) {
         self.headers.recycle_to(napi);
         self.payload.recycle_to(napi);
+        self.programmed.recycle_to(napi);
+    }
+
+    /// The poll ends: what was sent out again has to leave.
+    pub(super) fn flush(&mut self, cx: &Context<'_>, adapter: &Adapter, processor: &Processor) {
+        self.programmed.flush(cx, adapter, processor);
     }
 
     /// Pages that come back without data.
@@ -265,11 +277,12 @@ impl Receiver {
         Ok(pieces)
     }
 
-    /// The frame of an entry, once it is whole. `Ok(None)` when more of it is to come, or when there
-    /// was no memory for it, which is counted.
+    /// The frame of an entry, once it is whole. `Ok(None)` when more of it is to come, when there was
+    /// no memory for it, which is counted, or when a program has decided otherwise.
     pub(super) fn frame(
         &mut self,
         cx: &Context<'_>,
+        adapter: &Adapter,
         processor: &Processor,
         entry: &Frame,
     ) -> Result<Option<SkBuff>, Invalid> {
@@ -290,44 +303,87 @@ impl Receiver {
         let (offset, length) = (entry.data_offset.into(), entry.data_length as usize);
         lent.gather(ids, entry.release >> 1, offset, length, &mut pieces)?;
 
-        let more = entry.flags & frame_flag::MORE != 0;
-        let skb = match mem::replace(&mut self.partial, Partial::None) {
-            Partial::None => begin(cx, processor, entry, header, &mut pieces)?,
+        let mut frame = match mem::replace(&mut self.partial, Partial::None) {
+            Partial::None => self.begin(cx, adapter, processor, entry, header, &mut pieces)?,
             _ if header.is_some() => return Err(Invalid),
-            Partial::Some(skb) => Some(skb),
-            Partial::Lost => None,
-        };
-        let Some(mut skb) = skb else {
-            if more {
-                self.partial = Partial::Lost;
-            } else {
-                processor.rx_alloc_fail.add(1);
-            }
-            return Ok(None);
+            partial => partial,
         };
         for piece in pieces {
-            let truesize = truesize(&piece, entry.flags);
-            // More pieces than an skb holds are more than any frame has.
-            skb.add_fragment(piece, truesize).map_err(|_| Invalid)?;
+            match &mut frame {
+                Partial::Skb(skb) => {
+                    let truesize = truesize(&piece, entry.flags);
+                    // More pieces than an skb holds are more than any frame has.
+                    skb.add_fragment(piece, truesize).map_err(|_| Invalid)?;
+                }
+                Partial::Programmed => self.programmed.add(piece, entry.flags)?,
+                Partial::Lost | Partial::None => {}
+            }
         }
-        if more {
-            self.partial = Partial::Some(skb);
+        if entry.flags & frame_flag::MORE != 0 {
+            self.partial = frame;
             return Ok(None);
         }
-        finish(cx, processor, entry, &mut skb)?;
-        Ok(Some(skb))
+        match frame {
+            Partial::Skb(mut skb) => {
+                finish(cx, processor, entry, &mut skb)?;
+                Ok(Some(skb))
+            }
+            Partial::Programmed => self.programmed.finish(cx, adapter, processor, entry),
+            Partial::Lost | Partial::None => Ok(None),
+        }
+    }
+
+    /// A new frame: an skb, or for the program if there is one.
+    #[inline]
+    fn begin(
+        &mut self,
+        cx: &Context<'_>,
+        adapter: &Adapter,
+        processor: &Processor,
+        entry: &Frame,
+        header: Option<Fragment>,
+        pieces: &mut Pieces,
+    ) -> Result<Partial, Invalid> {
+        // Frames that were joined came before the program.
+        if adapter.xdp.is_attached() && entry.gso_size == 0 {
+            if let Some(program) = adapter.xdp.program(cx) {
+                let begun = self
+                    .programmed
+                    .begin(cx, processor, &program, entry, header, pieces)?;
+                return Ok(match begun {
+                    true => Partial::Programmed,
+                    false => Partial::Lost,
+                });
+            }
+        }
+        Ok(match begin(cx, processor, entry, header, pieces)? {
+            Some(skb) => Partial::Skb(skb),
+            None => {
+                processor.rx_alloc_fail.add(1);
+                Partial::Lost
+            }
+        })
     }
 }
 
 /// What a piece costs: of a page that frames share the cells that it touches, and else what it costs
 /// whoever has the page.
-fn truesize(piece: &Fragment, flags: u8) -> u32 {
+pub(super) fn truesize(piece: &Fragment, flags: u8) -> u32 {
     let truesize = match flags & frame_flag::HEADER_RING {
         0 => piece.truesize(),
         _ => piece.len().next_multiple_of(CELL_SIZE),
     };
     // CAST: within a block of pages.
     truesize as u32
+}
+
+/// How many of the bytes with which a frame begins go into its linear part.
+pub(super) fn head(cx: &Context<'_>, bytes: &[u8]) -> usize {
+    if bytes.len() <= LINEAR {
+        bytes.len()
+    } else {
+        cx.device().eth_headlen(&bytes[..LINEAR])
+    }
 }
 
 /// An skb with the headers of a frame in its linear part.
@@ -346,11 +402,7 @@ fn begin(
         return Ok(None);
     };
     let bytes = first.bytes();
-    let head = if bytes.len() <= LINEAR {
-        bytes.len()
-    } else {
-        cx.device().eth_headlen(&bytes[..LINEAR])
-    };
+    let head = head(cx, bytes);
     let mut linear = [0; LINEAR];
     let linear = linear.get_mut(..head).ok_or(Invalid)?;
     linear.copy_from_slice(&bytes[..head]);
@@ -384,6 +436,17 @@ fn finish(
     entry: &Frame,
     skb: &mut SkBuff,
 ) -> Result<(), Invalid> {
+    describe(cx, entry, skb)?;
+    if entry.flags & frame_flag::VLAN != 0 {
+        skb.put_vlan(entry.vlan_tci);
+    }
+    skb.record_rx_queue(processor.index.into());
+    skb.eth_type_trans(cx.device()).map_err(|_| Invalid)
+}
+
+/// What the adapter has found out about a frame: its checksum, its hash.
+#[inline]
+pub(super) fn describe(cx: &Context<'_>, entry: &Frame, skb: &mut SkBuff) -> Result<(), Invalid> {
     let features = cx.device().features();
     let checked = entry.flags & (frame_flag::L4_CSUM_OK | frame_flag::CSUM_BAD);
     if entry.gso_size == 0 && checked == frame_flag::L4_CSUM_OK && features & feature::RXCSUM != 0 {
@@ -397,11 +460,7 @@ fn finish(
             None => return Err(Invalid),
         }
     }
-    if entry.flags & frame_flag::VLAN != 0 {
-        skb.put_vlan(entry.vlan_tci);
-    }
-    skb.record_rx_queue(processor.index.into());
-    skb.eth_type_trans(cx.device()).map_err(|_| Invalid)
+    Ok(())
 }
 
 /// Where the headers are in a frame that stands for several.

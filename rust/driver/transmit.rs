@@ -20,9 +20,11 @@ use crate::net::dma::SharedPage;
 use crate::net::queue::TxQueue;
 use crate::net::skb::Checksum;
 use crate::net::skb::DropReason;
+use crate::net::skb::Frag;
 use crate::net::skb::GsoKind;
 use crate::net::skb::SkBuff;
 use crate::net::spsc;
+use crate::net::xdp;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -34,7 +36,53 @@ pub(super) const START: u32 = 4 * STOP;
 struct Slot {
     mapping: Mapping,
     /// With the last entry of a frame: the frame.
-    skb: Option<SkBuff>,
+    frame: Option<Sent>,
+}
+
+/// A frame that is being sent.
+enum Sent {
+    /// The stack's.
+    Skb(SkBuff),
+    /// As an XDP program has decided.
+    Program(xdp::Frame),
+}
+
+impl From<SkBuff> for Sent {
+    fn from(skb: SkBuff) -> Self {
+        Self::Skb(skb)
+    }
+}
+
+impl From<xdp::Frame> for Sent {
+    fn from(frame: xdp::Frame) -> Self {
+        Self::Program(frame)
+    }
+}
+
+/// What entries can be made of.
+trait Sendable: Into<Sent> {
+    fn map_linear(&self, mapper: &Mapper) -> Option<Mapping>;
+    fn frags(&self) -> &[Frag];
+}
+
+impl Sendable for SkBuff {
+    fn map_linear(&self, mapper: &Mapper) -> Option<Mapping> {
+        mapper.map_linear(self)
+    }
+
+    fn frags(&self) -> &[Frag] {
+        self.frags()
+    }
+}
+
+impl Sendable for xdp::Frame {
+    fn map_linear(&self, mapper: &Mapper) -> Option<Mapping> {
+        mapper.map_frame(self)
+    }
+
+    fn frags(&self) -> &[Frag] {
+        self.frags()
+    }
 }
 
 /// The transmit callback's end: one queue, under its transmit lock.
@@ -106,7 +154,8 @@ impl Sender {
     /// Sends `skb`, or drops and counts it.
     pub(super) fn send(&mut self, adapter: &Adapter, queue: TxQueue<'_>, skb: SkBuff, more: bool) {
         let bytes = skb.len();
-        if let Err((skb, reason)) = self.post(skb) {
+        let first = describe(&skb);
+        if let Err((skb, reason)) = self.post(skb, first) {
             self.processor.tx_dropped.add(1);
             skb.drop_with(reason);
             // Frames before it may rely on this one to be the last of a burst.
@@ -124,15 +173,40 @@ impl Sender {
         }
     }
 
-    /// Writes the entries of `skb`.
-    fn post(&mut self, skb: SkBuff) -> Result<(), (SkBuff, DropReason)> {
-        let frags = skb.frags();
+    /// Posts a frame as an XDP program has decided, and gives it back when there is no room: there is
+    /// always left what the stack may need next, so that the queue never has to stop for it.
+    /// [`Self::publish`] tells the adapter.
+    pub(super) fn send_frame(
+        &mut self,
+        queue: TxQueue<'_>,
+        frame: xdp::Frame,
+    ) -> Result<(), xdp::Frame> {
+        let room = self.slots.room();
+        let result = if room < STOP + 1 + frame.frags().len() as u32 {
+            Err(frame)
+        } else {
+            let posted = self.post(frame, Frame::default());
+            posted.map_err(|(frame, _)| frame)
+        };
+        match &result {
+            Ok(()) => {
+                queue.moves();
+                self.processor.xdp.sent.add(1);
+            }
+            Err(_) => self.processor.xdp.full.add(1),
+        }
+        result
+    }
+
+    /// Writes the entries of a frame, of which `first` says what is to be done to it.
+    fn post<S: Sendable>(&mut self, sent: S, first: Frame) -> Result<(), (S, DropReason)> {
+        let frags = sent.frags();
         let count = 1 + frags.len();
         if count > MAX_ENTRIES || self.slots.room() < count as u32 {
-            return Err((skb, DropReason::FullRing));
+            return Err((sent, DropReason::FullRing));
         }
         let mut mapped: [Option<Mapping>; MAX_ENTRIES] = [const { None }; MAX_ENTRIES];
-        mapped[0] = self.mapper.map_linear(&skb);
+        mapped[0] = sent.map_linear(&self.mapper);
         for (slot, frag) in mapped[1..].iter_mut().zip(frags) {
             *slot = self.mapper.map_frag(frag);
         }
@@ -141,10 +215,10 @@ impl Sender {
                 .into_iter()
                 .flatten()
                 .for_each(|m| self.mapper.unmap(m));
-            return Err((skb, DropReason::NoMem));
+            return Err((sent, DropReason::NoMem));
         }
-        let mut frame = describe(&skb);
-        let mut skb = Some(skb);
+        let mut frame = first;
+        let mut sent = Some(sent);
         for (i, mapping) in mapped.into_iter().flatten().enumerate() {
             let last = i + 1 == count;
             frame.address = mapping.address();
@@ -156,7 +230,7 @@ impl Sender {
             self.producer = self.producer.wrapping_add(1);
             let slot = Slot {
                 mapping,
-                skb: if last { skb.take() } else { None },
+                frame: if last { sent.take().map(S::into) } else { None },
             };
             // There is room, as checked: nobody else takes it.
             if self.slots.push(slot).is_err() {
@@ -168,7 +242,7 @@ impl Sender {
     }
 
     /// Tells the adapter of everything posted.
-    fn publish(&mut self, adapter: &Adapter) {
+    pub(super) fn publish(&mut self, adapter: &Adapter) {
         if self.published == self.producer {
             return;
         }
@@ -200,13 +274,22 @@ impl Completer {
         }
         let (mut packets, mut bytes) = (0, 0);
         while left > 0 {
+            // Memory of XDP frames is given back in a real poll only.
+            let program = |slot: &Slot| matches!(slot.frame, Some(Sent::Program(_)));
+            if budget == 0 && self.slots.peek().is_some_and(program) {
+                break;
+            }
             let Some(slot) = self.slots.pop() else { break };
             left -= 1;
             self.mapper.unmap(slot.mapping);
-            if let Some(skb) = slot.skb {
-                packets += 1;
-                bytes += skb.len();
-                skb.consume(budget);
+            match slot.frame {
+                Some(Sent::Skb(skb)) => {
+                    packets += 1;
+                    bytes += skb.len();
+                    skb.consume(budget);
+                }
+                Some(Sent::Program(frame)) => drop(frame),
+                None => {}
             }
         }
         if queue.completed_wake(packets, bytes, || self.slots.room(), START) {
@@ -234,7 +317,7 @@ impl Drop for Completer {
     fn drop(&mut self) {
         while let Some(slot) = self.slots.pop() {
             self.mapper.unmap(slot.mapping);
-            if let Some(skb) = slot.skb {
+            if let Some(Sent::Skb(skb)) = slot.frame {
                 skb.drop_with(DropReason::DevReady);
             }
         }

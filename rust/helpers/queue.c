@@ -21,6 +21,27 @@ void toe_helper___netif_tx_unlock_bh(struct netdev_queue *txq)
 	__netif_tx_unlock_bh(txq);
 }
 
+/* With bottom halves off. */
+void toe_helper___netif_tx_lock(struct netdev_queue *txq)
+{
+	__netif_tx_lock(txq, smp_processor_id());
+}
+
+void toe_helper___netif_tx_unlock(struct netdev_queue *txq)
+{
+	__netif_tx_unlock(txq);
+}
+
+void toe_helper_txq_trans_cond_update(struct netdev_queue *txq)
+{
+	txq_trans_cond_update(txq);
+}
+
+unsigned int toe_helper_smp_processor_id(void)
+{
+	return smp_processor_id();
+}
+
 void toe_helper_netif_tx_start_queue(struct netdev_queue *txq)
 {
 	netif_tx_start_queue(txq);

@@ -6,6 +6,7 @@
 
 use super::skb::Frag;
 use super::skb::SkBuff;
+use super::xdp;
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::device;
@@ -215,7 +216,17 @@ impl Mapper {
     /// Maps the linear part of `skb`; `None` when that fails.
     #[inline]
     pub fn map_linear(&self, skb: &SkBuff) -> Option<Mapping> {
-        let linear = skb.linear();
+        self.map_bytes(skb.linear())
+    }
+
+    /// Maps the linear part of `frame`; `None` when that fails.
+    #[inline]
+    pub fn map_frame(&self, frame: &xdp::Frame) -> Option<Mapping> {
+        self.map_bytes(frame.linear())
+    }
+
+    #[inline]
+    fn map_bytes(&self, linear: &[u8]) -> Option<Mapping> {
         // SAFETY: The device is valid, and the memory is directly mapped.
         let address = unsafe {
             bindings::dma_map_single(

@@ -33,3 +33,4 @@ pub mod spsc;
 pub mod stats;
 pub mod sysctl;
 pub mod work;
+pub mod xdp;

@@ -7,7 +7,10 @@
 use super::device::Allocation;
 use super::device::InstanceLock;
 use super::device::NetDevice;
+use super::device::Operations;
+use super::queue::TxQueue;
 use crate::bindings;
+use core::cell::Cell;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use kernel::ffi::c_int;
@@ -29,6 +32,7 @@ pub trait Poll: Send + 'static {
 /// The poll in progress.
 pub struct Context<'a> {
     napi: &'a Instance,
+    redirected: Cell<bool>,
 }
 
 impl<'a> Context<'a> {
@@ -48,6 +52,24 @@ impl<'a> Context<'a> {
     pub fn gro_flush(&self) {
         // SAFETY: `self` proves that this is the instance's own poll.
         unsafe { bindings::napi_gro_flush(self.as_raw(), false) }
+    }
+
+    /// Runs `f` on the state of transmit queue `index`, under the queue's lock; `None` when the
+    /// device is none of `T`'s, or nothing is sent now. `f` must not send through the stack.
+    #[inline]
+    pub fn transmit<T: Operations, R>(
+        &self,
+        index: u16,
+        f: impl FnOnce(TxQueue<'_>, &mut T::TxQueue) -> R,
+    ) -> Option<R> {
+        // SAFETY: In a poll bottom halves are off.
+        unsafe { self.device().with_tx_queue::<T, R>(index, f) }
+    }
+
+    /// A program has sent a frame elsewhere, where it arrives by the end of the poll.
+    #[inline]
+    pub(super) fn redirected(&self) {
+        self.redirected.set(true);
     }
 }
 
@@ -242,7 +264,15 @@ impl<P: Poll> Napi<P> {
         // a time.
         let state = unsafe { &mut *(*napi.state.get()).cast::<P>() };
         let budget = budget.max(0) as usize;
-        let done = state.poll(&Context { napi }, budget).min(budget);
+        let cx = Context {
+            napi,
+            redirected: Cell::new(false),
+        };
+        let done = state.poll(&cx, budget).min(budget);
+        if cx.redirected.get() {
+            // SAFETY: This is the poll that redirected.
+            unsafe { bindings::xdp_do_flush() };
+        }
         if done < budget {
             // SAFETY: This is the instance's own poll.
             unsafe { bindings::napi_complete_done(raw, done as c_int) };

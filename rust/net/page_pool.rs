@@ -329,6 +329,25 @@ impl Fragment {
         Some(self)
     }
 
+    /// Takes back what [`Self::into_raw`] gave.
+    ///
+    /// # Safety
+    ///
+    /// The arguments are its result, and the reference that went with them goes over.
+    #[inline]
+    pub(super) unsafe fn from_raw(
+        block: NonNull<bindings::page>,
+        offset: u32,
+        length: u32,
+    ) -> Self {
+        // INVARIANT: The caller promises it.
+        Self {
+            block,
+            offset,
+            length,
+        }
+    }
+
     /// Gives the reference away: block, offset, length.
     #[inline]
     pub(crate) fn into_raw(self) -> (NonNull<bindings::page>, u32, u32) {

@@ -79,7 +79,8 @@ impl<'a> TxQueue<'a> {
     /// Tells BQL of completed frames and wakes the queue when it is stopped and `room()` has come
     /// to `start`. True when it was woken.
     ///
-    /// For the poll that completes the queue's frames, after the consumer index was moved.
+    /// For the poll that completes the queue's frames, after the consumer index was moved. Frames
+    /// that BQL was not told of ([`Self::sent`]) make room as well, and do not count here.
     /// `netif_txq_completed_wake()`.
     #[inline]
     pub fn completed_wake(
@@ -89,9 +90,13 @@ impl<'a> TxQueue<'a> {
         room: impl Fn() -> u32,
         start: u32,
     ) -> bool {
-        // SAFETY: The queue is valid as long as its device. With bytes, this is a full barrier.
-        unsafe { bindings::netdev_txq_completed_mb(self.raw, packets, bytes) };
-        if packets == 0 || room() < start {
+        if bytes == 0 {
+            smp_mb(Full);
+        } else {
+            // SAFETY: The queue is valid as long as its device. With bytes, this is a full barrier.
+            unsafe { bindings::netdev_txq_completed_mb(self.raw, packets, bytes) };
+        }
+        if room() < start {
             return false;
         }
         // SAFETY: As above.
@@ -101,6 +106,13 @@ impl<'a> TxQueue<'a> {
         // SAFETY: As above.
         unsafe { bindings::netif_tx_wake_queue(self.raw) };
         true
+    }
+
+    /// Says that the queue moves, although the stack has not sent through it. With its lock held.
+    #[inline]
+    pub fn moves(&self) {
+        // SAFETY: The queue is valid as long as its device.
+        unsafe { bindings::txq_trans_cond_update(self.raw) }
     }
 
     /// Forgets what BQL knows of frames under way. Before anything new is sent.

@@ -115,6 +115,18 @@ impl<T> Receiver<T> {
         head.wrapping_sub(self.0.tail.load(Relaxed))
     }
 
+    /// The value that comes next.
+    #[inline]
+    pub fn peek(&self) -> Option<&T> {
+        if self.count() == 0 {
+            return None;
+        }
+        let tail = self.0.tail.load(Relaxed);
+        // SAFETY: The slot is initialised, and so the receiver's, by the type invariant; it stays so
+        // until `pop`, which takes `&mut self`.
+        Some(unsafe { (*self.0.slots[(tail & self.0.mask) as usize].get()).assume_init_ref() })
+    }
+
     /// Number of values ever taken, modulo 2^32.
     #[inline]
     pub fn taken(&self) -> u32 {

@@ -23,6 +23,7 @@ pub use self::registration::Unregistered;
 
 use self::operations::Private;
 use self::operations::VTable;
+use super::queue::TxQueue;
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::ffi::c_ulong;
@@ -149,6 +150,13 @@ impl NetDevice {
         unsafe { core::ptr::read_volatile(&raw const (*self.as_raw()).features) }
     }
 
+    /// Whether there is a link.
+    #[inline]
+    pub fn has_carrier(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::netif_carrier_ok(self.as_raw()) }
+    }
+
     /// Whether the interface is up.
     #[inline]
     pub fn is_running(&self) -> bool {
@@ -171,6 +179,33 @@ impl NetDevice {
     pub fn schedule_work(&self, events: usize) {
         // SAFETY: By the type invariant.
         unsafe { bindings::netdev_work_sched(self.as_raw(), events as c_ulong) }
+    }
+
+    /// Runs `f` on the state of transmit queue `index`, under the queue's lock; `None` when the device
+    /// is none of `T`'s, or the queue has no state now.
+    ///
+    /// # Safety
+    ///
+    /// Within a poll of the device, or a callback of its own, with bottom halves off; not with the
+    /// lock of a transmit queue of it held.
+    #[inline]
+    pub(super) unsafe fn with_tx_queue<T: Operations, R>(
+        &self,
+        index: u16,
+        f: impl FnOnce(TxQueue<'_>, &mut T::TxQueue) -> R,
+    ) -> Option<R> {
+        self.driver_data::<T>()?;
+        let queue = TxQueue::new(self, index)?;
+        // SAFETY: The device has such private data, and is registered as long as it polls and is
+        // called. The queue's lock makes access to the slot exclusive.
+        unsafe {
+            let private = &*Private::<T>::of(self);
+            let slot = private.tx.get(usize::from(index))?;
+            bindings::__netif_tx_lock(queue.as_raw());
+            let result = (*slot.get()).as_mut().map(|state| f(queue, state));
+            bindings::__netif_tx_unlock(queue.as_raw());
+            result
+        }
     }
 
     /// The shared state of the driver `T`, when the device is one of `T`'s and registered.

@@ -14,6 +14,9 @@ use crate::net::skb::SkBuffRef;
 use crate::net::stats::LinkStats;
 use crate::net::stats::RxQueueStats;
 use crate::net::stats::TxQueueStats;
+use crate::net::xdp;
+use crate::net::xdp::Candidate;
+use crate::net::xdp::Extack;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -61,8 +64,37 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// A new MTU, within the limits (`ndo_change_mtu`). The device has it when this succeeds.
     fn change_mtu(cx: &mut Control<'_, Self>, mtu: u32) -> Result;
 
+    /// Which of the wanted `features` can be on as things stand (`ndo_fix_features`). Also while a
+    /// device is being registered.
+    fn fix_features(&self, features: u64) -> u64;
+
     /// New features (`ndo_set_features`).
     fn set_features(cx: &mut Control<'_, Self>, features: u64) -> Result;
+
+    /// Where the device's XDP program is.
+    fn xdp(&self) -> &xdp::Attachment;
+
+    /// Whether a program can be attached as things stand; an error with a word to the user when not.
+    fn xdp_admit(
+        cx: &mut Control<'_, Self>,
+        program: &Candidate,
+        extack: &mut Extack<'_>,
+    ) -> Result;
+
+    /// A program has been attached or taken away, or will not be attached after all.
+    fn xdp_changed(cx: &mut Control<'_, Self>);
+
+    /// Sends a frame as a program has decided, or gives it back when there is no room
+    /// (`ndo_xdp_xmit`); softirq context, or process context with bottom halves off.
+    fn xdp_transmit(
+        &self,
+        queue: TxQueue<'_>,
+        state: &mut Self::TxQueue,
+        frame: xdp::Frame,
+    ) -> Result<(), xdp::Frame>;
+
+    /// What was given to [`Self::xdp_transmit`] has to leave now. In the same context.
+    fn xdp_flush(&self, state: &mut Self::TxQueue);
 
     /// A queue has been stopped for too long (`ndo_tx_timeout`). Atomic context.
     fn tx_timeout(&self, queue: TxQueue<'_>);
@@ -116,7 +148,10 @@ impl<T: Operations> VTable<T> {
         ndo_set_mac_address: Some(Self::set_mac_address),
         ndo_validate_addr: Some(bindings::eth_validate_addr),
         ndo_change_mtu: Some(Self::change_mtu),
+        ndo_fix_features: Some(Self::fix_features),
         ndo_set_features: Some(Self::set_features),
+        ndo_bpf: Some(Self::bpf),
+        ndo_xdp_xmit: Some(Self::xdp_xmit),
         ndo_tx_timeout: Some(Self::tx_timeout),
         ndo_work: Some(Self::work),
         ndo_get_stats64: Some(Self::stats),
@@ -265,6 +300,134 @@ impl<T: Operations> VTable<T> {
                 core::ptr::write_volatile(&raw mut (*dev).mtu, mtu as c_uint);
                 Ok(())
             })
+        }
+    }
+
+    unsafe extern "C" fn fix_features(dev: *mut bindings::net_device, features: u64) -> u64 {
+        // SAFETY: The core calls it for a device with its private data, of which this is shared.
+        unsafe {
+            let data = &(*Private::<T>::of(NetDevice::from_raw(dev))).data;
+            data.fix_features(features)
+        }
+    }
+
+    unsafe extern "C" fn bpf(
+        dev: *mut bindings::net_device,
+        command: *mut bindings::netdev_bpf,
+    ) -> c_int {
+        // SAFETY: The core holds the RTNL and the instance lock. It gives a valid command, of which
+        // the type says which part of the union it is.
+        unsafe {
+            let command = &*command;
+            if command.command != bindings::bpf_netdev_command_XDP_SETUP_PROG {
+                return EOPNOTSUPP.to_errno();
+            }
+            let setup = &command.__bindgen_anon_1.__bindgen_anon_1;
+            let mut extack = Extack::from_raw(setup.extack);
+            let Some(program) = Candidate::from_raw(setup.prog) else {
+                Self::xdp_take_away(dev);
+                return 0;
+            };
+            match Self::xdp_attach(dev, program, &mut extack) {
+                Ok(()) => 0,
+                Err((program, error)) => {
+                    // The reference is the core's again.
+                    let _ = program.into_raw();
+                    error.to_errno()
+                }
+            }
+        }
+    }
+
+    /// Attaches a program: first everything is taken away that it must not meet.
+    ///
+    /// # Safety
+    ///
+    /// `dev` is such a device, and the core holds the RTNL and its instance lock.
+    unsafe fn xdp_attach(
+        dev: *mut bindings::net_device,
+        program: Candidate,
+        extack: &mut Extack<'_>,
+    ) -> Result<(), (Candidate, Error)> {
+        // SAFETY: The locks are held, by the caller's promise; `netdev_update_features` calls
+        // operations, while there is no `Control`.
+        unsafe {
+            let data = &(*Private::<T>::of(NetDevice::from_raw(dev))).data;
+            if let Err(error) = T::xdp_admit(&mut Control::new(dev), &program, extack) {
+                return Err((program, error));
+            }
+            let xdp = data.xdp();
+            xdp.announce(true);
+            bindings::netdev_update_features(dev);
+            let features = NetDevice::from_raw(dev).features();
+            if features & !data.fix_features(features) != 0 {
+                extack.set(c"the device does not let go of features that XDP excludes");
+                xdp.announce(xdp.is_attached());
+                bindings::netdev_update_features(dev);
+                T::xdp_changed(&mut Control::new(dev));
+                return Err((program, EIO));
+            }
+            drop(xdp.replace(Some(program)));
+            T::xdp_changed(&mut Control::new(dev));
+        }
+        Ok(())
+    }
+
+    /// Takes the program away, and lets happen again what it excluded.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::xdp_attach`].
+    unsafe fn xdp_take_away(dev: *mut bindings::net_device) {
+        // SAFETY: As there.
+        unsafe {
+            let data = &(*Private::<T>::of(NetDevice::from_raw(dev))).data;
+            drop(data.xdp().replace(None));
+            data.xdp().announce(false);
+            // A device that is on its way out has no features any more.
+            if u32::from((*dev).reg_state) == bindings::netdev_reg_state_NETREG_REGISTERED {
+                bindings::netdev_update_features(dev);
+            }
+            T::xdp_changed(&mut Control::new(dev));
+        }
+    }
+
+    unsafe extern "C" fn xdp_xmit(
+        dev: *mut bindings::net_device,
+        count: c_int,
+        frames: *mut *mut bindings::xdp_frame,
+        flags: u32,
+    ) -> c_int {
+        if flags & !bindings::XDP_XMIT_FLAGS_MASK != 0 {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: The core calls it for a registered device with bottom halves off, and lends `count`
+        // frames: those that are sent are the driver's, the others stay the core's.
+        unsafe {
+            let dev = NetDevice::from_raw(dev);
+            if !dev.is_running() || !dev.has_carrier() {
+                return ENETDOWN.to_errno();
+            }
+            let data = &(*Private::<T>::of(dev)).data;
+            // CAST: a device has at least one queue, and as many as 16 bits count at most.
+            let index = (bindings::smp_processor_id() % dev.queues().max(1)) as u16;
+            let sent = dev.with_tx_queue::<T, _>(index, |queue, state| {
+                let mut sent = 0;
+                while sent < count {
+                    let frame = *frames.add(sent as usize);
+                    let frame = xdp::Frame::from_raw(NonNull::new_unchecked(frame));
+                    if let Err(frame) = data.xdp_transmit(queue, state, frame) {
+                        let _ = frame.into_raw();
+                        break;
+                    }
+                    sent += 1;
+                }
+                if flags & bindings::XDP_XMIT_FLUSH != 0 {
+                    data.xdp_flush(state);
+                }
+                sent
+            });
+            sent.unwrap_or(ENETDOWN.to_errno())
         }
     }
 

@@ -49,6 +49,7 @@ impl<'a, T: Operations + ethtool::Operations> Unregistered<'a, T> {
         unsafe {
             bindings::set_netdev_dev(raw.as_ptr(), raw_device(parent));
             bindings::netdev_lockdep_set_classes(raw.as_ptr());
+            bindings::xdp_offer(raw.as_ptr());
             let dev = &mut *raw.as_ptr();
             dev.netdev_ops = VTable::<T>::ops();
             dev.stat_ops = &VTable::<T>::STAT_OPS;

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! XDP: received frames as a program sees them, and what comes of them.
+//!
+//! The adapter stores headers of many frames in one page, and payload apart from them. For a program
+//! the headers are copied behind room to grow into, where the stack would get a copy of them too,
+//! and payload stays in its pages. A frame that is not split is copied whole as long as it fits, and
+//! any frame for a program that takes no pieces.
+//!
+//! A program sees frames as they were on the wire: with their tag, and each by itself.
+
+use super::adapter::Adapter;
+use super::processor::Processor;
+use super::receive;
+use super::receive::Invalid;
+use super::receive::Pieces;
+use crate::abi::completion::frame_flag;
+use crate::abi::completion::Frame;
+use crate::abi::completion::HashType as WireHash;
+use crate::abi::completion::Op;
+use crate::net::device::feature;
+use crate::net::napi::Context;
+use crate::net::napi::Instance;
+use crate::net::page_pool::Fragment;
+use crate::net::skb::SkBuff;
+use crate::net::stats::Counter;
+use crate::net::xdp;
+use crate::net::xdp::HashType;
+use crate::net::xdp::Program;
+use crate::net::xdp::Verdict;
+use core::mem;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// Length of an Ethernet header, and of an 802.1Q tag.
+const ETHERNET: usize = 14;
+const TAG: usize = 4;
+
+/// Where the tag is in a frame.
+const TAG_AT: usize = 12;
+
+/// The largest MTU with which every frame fits into one piece, with two tags.
+pub(super) const LINEAR_MTU: u32 = (xdp::MAX_LINEAR - ETHERNET - 2 * TAG) as u32;
+
+/// What programs have decided about the frames of a processor.
+#[derive(Default)]
+pub(super) struct Counters {
+    /// Receive, counted by the poll: frames that a program has seen.
+    packets: Counter,
+    /// Those that it dropped.
+    drops: Counter,
+    /// Those that it sent back through the interface.
+    transmits: Counter,
+    /// Those that it sent elsewhere.
+    redirects: Counter,
+    /// Those that were lost: the program failed, or what it wanted could not be done.
+    errors: Counter,
+    /// Transmit, counted under the transmit lock: frames sent as programs have decided, those of
+    /// other interfaces too.
+    pub(super) sent: Counter,
+    /// Those for which there was no room.
+    pub(super) full: Counter,
+}
+
+impl Counters {
+    /// Number of counters.
+    pub(super) const COUNT: usize = 7;
+
+    /// Their names and values.
+    pub(super) fn all(&self) -> [(&'static str, u64); Self::COUNT] {
+        [
+            ("rx_xdp_packets", self.packets.get()),
+            ("rx_xdp_drops", self.drops.get()),
+            ("rx_xdp_tx", self.transmits.get()),
+            ("rx_xdp_redirects", self.redirects.get()),
+            ("rx_xdp_errors", self.errors.get()),
+            ("tx_xdp_packets", self.sent.get()),
+            ("tx_xdp_drops", self.full.get()),
+        ]
+    }
+}
+
+/// A processor's frames on their way through a program, one after the other.
+pub(super) struct Programmed {
+    queue: xdp::RxQueue,
+    /// Some have been posted to go out again, of which the adapter has not been told.
+    transmitted: bool,
+}
+
+impl Programmed {
+    pub(super) fn new(queue: xdp::RxQueue) -> Self {
+        Self {
+            queue,
+            transmitted: false,
+        }
+    }
+
+    /// Whose poll it is part of from here on.
+    pub(super) fn recycle_to(&mut self, napi: &Arc<Instance>) {
+        self.queue.recycle_to(napi);
+    }
+
+    /// Begins the frame of `entry`, for `program`. False when it is lost, which is counted.
+    pub(super) fn begin(
+        &mut self,
+        cx: &Context<'_>,
+        processor: &Processor,
+        program: &Program<'_>,
+        entry: &Frame,
+        header: Option<Fragment>,
+        pieces: &mut Pieces,
+    ) -> Result<bool, Invalid> {
+        let split = entry.flags & frame_flag::HEADER_RING == 0 && entry.data_length != 0;
+        let tag = match entry.flags & frame_flag::VLAN {
+            0 => 0,
+            _ => TAG,
+        };
+        let in_header = match header {
+            Some(_) => usize::from(entry.header_length),
+            None => 0,
+        };
+        let length = tag + in_header + entry.data_length as usize;
+        let most = match (program.takes_fragments(), split) {
+            (true, true) => 0,
+            (true, false) => xdp::MAX_LINEAR - xdp::TAILROOM,
+            (false, _) => xdp::MAX_LINEAR,
+        };
+        let whole = entry.flags & frame_flag::MORE == 0 && length <= most;
+        if !whole && !program.takes_fragments() {
+            processor.xdp.errors.add(1);
+            return Ok(false);
+        }
+
+        let (first, flags) = match header {
+            Some(header) => (header, frame_flag::HEADER_RING),
+            None => (pieces.next().ok_or(Invalid)?, entry.flags),
+        };
+        let head = match whole {
+            true => first.len(),
+            false => receive::head(cx, first.bytes()),
+        };
+        let linear = match whole {
+            true => length,
+            false => tag + head,
+        };
+        if self.queue.begin(cx, linear).is_err() {
+            processor.rx_alloc_fail.add(1);
+            return Ok(false);
+        }
+        let bytes = first.bytes().get(..head).ok_or(Invalid)?;
+        if tag != 0 {
+            let (addresses, rest) = bytes.split_at_checked(TAG_AT).ok_or(Invalid)?;
+            let [high, low] = entry.vlan_tci.to_be_bytes();
+            self.put(addresses)?;
+            self.put(&[0x81, 0x00, high, low])?;
+            self.put(rest)?;
+        } else {
+            self.put(bytes)?;
+        }
+        if let Some(kind) = hash_type(entry, bytes)? {
+            self.queue.set_hash(entry.hash, kind);
+        }
+        if let Some(rest) = first.advance(head) {
+            self.add(rest, flags)?;
+        }
+        if whole {
+            for piece in pieces {
+                self.put(piece.bytes())?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Invalid> {
+        self.queue.put(bytes).map_err(|_| Invalid)
+    }
+
+    /// Appends a piece to the frame that was begun; `flags` are those of its completion.
+    pub(super) fn add(&mut self, piece: Fragment, flags: u8) -> Result<(), Invalid> {
+        let truesize = receive::truesize(&piece, flags);
+        // More pieces than there is room for are more than any frame has.
+        self.queue
+            .add_fragment(piece, truesize)
+            .map_err(|_| Invalid)
+    }
+
+    /// Lets the program decide about the frame, which is whole. The frame, when it is the stack's.
+    pub(super) fn finish(
+        &mut self,
+        cx: &Context<'_>,
+        adapter: &Adapter,
+        processor: &Processor,
+        entry: &Frame,
+    ) -> Result<Option<SkBuff>, Invalid> {
+        let counters = &processor.xdp;
+        // Another one, or none, since the frame was begun.
+        let program = adapter.xdp.program(cx);
+        if program.is_some() {
+            counters.packets.add(1);
+        }
+        let verdict = self.queue.run(cx, program.as_ref());
+        match verdict.map_err(|_| Invalid)? {
+            Verdict::Pass { mut skb, intact } => {
+                // Of another frame than that which was received nothing is known.
+                if intact {
+                    receive::describe(cx, entry, &mut skb)?;
+                }
+                return Ok(Some(skb));
+            }
+            Verdict::Transmit(frame) => {
+                let index = processor.index.into();
+                let sent = cx.transmit::<Adapter, _>(index, |queue, sender| {
+                    sender.send_frame(queue, frame).is_ok()
+                });
+                if sent == Some(true) {
+                    self.transmitted = true;
+                    counters.transmits.add(1);
+                } else {
+                    counters.errors.add(1);
+                    program.inspect(|program| program.transmit_failed(cx));
+                }
+            }
+            Verdict::Redirected => counters.redirects.add(1),
+            Verdict::Dropped => counters.drops.add(1),
+            Verdict::Failed => counters.errors.add(1),
+            Verdict::NoMemory => processor.rx_alloc_fail.add(1),
+        }
+        Ok(None)
+    }
+
+    /// Tells the adapter of what is to go out again.
+    pub(super) fn flush(&mut self, cx: &Context<'_>, adapter: &Adapter, processor: &Processor) {
+        if mem::take(&mut self.transmitted) {
+            cx.transmit::<Adapter, _>(processor.index.into(), |_, sender| sender.publish(adapter));
+        }
+    }
+}
+
+/// What the hash of a frame was computed over, which begins with `bytes`, its tag taken off.
+fn hash_type(entry: &Frame, bytes: &[u8]) -> Result<Option<HashType>, Invalid> {
+    let hash = WireHash::from_raw(entry.hash_type).ok_or(Invalid)?;
+    let tcp = entry.op != Op::NotTcp.raw();
+    Ok(match (hash, bytes.get(TAG_AT..ETHERNET), tcp) {
+        (WireHash::L3, Some([0x08, 0x00]), _) => Some(HashType::Ip4),
+        (WireHash::L3, Some([0x86, 0xdd]), _) => Some(HashType::Ip6),
+        (WireHash::L4, Some([0x08, 0x00]), true) => Some(HashType::Tcp4),
+        (WireHash::L4, Some([0x86, 0xdd]), true) => Some(HashType::Tcp6),
+        (WireHash::L4, Some([0x08, 0x00]), false) => Some(HashType::Udp4),
+        (WireHash::L4, Some([0x86, 0xdd]), false) => Some(HashType::Udp6),
+        _ => None,
+    })
+}
+
+/// Features that can be on beside a program: none that joins what a program has to see apart.
+pub(super) fn features_beside(features: u64) -> u64 {
+    features & !feature::GRO_HW
+}

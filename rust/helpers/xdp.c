@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/bpf.h>
+#include <linux/bpf_trace.h>
+#include <linux/filter.h>
+#include <linux/mm.h>
+#include <net/page_pool/helpers.h>
+#include <net/xdp.h>
+
+#include "helpers.h"
+
+static int toe_xdp_rx_hash(const struct xdp_md *ctx, u32 *hash, enum xdp_rss_hash_type *type)
+{
+	const struct toe_xdp_buff *buff = (const void *)ctx;
+
+	if (!buff->hash_type)
+		return -ENODATA;
+	*hash = buff->hash;
+	*type = buff->hash_type;
+	return 0;
+}
+
+static const struct xdp_metadata_ops toe_xdp_metadata = {
+	.xmo_rx_hash = toe_xdp_rx_hash,
+};
+
+/* Says what programs can do with @dev, before it is registered. */
+void toe_helper_xdp_offer(struct net_device *dev)
+{
+	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT |
+			    NETDEV_XDP_ACT_NDO_XMIT | NETDEV_XDP_ACT_RX_SG |
+			    NETDEV_XDP_ACT_NDO_XMIT_SG;
+	dev->xdp_metadata_ops = &toe_xdp_metadata;
+}
+
+void toe_helper_bpf_prog_put(struct bpf_prog *prog)
+{
+	bpf_prog_put(prog);
+}
+
+bool toe_helper_xdp_prog_has_frags(const struct bpf_prog *prog)
+{
+	return prog->aux->xdp_has_frags;
+}
+
+/* A buffer of @size bytes at least; @size becomes what it has. */
+void *toe_helper_page_pool_dev_alloc_va(struct page_pool *pool, unsigned int *size)
+{
+	return page_pool_dev_alloc_va(pool, size);
+}
+
+/* Makes of a buffer of @size bytes at @start an empty frame. */
+void toe_helper_xdp_begin(struct toe_xdp_buff *buff, void *start, u32 size, u32 headroom,
+			  struct xdp_rxq_info *rxq)
+{
+	xdp_init_buff(&buff->xdp, size, rxq);
+	xdp_prepare_buff(&buff->xdp, start, headroom, 0, true);
+	buff->hash_type = XDP_RSS_TYPE_NONE;
+}
+
+u32 toe_helper_xdp_tailroom(const struct xdp_buff *xdp)
+{
+	return xdp_data_hard_end(xdp) - xdp->data_end;
+}
+
+bool toe_helper_xdp_buff_add_frag(struct xdp_buff *xdp, struct page *page, u32 offset, u32 size,
+				  u32 truesize)
+{
+	return xdp_buff_add_frag(xdp, page_to_netmem(page), offset, size, truesize);
+}
+
+bool toe_helper_xdp_buff_has_frags(const struct xdp_buff *xdp)
+{
+	return xdp_buff_has_frags(xdp);
+}
+
+u32 toe_helper_xdp_get_buff_len(const struct xdp_buff *xdp)
+{
+	return xdp_get_buff_len(xdp);
+}
+
+u32 toe_helper_bpf_prog_run_xdp(const struct bpf_prog *prog, struct xdp_buff *xdp)
+{
+	return bpf_prog_run_xdp(prog, xdp);
+}
+
+int toe_helper_xdp_do_redirect(struct net_device *dev, struct xdp_buff *xdp,
+			       const struct bpf_prog *prog)
+{
+	return xdp_do_redirect(dev, xdp, prog);
+}
+
+void toe_helper_xdp_do_flush(void)
+{
+	xdp_do_flush();
+}
+
+void toe_helper_bpf_warn_invalid_xdp_action(const struct net_device *dev,
+					    const struct bpf_prog *prog, u32 act)
+{
+	bpf_warn_invalid_xdp_action(dev, prog, act);
+}
+
+void toe_helper_trace_xdp_exception(const struct net_device *dev, const struct bpf_prog *prog,
+				    u32 act)
+{
+	trace_xdp_exception(dev, prog, act);
+}
+
+struct xdp_frame *toe_helper_xdp_convert_buff_to_frame(struct xdp_buff *xdp)
+{
+	return xdp_convert_buff_to_frame(xdp);
+}
+
+/* Gives back all that @xdp, of pool pages, consists of; not necessarily in a poll. */
+void toe_helper_xdp_discard(struct xdp_buff *xdp)
+{
+	if (xdp_buff_has_frags(xdp)) {
+		struct skb_shared_info *sinfo = xdp_get_shared_info_from_buff(xdp);
+
+		for (int i = 0; i < sinfo->nr_frags; i++)
+			toe_helper_page_pool_put_frag(skb_frag_page(&sinfo->frags[i]));
+	}
+	toe_helper_page_pool_put_frag(virt_to_page(xdp->data_hard_start));
+}
+
+u32 toe_helper_xdp_get_frame_len(const struct xdp_frame *frame)
+{
+	return xdp_get_frame_len(frame);
+}
+
+/* The pages of @frame; NULL when it has none. */
+const struct skb_shared_info *toe_helper_xdp_frame_frags(const struct xdp_frame *frame)
+{
+	return xdp_frame_has_frags(frame) ? xdp_get_shared_info_from_frame(frame) : NULL;
+}
