@@ -89,6 +89,11 @@ impl Handle {
         self.0.features
     }
 
+    /// Whether an XDP program sees every frame of the interface, or is about to.
+    pub(crate) fn is_inspected(&self) -> bool {
+        self.0.xdp.is_announced()
+    }
+
     /// Whether the interface is up and the adapter alive.
     pub(crate) fn is_running(&self) -> bool {
         self.0.running.load(Relaxed) && !self.0.dead.load(Relaxed)
@@ -283,6 +288,10 @@ pub(crate) trait Client {
     /// back without the adapter. After the call nothing of [`Handle::map`] for this processor may
     /// be left mapped.
     fn stopped(this: Self::Processor);
+
+    /// [`Handle::is_inspected`] has changed, one way or the other: connections past whoever inspects
+    /// come back. Process context, instance lock held.
+    fn inspected(adapter: &Handle);
 
     /// The adapter's interface is unregistered: nothing starts any more. Process context.
     fn gone(adapter: &Handle);

@@ -6,6 +6,7 @@ use super::adapter::work;
 use super::adapter::Adapter;
 use super::adapter::Settings;
 use super::offload::Client;
+use super::offload::Handle;
 use super::transmit;
 use super::xdp::features_beside;
 use super::xdp::LINEAR_MTU;
@@ -152,7 +153,9 @@ impl device::Operations for Adapter {
         Ok(())
     }
 
-    fn xdp_changed(_cx: &mut Control<'_, Self>) {}
+    fn xdp_changed(cx: &mut Control<'_, Self>) {
+        Shim::inspected(&Handle::new(cx.data().clone()));
+    }
 
     fn xdp_transmit(
         &self,

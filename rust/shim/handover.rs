@@ -11,8 +11,10 @@ use super::connection::Phase;
 use super::connection::STOPPED;
 use super::connection::ULP;
 use super::genl;
+use super::giveback;
 use super::patience::Patience;
 use super::patience::SILENCE;
+use super::reason::Cause;
 use super::reason::Refusal;
 use super::registry;
 use super::send;
@@ -66,6 +68,9 @@ fn attempt(sock: &mut Owned<'_>, handle: &Handle) -> Result<(), Refusal> {
     if !handle.is_running() {
         return Err(Refusal::NoDevice);
     }
+    if handle.is_inspected() {
+        return Err(Refusal::Filter);
+    }
     sock.flush_backlog();
     let state = sock.snapshot().map_err(Refusal::from_obstacles)?;
     if state.ecn && handle.features() & feature::ECN == 0 {
@@ -107,6 +112,10 @@ fn attempt(sock: &mut Owned<'_>, handle: &Handle) -> Result<(), Refusal> {
     tcp.enter_shadow();
     send::submit(&connection, shadow, tcp);
     genl::notify_delegated(&connection);
+    if handle.is_inspected() {
+        // Since it was looked at: who was told then may not have seen this connection.
+        giveback::ask(&connection, shadow, Cause::Filter);
+    }
     Ok(())
 }
 

@@ -163,6 +163,10 @@ impl Client for Shim {
         }
     }
 
+    fn inspected(_adapter: &Handle) {
+        watch::look_now();
+    }
+
     fn gone(adapter: &Handle) {
         registry::forget(adapter);
     }

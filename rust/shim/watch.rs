@@ -81,18 +81,23 @@ kernel::impl_has_work! {
     impl HasWork<Self> for Round { self.work }
 }
 
+/// Begins a look at every delegated connection. From any context but hard interrupts.
+pub(super) fn look_now() {
+    // Queued already: that round has yet to begin, and will see what has changed.
+    if let Some(round) = ROUND.get(&rcu::read_lock()) {
+        let _ = work::unbound().enqueue(round);
+    }
+}
+
 impl change::Watcher for Round {
     fn changed() {
-        // Queued already: that round has yet to begin, and will see what has changed.
-        if let Some(round) = ROUND.get(&rcu::read_lock()) {
-            let _ = work::unbound().enqueue(round);
-        }
+        look_now();
     }
 }
 
 impl work::Tick for Round {
     fn tick(&self) {
-        <Self as change::Watcher>::changed();
+        look_now();
     }
 }
 
@@ -120,6 +125,7 @@ fn look(connection: &Connection, lock: &mut Locked<'_>) {
     let (changes, remote_mac) = tcp.changes(connection.lane.handle.ifindex());
     let cause = match switched_off {
         true => Some(Cause::Sysctl),
+        false if connection.lane.handle.is_inspected() => Some(Cause::Filter),
         false => Cause::from_changes(changes),
     };
     if let Some(cause) = cause {
