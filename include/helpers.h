@@ -45,9 +45,9 @@ void toe_helper_spin_unlock_bh(spinlock_t *lock);
 void toe_helper_spin_assert_is_held(spinlock_t *lock);
 
 /* rust/helpers/napi.c */
-void toe_helper_netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
-				      int (*poll)(struct napi_struct *, int), int index);
-void toe_helper_netif_napi_del(struct napi_struct *napi);
+void toe_helper_netif_napi_add_config_locked(struct net_device *dev, struct napi_struct *napi,
+					     int (*poll)(struct napi_struct *, int), int index);
+void toe_helper_netif_napi_del_locked(struct napi_struct *napi);
 void toe_helper_napi_schedule(struct napi_struct *napi);
 void toe_helper_napi_schedule_irqoff(struct napi_struct *napi);
 int toe_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);

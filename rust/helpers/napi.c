@@ -5,15 +5,15 @@
 
 #include "helpers.h"
 
-void toe_helper_netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
-				      int (*poll)(struct napi_struct *, int), int index)
+void toe_helper_netif_napi_add_config_locked(struct net_device *dev, struct napi_struct *napi,
+					     int (*poll)(struct napi_struct *, int), int index)
 {
-	netif_napi_add_config(dev, napi, poll, index);
+	netif_napi_add_config_locked(dev, napi, poll, index);
 }
 
-void toe_helper_netif_napi_del(struct napi_struct *napi)
+void toe_helper_netif_napi_del_locked(struct napi_struct *napi)
 {
-	netif_napi_del(napi);
+	netif_napi_del_locked(napi);
 }
 
 void toe_helper_napi_schedule(struct napi_struct *napi)

@@ -14,8 +14,11 @@ use core::cell::Cell;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use kernel::ffi::c_int;
+use kernel::ffi::c_ulong;
 use kernel::ffi::c_void;
 use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
@@ -73,12 +76,16 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A `napi_struct` that is part of a device.
+/// A `napi_struct` for a queue of a device.
+///
+/// It is the device's while it is enabled only: to switch a disabled one off from being threaded
+/// the core would wait for ever.
 ///
 /// # Invariants
 ///
-/// `raw` is added to `dev`. `state` is null, or owns a pinned `P` of the [`Napi<P>`] that this
-/// belongs to; it is written under the device's instance lock while the instance is disabled only.
+/// `state` is null, or owns a pinned `P` of the [`Napi<P>`] that this belongs to; it is written under
+/// the device's instance lock while `raw` cannot be scheduled only. With state `raw` is added to
+/// `dev` and enabled, without it cannot be scheduled.
 #[pin_data(PinnedDrop)]
 pub struct Instance {
     #[pin]
@@ -87,6 +94,8 @@ pub struct Instance {
     free: unsafe fn(*mut c_void),
     dev: Arc<Allocation>,
     queue: u16,
+    /// Number of the interrupt that schedules it, -1 if none is known.
+    irq: Atomic<i32>,
 }
 
 // SAFETY: `napi_struct` does its own synchronisation; `state` is of a type that is `Send`, and is
@@ -105,16 +114,19 @@ impl Instance {
 #[pinned_drop]
 impl PinnedDrop for Instance {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The instance is added and nobody else refers to it. With state it is enabled.
+        // SAFETY: Nobody else refers to the instance. With state it is enabled; the lock is held
+        // around what needs it, and state freed when nothing polls it any more.
         unsafe {
             let state = *self.state.get();
-            if !state.is_null() {
-                bindings::napi_disable(self.as_raw());
+            if state.is_null() {
+                return;
             }
-            bindings::netif_napi_del(self.as_raw());
-            if !state.is_null() {
-                (self.free)(state);
-            }
+            let dev = self.dev.device().as_raw();
+            bindings::netdev_lock(dev);
+            bindings::napi_disable_locked(self.as_raw());
+            bindings::netif_napi_del_locked(self.as_raw());
+            bindings::netdev_unlock(dev);
+            (self.free)(state);
         }
     }
 }
@@ -131,7 +143,8 @@ impl<P: Poll> Clone for Napi<P> {
 }
 
 impl<P: Poll> Napi<P> {
-    /// Adds an instance for queue `queue` to a device. It is disabled.
+    /// An instance for queue `queue` of a device. It is disabled. What is set of the queue's instance
+    /// (`netdev napi-set`) outlives that.
     pub fn new(dev: &Arc<Allocation>, queue: u16) -> Result<Self> {
         if u32::from(queue) >= dev.device().num_tx_queues() {
             return Err(EINVAL);
@@ -141,22 +154,22 @@ impl<P: Poll> Napi<P> {
             pin_init!(Instance {
                 raw <- Opaque::ffi_init(|raw: *mut bindings::napi_struct| {
                     // SAFETY: `raw` is valid for writes; a zeroed `napi_struct` is what
-                    // `netif_napi_add_config` expects. It is removed when the instance is dropped,
-                    // before the device is freed; `queue` is in range, as checked.
+                    // `netif_napi_add_config_locked` expects.
                     unsafe {
                         core::ptr::write_bytes(raw, 0, 1);
-                        bindings::netif_napi_add_config(
-                            dev.device().as_raw(),
-                            raw,
-                            Some(Self::poll_callback),
-                            queue.into(),
-                        );
+                        // INVARIANT: With these it cannot be scheduled.
+                        // CAST: two flags.
+                        (*raw).state =
+                            (bindings::NAPIF_STATE_SCHED | bindings::NAPIF_STATE_NPSVC) as c_ulong;
+                        // No processor polls it.
+                        (*raw).list_owner = -1;
                     }
                 }),
                 state: UnsafeCell::new(core::ptr::null_mut()),
                 free: Self::free,
-                dev: dev.clone(),
+                dev,
                 queue,
+                irq: Atomic::new(-1),
             }),
             GFP_KERNEL,
         )?;
@@ -184,10 +197,18 @@ impl<P: Poll> Napi<P> {
         }
         let dev = this.dev.device().as_raw();
         // SAFETY: The instance is disabled, so no poll looks at `state` before it is enabled, and
-        // the lock that all of these need is held.
-        // INVARIANT: `state` owns a `P`.
+        // the lock that all of these need is held. `queue` is in range, as `new` checked, and the
+        // instance is taken away before it or the device is freed.
+        // INVARIANT: `state` owns a `P`, and the instance is added and enabled.
         unsafe {
             *this.state.get() = KBox::into_raw(state).cast();
+            bindings::netif_napi_add_config_locked(
+                dev,
+                this.as_raw(),
+                Some(Self::poll_callback),
+                this.queue.into(),
+            );
+            bindings::netif_napi_set_irq_locked(this.as_raw(), this.irq.load(Relaxed));
             bindings::napi_enable_locked(this.as_raw());
             for kind in [
                 bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
@@ -214,6 +235,7 @@ impl<P: Poll> Napi<P> {
         let dev = this.dev.device().as_raw();
         // SAFETY: The instance is enabled, and the lock that all of these need is held. After
         // `napi_disable_locked` no poll looks at `state`, which `enable` made from a box of a `P`.
+        // INVARIANT: A disabled instance cannot be scheduled, whether it is added or not.
         unsafe {
             for kind in [
                 bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
@@ -222,6 +244,8 @@ impl<P: Poll> Napi<P> {
                 bindings::netif_queue_set_napi(dev, this.queue.into(), kind, core::ptr::null_mut());
             }
             bindings::napi_disable_locked(this.as_raw());
+            // Also waits for the last poll to return.
+            bindings::netif_napi_del_locked(this.as_raw());
             *this.state.get() = core::ptr::null_mut();
             Some(KBox::from_raw(state.cast()))
         }
@@ -230,19 +254,14 @@ impl<P: Poll> Napi<P> {
     /// Schedules a poll, unless the instance is disabled. From any context.
     #[inline]
     pub fn schedule(&self) {
-        // SAFETY: The instance is added to its device.
+        // SAFETY: By the type invariant the instance is added to its device or cannot be scheduled.
         unsafe { bindings::napi_schedule(self.0.as_raw()) }
     }
 
-    /// Binds the instance to the interrupt that schedules it, for whoever asks.
+    /// Says which interrupt schedules the instance, for whoever asks once it is enabled.
     pub fn set_irq(&self, irq: u32) {
-        let dev = self.0.dev.device();
-        // SAFETY: The instance is added to its device; the lock is held around the call.
-        unsafe {
-            bindings::netdev_lock(dev.as_raw());
-            bindings::netif_napi_set_irq_locked(self.0.as_raw(), irq as c_int);
-            bindings::netdev_unlock(dev.as_raw());
-        }
+        // CAST: there are not that many.
+        self.0.irq.store(irq as i32, Relaxed);
     }
 
     /// # Safety
@@ -255,7 +274,7 @@ impl<P: Poll> Napi<P> {
 
     /// # Safety
     ///
-    /// Only for `netif_napi_add_config` of an [`Instance`] that belongs to a `Napi<P>`.
+    /// Only for `netif_napi_add_config_locked` of an [`Instance`] that belongs to a `Napi<P>`.
     unsafe extern "C" fn poll_callback(raw: *mut bindings::napi_struct, budget: c_int) -> c_int {
         // SAFETY: `raw` is the field of a live, pinned `Instance`.
         let napi =
