@@ -21,8 +21,10 @@ use crate::abi::completion::NO_PAGE;
 use crate::abi::completion::RETURNED_ENTRIES;
 use crate::abi::connection::Connection;
 use crate::abi::ring::arm_word;
+use crate::abi::ring::transmit_arm_word;
 use crate::abi::ring::Ring as Line;
 use crate::abi::ring::ARM;
+use crate::abi::ring::ARM_TRANSMIT;
 use crate::abi::ring::COMPLETION_ENTRY;
 use crate::abi::ring::INDEX;
 use crate::abi::Layout;
@@ -30,6 +32,7 @@ use crate::net::dma::Ring;
 use crate::net::dma::SharedPage;
 use crate::net::napi;
 use crate::net::napi::Context;
+use crate::net::napi::Polled;
 use crate::net::queue::TxQueue;
 use crate::shim::Shim;
 use kernel::prelude::*;
@@ -53,8 +56,7 @@ pub(super) struct Poller {
     /// Taken out when the processor has stopped.
     pub(super) shim: Option<<Shim as Client>::Processor>,
     pub(super) consumer: u32,
-    /// A TCP frame went to GRO since GRO was last emptied: a connection's own completions, which
-    /// bypass it, have to wait.
+    /// GRO may hold a TCP frame: a connection's own completions, which bypass it, have to wait.
     pub(super) gro_holds_tcp: bool,
     /// There was no memory for the next completion: the adapter's tick polls again.
     pub(super) starved: bool,
@@ -178,35 +180,61 @@ impl Poller {
         }
         result
     }
+}
 
-    /// Whether the transmit ring has moved to or past `target`.
-    fn sent(&self, target: u32) -> bool {
-        let past = self.status.load_acquire::<SENT>().wrapping_sub(target);
-        past < u32::MAX / 2
+/// The processor's interrupt: for the next completion, or for frames sent.
+pub(super) struct Interrupt {
+    adapter: Arc<Adapter>,
+    status: Arc<SharedPage>,
+    index: u8,
+    /// Consumer index of the completion ring.
+    consumer: u32,
+    /// Consumer index of the transmit ring that is worth an interrupt.
+    target: u32,
+}
+
+impl napi::Interrupt for Interrupt {
+    fn request(self) -> bool {
+        let registers = &self.adapter.registers;
+        registers.doorbell(self.index, ARM, arm_word(self.consumer));
+        registers.doorbell(self.index, ARM_TRANSMIT, transmit_arm_word(self.target));
+        // What came before the adapter saw the words causes no interrupt.
+        mb(Full);
+        let past = self.status.load_acquire::<SENT>().wrapping_sub(self.target);
+        self.status.load_acquire::<PRODUCED>() != self.consumer || past < u32::MAX / 2
     }
 }
 
 impl napi::Poll for Poller {
-    fn poll(&mut self, cx: &Context<'_>, budget: usize) -> usize {
+    type Interrupt = Interrupt;
+
+    fn poll(&mut self, cx: &Context<'_>, budget: usize) -> Polled<Interrupt> {
+        // There is nothing to wait for: the adapter is reset, or its tick polls.
+        let stop = |work| Polled::Done {
+            work,
+            interrupt: None,
+        };
         if self.processor.broken.load(Relaxed) {
-            return 0;
+            return stop(0);
         }
         let index = self.processor.index;
         let adapter = self.adapter.clone();
         let sent = self.status.load_acquire::<SENT>();
-        let sane = TxQueue::new(cx.device(), index.into()).is_some_and(|queue| {
+        let transmitted = TxQueue::new(cx.device(), index.into()).and_then(|queue| {
             self.transmitted
                 .complete(&self.processor, queue, sent, budget)
         });
-        if !sane {
+        let Some(transmitted) = transmitted else {
             self.processor.broken.store(true, Relaxed);
             adapter.fault("more frames are reported as sent than there were");
-            return 0;
-        }
+            return stop(0);
+        };
         if budget == 0 {
-            return 0;
+            return Polled::More;
         }
 
+        // The end of a poll empties GRO, unless the user wants frames held longer.
+        self.gro_holds_tcp &= cx.gro_holds();
         let before = self.consumer;
         let done = self.completions(cx, budget);
         self.receiver.flush(cx, &adapter, &self.processor);
@@ -216,7 +244,7 @@ impl napi::Poll for Poller {
                 self.processor.broken.store(true, Relaxed);
                 self.processor.rx_invalid.add(1);
                 adapter.fault("a completion contradicts itself");
-                return 0;
+                return stop(0);
             }
         };
         let registers = &adapter.registers;
@@ -235,23 +263,23 @@ impl napi::Poll for Poller {
                 Shim::submission_space(shim);
             }
         }
-        if done >= budget {
-            return budget;
-        }
-
         if self.starved {
             self.processor.rx_alloc_fail.add(1);
-            return done;
+            return stop(done);
         }
-        registers.doorbell(index, ARM, arm_word(self.consumer));
-        let target = self.transmitted.arm(&adapter, index);
-        // What came before the adapter saw the words causes no interrupt.
-        mb(Full);
-        if self.status.load_acquire::<PRODUCED>() != self.consumer || self.sent(target) {
-            return budget;
+        if done >= budget || self.status.load_acquire::<PRODUCED>() != self.consumer {
+            return Polled::More;
         }
-        // The end of the poll empties GRO.
-        self.gro_holds_tcp = false;
-        done
+        Polled::Done {
+            // Frames sent are work as well: who wants to be interrupted less wants that of both.
+            work: done.max(usize::from(transmitted > 0)),
+            interrupt: Some(Interrupt {
+                adapter,
+                status: self.status.clone(),
+                index,
+                consumer: self.consumer,
+                target: self.transmitted.target(),
+            }),
+        }
     }
 }

@@ -4,9 +4,7 @@
 
 use super::adapter::Adapter;
 use super::processor::Processor;
-use crate::abi::ring::transmit_arm_word;
 use crate::abi::ring::Ring as Line;
-use crate::abi::ring::ARM_TRANSMIT;
 use crate::abi::ring::INDEX;
 use crate::abi::ring::TRANSMIT_ENTRY;
 use crate::abi::transmit::flag;
@@ -256,21 +254,21 @@ impl Sender {
 }
 
 impl Completer {
-    /// Frees the frames that the adapter has sent: all entries before `consumer`. False when the
-    /// adapter claims more than it was given.
+    /// Frees the frames that the adapter has sent: all entries before `consumer`. How many; `None`
+    /// when the adapter claims more than it was given.
     pub(super) fn complete(
         &mut self,
         processor: &Processor,
         queue: TxQueue<'_>,
         consumer: u32,
         budget: usize,
-    ) -> bool {
+    ) -> Option<u32> {
         let mut left = consumer.wrapping_sub(self.slots.taken());
         if left == 0 {
-            return true;
+            return Some(0);
         }
         if left > self.slots.count() {
-            return false;
+            return None;
         }
         let (mut packets, mut bytes) = (0, 0);
         while left > 0 {
@@ -295,20 +293,15 @@ impl Completer {
         if queue.completed_wake(packets, bytes, || self.slots.room(), START) {
             processor.tx_wake.add(1);
         }
-        true
+        Some(packets)
     }
 
-    /// Asks for an interrupt when three quarters of what is under way, or the next frame, is sent.
-    /// The consumer index at which it comes.
-    pub(super) fn arm(&self, adapter: &Adapter, processor: u8) -> u32 {
-        let target = self
-            .slots
+    /// The consumer index at which it is time for an interrupt: three quarters of what is under way,
+    /// or the next frame, is sent.
+    pub(super) fn target(&self) -> u32 {
+        self.slots
             .taken()
-            .wrapping_add((self.slots.count() / 4 * 3).max(1));
-        adapter
-            .registers
-            .doorbell(processor, ARM_TRANSMIT, transmit_arm_word(target));
-        target
+            .wrapping_add((self.slots.count() / 4 * 3).max(1))
     }
 }
 

@@ -24,12 +24,34 @@ use kernel::types::Opaque;
 
 /// What a NAPI instance polls: the state of a queue that only its poll touches.
 pub trait Poll: Send + 'static {
-    /// Does up to `budget` units of receive work, and says how many it did.
-    ///
-    /// With less than `budget` the instance is done and waits for [`Napi::schedule`]: whatever
-    /// calls that has to be armed before this returns. A call that comes meanwhile is not lost.
-    /// With a budget of 0 only transmit work may be done.
-    fn poll(&mut self, cx: &Context<'_>, budget: usize) -> usize;
+    /// What schedules the next poll.
+    type Interrupt: Interrupt;
+
+    /// Does up to `budget` units of receive work. With a budget of 0 only transmit work may be done.
+    fn poll(&mut self, cx: &Context<'_>, budget: usize) -> Polled<Self::Interrupt>;
+}
+
+/// What came of a poll.
+pub enum Polled<I> {
+    /// There is more to do.
+    More,
+    /// All is done, `work` units of it, less than the budget; none if there was nothing to do.
+    Done {
+        /// Of receive or transmit work.
+        work: usize,
+        /// Asked for unless the core polls again by itself: its user may prefer that to interrupts
+        /// (`napi-defer-hard-irqs`, `irq-suspend-timeout`, busy polling).
+        interrupt: Option<I>,
+    },
+}
+
+/// An interrupt that calls [`Napi::schedule`].
+///
+/// It is asked for when the poll is over and the next may be under way, even when the instance is
+/// disabled: it has nothing of the state that is polled.
+pub trait Interrupt {
+    /// Asks for it. True when what it would tell of has happened meanwhile: there may be none.
+    fn request(self) -> bool;
 }
 
 /// The poll in progress.
@@ -48,6 +70,14 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn device(&self) -> &'a NetDevice {
         self.napi.dev.device()
+    }
+
+    /// Whether GRO holds frames.
+    #[inline]
+    pub fn gro_holds(&self) -> bool {
+        // SAFETY: `self` proves that this is the instance's own poll: nobody else touches it.
+        let gro = unsafe { &(*self.as_raw()).gro };
+        gro.bitmask != 0 || gro.rx_count != 0
     }
 
     /// Passes all frames that GRO holds towards the stack. They are there once the poll returns.
@@ -220,8 +250,8 @@ impl<P: Poll> Napi<P> {
         Ok(())
     }
 
-    /// Disables the instance: waits for a poll under way, and gives back what it polled. `None` when
-    /// it was not enabled, or when `lock` is another device's.
+    /// Disables the instance: waits for a poll under way, its interrupt having been asked for, and
+    /// gives back what it polled. `None` when it was not enabled, or when `lock` is another device's.
     pub fn disable(&self, lock: &InstanceLock<'_>) -> Option<KBox<P>> {
         let this = &*self.0;
         if !core::ptr::eq(lock.device(), this.dev.device()) {
@@ -282,20 +312,29 @@ impl<P: Poll> Napi<P> {
         // SAFETY: A poll runs only while the instance is enabled, hence with state, and only one at
         // a time.
         let state = unsafe { &mut *(*napi.state.get()).cast::<P>() };
-        let budget = budget.max(0) as usize;
+        let allowed = budget.max(0) as usize;
         let cx = Context {
             napi,
             redirected: Cell::new(false),
         };
-        let done = state.poll(&cx, budget).min(budget);
+        let polled = state.poll(&cx, allowed);
         if cx.redirected.get() {
             // SAFETY: This is the poll that redirected.
             unsafe { bindings::xdp_do_flush() };
         }
-        if done < budget {
-            // SAFETY: This is the instance's own poll.
-            unsafe { bindings::napi_complete_done(raw, done as c_int) };
+        match polled {
+            Polled::Done { work, interrupt } if work < allowed => {
+                // CAST: less than the budget.
+                let work = work as c_int;
+                // SAFETY: This is the instance's own poll.
+                let idle = unsafe { bindings::napi_complete_done(raw, work) };
+                if idle && interrupt.is_some_and(Interrupt::request) {
+                    // SAFETY: The instance is added to its device until this poll has returned.
+                    unsafe { bindings::napi_schedule(raw) };
+                }
+                work
+            }
+            _ => budget,
         }
-        done as c_int
     }
 }
