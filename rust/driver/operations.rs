@@ -195,7 +195,7 @@ impl device::Operations for Adapter {
         stats.rx_frame_errors = sum(&[Wire::RxMalformed]);
         stats.rx_errors = sum(&[Wire::RxTooLong, Wire::RxMalformed]);
         stats.rx_missed_errors = sum(&[Wire::RxNoPage, Wire::RxNoCompletion]);
-        stats.rx_dropped = self.processors.iter().map(|p| p.rx_alloc_fail.get()).sum();
+        stats.rx_dropped = self.processors.iter().map(|p| p.rx_dropped.get()).sum();
         stats.tx_errors = sum(&[Wire::TxInvalid, Wire::TxFault]);
         let own: u64 = self.processors.iter().map(|p| p.tx_dropped.get()).sum();
         stats.tx_dropped = sum(&[Wire::TxDropped]).wrapping_add(own);

@@ -122,8 +122,11 @@ pub(super) struct Processor {
     pub(super) broken: AtomicFlag,
     /// Somebody met a full submission ring.
     pub(super) waiting: AtomicFlag,
-    /// Receive: pages or skbs for which there was no memory.
+    /// Receive: pages or skbs for which there was no memory when they were wanted; a block of pages
+    /// may be had in single ones then.
     pub(super) rx_alloc_fail: Counter,
+    /// Receive: frames dropped because there was no memory.
+    pub(super) rx_dropped: Counter,
     /// Receive: completions that contradict themselves.
     pub(super) rx_invalid: Counter,
     /// Receive: frames passed on.
@@ -158,6 +161,7 @@ impl Processor {
                 broken: AtomicFlag::new(false),
                 waiting: AtomicFlag::new(false),
                 rx_alloc_fail: Counter::new(),
+                rx_dropped: Counter::new(),
                 rx_invalid: Counter::new(),
                 rx_frames: Counter::new(),
                 gro: Gro::default(),
@@ -168,6 +172,12 @@ impl Processor {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Counts a received frame that is lost because there was no memory for it.
+    pub(super) fn no_memory(&self) {
+        self.rx_alloc_fail.add(1);
+        self.rx_dropped.add(1);
     }
 
     /// A counter of the adapter, over all runs.

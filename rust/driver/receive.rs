@@ -100,13 +100,15 @@ impl Lent {
         let before = self.producer;
         while self.free.len() >= BATCH {
             let mut batch: [Option<Page>; BATCH] = [const { None }; BATCH];
-            let filled = self.pool.fill(&mut batch)
-                || self
-                    .single
-                    .as_mut()
-                    .is_some_and(|pool| pool.fill(&mut batch));
+            let mut fill = |pool: &mut PagePool| match pool.fill(&mut batch) {
+                Ok(()) => true,
+                Err(missing) => {
+                    processor.rx_alloc_fail.add(missing as u64);
+                    false
+                }
+            };
+            let filled = fill(&mut self.pool) || self.single.as_mut().is_some_and(fill);
             if !filled {
-                processor.rx_alloc_fail.add(1);
                 break;
             }
             for page in batch.into_iter().flatten() {
@@ -359,7 +361,7 @@ impl Receiver {
         Ok(match begin(cx, processor, entry, header, pieces)? {
             Some(skb) => Partial::Skb(skb),
             None => {
-                processor.rx_alloc_fail.add(1);
+                processor.no_memory();
                 Partial::Lost
             }
         })

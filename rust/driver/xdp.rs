@@ -144,7 +144,7 @@ impl Programmed {
             false => tag + head,
         };
         if self.queue.begin(cx, linear).is_err() {
-            processor.rx_alloc_fail.add(1);
+            processor.no_memory();
             return Ok(false);
         }
         let bytes = first.bytes().get(..head).ok_or(Invalid)?;
@@ -223,7 +223,7 @@ impl Programmed {
             Verdict::Redirected => counters.redirects.add(1),
             Verdict::Dropped => counters.drops.add(1),
             Verdict::Failed => counters.errors.add(1),
-            Verdict::NoMemory => processor.rx_alloc_fail.add(1),
+            Verdict::NoMemory => processor.no_memory(),
         }
         Ok(None)
     }

@@ -149,15 +149,18 @@ impl PagePool {
     }
 
     /// Fills `pages` with pages of as few blocks as that takes, in the order of their addresses.
-    /// False when there is no memory for all of them. `&mut self` is what serialises the pool's
-    /// lockless cache.
+    /// `&mut self` is what serialises the pool's lockless cache.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for a block: how many of the pages it was for.
     #[inline]
-    pub fn fill(&mut self, pages: &mut [Option<Page>]) -> bool {
+    pub fn fill(&mut self, pages: &mut [Option<Page>]) -> Result<(), usize> {
         for slots in pages.chunks_mut(1 << self.order) {
             // SAFETY: By the type invariant; `&mut self` excludes other takers.
             let block = unsafe { bindings::page_pool_dev_alloc_pages(self.pool.as_raw()) };
             let Some(block) = NonNull::new(block) else {
-                return false;
+                return Err(slots.len());
             };
             let references = BIAS * slots.len() as isize;
             // SAFETY: A fresh block is ours alone; at most `2^MAX_ORDER` times `BIAS` is a number.
@@ -174,7 +177,7 @@ impl PagePool {
                 });
             }
         }
-        true
+        Ok(())
     }
 }
 
