@@ -15,6 +15,7 @@
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
+#include <net/netmem.h>
 #include <net/page_pool/types.h>
 #include <net/xdp.h>
 
@@ -88,14 +89,14 @@ bool toe_helper_netdev_xmit_more(void);
 void toe_helper_netif_tx_disable(struct net_device *dev);
 
 /* rust/helpers/page_pool.c */
-struct page *toe_helper_page_pool_dev_alloc_pages(struct page_pool *pool);
-void toe_helper_page_pool_fragment_page(struct page *page, long count);
-void toe_helper_page_pool_drain(struct page_pool *pool, struct page *page, long count);
-dma_addr_t toe_helper_page_pool_get_dma_addr(const struct page *page);
-void toe_helper_page_pool_dma_sync_for_cpu(const struct page_pool *pool, const struct page *page,
-					   u32 offset, u32 size);
-void toe_helper_page_pool_put_frag(struct page *page);
-void *toe_helper_page_address(const struct page *page);
+netmem_ref toe_helper_page_pool_dev_alloc_netmems(struct page_pool *pool);
+void toe_helper_page_pool_fragment_netmem(netmem_ref netmem, long count);
+void toe_helper_page_pool_drain(struct page_pool *pool, netmem_ref netmem, long count);
+dma_addr_t toe_helper_page_pool_get_dma_addr_netmem(netmem_ref netmem);
+void toe_helper_page_pool_dma_sync_netmem_for_cpu(const struct page_pool *pool, netmem_ref netmem,
+						  u32 offset, u32 size);
+void toe_helper_page_pool_put_frag(netmem_ref netmem);
+void *toe_helper_netmem_address(netmem_ref netmem);
 
 /* rust/helpers/skb.c */
 unsigned int toe_helper_skb_headlen(const struct sk_buff *skb);
@@ -103,8 +104,8 @@ struct skb_shared_info *toe_helper_skb_shinfo(const struct sk_buff *skb);
 struct page *toe_helper_skb_frag_page(const skb_frag_t *frag);
 unsigned int toe_helper_skb_frag_off(const skb_frag_t *frag);
 bool toe_helper_skb_frag_is_net_iov(const skb_frag_t *frag);
-void toe_helper_skb_add_rx_frag(struct sk_buff *skb, int i, struct page *page, int offset,
-				int size, unsigned int truesize);
+void toe_helper_skb_add_rx_frag_netmem(struct sk_buff *skb, int i, netmem_ref netmem, int offset,
+				       int size, unsigned int truesize);
 bool toe_helper_skb_can_coalesce(struct sk_buff *skb, int i, const struct page *page, int offset);
 void toe_helper_skb_mark_for_recycle(struct sk_buff *skb);
 void *toe_helper___skb_put(struct sk_buff *skb, unsigned int length);
@@ -136,7 +137,7 @@ void *toe_helper_page_pool_dev_alloc_va(struct page_pool *pool, unsigned int *si
 void toe_helper_xdp_begin(struct toe_xdp_buff *buff, void *start, u32 size, u32 headroom,
 			  struct xdp_rxq_info *rxq);
 u32 toe_helper_xdp_tailroom(const struct xdp_buff *xdp);
-bool toe_helper_xdp_buff_add_frag(struct xdp_buff *xdp, struct page *page, u32 offset, u32 size,
+bool toe_helper_xdp_buff_add_frag(struct xdp_buff *xdp, netmem_ref netmem, u32 offset, u32 size,
 				  u32 truesize);
 bool toe_helper_xdp_buff_has_frags(const struct xdp_buff *xdp);
 u32 toe_helper_xdp_get_buff_len(const struct xdp_buff *xdp);

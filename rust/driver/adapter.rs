@@ -277,16 +277,20 @@ impl Adapter {
 
     /// Sets interrupt moderation of the processors that run.
     pub(super) fn apply_coalesce(&self, coalesce: Coalesce) -> Result {
-        for processor in self.active() {
-            self.command(&admin::SetCoalesce {
-                opcode: admin::Opcode::SetCoalesce.raw(),
-                processor: processor.index,
-                usecs: coalesce.usecs,
-                completions: coalesce.frames,
-                ..Default::default()
-            })?;
-        }
-        Ok(())
+        self.active()
+            .iter()
+            .try_for_each(|processor| self.moderate(processor, coalesce))
+    }
+
+    /// Sets interrupt moderation of a processor that runs.
+    pub(super) fn moderate(&self, processor: &Processor, coalesce: Coalesce) -> Result {
+        self.command(&admin::SetCoalesce {
+            opcode: admin::Opcode::SetCoalesce.raw(),
+            processor: processor.index,
+            usecs: coalesce.usecs,
+            completions: coalesce.frames,
+            ..Default::default()
+        })
     }
 }
 

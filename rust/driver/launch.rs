@@ -29,6 +29,7 @@ use crate::net::device::Control;
 use crate::net::dma::Ring;
 use crate::net::dma::SharedPage;
 use crate::net::page_pool::PagePool;
+use crate::net::page_pool::Source;
 use crate::net::queue::TxQueue;
 use crate::net::xdp;
 use crate::shim::Shim;
@@ -42,7 +43,7 @@ use kernel::sync::Arc;
 const XDP_PAGES: u32 = 256;
 
 /// All the memory that a processor takes to run. It may run on other memory meanwhile.
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     log2: [u8; RINGS],
     status: Arc<SharedPage>,
     transmit: DmaAddress,
@@ -55,11 +56,12 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// For `processor`, with rings of `sizes`.
+    /// For `processor`, with rings of `sizes` and payload pages from `source`.
     pub(super) fn new(
         cx: &Control<'_, Adapter>,
         processor: &Arc<Processor>,
         sizes: Sizes,
+        source: Source,
     ) -> Result<Self> {
         let (adapter, dev) = (cx.data(), cx.parent());
         let log2 = sizes.log2();
@@ -67,10 +69,10 @@ impl Prepared {
         let ring = Ring::new(dev, log2[Line::Transmit as usize])?;
         let transmit = ring.dma_address();
         let (sender, transmitted) = transmit::pair(processor, ring, &status, &adapter.mapper)?;
-        let lent = |line: Line, order: u32| {
+        let lent = |line: Line, order: u32, source: Source| {
             let ring = Ring::new(dev, log2[line as usize])?;
             let (pages, queue) = (ring.entries(), processor.index.into());
-            let pool = |order| PagePool::new(cx.lock(), dev, pages, order, queue);
+            let pool = |order| PagePool::new(cx.lock(), dev, pages, order, queue, source);
             let single = (order > 0).then(|| pool(0)).transpose()?;
             Lent::new(line, ring, pool(order)?, single)
         };
@@ -82,8 +84,8 @@ impl Prepared {
             sender,
             transmitted,
             receiver: Receiver::new(
-                lent(Line::HeaderPages, 0)?,
-                lent(Line::PayloadPages, sizes.payload_order())?,
+                lent(Line::HeaderPages, 0, Source::Own)?,
+                lent(Line::PayloadPages, sizes.payload_order(), source)?,
                 Programmed::new(queue),
             ),
             submissions: Ring::new(dev, log2[Line::Submission as usize])?,

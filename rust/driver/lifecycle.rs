@@ -14,6 +14,7 @@ use super::sizes::Sizes;
 use crate::abi::admin;
 use crate::abi::regs;
 use crate::net::device::Control;
+use crate::net::page_pool::Source;
 use crate::shim::Shim;
 use kernel::device;
 use kernel::device::Bound;
@@ -79,7 +80,8 @@ impl Adapter {
     fn prepare(cx: &Control<'_, Self>, count: u32, sizes: Sizes) -> Result<KVec<Prepared>> {
         let mut prepared = KVec::new();
         for processor in cx.data().processors.iter().take(count as usize) {
-            prepared.push(Prepared::new(cx, processor, sizes)?, GFP_KERNEL)?;
+            let one = Prepared::new(cx, processor, sizes, Source::Provided)?;
+            prepared.push(one, GFP_KERNEL)?;
         }
         Ok(prepared)
     }
@@ -155,21 +157,32 @@ impl Adapter {
         this.running.store(false, Relaxed);
         // Before the queues stop: without link it is no fault that they do not move.
         cx.set_carrier(false);
-        Shim::stopping(&Handle::new(this.clone()));
+        for processor in &this.processors {
+            Shim::stopping(&Handle::new(this.clone()), processor.index);
+        }
         cx.disable_tx();
         for processor in &this.processors {
-            if processor.submission.lock().is_none() {
-                continue;
-            }
-            works = works && this.command_stop(processor);
-            this.drain(processor);
-            if let Some(mut poller) = processor.napi.disable(cx.lock()) {
-                this.detach(cx, processor);
-                if let Some(shim) = poller.shim.take() {
-                    Shim::stopped(shim);
-                }
+            works = Self::stop_one(cx, processor, works);
+        }
+    }
+
+    /// Stops a processor, if it runs, to which no frames are given any more. An adapter that works
+    /// gives its connections back first. False when the adapter does not work, or had to be reset.
+    pub(super) fn stop_one(cx: &mut Control<'_, Self>, processor: &Processor, works: bool) -> bool {
+        let this = cx.data().clone();
+        if processor.submission.lock().is_none() {
+            return works;
+        }
+        Shim::stopping(&Handle::new(this.clone()), processor.index);
+        let works = works && this.command_stop(processor);
+        this.drain(processor);
+        if let Some(mut poller) = processor.napi.disable(cx.lock()) {
+            this.detach(cx, processor);
+            if let Some(shim) = poller.shim.take() {
+                Shim::stopped(shim);
             }
         }
+        works
     }
 
     /// Asks the adapter to stop a processor. Afterwards the adapter touches none of the processor's

@@ -20,6 +20,7 @@ pub(crate) mod offload;
 mod operations;
 mod poll;
 mod processor;
+mod queues;
 mod receive;
 mod registers;
 mod sizes;

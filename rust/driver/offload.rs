@@ -277,11 +277,10 @@ pub(crate) trait Client {
     /// The submission ring has room again after a [`SubmitError::Full`].
     fn submission_space(this: &mut Self::Processor);
 
-    /// The processors are about to stop (interface down, other queues or rings, reset, unbind).
-    /// Process context, instance lock held. The shim stops delegating to this adapter and submits a
-    /// `Return` for each of its connections; the adapter then stops, and the connections arrive as
-    /// `Returned`. New hand-overs are refused from here on.
-    fn stopping(adapter: &Handle);
+    /// A processor is about to stop (interface down, other queues or rings, reset, unbind, its queue
+    /// restarted). Process context, instance lock held. The adapter gives its connections back as it
+    /// stops: they arrive as `Returned`. New hand-overs are refused from here on.
+    fn stopping(adapter: &Handle, processor: u8);
 
     /// The processor has stopped; its rings are drained and will not be read again. Process
     /// context, instance lock held. What the shim still believes to be on this processor, it takes

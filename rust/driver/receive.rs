@@ -403,7 +403,7 @@ fn begin(
     let Some(mut skb) = SkBuff::alloc(cx, LINEAR as u32) else {
         return Ok(None);
     };
-    let bytes = first.bytes();
+    let bytes = first.bytes().ok_or(Invalid)?;
     let head = head(cx, bytes);
     let mut linear = [0; LINEAR];
     let linear = linear.get_mut(..head).ok_or(Invalid)?;

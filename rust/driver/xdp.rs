@@ -137,7 +137,7 @@ impl Programmed {
         };
         let head = match whole {
             true => first.len(),
-            false => receive::head(cx, first.bytes()),
+            false => receive::head(cx, first.bytes().ok_or(Invalid)?),
         };
         let linear = match whole {
             true => length,
@@ -147,7 +147,8 @@ impl Programmed {
             processor.no_memory();
             return Ok(false);
         }
-        let bytes = first.bytes().get(..head).ok_or(Invalid)?;
+        let bytes = first.bytes().and_then(|bytes| bytes.get(..head));
+        let bytes = bytes.ok_or(Invalid)?;
         if tag != 0 {
             let (addresses, rest) = bytes.split_at_checked(TAG_AT).ok_or(Invalid)?;
             let [high, low] = entry.vlan_tci.to_be_bytes();
@@ -165,7 +166,7 @@ impl Programmed {
         }
         if whole {
             for piece in pieces {
-                self.put(piece.bytes())?;
+                self.put(piece.bytes().ok_or(Invalid)?)?;
             }
         }
         Ok(true)

@@ -32,10 +32,10 @@ bool toe_helper_skb_frag_is_net_iov(const skb_frag_t *frag)
 	return skb_frag_is_net_iov(frag);
 }
 
-void toe_helper_skb_add_rx_frag(struct sk_buff *skb, int i, struct page *page, int offset,
-				int size, unsigned int truesize)
+void toe_helper_skb_add_rx_frag_netmem(struct sk_buff *skb, int i, netmem_ref netmem, int offset,
+				       int size, unsigned int truesize)
 {
-	skb_add_rx_frag(skb, i, page, offset, size, truesize);
+	skb_add_rx_frag_netmem(skb, i, netmem, offset, size, truesize);
 }
 
 bool toe_helper_skb_can_coalesce(struct sk_buff *skb, int i, const struct page *page, int offset)

@@ -63,10 +63,10 @@ u32 toe_helper_xdp_tailroom(const struct xdp_buff *xdp)
 	return xdp_data_hard_end(xdp) - xdp->data_end;
 }
 
-bool toe_helper_xdp_buff_add_frag(struct xdp_buff *xdp, struct page *page, u32 offset, u32 size,
+bool toe_helper_xdp_buff_add_frag(struct xdp_buff *xdp, netmem_ref netmem, u32 offset, u32 size,
 				  u32 truesize)
 {
-	return xdp_buff_add_frag(xdp, page_to_netmem(page), offset, size, truesize);
+	return xdp_buff_add_frag(xdp, netmem, offset, size, truesize);
 }
 
 bool toe_helper_xdp_buff_has_frags(const struct xdp_buff *xdp)
@@ -119,9 +119,9 @@ void toe_helper_xdp_discard(struct xdp_buff *xdp)
 		struct skb_shared_info *sinfo = xdp_get_shared_info_from_buff(xdp);
 
 		for (int i = 0; i < sinfo->nr_frags; i++)
-			toe_helper_page_pool_put_frag(skb_frag_page(&sinfo->frags[i]));
+			toe_helper_page_pool_put_frag(skb_frag_netmem(&sinfo->frags[i]));
 	}
-	toe_helper_page_pool_put_frag(virt_to_page(xdp->data_hard_start));
+	toe_helper_page_pool_put_frag(page_to_netmem(virt_to_page(xdp->data_hard_start)));
 }
 
 u32 toe_helper_xdp_get_frame_len(const struct xdp_frame *frame)

@@ -15,6 +15,7 @@ use super::dma::raw_device;
 use super::napi::Instance;
 use crate::bindings;
 use core::mem::ManuallyDrop;
+use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 use core::slice;
 use kernel::device;
@@ -98,7 +99,22 @@ impl Drop for Pool {
     }
 }
 
+/// Where the memory of a pool comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The kernel's own.
+    Own,
+    /// The queue's memory provider, when an application has bound one to it; else the kernel's own.
+    Provided,
+}
+
+/// A block of a pool: pages, or memory that is not the host's own (`netmem_ref`).
+pub(crate) type Block = NonZeroUsize;
+
 /// A pool of blocks of pages of one NAPI instance, mapped for one device to write.
+///
+/// The pages may be those of a memory provider that an application has bound to the queue (devmem TCP,
+/// io_uring zero-copy receive): the device writes them, and the CPU may not be able to look at them.
 ///
 /// # Invariants
 ///
@@ -121,6 +137,7 @@ impl PagePool {
         pages: u32,
         order: u32,
         queue: u16,
+        source: Source,
     ) -> Result<Self> {
         if order > MAX_ORDER {
             return Err(EINVAL);
@@ -134,7 +151,10 @@ impl PagePool {
             max_len: (PAGE_SIZE << order) as u32,
             ..Default::default()
         };
-        let flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
+        let mut flags = bindings::PP_FLAG_DMA_MAP | bindings::PP_FLAG_DMA_SYNC_DEV;
+        if source == Source::Provided {
+            flags |= bindings::PP_FLAG_ALLOW_UNREADABLE_NETMEM;
+        }
         // INVARIANT: Of that order.
         Ok(Self {
             pool: Pool::new(lock, queue, fast, flags)?,
@@ -158,13 +178,13 @@ impl PagePool {
     pub fn fill(&mut self, pages: &mut [Option<Page>]) -> Result<(), usize> {
         for slots in pages.chunks_mut(1 << self.order) {
             // SAFETY: By the type invariant; `&mut self` excludes other takers.
-            let block = unsafe { bindings::page_pool_dev_alloc_pages(self.pool.as_raw()) };
-            let Some(block) = NonNull::new(block) else {
+            let block = unsafe { bindings::page_pool_dev_alloc_netmems(self.pool.as_raw()) };
+            let Some(block) = Block::new(block) else {
                 return Err(slots.len());
             };
             let references = BIAS * slots.len() as isize;
             // SAFETY: A fresh block is ours alone; at most `2^MAX_ORDER` times `BIAS` is a number.
-            unsafe { bindings::page_pool_fragment_page(block.as_ptr(), references) };
+            unsafe { bindings::page_pool_fragment_netmem(block.get(), references) };
             for (i, slot) in slots.iter_mut().enumerate() {
                 // INVARIANT: The block has `BIAS` references for each of its pages, all of them
                 // ours.
@@ -188,7 +208,7 @@ impl PagePool {
 /// `start` is where the page begins in `block`, a block of `pool`, mapped, and `left` of the block's
 /// references are this value's; `left` is at least 1. A pool outlives its blocks.
 pub struct Page {
-    block: NonNull<bindings::page>,
+    block: Block,
     start: u32,
     pool: NonNull<bindings::page_pool>,
     left: isize,
@@ -202,7 +222,7 @@ impl Page {
     #[inline]
     pub fn dma_address(&self) -> DmaAddress {
         // SAFETY: By the type invariant.
-        let block = unsafe { bindings::page_pool_get_dma_addr(self.block.as_ptr()) };
+        let block = unsafe { bindings::page_pool_get_dma_addr_netmem(self.block.get()) };
         block + DmaAddress::from(self.start)
     }
 
@@ -253,9 +273,9 @@ impl Page {
     fn sync(&self, offset: u32, length: u32) {
         // SAFETY: By the type invariant; the piece is within the block.
         unsafe {
-            bindings::page_pool_dma_sync_for_cpu(
+            bindings::page_pool_dma_sync_netmem_for_cpu(
                 self.pool.as_ptr(),
-                self.block.as_ptr(),
+                self.block.get(),
                 offset,
                 length,
             )
@@ -266,7 +286,7 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         // SAFETY: By the type invariant, so many references are ours, and they end here.
-        unsafe { bindings::page_pool_drain(self.pool.as_ptr(), self.block.as_ptr(), self.left) }
+        unsafe { bindings::page_pool_drain(self.pool.as_ptr(), self.block.get(), self.left) }
     }
 }
 
@@ -277,7 +297,7 @@ impl Drop for Page {
 /// `block` is a block of a pool, and one of its references is this value's. `offset + length` is
 /// within the block.
 pub struct Fragment {
-    block: NonNull<bindings::page>,
+    block: Block,
     offset: u32,
     length: u32,
 }
@@ -308,15 +328,15 @@ impl Fragment {
         first.min(end) - offset + (end.next_multiple_of(PAGE_SIZE) - first)
     }
 
-    /// What the device wrote.
+    /// What the device wrote; `None` when the CPU cannot look at it.
     #[inline]
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: By the type invariant the piece is within the block, which is mapped (pool pages
-        // are never in high memory) and initialised. A device that goes on writing to memory that
-        // it gave back makes the contents arbitrary, as it could have from the start.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        // SAFETY: By the type invariant the piece is within the block, which is mapped when it has an
+        // address (pool pages are never in high memory) and initialised. A device that goes on writing
+        // to memory that it gave back makes the contents arbitrary, as it could have from the start.
         unsafe {
-            let start = bindings::page_address(self.block.as_ptr()).cast::<u8>();
-            slice::from_raw_parts(start.add(self.offset()), self.len())
+            let start = NonNull::new(bindings::netmem_address(self.block.get()).cast::<u8>())?;
+            Some(slice::from_raw_parts(start.as_ptr().add(self.offset()), self.len()))
         }
     }
 
@@ -339,7 +359,7 @@ impl Fragment {
     /// The arguments are its result, and the reference that went with them goes over.
     #[inline]
     pub(super) unsafe fn from_raw(
-        block: NonNull<bindings::page>,
+        block: Block,
         offset: u32,
         length: u32,
     ) -> Self {
@@ -353,7 +373,7 @@ impl Fragment {
 
     /// Gives the reference away: block, offset, length.
     #[inline]
-    pub(crate) fn into_raw(self) -> (NonNull<bindings::page>, u32, u32) {
+    pub(crate) fn into_raw(self) -> (Block, u32, u32) {
         let this = ManuallyDrop::new(self);
         (this.block, this.offset, this.length)
     }
@@ -362,6 +382,6 @@ impl Fragment {
 impl Drop for Fragment {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the reference ends here.
-        unsafe { bindings::page_pool_put_frag(self.block.as_ptr()) }
+        unsafe { bindings::page_pool_put_frag(self.block.get()) }
     }
 }

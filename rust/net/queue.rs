@@ -121,6 +121,16 @@ impl<'a> TxQueue<'a> {
         unsafe { bindings::netdev_tx_reset_queue(self.raw) }
     }
 
+    /// Stops the queue, after a transmit callback that is under way.
+    pub(super) fn stop(&self) {
+        // SAFETY: The queue is valid as long as its device; its lock excludes the callback.
+        unsafe {
+            bindings::__netif_tx_lock_bh(self.raw);
+            bindings::netif_tx_stop_queue(self.raw);
+            bindings::__netif_tx_unlock_bh(self.raw);
+        }
+    }
+
     /// Lets frames in, those first that wait already.
     pub(super) fn wake(&self) {
         // SAFETY: The queue is valid as long as its device.

@@ -323,15 +323,15 @@ impl SkBuff {
         if self.fragment_room() == 0 {
             return Err(fragment);
         }
-        let (page, offset, length) = fragment.into_raw();
+        let (block, offset, length) = fragment.into_raw();
         // SAFETY: By the type invariant; there is room for a fragment, as checked; the reference to
-        // the page goes over to the skb, which is marked to return it to its pool.
+        // the block goes over to the skb, which is marked to return it to its pool.
         unsafe {
             bindings::skb_mark_for_recycle(self.as_raw());
-            bindings::skb_add_rx_frag(
+            bindings::skb_add_rx_frag_netmem(
                 self.as_raw(),
                 count as i32,
-                page.as_ptr(),
+                block.get(),
                 offset as i32,
                 length as i32,
                 truesize,

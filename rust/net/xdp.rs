@@ -388,14 +388,14 @@ impl RxQueue {
         if !self.present {
             return Err(fragment);
         }
-        let (page, offset, length) = fragment.into_raw();
+        let (block, offset, length) = fragment.into_raw();
         let xdp = &mut self.buff.xdp;
         // SAFETY: The frame is valid; the reference to the page goes over to it.
-        if unsafe { bindings::xdp_buff_add_frag(xdp, page.as_ptr(), offset, length, truesize) } {
+        if unsafe { bindings::xdp_buff_add_frag(xdp, block.get(), offset, length, truesize) } {
             Ok(())
         } else {
             // SAFETY: It did not go over.
-            Err(unsafe { Fragment::from_raw(page, offset, length) })
+            Err(unsafe { Fragment::from_raw(block, offset, length) })
         }
     }
 

@@ -138,9 +138,11 @@ impl Client for Shim {
         receive::unblock(this);
     }
 
-    fn stopping(adapter: &Handle) {
-        for lane in registry::lanes().filter(|lane| lane.handle.is_same(adapter)) {
-            lane.open(false);
+    fn stopping(adapter: &Handle, processor: u8) {
+        for lane in registry::lanes() {
+            if lane.handle.is_same(adapter) && lane.processor == processor {
+                lane.open(false);
+            }
         }
     }
 

@@ -106,14 +106,26 @@ impl<'a, T: Operations> Control<'a, T> {
         unsafe { bindings::netif_tx_disable(self.device().as_raw()) }
     }
 
+    /// Stops transmit queue `index`, and waits for a transmit callback under way.
+    pub fn stop_tx_queue(&self, index: u16) {
+        if let Some(queue) = TxQueue::new(self.device(), index) {
+            queue.stop();
+        }
+    }
+
+    /// Lets frames into transmit queue `index`, those first that wait already.
+    pub fn wake_tx_queue(&self, index: u16) {
+        if let Some(queue) = TxQueue::new(self.device(), index) {
+            queue.wake();
+        }
+    }
+
     /// Lets frames into all transmit queues, those first that wait already. Also into those that are
     /// not in use: the watchdog looks at all.
     pub fn enable_tx(&self) {
         for index in 0..self.device().num_tx_queues() {
             // CAST: as many as were allocated with 16 bits.
-            if let Some(queue) = TxQueue::new(self.device(), index as u16) {
-                queue.wake();
-            }
+            self.wake_tx_queue(index as u16);
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod control;
 mod operations;
+mod queue_management;
 mod registration;
 
 pub use self::control::Addresses;
@@ -18,6 +19,7 @@ pub use self::control::Control;
 pub use self::control::InstanceLock;
 pub use self::control::RxMode;
 pub use self::operations::Operations;
+pub use self::queue_management::QueueManagement;
 pub use self::registration::Registration;
 pub use self::registration::Unregistered;
 

@@ -6,6 +6,8 @@ use super::control::Control;
 use super::operations::Operations;
 use super::operations::Private;
 use super::operations::VTable;
+use super::queue_management;
+use super::queue_management::QueueManagement;
 use super::Allocation;
 use super::NetDevice;
 use crate::bindings;
@@ -27,7 +29,7 @@ pub struct Unregistered<'a, T: Operations> {
     _driver: PhantomData<T>,
 }
 
-impl<'a, T: Operations + ethtool::Operations> Unregistered<'a, T> {
+impl<'a, T: QueueManagement + ethtool::Operations> Unregistered<'a, T> {
     /// Allocates an Ethernet device with `queues` queue pairs below `parent`.
     pub fn new(parent: &'a device::Device<Bound>, queues: u16) -> Result<Self> {
         const {
@@ -53,6 +55,7 @@ impl<'a, T: Operations + ethtool::Operations> Unregistered<'a, T> {
             let dev = &mut *raw.as_ptr();
             dev.netdev_ops = VTable::<T>::ops();
             dev.stat_ops = &VTable::<T>::STAT_OPS;
+            dev.queue_mgmt_ops = &queue_management::VTable::<T>::OPS;
             dev.ethtool_ops = ethtool::vtable::<T>();
             dev.request_ops_lock = true;
             // The address may change while the interface is up.

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One receive queue is restarted, on other memory, while the others run: for memory providers that
+//! applications bind to a queue (devmem TCP, io_uring zero-copy receive).
+//!
+//! C header: [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
+
+use super::control::Control;
+use super::operations::Operations;
+use crate::bindings;
+use core::marker::PhantomData;
+use core::mem;
+use core::ptr;
+use kernel::ffi::c_int;
+use kernel::ffi::c_void;
+use kernel::prelude::*;
+
+/// What the core does with single queues. Under the instance lock; indices are those of queues in use.
+pub trait QueueManagement: Operations {
+    /// All that a queue takes to run.
+    type Memory: Send;
+
+    /// Memory for a queue, which may be running. Also while the interface is down.
+    fn prepare_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Self::Memory>;
+
+    /// Stops a queue; the result is what it can be started on again, as it was. An error leaves it
+    /// running.
+    fn stop_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Self::Memory>;
+
+    /// Starts a queue that was stopped.
+    fn start_queue(cx: &mut Control<'_, Self>, index: u16, memory: Self::Memory) -> Result;
+}
+
+/// All callbacks are for devices that a [`super::Registration<T>`] registered, with the instance lock
+/// held. The core's memory for a queue, zeroed at first, is a pointer: null, or from
+/// [`KBox::into_raw`].
+pub(super) struct VTable<T: QueueManagement>(PhantomData<T>);
+
+/// The core's memory for a queue of `T`.
+type Slot<T> = *mut <T as QueueManagement>::Memory;
+
+impl<T: QueueManagement> VTable<T> {
+    pub(super) const OPS: bindings::netdev_queue_mgmt_ops = bindings::netdev_queue_mgmt_ops {
+        ndo_queue_mem_size: size_of::<Slot<T>>(),
+        ndo_queue_mem_alloc: Some(Self::mem_alloc),
+        ndo_queue_mem_free: Some(Self::mem_free),
+        ndo_queue_start: Some(Self::start),
+        ndo_queue_stop: Some(Self::stop),
+        ..pin_init::zeroed()
+    };
+
+    /// Puts what `f` makes into `memory`.
+    ///
+    /// # Safety
+    ///
+    /// As the type says; `memory` is null inside.
+    unsafe fn put(
+        dev: *mut bindings::net_device,
+        memory: *mut c_void,
+        f: impl FnOnce(&mut Control<'_, T>) -> Result<T::Memory>,
+    ) -> c_int {
+        let make = || -> Result {
+            // First, so that nothing has happened when there is no memory.
+            let place = KBox::new_uninit(GFP_KERNEL)?;
+            // SAFETY: The instance lock is held, by the caller's promise.
+            let made = f(&mut unsafe { Control::new(dev) })?;
+            let made = KBox::into_raw(KBox::write(place, made));
+            // SAFETY: The core has memory for a pointer there.
+            unsafe { memory.cast::<Slot<T>>().write(made) };
+            Ok(())
+        };
+        make().map_or_else(|error| error.to_errno(), |()| 0)
+    }
+
+    /// Takes what is in `memory`.
+    ///
+    /// # Safety
+    ///
+    /// As the type says.
+    unsafe fn take(memory: *mut c_void) -> Option<KBox<T::Memory>> {
+        // SAFETY: The core has a pointer of ours there, or null.
+        unsafe {
+            let slot = &mut *memory.cast::<Slot<T>>();
+            let taken = mem::replace(slot, ptr::null_mut());
+            (!taken.is_null()).then(|| KBox::from_raw(taken))
+        }
+    }
+
+    unsafe extern "C" fn mem_alloc(
+        dev: *mut bindings::net_device,
+        _config: *mut bindings::netdev_queue_config,
+        memory: *mut c_void,
+        index: c_int,
+    ) -> c_int {
+        // SAFETY: As the type says. CAST: a queue in use.
+        unsafe { Self::put(dev, memory, |cx| T::prepare_queue(cx, index as u16)) }
+    }
+
+    unsafe extern "C" fn mem_free(_dev: *mut bindings::net_device, memory: *mut c_void) {
+        // SAFETY: As the type says.
+        drop(unsafe { Self::take(memory) });
+    }
+
+    unsafe extern "C" fn stop(
+        dev: *mut bindings::net_device,
+        memory: *mut c_void,
+        index: c_int,
+    ) -> c_int {
+        // SAFETY: As the type says. CAST: a queue in use.
+        unsafe { Self::put(dev, memory, |cx| T::stop_queue(cx, index as u16)) }
+    }
+
+    unsafe extern "C" fn start(
+        dev: *mut bindings::net_device,
+        _config: *mut bindings::netdev_queue_config,
+        memory: *mut c_void,
+        index: c_int,
+    ) -> c_int {
+        // SAFETY: As the type says.
+        let Some(memory) = (unsafe { Self::take(memory) }) else {
+            return EINVAL.to_errno();
+        };
+        // SAFETY: The instance lock is held. CAST: a queue in use.
+        let result = unsafe {
+            T::start_queue(&mut Control::new(dev), index as u16, KBox::into_inner(memory))
+        };
+        result.map_or_else(|error| error.to_errno(), |()| 0)
+    }
+}
