@@ -250,6 +250,9 @@ pub mod storage {
     pub const SPLIT: u32 = 1 << 0;
     /// Coalesce consecutive segments of a flow that is not delegated.
     pub const GRO: u32 = 1 << 1;
+    /// With [`SPLIT`], separate headers from all TCP payload, also from what does not continue its flow:
+    /// pages of the payload ring are the only ones that have any of it, but for small frames.
+    pub const SPLIT_ALL: u32 = 1 << 2;
 }
 
 layout! {

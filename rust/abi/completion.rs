@@ -23,7 +23,7 @@ wire_enum! {
         Reassembled = 4,
         /// The frame has payload that cannot be re-assembled.
         NotReassembled = 5,
-        /// The frame ends its flow (FIN or RST); its payload, if any, is the flow's next.
+        /// The frame ends its flow (FIN or RST).
         FlowEnds = 6,
         /// The frame begins its flow anew: a new flow, or one whose expected sequence number was
         /// given up.

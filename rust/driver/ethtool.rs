@@ -111,8 +111,9 @@ impl ethtool::Operations for Adapter {
         let sizes = Sizes::of(change.tx, change.rx, single, adapter.pages)?;
         let former = (cx.state.storage, cx.state.small_frame);
         let flags = match change.split {
-            Some(false) => former.0 & !storage::SPLIT,
-            _ => former.0 | storage::SPLIT,
+            Some(false) => former.0 & !(storage::SPLIT | storage::SPLIT_ALL),
+            Some(true) => former.0 | storage::SPLIT | storage::SPLIT_ALL,
+            None => former.0 & !storage::SPLIT_ALL | storage::SPLIT,
         };
         let small_frame = change.threshold.try_into().map_err(|_| EINVAL)?;
         if (flags, small_frame) != former {

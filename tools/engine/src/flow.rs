@@ -91,6 +91,8 @@ pub struct Change {
     /// How the segment continues its flow: `FlowEnds`, `FlowBegins`, `NoPayload`, `Reassembled` or
     /// `NotReassembled`.
     pub op: Op,
+    /// Its payload is the flow's next, or its first.
+    pub continues: bool,
 }
 
 impl Change {
@@ -230,8 +232,13 @@ impl Flows {
         if flags & flag::ACK != 0 {
             track.acknowledge(header);
         }
-        let op = track.upload(flags, header.seq(), length);
-        Change { place, track, op }
+        let (op, continues) = track.upload(flags, header.seq(), length);
+        Change {
+            place,
+            track,
+            op,
+            continues,
+        }
     }
 
     /// The segment of `change` has been uploaded. Nothing else must have changed the database since.
@@ -302,36 +309,36 @@ impl Track {
         }
     }
 
+    /// Takes a segment in; how it continues its flow, and whether its payload does.
     #[inline]
-    fn upload(&mut self, flags: u8, seq: Seq, length: u32) -> Op {
+    fn upload(&mut self, flags: u8, seq: Seq, length: u32) -> (Op, bool) {
         if flags & flag::SYN != 0 {
             self.state = self.state & !state::ENDED | state::KNOWN;
             self.run_start = seq + 1;
             self.next = seq + 1 + length;
-            return Op::FlowBegins;
+            return (Op::FlowBegins, length != 0);
         }
         let end = seq + length;
         let continues = self.is_known() && seq == self.next;
-        let mut op = Op::NoPayload;
-        if length != 0 {
-            op = if continues {
-                self.next = end;
-                Op::Reassembled
-            } else if !self.is_known() {
-                self.state |= state::KNOWN;
-                self.run_start = seq;
-                self.next = end;
-                Op::FlowBegins
-            } else {
-                self.place_run(seq, end);
-                Op::NotReassembled
-            };
-        }
+        let (op, continues) = if length == 0 {
+            (Op::NoPayload, false)
+        } else if continues {
+            self.next = end;
+            (Op::Reassembled, true)
+        } else if !self.is_known() {
+            self.state |= state::KNOWN;
+            self.run_start = seq;
+            self.next = end;
+            (Op::FlowBegins, true)
+        } else {
+            self.place_run(seq, end);
+            (Op::NotReassembled, false)
+        };
         if flags & (flag::FIN | flag::RST) != 0 {
             self.state |= state::ENDED;
-            op = Op::FlowEnds;
+            return (Op::FlowEnds, continues);
         }
-        op
+        (op, continues)
     }
 
     /// Takes `[seq, end)` in, which does not begin at `next`.

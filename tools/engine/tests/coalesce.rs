@@ -233,7 +233,8 @@ proptest! {
             }
             if random.chance(2_000) {
                 let small_frame = random.below(1025) as u16;
-                let flags = storage::SPLIT | storage::GRO;
+                let all = random.below(2) as u32 * storage::SPLIT_ALL;
+                let flags = storage::SPLIT | storage::GRO | all;
                 node.processor.set_storage(flags, small_frame).unwrap();
             }
         }
@@ -351,42 +352,46 @@ fn a_port_s_large_frame_comes_up_whole_or_as_wire_frames() {
 
 #[test]
 fn frames_of_both_kinds_use_the_storage_that_their_codes_say() {
-    let mut node = node(storage::SPLIT | storage::GRO, 256);
-    let mut flow = Flow::new(0);
-    let random = &mut Random(7);
-    let mut arp = vec![0xff; 60];
-    arp[12..14].copy_from_slice(&[0x08, 0x06]);
-    receive(&mut node, arp);
-    let steps = [
-        (Op::FlowBegins, 1000, 0, 0),
-        (Op::NoPayload, 0, 0, 0),
-        (Op::Reassembled, 1000, 0, 0),
-        (Op::NotReassembled, 1000, 0, 500),
-        (Op::NotReassembled, 5000, 0, 500),
-        (Op::Small, 50, 0, 0),
-        (Op::FlowEnds, 0, flag::FIN, 0),
-    ];
-    for (_, length, flags, gap) in steps {
-        flow.seq += gap;
-        let frame = flow.frame(length, flags, random);
-        receive(&mut node, frame);
-    }
-    let up = frames(&mut node);
-    assert_eq!(up[0].0.op, Op::NotTcp.raw());
-    for ((op, length, ..), (first, bytes)) in steps.iter().zip(&up[1..]) {
-        assert_eq!(first.op, op.raw());
-        let apart = matches!(op, Op::FlowBegins | Op::Reassembled);
-        let whole = *op == Op::NotReassembled;
-        assert_eq!(first.header_page == completion::NO_PAGE, whole, "{op:?}");
-        assert_eq!(first.flags & frame_flag::HEADER_RING != 0, whole, "{op:?}");
-        assert_eq!(first.page_count != 0, apart || whole, "{op:?}");
-        // A page holds two frames of up to half of it; larger ones have pages of their own.
-        let pages = if whole {
-            (bytes.len() + 2).div_ceil(PAGE_SIZE)
-        } else {
-            usize::from(apart)
-        };
-        assert_eq!(usize::from(first.page_count), pages, "{op:?}");
-        assert_eq!(bytes.len(), 66 + length);
+    for all in [false, true] {
+        let split_all = if all { storage::SPLIT_ALL } else { 0 };
+        let mut node = node(storage::SPLIT | storage::GRO | split_all, 256);
+        let mut flow = Flow::new(0);
+        let random = &mut Random(7);
+        let mut arp = vec![0xff; 60];
+        arp[12..14].copy_from_slice(&[0x08, 0x06]);
+        receive(&mut node, arp);
+        // Code, payload, flags, gap before it, pages of payload apart from the headers if it is.
+        let steps = [
+            (Op::FlowBegins, 1000, 0, 0, Some(1)),
+            (Op::NoPayload, 0, 0, 0, None),
+            (Op::Reassembled, 1000, 0, 0, Some(1)),
+            (Op::NotReassembled, 1000, 0, 500, all.then_some(1)),
+            (Op::NotReassembled, 5000, 0, 500, all.then_some(2)),
+            (Op::Small, 50, 0, 0, None),
+            (Op::FlowEnds, 1000, flag::FIN, 0, Some(1)),
+            (Op::FlowEnds, 1000, flag::RST, 1, all.then_some(1)),
+            (Op::FlowEnds, 0, flag::FIN, 0, None),
+        ];
+        for (_, length, flags, gap, _) in steps {
+            flow.seq += gap;
+            let frame = flow.frame(length, flags, random);
+            receive(&mut node, frame);
+        }
+        let up = frames(&mut node);
+        assert_eq!(up[0].0.op, Op::NotTcp.raw());
+        for ((op, length, .., apart), (first, bytes)) in steps.iter().zip(&up[1..]) {
+            assert_eq!(first.op, op.raw());
+            assert_eq!(bytes.len(), 66 + length);
+            let whole = apart.is_none() && *length > 256;
+            assert_eq!(first.header_page == completion::NO_PAGE, whole, "{op:?}");
+            assert_eq!(first.flags & frame_flag::HEADER_RING != 0, whole, "{op:?}");
+            // A page holds two frames of up to half of it; larger ones have pages of their own.
+            let pages = match apart {
+                Some(pages) => *pages,
+                None if whole => (bytes.len() + 2).div_ceil(PAGE_SIZE),
+                None => 0,
+            };
+            assert_eq!(usize::from(first.page_count), pages, "{op:?}");
+        }
     }
 }

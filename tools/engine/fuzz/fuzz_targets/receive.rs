@@ -124,11 +124,15 @@ fuzz_target!(|input: &[u8]| {
     let Some(settings) = byte(&mut input) else {
         return;
     };
-    let flags = u32::from(settings) & (storage::SPLIT | storage::GRO);
+    let more = byte(&mut input).unwrap_or(0);
+    let mut flags = u32::from(settings) & (storage::SPLIT | storage::GRO);
+    if more & 1 != 0 {
+        flags |= storage::SPLIT_ALL;
+    }
     let small_frame = u16::from(settings >> 2) * 16;
     let _ = node.processor.set_mtu(9000);
     let _ = node.processor.set_storage(flags, small_frame);
-    for location in 0..u16::from(byte(&mut input).unwrap_or(0) % 4) {
+    for location in 0..u16::from(more >> 1 & 3) {
         let _ = set_rule(&mut node, location, &mut input);
     }
     node.poll(0);

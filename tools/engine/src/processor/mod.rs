@@ -489,7 +489,7 @@ impl Processor {
     ///
     /// `Invalid` for unknown flags or a threshold beyond [`toe_abi::MAX_SMALL_FRAME`].
     pub fn set_storage(&mut self, flags: u32, small_frame: u16) -> Result<(), Status> {
-        let known = storage::SPLIT | storage::GRO;
+        let known = storage::SPLIT | storage::GRO | storage::SPLIT_ALL;
         if flags & !known != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
             return Err(Status::Invalid);
         }

@@ -224,15 +224,16 @@ impl Core {
             }
             let op = change.as_ref().map_or(Op::NotReassembled, |c| c.op);
             completion.flow = change.as_ref().map_or(NO_FLOW, Change::id);
-            let continues = matches!(op, Op::Reassembled | Op::NotReassembled);
-            let small = continues && self.storage.is_small(frame.len() - tag);
+            let has_payload = matches!(op, Op::Reassembled | Op::NotReassembled);
+            let small = has_payload && self.storage.is_small(frame.len() - tag);
             completion.op = if small { Op::Small } else { op }.raw();
-            let goes_on = matches!(op, Op::Reassembled | Op::FlowBegins);
-            if goes_on && found.length != 0 && legacy.is_none() {
+            let known = change.as_ref().filter(|_| legacy.is_none());
+            if let (Some(change), 1..) = (known, found.length) {
                 segment = Some(Segment {
                     flow: completion.flow,
                     seq: found.tcp.seq(),
                     header: found.payload - tag,
+                    continues: change.continues,
                     begins: op == Op::FlowBegins,
                     push: found.tcp.flags() & flag::PSH != 0,
                     joins: Headers::of(packet, &found.tcp, tag),

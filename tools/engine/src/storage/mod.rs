@@ -6,11 +6,12 @@
 //! |---|---|
 //! | a small frame; the headers of a segment whose payload is stored apart | cells of the hybrid page ([`Cells`]) |
 //! | payload that continues its flow, with `SPLIT` | the re-assembly page of the flow ([`Runs`]) |
+//! | payload that does not, with `SPLIT_ALL` | payload pages of its own |
 //! | payload of a delegated connection | areas of its application ([`Areas`]), else its re-assembly page ([`Reassembly`]) |
 //! | another frame of up to half a page | half an MTU page |
 //! | a larger one | a chain of pages |
 //!
-//! Re-assembly pages come from the payload page ring, all others from the header page ring.
+//! Pages with payload alone come from the payload page ring, all others from the header page ring.
 
 mod areas;
 mod cells;
@@ -171,6 +172,7 @@ pub struct Storage {
     mtu: Option<Page>,
     runs: Runs,
     split: bool,
+    split_all: bool,
     gro: bool,
 }
 
@@ -182,6 +184,7 @@ impl Storage {
             mtu: None,
             runs: Runs::new(),
             split: true,
+            split_all: false,
             gro: false,
         }
     }
@@ -201,6 +204,7 @@ impl Storage {
     /// Sets [`storage`] bits and the small-frame threshold.
     pub fn set(&mut self, flags: u32, small_frame: u16) {
         self.split = flags & storage::SPLIT != 0;
+        self.split_all = flags & storage::SPLIT_ALL != 0;
         self.gro = flags & storage::GRO != 0;
         self.supply.cells.set(small_frame);
     }
@@ -230,7 +234,7 @@ impl Storage {
     }
 
     /// Stores `frame` and completes `completion`, which has everything but locations. `segment` says
-    /// how it continues its flow, when its payload does; `flow` is its flow, when it is known.
+    /// how it continues its flow, when it is known and the frame has payload; `flow` is its flow.
     ///
     /// # Errors
     ///
@@ -253,14 +257,22 @@ impl Storage {
                 .filter(|segment| self.split && segment.header <= MAX_HEADER)
                 .map(|segment| frame.parts(segment, &mut buffer));
             let (runs, supply) = (&mut self.runs, &mut self.supply);
-            if let Some(parts) = &parts {
+            let next = parts.as_ref().filter(|parts| parts.segment.continues);
+            if let Some(parts) = next {
                 if self.gro && runs.extend(host, supply, completions, parts, completion)? {
                     return Ok(Stored::Done);
                 }
             }
             runs.flush_flow(host, supply, completions, flow)?;
-            if let (Some(parts), false) = (&parts, small) {
-                return runs.begin(host, supply, completions, parts, completion, self.gro);
+            match &parts {
+                _ if small => {}
+                Some(parts) if parts.segment.continues => {
+                    return runs.begin(host, supply, completions, parts, completion, self.gro);
+                }
+                Some(parts) if self.split_all => {
+                    return self.put_apart(host, completions, parts, completion);
+                }
+                _ => {}
             }
         }
         if small {
@@ -341,6 +353,47 @@ impl Storage {
         }
         cells.put(host, headers, frame, completion)?;
         completions.write(host, &completion.to_bytes())?;
+        Ok(Stored::Done)
+    }
+
+    /// Payload that is no flow's next, apart from its headers.
+    fn put_apart<H: Host>(
+        &mut self,
+        host: &mut H,
+        completions: &mut Completions,
+        parts: &Parts<'_>,
+        completion: &mut Frame,
+    ) -> Result<Stored, Broken> {
+        let Supply {
+            headers,
+            payload,
+            cells,
+            ..
+        } = &mut self.supply;
+        let count = parts.payload.len().div_ceil(PAGE_SIZE);
+        if payload.available() < count || !cells.promise(headers) {
+            return Ok(Stored::NoPage);
+        }
+        cells.redeem();
+        if !completions.reserve(InPages::entries(count)) {
+            return Ok(Stored::NoCompletion);
+        }
+        let mut pages = [0; MAX_PAGES];
+        let pages = pages.get_mut(..count).ok_or(Broken)?;
+        for (id, bytes) in pages.iter_mut().zip(parts.payload.chunks(PAGE_SIZE)) {
+            let page = payload.take().ok_or(Broken)?;
+            host.write(page.address, bytes)?;
+            payload.release(page.id);
+            *id = page.id;
+        }
+        cells.put(host, headers, &Stripped::new(parts.header, 0), completion)?;
+        let data = InPages {
+            pages,
+            release: u32::MAX,
+            offset: 0,
+            length: parts.payload.len(),
+        };
+        data.write(host, completions, completion)?;
         Ok(Stored::Done)
     }
 

@@ -38,6 +38,8 @@ pub struct Segment {
     pub seq: Seq,
     /// Length of its headers.
     pub header: usize,
+    /// Its payload is the flow's next, or its first.
+    pub continues: bool,
     /// It begins its flow, which may be another one than had this identifier before.
     pub begins: bool,
     /// PSH is set.
