@@ -22,13 +22,13 @@
 /* rust/helpers/dma.c */
 dma_addr_t toe_helper_dma_map_single(struct device *dev, void *ptr, size_t size,
 				     enum dma_data_direction dir);
-dma_addr_t toe_helper_dma_map_page(struct device *dev, struct page *page, size_t offset,
-				   size_t size, enum dma_data_direction dir);
 void toe_helper_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 			       enum dma_data_direction dir);
 int toe_helper_dma_mapping_error(struct device *dev, dma_addr_t addr);
-void toe_helper_get_page(struct page *page);
-void toe_helper_put_page(struct page *page);
+dma_addr_t toe_helper_skb_frag_dma_map(struct device *dev, const skb_frag_t *frag);
+netmem_ref toe_helper_skb_frag_netmem(const skb_frag_t *frag);
+void toe_helper_get_netmem(netmem_ref netmem);
+void toe_helper_put_netmem(netmem_ref netmem);
 
 /* rust/helpers/ethtool.c */
 u32 *toe_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx);
@@ -66,6 +66,7 @@ void toe_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
 bool toe_helper_is_valid_ether_addr(const u8 *addr);
 void toe_helper_eth_hw_addr_random(struct net_device *dev);
 void toe_helper_set_live_addr_change(struct net_device *dev);
+void toe_helper_offer_netmem_tx(struct net_device *dev);
 void toe_helper_set_netdev_dev(struct net_device *dev, struct device *parent);
 
 /* rust/helpers/queue.c */
@@ -101,8 +102,6 @@ void *toe_helper_netmem_address(netmem_ref netmem);
 /* rust/helpers/skb.c */
 unsigned int toe_helper_skb_headlen(const struct sk_buff *skb);
 struct skb_shared_info *toe_helper_skb_shinfo(const struct sk_buff *skb);
-struct page *toe_helper_skb_frag_page(const skb_frag_t *frag);
-unsigned int toe_helper_skb_frag_off(const skb_frag_t *frag);
 bool toe_helper_skb_frag_is_net_iov(const skb_frag_t *frag);
 void toe_helper_skb_add_rx_frag_netmem(struct sk_buff *skb, int i, netmem_ref netmem, int offset,
 				       int size, unsigned int truesize);

@@ -69,11 +69,18 @@ impl Prepared {
         let ring = Ring::new(dev, log2[Line::Transmit as usize])?;
         let transmit = ring.dma_address();
         let (sender, transmitted) = transmit::pair(processor, ring, &status, &adapter.mapper)?;
+        let wanted = match source {
+            Source::Provided => cx.queue_order(processor.index.into()),
+            Source::Own => None,
+        };
+        let order = wanted.unwrap_or(sizes.payload_order());
         let lent = |line: Line, order: u32, source: Source| {
             let ring = Ring::new(dev, log2[line as usize])?;
             let (pages, queue) = (ring.entries(), processor.index.into());
             let pool = |order| PagePool::new(cx.lock(), dev, pages, order, queue, source);
-            let single = (order > 0).then(|| pool(0)).transpose()?;
+            // Blocks of a size that a user wants are all there is.
+            let blocks = order > 0 && wanted.is_none();
+            let single = blocks.then(|| pool(0)).transpose()?;
             Lent::new(line, ring, pool(order)?, single)
         };
         let index = processor.index.into();
@@ -85,7 +92,7 @@ impl Prepared {
             transmitted,
             receiver: Receiver::new(
                 lent(Line::HeaderPages, 0, Source::Own)?,
-                lent(Line::PayloadPages, sizes.payload_order(), source)?,
+                lent(Line::PayloadPages, order, source)?,
                 Programmed::new(queue),
             ),
             submissions: Ring::new(dev, log2[Line::Submission as usize])?,

@@ -47,10 +47,12 @@ pub(super) struct Invalid;
 pub(super) struct Lent {
     line: Line,
     ring: Ring<PAGE_ENTRY>,
+    /// Before their pools, which otherwise would look for them in vain when they go, and a second later
+    /// again.
+    pages: KVec<Option<Page>>,
     pool: PagePool,
     /// For when there is no block of several pages to be had.
     single: Option<PagePool>,
-    pages: KVec<Option<Page>>,
     free: KVec<u32>,
     producer: u32,
 }

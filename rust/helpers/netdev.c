@@ -56,6 +56,12 @@ void toe_helper_set_live_addr_change(struct net_device *dev)
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 }
 
+/* Says that @dev sends what devices address as it is (dma-buf memory). */
+void toe_helper_offer_netmem_tx(struct net_device *dev)
+{
+	dev->netmem_tx = NETMEM_TX_DMA;
+}
+
 void toe_helper_set_netdev_dev(struct net_device *dev, struct device *parent)
 {
 	SET_NETDEV_DEV(dev, parent);

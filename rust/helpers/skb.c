@@ -17,16 +17,6 @@ struct skb_shared_info *toe_helper_skb_shinfo(const struct sk_buff *skb)
 	return skb_shinfo(skb);
 }
 
-struct page *toe_helper_skb_frag_page(const skb_frag_t *frag)
-{
-	return skb_frag_page(frag);
-}
-
-unsigned int toe_helper_skb_frag_off(const skb_frag_t *frag)
-{
-	return skb_frag_off(frag);
-}
-
 bool toe_helper_skb_frag_is_net_iov(const skb_frag_t *frag)
 {
 	return skb_frag_is_net_iov(frag);

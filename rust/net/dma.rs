@@ -8,7 +8,6 @@ use super::skb::Frag;
 use super::skb::SkBuff;
 use super::xdp;
 use crate::bindings;
-use core::ptr::NonNull;
 use kernel::device;
 use kernel::device::Bound;
 use kernel::dma::Coherent;
@@ -159,7 +158,7 @@ impl SharedBytes {
     }
 }
 
-/// A piece of memory that is mapped for the device to read.
+/// A piece of memory that is mapped for the device to read, or has an address for it as it is.
 ///
 /// It goes back to the [`Mapper`] that made it; one that does not stays mapped.
 #[must_use]
@@ -167,6 +166,8 @@ pub struct Mapping {
     address: DmaAddress,
     length: u32,
     dev: *mut bindings::device,
+    /// It has to be unmapped.
+    mapped: bool,
 }
 
 // SAFETY: A mapping is not bound to a thread; the pointer is only compared.
@@ -210,6 +211,7 @@ impl Mapper {
             address,
             length,
             dev,
+            mapped: true,
         })
     }
 
@@ -242,18 +244,13 @@ impl Mapper {
     /// Maps a fragment; `None` when that fails.
     #[inline]
     pub fn map_frag(&self, frag: &Frag) -> Option<Mapping> {
-        let page = frag.page()?;
-        // SAFETY: The device is valid, and so is the piece of the page.
-        let address = unsafe {
-            bindings::dma_map_page(
-                self.dev(),
-                page.as_ptr(),
-                frag.offset() as usize,
-                frag.size() as usize,
-                bindings::dma_data_direction::DMA_TO_DEVICE,
-            )
-        };
-        self.checked(address, frag.size())
+        // SAFETY: The device is valid, and so is the fragment.
+        let address = unsafe { bindings::skb_frag_dma_map(self.dev(), frag.as_raw()) };
+        let mapping = self.checked(address, frag.size())?;
+        Some(Mapping {
+            mapped: frag.is_in_pages(),
+            ..mapping
+        })
     }
 
     /// Unmaps what this mapper (or a clone) has mapped.
@@ -261,6 +258,9 @@ impl Mapper {
     pub fn unmap(&self, mapping: Mapping) {
         if mapping.dev != self.dev() {
             pr_err!("toe: a mapping was given back to another device; it stays mapped\n");
+            return;
+        }
+        if !mapping.mapped {
             return;
         }
         // SAFETY: The mapping was made for this device, and is used up here. The direct mapping of
@@ -276,36 +276,36 @@ impl Mapper {
     }
 }
 
-/// A fragment that is mapped for the device to read, and whose page is held. Dropping it ends both.
+/// A fragment that is mapped for the device to read, and whose memory is held. Dropping it ends both.
 ///
 /// # Invariants
 ///
-/// One reference to `page` is this value's.
+/// One reference to `memory` is this value's.
 pub struct MappedFrag {
     mapping: Option<Mapping>,
     mapper: Mapper,
-    page: NonNull<bindings::page>,
+    memory: bindings::netmem_ref,
 }
 
-// SAFETY: A reference to a page is not bound to a thread.
-unsafe impl Send for MappedFrag {}
-
 impl MappedFrag {
-    /// Maps `frag` and holds its page.
+    /// Maps `frag` and holds its memory.
     ///
     /// # Errors
     ///
-    /// [`EIO`] when it cannot be mapped or is not host memory.
+    /// [`EIO`] when it cannot be mapped.
     pub fn new(mapper: &Mapper, frag: &Frag) -> Result<Self> {
-        let page = frag.page().ok_or(EIO)?;
         let mapping = mapper.map_frag(frag).ok_or(EIO)?;
-        // SAFETY: The page is valid as long as `frag`.
-        unsafe { bindings::get_page(page.as_ptr()) };
+        // SAFETY: The memory is valid as long as `frag`.
+        let memory = unsafe {
+            let memory = bindings::skb_frag_netmem(frag.as_raw());
+            bindings::get_netmem(memory);
+            memory
+        };
         // INVARIANT: The reference was just taken.
         Ok(Self {
             mapping: Some(mapping),
             mapper: mapper.clone(),
-            page,
+            memory,
         })
     }
 
@@ -322,6 +322,6 @@ impl Drop for MappedFrag {
             self.mapper.unmap(mapping);
         }
         // SAFETY: By the type invariant; the reference ends here.
-        unsafe { bindings::put_page(self.page.as_ptr()) };
+        unsafe { bindings::put_netmem(self.memory) };
     }
 }

@@ -30,7 +30,7 @@ use kernel::sync::Arc;
 const BIAS: isize = isize::MAX >> 8;
 
 /// log2 of the most pages of a block.
-const MAX_ORDER: u32 = 6;
+pub const MAX_ORDER: u32 = 6;
 
 /// A pool of whatever kind.
 ///
@@ -336,7 +336,10 @@ impl Fragment {
         // to memory that it gave back makes the contents arbitrary, as it could have from the start.
         unsafe {
             let start = NonNull::new(bindings::netmem_address(self.block.get()).cast::<u8>())?;
-            Some(slice::from_raw_parts(start.as_ptr().add(self.offset()), self.len()))
+            Some(slice::from_raw_parts(
+                start.as_ptr().add(self.offset()),
+                self.len(),
+            ))
         }
     }
 
@@ -358,11 +361,7 @@ impl Fragment {
     ///
     /// The arguments are its result, and the reference that went with them goes over.
     #[inline]
-    pub(super) unsafe fn from_raw(
-        block: Block,
-        offset: u32,
-        length: u32,
-    ) -> Self {
+    pub(super) unsafe fn from_raw(block: Block, offset: u32, length: u32) -> Self {
         // INVARIANT: The caller promises it.
         Self {
             block,

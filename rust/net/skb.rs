@@ -94,22 +94,16 @@ impl Frag {
         self.0.len
     }
 
-    /// Where in its page the fragment begins, in bytes.
+    /// Whether it is in pages; else it is in memory that devices address as it is (`net_iov`).
     #[inline]
-    pub fn offset(&self) -> u32 {
+    pub fn is_in_pages(&self) -> bool {
         // SAFETY: `self` is a valid fragment.
-        unsafe { bindings::skb_frag_off(&self.0) }
+        !unsafe { bindings::skb_frag_is_net_iov(&self.0) }
     }
 
-    /// The page; `None` when the fragment is not in host memory (`net_iov`).
     #[inline]
-    pub(crate) fn page(&self) -> Option<NonNull<bindings::page>> {
-        // SAFETY: `self` is a valid fragment.
-        if unsafe { bindings::skb_frag_is_net_iov(&self.0) } {
-            return None;
-        }
-        // SAFETY: As above, and the fragment is backed by a page.
-        NonNull::new(unsafe { bindings::skb_frag_page(&self.0) })
+    pub(super) fn as_raw(&self) -> *const bindings::skb_frag_t {
+        &self.0
     }
 }
 

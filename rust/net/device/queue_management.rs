@@ -8,11 +8,13 @@
 use super::control::Control;
 use super::operations::Operations;
 use crate::bindings;
+use crate::net::page_pool::MAX_ORDER;
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr;
 use kernel::ffi::c_int;
 use kernel::ffi::c_void;
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
 /// What the core does with single queues. Under the instance lock; indices are those of queues in use.
@@ -31,6 +33,30 @@ pub trait QueueManagement: Operations {
     fn start_queue(cx: &mut Control<'_, Self>, index: u16, memory: Self::Memory) -> Result;
 }
 
+/// log2 of the pages that `bytes` are, as a queue's page size; `None` for "as the driver sees fit".
+fn order(bytes: u32) -> Result<Option<u32>> {
+    let pages = bytes as usize / PAGE_SIZE;
+    match bytes as usize % PAGE_SIZE {
+        _ if bytes == 0 => Ok(None),
+        0 if pages.is_power_of_two() && pages.ilog2() <= MAX_ORDER => Ok(Some(pages.ilog2())),
+        _ => Err(ERANGE),
+    }
+}
+
+impl<T: QueueManagement> Control<'_, T> {
+    /// log2 of the pages in the blocks that a user wants receive queue `index` to have payload in;
+    /// `None` for as the driver sees fit.
+    pub fn queue_order(&self, index: u16) -> Option<u32> {
+        let mut config = bindings::netdev_queue_config::default();
+        // SAFETY: The device is registered, or about to be, with queue management, and its instance
+        // lock is held.
+        unsafe {
+            bindings::netdev_queue_config(self.device().as_raw(), index.into(), &mut config);
+        }
+        order(config.rx_page_size).ok().flatten()
+    }
+}
+
 /// All callbacks are for devices that a [`super::Registration<T>`] registered, with the instance lock
 /// held. The core's memory for a queue, zeroed at first, is a pointer: null, or from
 /// [`KBox::into_raw`].
@@ -46,6 +72,8 @@ impl<T: QueueManagement> VTable<T> {
         ndo_queue_mem_free: Some(Self::mem_free),
         ndo_queue_start: Some(Self::start),
         ndo_queue_stop: Some(Self::stop),
+        ndo_validate_qcfg: Some(Self::validate),
+        supported_params: bindings::QCFG_RX_PAGE_SIZE,
         ..pin_init::zeroed()
     };
 
@@ -86,6 +114,18 @@ impl<T: QueueManagement> VTable<T> {
         }
     }
 
+    unsafe extern "C" fn validate(
+        _dev: *mut bindings::net_device,
+        config: *mut bindings::netdev_queue_config,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: The core gives a valid configuration.
+        match order(unsafe { (*config).rx_page_size }) {
+            Ok(_) => 0,
+            Err(error) => error.to_errno(),
+        }
+    }
+
     unsafe extern "C" fn mem_alloc(
         dev: *mut bindings::net_device,
         _config: *mut bindings::netdev_queue_config,
@@ -122,7 +162,11 @@ impl<T: QueueManagement> VTable<T> {
         };
         // SAFETY: The instance lock is held. CAST: a queue in use.
         let result = unsafe {
-            T::start_queue(&mut Control::new(dev), index as u16, KBox::into_inner(memory))
+            T::start_queue(
+                &mut Control::new(dev),
+                index as u16,
+                KBox::into_inner(memory),
+            )
         };
         result.map_or_else(|error| error.to_errno(), |()| 0)
     }

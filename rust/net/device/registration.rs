@@ -60,6 +60,7 @@ impl<'a, T: QueueManagement + ethtool::Operations> Unregistered<'a, T> {
             dev.request_ops_lock = true;
             // The address may change while the interface is up.
             bindings::set_live_addr_change(raw.as_ptr());
+            bindings::offer_netmem_tx(raw.as_ptr());
         }
         Ok(Self {
             dev: Arc::new(allocation, GFP_KERNEL)?,
