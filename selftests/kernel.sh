@@ -13,7 +13,7 @@
 	die "the kernel's own tests are not there: run 'tools/vm/setup kselftest' on the machine"
 
 # The tests, and the cases of each that need what toe0 does not have.
-tests="stats.py queues.py hds.py napi_id.py hw/csum.py hw/irq.py hw/rss_api.py hw/ntuple.py hw/ethtool_rmon.sh hw/ethtool_std_stats.sh"
+tests="stats.py queues.py hds.py napi_id.py hw/csum.py hw/irq.py hw/rss_api.py hw/ntuple.py hw/devmem.py hw/ethtool_rmon.sh hw/ethtool_std_stats.sh"
 declare -A skipped=(
 	# Neither flow control nor error correction on a wire that is none.
 	[stats.py]="check_pause check_fec check_fec_hist"
