@@ -146,9 +146,10 @@ impl Lent {
     }
 
     /// The pieces of `length` bytes of data that begin at `offset` of the first of `ids`, neighbours
-    /// in one; pages in `release` come back.
+    /// in one if `join`; pages in `release` come back.
     fn gather(
         &mut self,
+        join: bool,
         ids: &[u32],
         release: u16,
         mut offset: usize,
@@ -157,9 +158,10 @@ impl Lent {
     ) -> Result<(), Invalid> {
         for (i, &id) in ids.iter().enumerate() {
             let here = length.min(PAGE_SIZE.checked_sub(offset).ok_or(Invalid)?);
-            let neighbour = pieces.last().is_some_and(|last| {
+            let join = join && offset == 0;
+            let neighbour = pieces.last().filter(|_| join).is_some_and(|last| {
                 let page = self.pages.get(id as usize).and_then(Option::as_ref);
-                offset == 0 && page.is_some_and(|page| page.extend(last, here))
+                page.is_some_and(|page| page.extend(last, here))
             });
             if here > 0 && !neighbour {
                 pieces.push(self.piece(id, offset, here)?)?;
@@ -277,7 +279,7 @@ impl Receiver {
         let mut pieces = Pieces::new();
         let (offset, length) = (entry.data_offset.into(), entry.data_length as usize);
         self.payload
-            .gather(ids, entry.release, offset, length, &mut pieces)?;
+            .gather(true, ids, entry.release, offset, length, &mut pieces)?;
         Ok(pieces)
     }
 
@@ -290,6 +292,12 @@ impl Receiver {
         processor: &Processor,
         entry: &Frame,
     ) -> Result<Option<SkBuff>, Invalid> {
+        // Frames that were joined came before the program.
+        let program = match adapter.xdp.is_attached() && entry.gso_size == 0 {
+            true => adapter.xdp.program(cx),
+            false => None,
+        };
+        let programmed = program.is_some() || matches!(self.partial, Partial::Programmed);
         let ids = entry.pages.get(..entry.page_count.into()).ok_or(Invalid)?;
         let mut pieces = Pieces::new();
         let mut header = None;
@@ -305,10 +313,26 @@ impl Receiver {
             _ => &mut self.headers,
         };
         let (offset, length) = (entry.data_offset.into(), entry.data_length as usize);
-        lent.gather(ids, entry.release >> 1, offset, length, &mut pieces)?;
+        let release = entry.release >> 1;
+        lent.gather(!programmed, ids, release, offset, length, &mut pieces)?;
 
         let mut frame = match mem::replace(&mut self.partial, Partial::None) {
-            Partial::None => self.begin(cx, adapter, processor, entry, header, &mut pieces)?,
+            Partial::None => match program {
+                Some(program) => {
+                    let frames = &mut self.programmed;
+                    match frames.begin(cx, processor, &program, entry, header, &mut pieces)? {
+                        true => Partial::Programmed,
+                        false => Partial::Lost,
+                    }
+                }
+                None => match begin(cx, processor, entry, header, &mut pieces)? {
+                    Some(skb) => Partial::Skb(skb),
+                    None => {
+                        processor.no_memory();
+                        Partial::Lost
+                    }
+                },
+            },
             _ if header.is_some() => return Err(Invalid),
             partial => partial,
         };
@@ -335,38 +359,6 @@ impl Receiver {
             Partial::Programmed => self.programmed.finish(cx, adapter, processor, entry),
             Partial::Lost | Partial::None => Ok(None),
         }
-    }
-
-    /// A new frame: an skb, or for the program if there is one.
-    #[inline]
-    fn begin(
-        &mut self,
-        cx: &Context<'_>,
-        adapter: &Adapter,
-        processor: &Processor,
-        entry: &Frame,
-        header: Option<Fragment>,
-        pieces: &mut Pieces,
-    ) -> Result<Partial, Invalid> {
-        // Frames that were joined came before the program.
-        if adapter.xdp.is_attached() && entry.gso_size == 0 {
-            if let Some(program) = adapter.xdp.program(cx) {
-                let begun = self
-                    .programmed
-                    .begin(cx, processor, &program, entry, header, pieces)?;
-                return Ok(match begun {
-                    true => Partial::Programmed,
-                    false => Partial::Lost,
-                });
-            }
-        }
-        Ok(match begin(cx, processor, entry, header, pieces)? {
-            Some(skb) => Partial::Skb(skb),
-            None => {
-                processor.no_memory();
-                Partial::Lost
-            }
-        })
     }
 }
 

@@ -143,7 +143,7 @@ impl Programmed {
             true => length,
             false => tag + head,
         };
-        if self.queue.begin(cx, linear).is_err() {
+        if self.queue.begin(cx, linear, !whole).is_err() {
             processor.no_memory();
             return Ok(false);
         }

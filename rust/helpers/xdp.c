@@ -63,10 +63,17 @@ u32 toe_helper_xdp_tailroom(const struct xdp_buff *xdp)
 	return xdp_data_hard_end(xdp) - xdp->data_end;
 }
 
+/* Neighbours stay apart: no fragment may be larger than the buffer, see net/xdp.rs. */
 bool toe_helper_xdp_buff_add_frag(struct xdp_buff *xdp, netmem_ref netmem, u32 offset, u32 size,
 				  u32 truesize)
 {
-	return xdp_buff_add_frag(xdp, netmem, offset, size, truesize);
+	if (!__xdp_buff_add_frag(xdp, netmem, offset, size, truesize, false))
+		return false;
+	if (netmem_is_pfmemalloc(netmem))
+		xdp_buff_set_frag_pfmemalloc(xdp);
+	if (netmem_is_net_iov(netmem))
+		xdp_buff_set_frag_unreadable(xdp);
+	return true;
 }
 
 bool toe_helper_xdp_buff_has_frags(const struct xdp_buff *xdp)

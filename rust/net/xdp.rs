@@ -324,20 +324,23 @@ impl RxQueue {
     }
 
     /// Begins a frame with room for `length` bytes in its linear part, and [`TAILROOM`] where there
-    /// can be as much. What there was of another frame is given back.
+    /// can be as much; with `pieces`, also for pieces. What there was of another frame is given back.
     ///
     /// # Errors
     ///
     /// `EMSGSIZE` for more than [`MAX_LINEAR`], `ENOMEM`.
     #[inline]
-    pub fn begin(&mut self, _cx: &Context<'_>, length: usize) -> Result {
+    pub fn begin(&mut self, _cx: &Context<'_>, length: usize, pieces: bool) -> Result {
         self.abandon();
         if length > MAX_LINEAR {
             return Err(EMSGSIZE);
         }
-        let size = (HEADROOM + length + TAILROOM + END)
-            .next_power_of_two()
-            .clamp(MIN_BUFFER, PAGE_SIZE);
+        let size = match pieces {
+            true => PAGE_SIZE,
+            false => (HEADROOM + length + TAILROOM + END)
+                .next_power_of_two()
+                .clamp(MIN_BUFFER, PAGE_SIZE),
+        };
         // CAST: at most a page.
         let mut size = size as u32;
         // SAFETY: By the type invariant; `&mut self` excludes other takers.
@@ -377,15 +380,19 @@ impl RxQueue {
         Ok(())
     }
 
-    /// Appends a piece of a pool page to the frame. `truesize` is the memory it accounts for, at
-    /// least the piece's length.
+    /// Appends a piece of a pool page to a frame that was begun for pieces. `truesize` is the memory
+    /// it accounts for, at least the piece's length.
+    ///
+    /// Who makes an skb of a frame that was redirected takes each piece to cost as much as the
+    /// buffer of the linear part. So none is longer than that: a page.
     ///
     /// # Errors
     ///
-    /// The piece comes back when there is no frame, or no room for another piece.
+    /// The piece comes back when there is no such frame, no room for another piece, or when it is
+    /// longer than a page.
     #[inline]
     pub fn add_fragment(&mut self, fragment: Fragment, truesize: u32) -> Result<(), Fragment> {
-        if !self.present {
+        if !self.present || fragment.len() > self.buffer() {
             return Err(fragment);
         }
         let (block, offset, length) = fragment.into_raw();
@@ -480,6 +487,13 @@ impl RxQueue {
                 self.fail(program, action)
             }
         })
+    }
+
+    /// Size of the frame's buffer in bytes.
+    #[inline]
+    fn buffer(&self) -> usize {
+        // SAFETY: The frame was begun, or is zeroed: all variants of the union are plain integers.
+        unsafe { self.buff.xdp.__bindgen_anon_1.__bindgen_anon_1.frame_sz as usize }
     }
 
     /// Where the frame begins, and how long it is.
