@@ -5,7 +5,7 @@
 # pass, and toe0 be afterwards what it was before.
 # topology: pair
 # kernel: release
-# timeout: 600
+# timeout: 900
 
 . ./lib.sh
 
@@ -13,7 +13,9 @@
 	die "the kernel's own tests are not there: run 'tools/vm/setup kselftest' on the machine"
 
 # The tests, and the cases of each that need what toe0 does not have.
-tests="stats.py queues.py hds.py napi_id.py hw/csum.py hw/irq.py hw/rss_api.py hw/ntuple.py hw/devmem.py hw/ethtool_rmon.sh hw/ethtool_std_stats.sh"
+tests="stats.py queues.py hds.py napi_id.py napi_threaded.py ring_reconfig.py so_txtime.py netpoll_basic.py
+	hw/csum.py hw/irq.py hw/pp_alloc_fail.py hw/rss_api.py hw/ntuple.py hw/devmem.py hw/uso.py
+	hw/ethtool_rmon.sh hw/ethtool_std_stats.sh"
 declare -A skipped=(
 	# Neither flow control nor error correction on a wire that is none.
 	[stats.py]="check_pause check_fec check_fec_hist"
@@ -26,6 +28,10 @@ declare -A skipped=(
 		eth-mac-FramesWithExcessiveDeferral tx_pause_frames rx_pause_frames"
 )
 
+# Cases that judge when something happens. The guest is emulated, and the machine beneath may be busy:
+# what failed is run again, so often at most, and has to pass once.
+declare -A tries=([so_txtime.py]=12 [netpoll_basic.py]=4)
+
 export NETIF=toe0 LOCAL_V4=192.0.2.1 LOCAL_V6=2001:db8:77::1
 export REMOTE_V4=$PEER4 REMOTE_V6=$PEER6 REMOTE_TYPE=netns REMOTE_ARGS=peer
 export PYTHONDONTWRITEBYTECODE=1
@@ -35,6 +41,29 @@ sysctl -qw net.ipv6.conf.toe0.keep_addr_on_down=1
 awk -F ':' '/toe-/ { print $1 + 0 }' /proc/interrupts | while read -r irq; do
 	echo 1 >"/proc/irq/$irq/smp_affinity"
 done
+
+# Debian's ethtool 6.14 shows numbers of queues as text only, and the tests read what newer ones print.
+mkdir "$TEMP/bin"
+cat >"$TEMP/bin/ethtool" <<'SCRIPT'
+#!/bin/sh
+if [ "$1 $2" = "--json -l" ]; then
+	channels=$(/usr/sbin/ethtool -l "$3") || exit
+	echo "$channels" | awk -F ':[ \t]*' -v name="$3" '
+		/^Pre-set/ { suffix = "-max" }
+		/^Current/ { suffix = "" }
+		$2 ~ /^[0-9]+$/ { list = list ", \"" tolower($1) suffix "\": " $2 }
+		END { print "[ { \"ifname\": \"" name "\"" list " } ]" }'
+	exit
+fi
+exec /usr/sbin/ethtool "$@"
+SCRIPT
+# It has 20 seconds to start, among 16 streams on two emulated processors.
+cat >"$TEMP/bin/bpftrace" <<'SCRIPT'
+#!/bin/sh
+exec chrt -f 1 /usr/bin/bpftrace "$@"
+SCRIPT
+chmod +x "$TEMP/bin/"*
+export PATH=$TEMP/bin:$PATH
 
 # settings: of toe0, all that a test might leave changed
 settings()
@@ -46,27 +75,68 @@ settings()
 	ip -d -o link show toe0 | sed 's/ state [A-Z]*//'
 	ip -o addr show toe0 | sed 's/ valid_lft.*//; s/ tentative//'
 	tc qdisc show dev toe0 | cut -d ' ' -f 2,4- | sed 's/parent [0-9a-f]*:/parent :/'
+	cat /sys/class/net/toe0/{threaded,napi_defer_hard_irqs,gro_flush_timeout}
+}
+
+# defer_interrupts COUNT NANOSECONDS
+defer_interrupts()
+{
+	echo "$1" >/sys/class/net/toe0/napi_defer_hard_irqs
+	echo "$2" >/sys/class/net/toe0/gro_flush_timeout
+}
+
+# failed TEST: what has not passed according to its output, and is not among what does not apply
+failed()
+{
+	local skip=${skipped[$1]-}
+	awk -v skipped=" ${skip//[$'\n\t']/ } " '
+		/^1\.\.[0-9]+$/ { planned = substr($0, 4) }
+		/^not ok / { print; ended++ }
+		/^ok .* # (SKIP|XFAIL)/ { split($3, name, "."); if (!index(skipped, " " name[2] " ")) print }
+		/^ok / { ended++ }
+		END { if (!ended || ended != planned) print "it did not come to its end" }' "$TEMP/${1##*/}"
 }
 
 # passes TEST: every case of it passed, or is one of those that do not apply
 passes()
 {
-	local output=$TEMP/${1##*/} skip=${skipped[$1]-} bad
-	"/usr/lib/kselftest/drivers/net/$1" >"$output" 2>&1
-	bad=$(awk -v skipped=" ${skip//[$'\n\t']/ } " '
-		/^1\.\.[0-9]+$/ { planned = substr($0, 4) }
-		/^not ok / { print; ended++ }
-		/^ok .* # (SKIP|XFAIL)/ { split($3, name, "."); if (!index(skipped, " " name[2] " ")) print }
-		/^ok / { ended++ }
-		END { if (!ended || ended != planned) print "it did not come to its end" }' "$output")
-	[ -z "$bad" ] || { cat "$output"; return 1; }
+	local output=$TEMP/${1##*/} only=() bad
+	for _ in $(seq "${tries[$1]:-1}"); do
+		"/usr/lib/kselftest/drivers/net/$1" "${only[@]}" >"$output" 2>&1
+		bad=$(failed "$1")
+		[ -n "$bad" ] || return 0
+		# By their names; a test that broke off as a whole.
+		only=()
+		[[ $bad == *"its end"* ]] ||
+			mapfile -t only < <(sed -E 's/^(not )?ok [0-9]+ [^.]*\.([^ ]*).*/-t\2/' <<<"$bad")
+	done
+	cat "$output"
+	return 1
 }
 
 settings >"$TEMP/before"
 for test in $tests; do
+	case $test in
+	netpoll_basic.py)
+		# The queue has to be stopped when the console writes. Delegated connections do not
+		# send through it, and its frames are not to be completed before it is polled.
+		sysctl -qw net.toe.enable=0
+		defer_interrupts 1000 20000000
+		# Its libraries are 200 MB.
+		bpftrace -e 'BEGIN { exit(); }' >/dev/null
+		;;
+	esac
 	check "$test" passes "$test"
+	case $test in
+	netpoll_basic.py)
+		sysctl -qw net.toe.enable=2
+		defer_interrupts 0 0
+		;;
+	# To replace the root by what it is leaves alone what hangs off it.
+	ring_reconfig.py) tc qdisc del dev toe0 root ;;
 	# Linux switches it off for good when a generic XDP program is attached.
-	case $test in hds.py|hw/irq.py) ethtool -K toe0 rx-gro-hw on ;; esac
+	hds.py|hw/irq.py) ethtool -K toe0 rx-gro-hw on ;;
+	esac
 	settings >"$TEMP/after"
 	check "$test: toe0 is what it was" diff "$TEMP/before" "$TEMP/after"
 	cp "$TEMP/after" "$TEMP/before"
