@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What is set of a queue's NAPI instance and of its interrupt outlives whatever stops
+# the queue, and interrupts are deferred as it says.
+# timeout: 300
+
+. ./lib.sh
+
+netdev=/usr/src/linux/Documentation/netlink/specs/netdev.yaml
+index=$(cat /sys/class/net/toe0/ifindex)
+
+# napi FILTER: toe0's instances, through jq
+napi()
+{
+	ynl $netdev --no-schema --dump napi-get --json "{\"ifindex\": $index}" | jq -cr "sort_by(.id) | $1"
+}
+
+# set_napi SETTINGS: of all instances, through jq; . is the number of each
+set_napi()
+{
+	local requests=() i
+	for i in "${!ids[@]}"; do
+		requests+=(--multi napi-set "$(jq -c "{id: ${ids[$i]}} + $1" <<<"$i")")
+	done
+	ynl $netdev --no-schema "${requests[@]}"
+}
+
+# settings: of all instances, and which processors their interrupts go to
+settings()
+{
+	local irq
+	napi 'map(del(.pid))'
+	for irq in "${irqs[@]}"; do
+		cat "/proc/irq/$irq/smp_affinity"
+	done
+}
+
+# interrupts: of toe0, so far
+interrupts()
+{
+	local irq
+	for irq in "${irqs[@]}"; do
+		awk -v irq="$irq:" '$1 == irq { for (i = 2; $i ~ /^[0-9]+$/; i++) print $i }' /proc/interrupts
+	done | awk '{ sum += $1 } END { print sum }'
+}
+
+serve
+delegate_at_once
+
+mapfile -t ids < <(napi '.[].id')
+mapfile -t irqs < <(napi '.[].irq')
+queues=${#ids[@]}
+rx=$(ethtool -g toe0 | awk '/^Current/ { now = 1 } now && $1 == "RX:" { print $2 }')
+check "an instance and an interrupt a queue" test "$queues" = "${#irqs[@]}" -a "$queues" -gt 1
+
+# Affinities that are not what all interrupts begin with.
+masks=()
+for i in "${!irqs[@]}"; do
+	masks+=("$(cat "/proc/irq/${irqs[$i]}/smp_affinity")")
+	echo $((1 << i % 2)) >"/proc/irq/${irqs[$i]}/smp_affinity"
+done
+check "each instance is set" set_napi '{"defer-hard-irqs": (10 + .), "gro-flush-timeout": (200000 + .),
+	"irq-suspend-timeout": (9000000 + .), "threaded": ["enabled", "disabled"][. % 2]}'
+settings >"$TEMP/settings"
+check "as it was told" is sh -c "jq -c '.[1] | [.\"defer-hard-irqs\", .\"gro-flush-timeout\",
+	.\"irq-suspend-timeout\", .threaded]' $TEMP/settings 2>/dev/null" '[11,200001,9000001,"disabled"]'
+
+# outlives NAME COMMAND...
+outlives()
+{
+	check "$1" "${@:2}"
+	settings >"$TEMP/after"
+	check "$1: all is as it was set" diff "$TEMP/settings" "$TEMP/after"
+}
+
+outlives "down and up" sh -c "ip link set toe0 down && ip link set toe0 up"
+set_up
+outlives "one queue and all" sh -c "ethtool -L toe0 combined 1 && ethtool -L toe0 combined $queues"
+outlives "other rings" sh -c "ethtool -G toe0 rx 64 && ethtool -G toe0 rx $rx"
+
+# GRO holds frames for as long as interrupts are deferred, and a connection's first completions must
+# not overtake them.
+check "interrupts deferred, 20 ms" set_napi '{"defer-hard-irqs": 1000, "gro-flush-timeout": 20000000,
+	"irq-suspend-timeout": 0, "threaded": "disabled"}'
+check "a stream" stream "$PEER4" -u 1M -d 1M
+before=$(interrupts)
+check "every byte is right" stream "$PEER4" -u 4M -d 4M
+deferred=$(($(interrupts) - before))
+check "interrupts not deferred" set_napi '{"defer-hard-irqs": 0, "gro-flush-timeout": 0}'
+check "a stream" stream "$PEER4" -u 1M -d 1M
+before=$(interrupts)
+check "every byte is right" stream "$PEER4" -u 4M -d 4M
+as_ever=$(($(interrupts) - before))
+check "$deferred interrupts when deferred, else $as_ever" test $((deferred * 4)) -lt $as_ever
+
+for i in "${!irqs[@]}"; do
+	echo "${masks[$i]}" >"/proc/irq/${irqs[$i]}/smp_affinity"
+done
+
+finish
