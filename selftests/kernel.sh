@@ -142,4 +142,10 @@ for test in $tests; do
 	cp "$TEMP/after" "$TEMP/before"
 done
 
+# Payload of delegated connections goes into the memory of an application as that of others does.
+delegate_at_once
+before=$(stats .received)
+check "hw/devmem.py, delegated" passes hw/devmem.py
+check "hw/devmem.py: the adapter has delivered" at_least $((before + 10000)) stats .received
+
 finish

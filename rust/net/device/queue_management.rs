@@ -65,6 +65,10 @@ pub(super) struct VTable<T: QueueManagement>(PhantomData<T>);
 /// The core's memory for a queue of `T`.
 type Slot<T> = *mut <T as QueueManagement>::Memory;
 
+#[expect(
+    clippy::missing_safety_doc,
+    reason = "the type says it for all callbacks"
+)]
 impl<T: QueueManagement> VTable<T> {
     pub(super) const OPS: bindings::netdev_queue_mgmt_ops = bindings::netdev_queue_mgmt_ops {
         ndo_queue_mem_size: size_of::<Slot<T>>(),
