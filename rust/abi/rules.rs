@@ -7,7 +7,6 @@
 //! of the contract, like the hash, because both sides apply it: the adapter to every frame, the host to
 //! find the processor that a connection belongs to.
 
-use super::layout::Layout;
 use super::layout::layout;
 use super::layout::wire_enum;
 
@@ -117,14 +116,17 @@ impl Action {
     }
 }
 
+/// Length of [`Headers`].
+const HEADERS: usize = 56;
+
 /// [`Headers`] as they are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Words([u64; Headers::SIZE / 8]);
+pub struct Words([u64; HEADERS / 8]);
 
 impl Words {
     /// From the bytes of [`Headers`].
     #[inline]
-    pub fn new(bytes: &[u8; Headers::SIZE]) -> Self {
+    pub fn new(bytes: &[u8; HEADERS]) -> Self {
         let mut words = Self::default();
         for (word, bytes) in words.0.iter_mut().zip(bytes.chunks_exact(8)) {
             let mut raw = [0; 8];
@@ -221,8 +223,8 @@ impl Rule {
     /// A rule that may be for some of the frames only, or sets a tag, is taken as one that drops them:
     /// such a connection is none that an adapter can carry.
     pub fn of_connection(rules: &[Self], headers: &Headers) -> Option<Action> {
-        let headers = Words::new(&headers.to_bytes());
-        let varies = Words::new(&VARIES.to_bytes());
+        let headers = Words::new(&super::Layout::to_bytes(headers));
+        let varies = Words::new(&super::Layout::to_bytes(&VARIES));
         rules.iter().find_map(|rule| {
             let some_only = rule.mask.masked(&varies) != Words::default();
             let mut steady = *rule;
