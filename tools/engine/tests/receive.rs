@@ -6,14 +6,17 @@
 mod peer;
 mod support;
 
+use toe_abi::admin::storage;
 use toe_abi::completion;
 use toe_abi::completion::Op;
+use toe_abi::completion::frame_flag;
 use toe_abi::rss;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Received;
 use toe_engine::tcp::Seq;
+use toe_engine::tcp::flag;
 use toe_engine::wire::ethernet;
 use toe_engine::wire::ipv4;
 use toe_engine::wire::tcp::Repr;
@@ -62,6 +65,41 @@ fn payload_takes_the_pages_of_a_batch_in_their_order() {
     // The driver has posted them from the highest down.
     let posted: Vec<u32> = (0..PAGES).rev().take(pages.len()).collect();
     assert_eq!(pages, posted);
+}
+
+#[test]
+fn what_a_connection_is_given_back_with_is_split_as_well() {
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    let flags = storage::SPLIT | storage::SPLIT_ALL;
+    node.processor.set_storage(flags, 0).unwrap();
+    let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    // An unknown flow is refused once.
+    for _ in 0..2 {
+        node.driver.completions(&mut node.env);
+        end.mode = peer::Mode::Host;
+        end.hand_over(&mut node);
+        node.poll(1);
+    }
+    let repr = Repr {
+        flags: flag::ACK | flag::FIN,
+        window: 1000,
+        ..peer.repr(Seq(peer.state.snd_nxt))
+    };
+    let bytes = peer::frame(&peer.state, &repr, &[5; 1000]);
+    let offload = RxOffload::default();
+    let frame = WireFrame { bytes, offload };
+    node.receive(2, &frame);
+    node.poll(2);
+    let events = node.driver.completions(&mut node.env);
+    let legacy = events.iter().find_map(|event| match event {
+        Event::Frame(first, bytes) => Some((*first, bytes)),
+        _ => None,
+    });
+    let (first, bytes) = legacy.expect("a frame with the FIN");
+    assert_eq!(*bytes, frame.bytes);
+    let kept = frame_flag::LEGACY | frame_flag::HEADER_RING;
+    assert_eq!(first.flags & kept, frame_flag::LEGACY);
+    assert_eq!((first.page_count, first.data_length), (1, 1000));
 }
 
 #[test]

@@ -227,14 +227,15 @@ impl Core {
             let has_payload = matches!(op, Op::Reassembled | Op::NotReassembled);
             let small = has_payload && self.storage.is_small(frame.len() - tag);
             completion.op = if small { Op::Small } else { op }.raw();
-            let known = change.as_ref().filter(|_| legacy.is_none());
-            if let (Some(change), 1..) = (known, found.length) {
+            if let (Some(change), 1..) = (&change, found.length) {
+                // What a connection is given back with stands for itself.
+                let goes_on = legacy.is_none();
                 segment = Some(Segment {
                     flow: completion.flow,
                     seq: found.tcp.seq(),
                     header: found.payload - tag,
-                    continues: change.continues,
-                    begins: op == Op::FlowBegins,
+                    continues: goes_on && change.continues,
+                    begins: goes_on && op == Op::FlowBegins,
                     push: found.tcp.flags() & flag::PSH != 0,
                     joins: Headers::of(packet, &found.tcp, tag),
                     size: match completion.gso_size {
