@@ -126,6 +126,8 @@ impl<'a> TxQueue<'a> {
         // SAFETY: The queue is valid as long as its device; its lock excludes the callback.
         unsafe {
             bindings::__netif_tx_lock_bh(self.raw);
+            // For the watchdog it does not move from here on, not since it was used last.
+            bindings::txq_trans_cond_update(self.raw);
             bindings::netif_tx_stop_queue(self.raw);
             bindings::__netif_tx_unlock_bh(self.raw);
         }
