@@ -63,7 +63,7 @@ for split in off on; do
 	check "tcp-data-split $split: shown" is now -g "TCP data split" $split
 done
 for bytes in 0 1024 256; do
-	SIZE=24M change "hds-thresh $bytes" set_threshold $bytes
+	SIZE=40M change "hds-thresh $bytes" set_threshold $bytes
 	check "hds-thresh $bytes: shown" is threshold $bytes
 done
 

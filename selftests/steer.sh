@@ -45,7 +45,7 @@ reaches()
 	ping -q -c 1 -W 1 "$1"
 }
 
-carry 6
+carry 12
 for processor in 1 0 1; do
 	check "a rule names processor $processor" rule tcp4 src-port "$PORT" action $processor loc 9
 	check "the connection follows to $processor" within 5 is on $processor 1
@@ -66,7 +66,7 @@ check "every byte is right" wait "$client"
 context=$(ethtool -X toe0 context new start 0 equal 1 | awk '{ print $NF }')
 check "a context" test "$context" -gt 0
 check "a rule names it" rule tcp4 src-port "$PORT" context "$context" loc 9
-carry 4
+carry 8
 check "its table counts" within 5 is on 0 1
 check "the context is in use" not ethtool -X toe0 context "$context" delete
 check "another table" ethtool -X toe0 context "$context" start 1 equal 1
