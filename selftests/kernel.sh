@@ -32,7 +32,7 @@ declare -A skipped=(
 
 # Cases that judge when something happens. The guest is emulated, and the machine beneath may be busy:
 # what failed is run again, for so many seconds, and has to pass once.
-declare -A again=([so_txtime.py]=400 [netpoll_basic.py]=150 [xdp.py]=150)
+declare -A again=([so_txtime.py]=400 [netpoll_basic.py]=150 [xdp.py]=150 [hw/csum.py]=150 [hw/devmem.py]=100)
 
 export NETIF=toe0 LOCAL_V4=192.0.2.1 LOCAL_V6=2001:db8:77::1
 export REMOTE_V4=$PEER4 REMOTE_V6=$PEER6 REMOTE_TYPE=netns REMOTE_ARGS=peer
