@@ -86,15 +86,7 @@ impl Area {
 fn delegated() -> (Node, u32, peer::End) {
     let mut node = Node::new(&config(), Capabilities::ALL);
     let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
-    // An unknown flow is refused once.
-    for _ in 0..2 {
-        end.mode = peer::Mode::Host;
-        end.hand_over(&mut node);
-        node.poll(1);
-        for event in node.driver.completions(&mut node.env) {
-            end.take(&mut node, event);
-        }
-    }
+    end.delegate(&mut node);
     let peer::Mode::Delegated(id) = end.mode else {
         panic!("{:?}", end.mode);
     };

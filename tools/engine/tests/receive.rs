@@ -37,13 +37,7 @@ fn payload_takes_the_pages_of_a_batch_in_their_order() {
     let mut node = Node::with_pages(&config(), Capabilities::ALL, PAGES);
     node.driver.repost = false;
     let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
-    // An unknown flow is refused once.
-    for _ in 0..2 {
-        node.driver.completions(&mut node.env);
-        end.mode = peer::Mode::Host;
-        end.hand_over(&mut node);
-        node.poll(1);
-    }
+    end.delegate(&mut node);
     let mut pages = Vec::new();
     for i in 0..FRAMES {
         let repr = Repr {
@@ -73,13 +67,7 @@ fn what_a_connection_is_given_back_with_is_split_as_well() {
     let flags = storage::SPLIT | storage::SPLIT_ALL;
     node.processor.set_storage(flags, 0).unwrap();
     let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
-    // An unknown flow is refused once.
-    for _ in 0..2 {
-        node.driver.completions(&mut node.env);
-        end.mode = peer::Mode::Host;
-        end.hand_over(&mut node);
-        node.poll(1);
-    }
+    end.delegate(&mut node);
     let repr = Repr {
         flags: flag::ACK | flag::FIN,
         window: 1000,

@@ -31,7 +31,6 @@ use toe_engine::wire::ipv4;
 use toe_engine::wire::udp;
 
 use self::peer::End;
-use self::peer::Mode;
 use self::support::Event;
 use self::support::Node;
 use self::support::TestEnv;
@@ -168,15 +167,7 @@ fn delegated(v6: bool) -> (Node, End) {
     let env = &mut node.env;
     node.processor.set_rss(1, env, 0, &only(0), fields).unwrap();
     let [mut end, _] = peer::pair(v6, false, [Vec::new(), Vec::new()], 1);
-    for _ in 0..2 {
-        end.mode = Mode::Host;
-        end.hand_over(&mut node);
-        node.poll(1);
-        for event in node.driver.completions(&mut node.env) {
-            end.take(&mut node, event);
-        }
-    }
-    assert!(matches!(end.mode, Mode::Delegated(_)), "{:?}", end.mode);
+    end.delegate(&mut node);
     (node, end)
 }
 

@@ -378,22 +378,9 @@ impl Storage {
         if !completions.reserve(InPages::entries(count)) {
             return Ok(Stored::NoCompletion);
         }
-        let mut pages = [0; MAX_PAGES];
-        let pages = pages.get_mut(..count).ok_or(Broken)?;
-        for (id, bytes) in pages.iter_mut().zip(parts.payload.chunks(PAGE_SIZE)) {
-            let page = payload.take().ok_or(Broken)?;
-            host.write(page.address, bytes)?;
-            payload.release(page.id);
-            *id = page.id;
-        }
         cells.put(host, headers, &Stripped::new(parts.header, 0), completion)?;
-        let data = InPages {
-            pages,
-            release: u32::MAX,
-            offset: 0,
-            length: parts.payload.len(),
-        };
-        data.write(host, completions, completion)?;
+        let data = Stripped::new(parts.payload, 0);
+        write_in_fresh(host, completions, payload, &data, 0, completion)?;
         Ok(Stored::Done)
     }
 
@@ -453,31 +440,44 @@ impl Storage {
         if !completions.reserve(InPages::entries(count)) {
             return Ok(Stored::NoCompletion);
         }
-        let mut pages = [0; MAX_PAGES];
-        let pages = pages.get_mut(..count).ok_or(Broken)?;
-        let headers = &mut self.supply.headers;
-        let mut rest = *frame;
-        let mut offset = HEADER_PAD;
-        for id in pages.iter_mut() {
-            let page = headers.take().ok_or(Broken)?;
-            let (now, later) = rest.split(PAGE_SIZE - offset);
-            now.write(host, page.address + offset as u64)?;
-            headers.release(page.id);
-            *id = page.id;
-            rest = later;
-            offset = 0;
-        }
         completion.header_page = NO_PAGE;
         completion.flags |= frame_flag::HEADER_RING;
-        let data = InPages {
-            pages,
-            release: u32::MAX,
-            offset: HEADER_PAD,
-            length: frame.length(),
-        };
-        data.write(host, completions, completion)?;
+        let headers = &mut self.supply.headers;
+        write_in_fresh(host, completions, headers, frame, HEADER_PAD, completion)?;
         Ok(Stored::Done)
     }
+}
+
+/// Writes `data` into pages of `from` that it has for itself, from `offset` of the first on, and the
+/// completions that list them. There are pages and completions for it, as the caller has checked.
+fn write_in_fresh<H: Host>(
+    host: &mut H,
+    completions: &mut Completions,
+    from: &mut Pages,
+    data: &Stripped<'_>,
+    offset: usize,
+    completion: &mut Frame,
+) -> Result<(), Broken> {
+    let length = data.length();
+    let count = (offset + length).div_ceil(PAGE_SIZE);
+    let mut pages = [0; MAX_PAGES];
+    let pages = pages.get_mut(..count).ok_or(Broken)?;
+    let (mut rest, mut at) = (*data, offset);
+    for id in pages.iter_mut() {
+        let page = from.take().ok_or(Broken)?;
+        let (now, later) = rest.split(PAGE_SIZE - at);
+        now.write(host, page.address + at as u64)?;
+        from.release(page.id);
+        *id = page.id;
+        (rest, at) = (later, 0);
+    }
+    let data = InPages {
+        pages,
+        release: u32::MAX,
+        offset,
+        length,
+    };
+    data.write(host, completions, completion)
 }
 
 /// Says that page `id` of the header ring comes back.

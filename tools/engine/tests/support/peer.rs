@@ -198,6 +198,19 @@ impl End {
         self.mode = Mode::Asked;
     }
 
+    /// Hands the connection over until the processor has it: an unknown flow is refused once.
+    pub fn delegate(&mut self, node: &mut Node) {
+        for _ in 0..2 {
+            self.mode = Mode::Host;
+            self.hand_over(node);
+            node.poll(1);
+            for event in node.driver.completions(&mut node.env) {
+                self.take(node, event);
+            }
+        }
+        assert!(matches!(self.mode, Mode::Delegated(_)), "{:?}", self.mode);
+    }
+
     /// Asks for the connection back.
     pub fn ask_back(&mut self, node: &mut Node) {
         if let Mode::Delegated(id) = self.mode {
