@@ -210,7 +210,7 @@ impl ethtool::Operations for Adapter {
     }
 
     fn create_context(cx: &mut Control<'_, Self>, context: u32, change: RssChange<'_>) -> Result {
-        Self::create_context(cx, context, |rss| update(rss, &change))
+        Self::add_context(cx, context, |rss| update(rss, &change))
     }
 
     fn remove_context(cx: &mut Control<'_, Self>, context: u32) -> Result {

@@ -21,6 +21,7 @@ use crate::abi::feature;
 use crate::abi::ring::Ring as Line;
 use crate::abi::ring::INDEX;
 use crate::abi::ring::SUBMISSION_ENTRY;
+use crate::abi::rules::Headers;
 use crate::bindings;
 use crate::net::device::NetDevice;
 use crate::net::dma::MappedFrag;
@@ -104,20 +105,11 @@ impl Handle {
         self.0.connections
     }
 
-    /// The processor that the adapter assigns the received frames of a connection of the host with
-    /// this MAC address to. Addresses are 4 or 16 bytes in wire order, ports numbers. `None` when a
-    /// receive rule drops them, or may be for some of them only. Takes a lock: for hand-over, not per
-    /// send.
-    pub(crate) fn processor_for(
-        &self,
-        mac: [u8; 6],
-        local: &[u8],
-        remote: &[u8],
-        local_port: u16,
-        remote_port: u16,
-    ) -> Option<u8> {
-        let steering = self.0.steering.lock();
-        steering.processor_for(mac, local, remote, local_port, remote_port)
+    /// The processor that the adapter assigns a connection's received frames with these headers to.
+    /// `None` when a receive rule drops them, or may be for some of them only. Takes a lock: for
+    /// hand-over, not per send.
+    pub(crate) fn processor_for(&self, headers: &Headers) -> Option<u8> {
+        self.0.steering.lock().processor_for(headers)
     }
 
     /// Puts `entries` into the submission ring of `processor`, all published together, and wakes

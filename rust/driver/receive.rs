@@ -293,9 +293,9 @@ impl Receiver {
         entry: &Frame,
     ) -> Result<Option<SkBuff>, Invalid> {
         // Frames that were joined came before the program.
-        let program = match adapter.xdp.is_attached() && entry.gso_size == 0 {
-            true => adapter.xdp.program(cx),
-            false => None,
+        let program = match entry.gso_size {
+            0 => adapter.xdp.program(cx),
+            _ => None,
         };
         let programmed = program.is_some() || matches!(self.partial, Partial::Programmed);
         let ids = entry.pages.get(..entry.page_count.into()).ok_or(Invalid)?;
@@ -373,6 +373,19 @@ pub(super) fn truesize(piece: &Fragment, flags: u8) -> u32 {
     truesize as u32
 }
 
+/// The piece with which the frame of `entry` begins, and the flags that say what it is of.
+#[inline]
+pub(super) fn first(
+    entry: &Frame,
+    header: Option<Fragment>,
+    pieces: &mut Pieces,
+) -> Result<(Fragment, u8), Invalid> {
+    match header {
+        Some(header) => Ok((header, frame_flag::HEADER_RING)),
+        None => Ok((pieces.next().ok_or(Invalid)?, entry.flags)),
+    }
+}
+
 /// How many of the bytes with which a frame begins go into its linear part.
 pub(super) fn head(cx: &Context<'_>, bytes: &[u8]) -> usize {
     if bytes.len() <= LINEAR {
@@ -390,10 +403,7 @@ fn begin(
     header: Option<Fragment>,
     pieces: &mut Pieces,
 ) -> Result<Option<SkBuff>, Invalid> {
-    let (first, flags) = match header {
-        Some(header) => (header, frame_flag::HEADER_RING),
-        None => (pieces.next().ok_or(Invalid)?, entry.flags),
-    };
+    let (first, flags) = first(entry, header, pieces)?;
     let Some(mut skb) = SkBuff::alloc(cx, LINEAR as u32) else {
         return Ok(None);
     };

@@ -83,32 +83,27 @@ impl Steering {
         }
     }
 
-    /// The processor that the frames of a connection go to. Addresses are 4 or 16 bytes in wire order.
-    /// `None` when a rule drops them, or may be for some of them only.
-    pub(super) fn processor_for(
-        &self,
-        mac: [u8; 6],
-        local: &[u8],
-        remote: &[u8],
-        local_port: u16,
-        remote_port: u16,
-    ) -> Option<u8> {
-        let headers = Headers::of_tcp(mac, remote, local, remote_port, local_port);
-        let context = match Rule::of_connection(&self.rules, &headers) {
+    /// The processor that a connection's frames with these headers go to. `None` when a rule drops
+    /// them, or may be for some of them only.
+    pub(super) fn processor_for(&self, headers: &Headers) -> Option<u8> {
+        let context = match Rule::of_connection(&self.rules, headers) {
             None => 0,
             Some(Action::Context(context)) => context,
             Some(Action::Processor(processor)) => return Some(processor),
             Some(Action::Drop) => return None,
         };
         let rss = self.context(context.into()).ok()?;
-        let traffic = match local.len() {
-            4 => Traffic::Tcp4,
-            _ => Traffic::Tcp6,
+        let (traffic, length) = match headers.version {
+            4 => (Traffic::Tcp4, 4),
+            _ => (Traffic::Tcp6, 16),
         };
         let hash = Toeplitz::new(rss.key).tuple(
-            remote,
-            local,
-            (remote_port, local_port),
+            &headers.source[..length],
+            &headers.destination[..length],
+            (
+                u16::from_be_bytes(headers.source_port),
+                u16::from_be_bytes(headers.destination_port),
+            ),
             rss.fields.of(traffic),
             rss.fields.is_symmetric(),
         );
@@ -157,18 +152,6 @@ fn compile(rule: &FlowRule) -> Result<(Rule, Pattern)> {
     };
     let location = rule.location().try_into()?;
     Ok((Rule::new(location, action, &pattern), pattern))
-}
-
-/// `list` with `item` in its place by `location`, instead of one that is there.
-fn with<T: Copy>(list: &[T], item: T, location: impl Fn(&T) -> u32) -> Result<KVec<T>> {
-    let at = location(&item);
-    let mut new = KVec::with_capacity(list.len() + 1, GFP_KERNEL)?;
-    let (before, behind) = list.split_at(list.partition_point(|other| location(other) < at));
-    new.extend_from_slice(before, GFP_KERNEL)?;
-    new.push(item, GFP_KERNEL)?;
-    let replaced = behind.first().is_some_and(|other| location(other) == at);
-    new.extend_from_slice(&behind[usize::from(replaced)..], GFP_KERNEL)?;
-    Ok(new)
 }
 
 impl Adapter {
@@ -262,8 +245,8 @@ impl Adapter {
         Self::put_context(cx, context, rss)
     }
 
-    /// Creates a context: as context 0 is, but evenly over all queues, then changed.
-    pub(super) fn create_context(
+    /// Adds a context: as context 0 is, but evenly over all queues, then changed.
+    pub(super) fn add_context(
         cx: &Control<'_, Self>,
         context: u32,
         change: impl FnOnce(&mut Rss) -> Result,
@@ -298,10 +281,14 @@ impl Adapter {
             return Err(EOPNOTSUPP);
         }
         let (rule, pattern) = compile(&flow)?;
-        let flows = with(&cx.state.rules, flow, FlowRule::location)?;
-        // Rules change under the instance lock only.
-        let mut rules = KVec::new();
-        rules.reserve(flows.len(), GFP_KERNEL)?;
+        // All memory first. Rules change under the instance lock only.
+        let location = flow.location();
+        let mut flows = KVec::with_capacity(cx.state.rules.len() + 1, GFP_KERNEL)?;
+        flows.extend_from_slice(&cx.state.rules, GFP_KERNEL)?;
+        flows.retain(|other: &mut FlowRule| other.location() != location);
+        let at = flows.partition_point(|other| other.location() < location);
+        flows.insert_within_capacity(at, flow).map_err(|_| ENOMEM)?;
+        let mut rules = KVec::with_capacity(flows.len(), GFP_KERNEL)?;
         for flow in &flows {
             rules.push(compile(flow)?.0, GFP_KERNEL)?;
         }

@@ -131,10 +131,7 @@ impl Programmed {
             return Ok(false);
         }
 
-        let (first, flags) = match header {
-            Some(header) => (header, frame_flag::HEADER_RING),
-            None => (pieces.next().ok_or(Invalid)?, entry.flags),
-        };
+        let (first, flags) = receive::first(entry, header, pieces)?;
         let head = match whole {
             true => first.len(),
             false => receive::head(cx, first.bytes().ok_or(Invalid)?),

@@ -21,6 +21,7 @@ use super::send;
 use crate::abi::connection as abi;
 use crate::abi::connection::flag;
 use crate::abi::feature;
+use crate::abi::rules::Headers;
 use crate::abi::submission::Delegate;
 use crate::abi::submission::Op;
 use crate::abi::submission::DELEGATE_ENTRIES;
@@ -77,14 +78,14 @@ fn attempt(sock: &mut Owned<'_>, handle: &Handle) -> Result<(), Refusal> {
         return Err(Refusal::Ecn);
     }
     let width = if state.ipv6 { 16 } else { 4 };
-    let processor = handle.processor_for(
+    let received = Headers::of_tcp(
         state.local_mac,
-        &state.local_address[..width],
         &state.remote_address[..width],
-        state.local_port,
+        &state.local_address[..width],
         state.remote_port,
+        state.local_port,
     );
-    let processor = processor.ok_or(Refusal::Filter)?;
+    let processor = handle.processor_for(&received).ok_or(Refusal::Filter)?;
     let lane = registry::lane(handle, processor).ok_or(Refusal::NoDevice)?;
     let connection = Connection::new(sock, lane.clone(), &state).map_err(|_| Refusal::NoMemory)?;
     // First, because it is what may fail for lack of memory.
