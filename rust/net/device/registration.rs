@@ -60,6 +60,8 @@ impl<'a, T: QueueManagement + ethtool::Operations> Unregistered<'a, T> {
             dev.request_ops_lock = true;
             // The address may change while the interface is up.
             bindings::set_live_addr_change(raw.as_ptr());
+            // Interrupts of NAPI instances go to one processor each, or where the user wants them.
+            bindings::netif_set_affinity_auto(raw.as_ptr());
             bindings::offer_netmem_tx(raw.as_ptr());
         }
         Ok(Self {
