@@ -17,6 +17,7 @@ use crate::net::device::feature;
 use crate::net::device::Control;
 use crate::net::device::NetDevice;
 use crate::net::device::RxMode;
+use crate::net::extack::Extack;
 use crate::net::queue::TxQueue;
 use crate::net::skb::SkBuff;
 use crate::net::stats::LinkStats;
@@ -24,7 +25,6 @@ use crate::net::stats::RxQueueStats;
 use crate::net::stats::TxQueueStats;
 use crate::net::xdp;
 use crate::net::xdp::Candidate;
-use crate::net::xdp::Extack;
 use crate::shim::Shim;
 use kernel::prelude::*;
 

@@ -18,6 +18,7 @@ pub mod device;
 pub mod dma;
 pub mod ethtool;
 pub mod event;
+pub mod extack;
 pub mod genetlink;
 pub mod global;
 pub mod irq;

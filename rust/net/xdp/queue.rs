@@ -1,37 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! XDP: programs that see received frames before the stack does.
-//!
-//! A device has one program at a time ([`Attachment`]), which its polls look at frame by frame. A
-//! receive queue builds each frame for it in memory with room before and behind ([`RxQueue`]), and
-//! does what it decides ([`Verdict`]). A frame that leaves through a device, because a program has
-//! said so, is a [`Frame`], whoever received it.
-//!
-//! C header: [`include/net/xdp.h`](srctree/include/net/xdp.h)
+//! What a receive queue does with a frame for a program.
 
-use super::device::Allocation;
-use super::device::InstanceLock;
-use super::device::NetDevice;
-use super::napi::Context;
-use super::napi::Instance;
-use super::page_pool::Fragment;
-use super::page_pool::Pool;
-use super::skb::Frag;
-use super::skb::SkBuff;
+use super::Frame;
+use super::Program;
 use crate::bindings;
-use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
+use crate::net::device::Allocation;
+use crate::net::device::InstanceLock;
+use crate::net::napi::Context;
+use crate::net::napi::Instance;
+use crate::net::page_pool::Fragment;
+use crate::net::page_pool::Pool;
+use crate::net::skb::SkBuff;
 use core::ptr;
 use core::ptr::NonNull;
-use core::slice;
 use kernel::error::to_result;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
-use kernel::str::CStr;
-use kernel::sync::atomic::ordering;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::AtomicFlag;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
@@ -51,162 +36,8 @@ const END: usize = size_of::<bindings::skb_shared_info>().next_multiple_of(64);
 /// The longest linear part of a frame, in bytes.
 pub const MAX_LINEAR: usize = PAGE_SIZE - HEADROOM - END;
 
-/// Where somebody who wants something is told why he does not get it.
-pub struct Extack<'a>(*mut bindings::netlink_ext_ack, PhantomData<&'a mut ()>);
-
-impl Extack<'_> {
-    /// # Safety
-    ///
-    /// `raw` is null, or valid as long as the result.
-    pub(super) unsafe fn from_raw(raw: *mut bindings::netlink_ext_ack) -> Self {
-        Self(raw, PhantomData)
-    }
-
-    /// Says why; the last word counts.
-    pub fn set(&mut self, message: &'static CStr) {
-        if !self.0.is_null() {
-            // SAFETY: It is valid, by the promise that made it. The message stays.
-            unsafe { (*self.0)._msg = message.as_char_ptr() };
-        }
-    }
-}
-
-/// A program that is to be attached.
-///
-/// # Invariants
-///
-/// A valid program; one of its references is this value's.
-pub struct Candidate(NonNull<bindings::bpf_prog>);
-
-impl Candidate {
-    /// # Safety
-    ///
-    /// `raw` is null or a valid program, of which a reference goes over.
-    pub(super) unsafe fn from_raw(raw: *mut bindings::bpf_prog) -> Option<Self> {
-        // INVARIANT: The caller gives the reference.
-        NonNull::new(raw).map(Self)
-    }
-
-    /// Gives the reference away.
-    pub(super) fn into_raw(self) -> *mut bindings::bpf_prog {
-        ManuallyDrop::new(self).0.as_ptr()
-    }
-
-    /// Whether it can deal with frames of which a part is in pages.
-    pub fn takes_fragments(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::xdp_prog_has_frags(self.0.as_ptr()) }
-    }
-}
-
-impl Drop for Candidate {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; the reference ends here, and with the last one the program
-        // after an RCU grace period.
-        unsafe { bindings::bpf_prog_put(self.0.as_ptr()) }
-    }
-}
-
-/// The program of a device, if it has one.
-///
-/// # Invariants
-///
-/// `program` is null, or a valid program of which one reference is this value's.
-pub struct Attachment {
-    program: Atomic<*mut bindings::bpf_prog>,
-    announced: AtomicFlag,
-    linear_only: AtomicFlag,
-}
-
-impl Default for Attachment {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Attachment {
-    /// Without a program.
-    pub const fn new() -> Self {
-        // INVARIANT: Null.
-        Self {
-            program: Atomic::new(ptr::null_mut()),
-            announced: AtomicFlag::new(false),
-            linear_only: AtomicFlag::new(false),
-        }
-    }
-
-    /// Whether there is a program.
-    #[inline]
-    pub fn is_attached(&self) -> bool {
-        !self.program.load(Relaxed).is_null()
-    }
-
-    /// Whether there is a program, or about to be one: what it must not meet is to end.
-    pub fn is_announced(&self) -> bool {
-        self.announced.load(Relaxed)
-    }
-
-    /// Whether there is a program that needs frames to be in one piece.
-    pub fn is_linear_only(&self) -> bool {
-        self.linear_only.load(Relaxed)
-    }
-
-    /// The program, for the poll in progress.
-    #[inline]
-    pub fn program<'a>(&self, _cx: &'a Context<'_>) -> Option<Program<'a>> {
-        // INVARIANT: A program that is taken out meanwhile is freed after a grace period only, and a
-        // poll is a read-side section.
-        NonNull::new(self.program.load(ordering::Acquire)).map(|raw| Program(raw, PhantomData))
-    }
-
-    pub(super) fn announce(&self, announced: bool) {
-        self.announced.store(announced, Relaxed);
-    }
-
-    /// Puts another program, or none, in the place of the one that there is, which is given back.
-    pub(super) fn replace(&self, program: Option<Candidate>) -> Option<Candidate> {
-        let linear_only = program.as_ref().is_some_and(|p| !p.takes_fragments());
-        self.linear_only.store(linear_only, Relaxed);
-        let raw = program.map_or(ptr::null_mut(), Candidate::into_raw);
-        // SAFETY: By the type invariant the reference was this value's.
-        // INVARIANT: The reference of the new one goes over.
-        unsafe { Candidate::from_raw(self.program.xchg(raw, ordering::Full)) }
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        drop(self.replace(None));
-    }
-}
-
-/// The program of a device, during a poll.
-///
-/// # Invariants
-///
-/// A program that is valid for `'a`, which is within a poll.
-pub struct Program<'a>(NonNull<bindings::bpf_prog>, PhantomData<&'a ()>);
-
-impl Program<'_> {
-    /// Whether it can deal with frames of which a part is in pages.
-    #[inline]
-    pub fn takes_fragments(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::xdp_prog_has_frags(self.0.as_ptr()) }
-    }
-
-    /// Tells those who trace it that a frame could not be sent as the program wanted.
-    #[cold]
-    pub fn transmit_failed(&self, cx: &Context<'_>) {
-        self.exception(cx.device(), bindings::XDP_TX);
-    }
-
-    #[cold]
-    fn exception(&self, dev: &NetDevice, action: u32) {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::trace_xdp_exception(dev.as_raw(), self.0.as_ptr(), action) }
-    }
-}
+/// The smallest buffer.
+const MIN_BUFFER: usize = 1024;
 
 /// What the hash of a received frame was computed over, for programs that ask
 /// (`enum xdp_rss_hash_type`).
@@ -447,7 +278,7 @@ impl RxQueue {
         }
         // SAFETY: `program` is valid, in the poll that it proves to be in progress; the frame is
         // valid, and stays so.
-        let action = unsafe { bindings::bpf_prog_run_xdp(program.0.as_ptr(), &mut self.buff.xdp) };
+        let action = unsafe { bindings::bpf_prog_run_xdp(program.as_raw(), &mut self.buff.xdp) };
         Ok(match action {
             bindings::XDP_PASS => {
                 let intact = self.bounds() == (start, length);
@@ -464,9 +295,8 @@ impl RxQueue {
             bindings::XDP_REDIRECT => {
                 let dev = self.dev.device().as_raw();
                 // SAFETY: As above; this is a poll.
-                let result = unsafe {
-                    bindings::xdp_do_redirect(dev, &mut self.buff.xdp, program.0.as_ptr())
-                };
+                let result =
+                    unsafe { bindings::xdp_do_redirect(dev, &mut self.buff.xdp, program.as_raw()) };
                 if result == 0 {
                     // The frame went over.
                     self.present = false;
@@ -480,9 +310,7 @@ impl RxQueue {
                 if action != bindings::XDP_ABORTED {
                     let dev = self.dev.device().as_raw();
                     // SAFETY: By the type invariants.
-                    unsafe {
-                        bindings::bpf_warn_invalid_xdp_action(dev, program.0.as_ptr(), action)
-                    };
+                    unsafe { bindings::bpf_warn_invalid_xdp_action(dev, program.as_raw(), action) };
                 }
                 self.fail(program, action)
             }
@@ -527,8 +355,8 @@ impl RxQueue {
         let frame = unsafe { bindings::xdp_convert_buff_to_frame(&mut self.buff.xdp) };
         let frame = NonNull::new(frame)?;
         self.present = false;
-        // INVARIANT: The frame went over.
-        Some(Frame(frame))
+        // SAFETY: The frame went over.
+        Some(unsafe { Frame::from_raw(frame) })
     }
 
     #[cold]
@@ -544,76 +372,5 @@ impl Drop for RxQueue {
         self.abandon();
         // SAFETY: By the type invariant. Frames that are still out keep what they need of the pool.
         unsafe { bindings::xdp_rxq_info_unreg(self.info.get()) };
-    }
-}
-
-/// The smallest buffer.
-const MIN_BUFFER: usize = 1024;
-
-/// A frame that a program sends through a device, of whatever memory.
-///
-/// # Invariants
-///
-/// A valid `xdp_frame`, owned. Dropping gives it back to where its memory is from; in softirq
-/// context, or process context with bottom halves on.
-pub struct Frame(NonNull<bindings::xdp_frame>);
-
-// SAFETY: An owned frame may be given back on any processor.
-unsafe impl Send for Frame {}
-
-impl Frame {
-    /// # Safety
-    ///
-    /// `raw` is a valid frame that nobody else owns.
-    #[inline]
-    pub(super) unsafe fn from_raw(raw: NonNull<bindings::xdp_frame>) -> Self {
-        // INVARIANT: The caller promises it.
-        Self(raw)
-    }
-
-    /// Gives the ownership away.
-    #[inline]
-    pub(super) fn into_raw(self) -> NonNull<bindings::xdp_frame> {
-        ManuallyDrop::new(self).0
-    }
-
-    /// Length in bytes.
-    #[inline]
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> u32 {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::xdp_get_frame_len(self.0.as_ptr()) }
-    }
-
-    /// The linear part.
-    #[inline]
-    pub fn linear(&self) -> &[u8] {
-        // SAFETY: By the type invariant; `data` points to `len` initialised bytes.
-        unsafe {
-            let frame = self.0.as_ref();
-            slice::from_raw_parts(frame.data.cast(), frame.len as usize)
-        }
-    }
-
-    /// The pieces behind it.
-    #[inline]
-    pub fn frags(&self) -> &[Frag] {
-        // SAFETY: By the type invariant; the first `nr_frags` entries are valid. `Frag` is
-        // transparent over them.
-        unsafe {
-            match bindings::xdp_frame_frags(self.0.as_ptr()).as_ref() {
-                Some(shared) => {
-                    slice::from_raw_parts(shared.frags.as_ptr().cast(), shared.nr_frags.into())
-                }
-                None => &[],
-            }
-        }
-    }
-}
-
-impl Drop for Frame {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; the ownership ends here.
-        unsafe { bindings::xdp_return_frame(self.0.as_ptr()) }
     }
 }
