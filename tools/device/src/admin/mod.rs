@@ -6,6 +6,9 @@
 //! command may take as long as the guest needs to drain a ring, and the client must not wait for
 //! that: it may hold back the guest meanwhile. Everything arrives as an [`Event`] on one channel.
 
+mod commands;
+mod queue;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -17,33 +20,20 @@ use toe_abi::MAX_PROCESSORS;
 use toe_abi::admin;
 use toe_abi::admin::Opcode;
 use toe_abi::admin::Status;
-use toe_abi::feature;
-use toe_abi::regs;
 use toe_abi::regs::status;
-use toe_abi::rss;
-use toe_abi::rules::Action;
-use toe_abi::rules::ActionKind;
-use toe_abi::rules::Pattern;
-use toe_abi::rules::Rule;
-use toe_engine::processor::Rings;
 use tracing::debug;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
 
 use crate::host::Host;
-use crate::impairment::Profile;
-use crate::impairment::WireClock;
-use crate::memory::Fault;
-use crate::port::impaired::Impairment;
 use crate::registers::Setup;
 use crate::registers::Status as FunctionStatus;
-use crate::setting::Setting;
 use crate::worker::Control;
 use crate::worker::Handle;
 
-/// Multicast addresses that a filter holds at most.
-const MULTICAST: u32 = 512;
+use self::queue::Broken;
+use self::queue::Queue;
 
 /// What a function's control hears of.
 pub enum Event {
@@ -96,98 +86,6 @@ impl Reporter {
     /// A processor has failed.
     pub fn failed(&self, processor: usize) {
         let _ = self.0.send(Event::Failed(processor));
-    }
-}
-
-/// Why the admin queue cannot go on.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error("an admin ring cannot be reached: {0}")]
-    Fault(#[from] Fault),
-    #[error("the {0} index of an admin ring lies outside the ring")]
-    Index(&'static str),
-}
-
-/// The admin rings at work.
-struct Queue {
-    setup: Setup,
-    command_producer: u32,
-    command_consumer: u32,
-    completion_producer: u32,
-    completion_consumer: u32,
-}
-
-impl Queue {
-    fn new(setup: Setup) -> Self {
-        Self {
-            setup,
-            command_producer: 0,
-            command_consumer: 0,
-            completion_producer: 0,
-            completion_consumer: 0,
-        }
-    }
-
-    fn entries(&self) -> u32 {
-        1 << self.setup.log2_entries
-    }
-
-    fn full(&self) -> bool {
-        self.completion_producer
-            .wrapping_sub(self.completion_consumer)
-            == self.entries()
-    }
-
-    fn set_producer(&mut self, index: u32) -> Result<(), Broken> {
-        if index.wrapping_sub(self.command_consumer) > self.entries() {
-            return Err(Broken::Index("producer"));
-        }
-        self.command_producer = index;
-        Ok(())
-    }
-
-    fn set_consumer(&mut self, index: u32) -> Result<(), Broken> {
-        let unread = self.completion_producer.wrapping_sub(index);
-        let before = self
-            .completion_producer
-            .wrapping_sub(self.completion_consumer);
-        if unread > before {
-            return Err(Broken::Index("consumer"));
-        }
-        self.completion_consumer = index;
-        Ok(())
-    }
-
-    /// Takes the next command.
-    fn next(&mut self, host: &Host) -> Result<Option<[u8; admin::COMMAND_SIZE]>, Broken> {
-        if self.command_consumer == self.command_producer {
-            return Ok(None);
-        }
-        let place = u64::from(self.command_consumer & (self.entries() - 1));
-        let mut command = [0; admin::COMMAND_SIZE];
-        let address = place * admin::COMMAND_SIZE as u64;
-        host.memory
-            .read(self.setup.commands.wrapping_add(address), &mut command)?;
-        self.command_consumer = self.command_consumer.wrapping_add(1);
-        Ok(Some(command))
-    }
-
-    /// Writes a completion, of which there must be room for, and raises the vector.
-    fn complete(&mut self, host: &Host, completion: admin::Completion) -> Result<(), Broken> {
-        const PHASE: usize = admin::COMPLETION_SIZE - 4;
-        let place = u64::from(self.completion_producer & (self.entries() - 1));
-        let address = self
-            .setup
-            .completions
-            .wrapping_add(place * admin::COMPLETION_SIZE as u64);
-        let phase = u32::from((self.completion_producer >> self.setup.log2_entries) & 1 == 0);
-        host.memory
-            .write(address, &completion.to_bytes()[..PHASE])?;
-        host.memory
-            .store_release(address.wrapping_add(PHASE as u64), phase.to_le())?;
-        self.completion_producer = self.completion_producer.wrapping_add(1);
-        host.raise(regs::ADMIN_VECTOR.into());
-        Ok(())
     }
 }
 
@@ -432,7 +330,7 @@ impl Admin {
                 };
                 queue.complete(&self.host, completion)?;
             } else if let Some(command) = queue.next(&self.host)? {
-                let features = queue.setup.features;
+                let features = queue.features();
                 let header = admin::Header::from_bytes(&command);
                 let Some(opcode) = Opcode::from_raw(header.opcode) else {
                     warn!("function {}: no command {}", self.function, header.opcode);
@@ -458,171 +356,5 @@ impl Admin {
                 return Ok(());
             }
         }
-    }
-
-    fn answer(&self) -> Answer {
-        Answer {
-            to: self.to_self.clone(),
-            epoch: self.epoch,
-        }
-    }
-
-    /// Sets `setting` on every processor. Says how many will answer.
-    fn configure_all(&self, setting: &Setting) -> usize {
-        for worker in &self.workers {
-            worker.send(Control::Configure {
-                function: self.function,
-                setting: setting.clone(),
-                answer: self.answer(),
-            });
-        }
-        self.workers.len()
-    }
-
-    /// Carries out a command. Says how many answers of workers make its answer.
-    fn execute(
-        &self,
-        opcode: Opcode,
-        command: &[u8; admin::COMMAND_SIZE],
-        features: u64,
-    ) -> Result<usize, Status> {
-        let worker = |number: u8| self.workers.get(usize::from(number)).ok_or(Status::Invalid);
-        let function = self.function;
-        match opcode {
-            Opcode::StartProcessor => {
-                let command = admin::StartProcessor::from_bytes(command);
-                worker(command.processor)?.send(Control::Start {
-                    function,
-                    rings: Rings {
-                        log2_entries: command.log2_entries,
-                        addresses: command.rings,
-                        status: command.status,
-                    },
-                    vector: command.vector.into(),
-                    answer: self.answer(),
-                });
-                Ok(1)
-            }
-            Opcode::StopProcessor => {
-                let command = admin::StopProcessor::from_bytes(command);
-                worker(command.processor)?.send(Control::Stop {
-                    function,
-                    answer: self.answer(),
-                });
-                Ok(1)
-            }
-            Opcode::SetRss => {
-                if features & feature::RSS == 0 {
-                    return Err(Status::Unsupported);
-                }
-                let command = admin::SetRss::from_bytes(command);
-                if command.context != 0 && features & feature::RULES == 0 {
-                    return Err(Status::Unsupported);
-                }
-                let setting = self.rss(&command)?;
-                Ok(self.configure_all(&setting))
-            }
-            Opcode::RemoveContext | Opcode::SetRule if features & feature::RULES == 0 => {
-                Err(Status::Unsupported)
-            }
-            Opcode::RemoveContext => {
-                let command = admin::RemoveContext::from_bytes(command);
-                Ok(self.configure_all(&Setting::RemoveContext(command.context)))
-            }
-            Opcode::SetRule => {
-                let setting = self.rule(&admin::SetRule::from_bytes(command))?;
-                Ok(self.configure_all(&setting))
-            }
-            Opcode::SetFilter => {
-                let setting = self.filter(&admin::SetFilter::from_bytes(command))?;
-                Ok(self.configure_all(&setting))
-            }
-            Opcode::SetMtu => {
-                let command = admin::SetMtu::from_bytes(command);
-                Ok(self.configure_all(&Setting::Mtu(command.mtu)))
-            }
-            Opcode::SetCoalesce => {
-                let command = admin::SetCoalesce::from_bytes(command);
-                worker(command.processor)?.send(Control::Configure {
-                    function,
-                    setting: Setting::Coalesce {
-                        usecs: command.usecs,
-                        completions: command.completions,
-                    },
-                    answer: self.answer(),
-                });
-                Ok(1)
-            }
-            Opcode::SetStorage => {
-                let command = admin::SetStorage::from_bytes(command);
-                if command.flags & admin::storage::GRO != 0 && features & feature::GRO == 0 {
-                    return Err(Status::Unsupported);
-                }
-                Ok(self.configure_all(&Setting::Storage {
-                    flags: command.flags,
-                    small_frame: command.small_frame,
-                }))
-            }
-            Opcode::SetImpairment => {
-                if features & feature::IMPAIR == 0 {
-                    return Err(Status::Unsupported);
-                }
-                let command = admin::SetImpairment::from_bytes(command);
-                let profile = Profile::new(&command).ok_or(Status::Invalid)?;
-                let clock = |bit| (command.directions & bit != 0).then(WireClock::default);
-                Ok(self.configure_all(&Setting::Impairment(Impairment {
-                    profile,
-                    egress: clock(admin::direction::EGRESS),
-                    ingress: clock(admin::direction::INGRESS),
-                })))
-            }
-        }
-    }
-
-    /// An operand of `N` bytes.
-    fn operand<const N: usize>(&self, address: u64) -> Result<[u8; N], Status> {
-        let mut bytes = [0; N];
-        let read = self.host.memory.read(address, &mut bytes);
-        read.map(|()| bytes).map_err(|_| Status::Fault)
-    }
-
-    fn rss(&self, command: &admin::SetRss) -> Result<Setting, Status> {
-        Ok(Setting::Rss {
-            context: command.context,
-            config: rss::Config::from_bytes(&self.operand(command.config)?),
-            fields: command.fields,
-        })
-    }
-
-    fn rule(&self, command: &admin::SetRule) -> Result<Setting, Status> {
-        let kind = ActionKind::from_raw(command.action).ok_or(Status::Invalid)?;
-        if kind == ActionKind::Remove {
-            return Ok(Setting::RemoveRule(command.location));
-        }
-        let action = Action::new(kind, command.target).ok_or(Status::Invalid)?;
-        let pattern = Pattern::from_bytes(&self.operand(command.pattern)?);
-        let rule = Rule::new(command.location, action, &pattern);
-        Ok(Setting::Rule(rule.tagged(command.tag)))
-    }
-
-    fn filter(&self, command: &admin::SetFilter) -> Result<Setting, Status> {
-        const ENTRY: usize = 8;
-        if command.count > MULTICAST {
-            return Err(Status::Invalid);
-        }
-        let mut entries = vec![0; command.count as usize * ENTRY];
-        self.host
-            .memory
-            .read(command.addresses, &mut entries)
-            .map_err(|_| Status::Fault)?;
-        let multicast = entries
-            .chunks_exact(ENTRY)
-            .map(|entry| std::array::from_fn(|i| entry[i]))
-            .collect();
-        Ok(Setting::Filter {
-            mac: command.mac,
-            flags: command.flags,
-            multicast,
-        })
     }
 }

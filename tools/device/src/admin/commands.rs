@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What each command does.
+
+use toe_abi::Layout;
+use toe_abi::admin;
+use toe_abi::admin::Opcode;
+use toe_abi::admin::Status;
+use toe_abi::feature;
+use toe_abi::rss;
+use toe_abi::rules::Action;
+use toe_abi::rules::ActionKind;
+use toe_abi::rules::Pattern;
+use toe_abi::rules::Rule;
+use toe_engine::processor::Rings;
+
+use crate::impairment::Profile;
+use crate::impairment::WireClock;
+use crate::port::impaired::Impairment;
+use crate::setting::Setting;
+use crate::worker::Control;
+
+use super::Admin;
+use super::Answer;
+
+/// Multicast addresses that a filter holds at most.
+const MULTICAST: u32 = 512;
+
+impl Admin {
+    fn answer(&self) -> Answer {
+        Answer {
+            to: self.to_self.clone(),
+            epoch: self.epoch,
+        }
+    }
+
+    /// Sets `setting` on every processor. Says how many will answer.
+    fn configure_all(&self, setting: &Setting) -> usize {
+        for worker in &self.workers {
+            worker.send(Control::Configure {
+                function: self.function,
+                setting: setting.clone(),
+                answer: self.answer(),
+            });
+        }
+        self.workers.len()
+    }
+
+    /// Carries out a command. Says how many answers of workers make its answer.
+    pub(super) fn execute(
+        &self,
+        opcode: Opcode,
+        command: &[u8; admin::COMMAND_SIZE],
+        features: u64,
+    ) -> Result<usize, Status> {
+        let worker = |number: u8| self.workers.get(usize::from(number)).ok_or(Status::Invalid);
+        let function = self.function;
+        match opcode {
+            Opcode::StartProcessor => {
+                let command = admin::StartProcessor::from_bytes(command);
+                worker(command.processor)?.send(Control::Start {
+                    function,
+                    rings: Rings {
+                        log2_entries: command.log2_entries,
+                        addresses: command.rings,
+                        status: command.status,
+                    },
+                    vector: command.vector.into(),
+                    answer: self.answer(),
+                });
+                Ok(1)
+            }
+            Opcode::StopProcessor => {
+                let command = admin::StopProcessor::from_bytes(command);
+                worker(command.processor)?.send(Control::Stop {
+                    function,
+                    answer: self.answer(),
+                });
+                Ok(1)
+            }
+            Opcode::SetRss => {
+                if features & feature::RSS == 0 {
+                    return Err(Status::Unsupported);
+                }
+                let command = admin::SetRss::from_bytes(command);
+                if command.context != 0 && features & feature::RULES == 0 {
+                    return Err(Status::Unsupported);
+                }
+                let setting = self.rss(&command)?;
+                Ok(self.configure_all(&setting))
+            }
+            Opcode::RemoveContext | Opcode::SetRule if features & feature::RULES == 0 => {
+                Err(Status::Unsupported)
+            }
+            Opcode::RemoveContext => {
+                let command = admin::RemoveContext::from_bytes(command);
+                Ok(self.configure_all(&Setting::RemoveContext(command.context)))
+            }
+            Opcode::SetRule => {
+                let setting = self.rule(&admin::SetRule::from_bytes(command))?;
+                Ok(self.configure_all(&setting))
+            }
+            Opcode::SetFilter => {
+                let setting = self.filter(&admin::SetFilter::from_bytes(command))?;
+                Ok(self.configure_all(&setting))
+            }
+            Opcode::SetMtu => {
+                let command = admin::SetMtu::from_bytes(command);
+                Ok(self.configure_all(&Setting::Mtu(command.mtu)))
+            }
+            Opcode::SetCoalesce => {
+                let command = admin::SetCoalesce::from_bytes(command);
+                worker(command.processor)?.send(Control::Configure {
+                    function,
+                    setting: Setting::Coalesce {
+                        usecs: command.usecs,
+                        completions: command.completions,
+                    },
+                    answer: self.answer(),
+                });
+                Ok(1)
+            }
+            Opcode::SetStorage => {
+                let command = admin::SetStorage::from_bytes(command);
+                if command.flags & admin::storage::GRO != 0 && features & feature::GRO == 0 {
+                    return Err(Status::Unsupported);
+                }
+                Ok(self.configure_all(&Setting::Storage {
+                    flags: command.flags,
+                    small_frame: command.small_frame,
+                }))
+            }
+            Opcode::SetImpairment => {
+                if features & feature::IMPAIR == 0 {
+                    return Err(Status::Unsupported);
+                }
+                let command = admin::SetImpairment::from_bytes(command);
+                let profile = Profile::new(&command).ok_or(Status::Invalid)?;
+                let clock = |bit| (command.directions & bit != 0).then(WireClock::default);
+                Ok(self.configure_all(&Setting::Impairment(Impairment {
+                    profile,
+                    egress: clock(admin::direction::EGRESS),
+                    ingress: clock(admin::direction::INGRESS),
+                })))
+            }
+        }
+    }
+
+    /// An operand of `N` bytes.
+    fn operand<const N: usize>(&self, address: u64) -> Result<[u8; N], Status> {
+        let mut bytes = [0; N];
+        let read = self.host.memory.read(address, &mut bytes);
+        read.map(|()| bytes).map_err(|_| Status::Fault)
+    }
+
+    fn rss(&self, command: &admin::SetRss) -> Result<Setting, Status> {
+        Ok(Setting::Rss {
+            context: command.context,
+            config: rss::Config::from_bytes(&self.operand(command.config)?),
+            fields: command.fields,
+        })
+    }
+
+    fn rule(&self, command: &admin::SetRule) -> Result<Setting, Status> {
+        let kind = ActionKind::from_raw(command.action).ok_or(Status::Invalid)?;
+        if kind == ActionKind::Remove {
+            return Ok(Setting::RemoveRule(command.location));
+        }
+        let action = Action::new(kind, command.target).ok_or(Status::Invalid)?;
+        let pattern = Pattern::from_bytes(&self.operand(command.pattern)?);
+        let rule = Rule::new(command.location, action, &pattern);
+        Ok(Setting::Rule(rule.tagged(command.tag)))
+    }
+
+    fn filter(&self, command: &admin::SetFilter) -> Result<Setting, Status> {
+        const ENTRY: usize = 8;
+        if command.count > MULTICAST {
+            return Err(Status::Invalid);
+        }
+        let mut entries = vec![0; command.count as usize * ENTRY];
+        self.host
+            .memory
+            .read(command.addresses, &mut entries)
+            .map_err(|_| Status::Fault)?;
+        let multicast = entries
+            .chunks_exact(ENTRY)
+            .map(|entry| std::array::from_fn(|i| entry[i]))
+            .collect();
+        Ok(Setting::Filter {
+            mac: command.mac,
+            flags: command.flags,
+            multicast,
+        })
+    }
+}

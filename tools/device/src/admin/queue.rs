@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The admin rings: commands in, completions and news out.
+
+use toe_abi::Layout;
+use toe_abi::admin;
+use toe_abi::regs;
+
+use crate::host::Host;
+use crate::memory::Fault;
+use crate::registers::Setup;
+
+/// Why the admin queue cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("an admin ring cannot be reached: {0}")]
+    Fault(#[from] Fault),
+    #[error("the {0} index of an admin ring lies outside the ring")]
+    Index(&'static str),
+}
+
+/// The admin rings at work.
+pub(super) struct Queue {
+    setup: Setup,
+    command_producer: u32,
+    command_consumer: u32,
+    completion_producer: u32,
+    completion_consumer: u32,
+}
+
+impl Queue {
+    pub(super) fn new(setup: Setup) -> Self {
+        Self {
+            setup,
+            command_producer: 0,
+            command_consumer: 0,
+            completion_producer: 0,
+            completion_consumer: 0,
+        }
+    }
+
+    /// What the driver has negotiated.
+    pub(super) fn features(&self) -> u64 {
+        self.setup.features
+    }
+
+    fn entries(&self) -> u32 {
+        1 << self.setup.log2_entries
+    }
+
+    pub(super) fn full(&self) -> bool {
+        self.completion_producer
+            .wrapping_sub(self.completion_consumer)
+            == self.entries()
+    }
+
+    pub(super) fn set_producer(&mut self, index: u32) -> Result<(), Broken> {
+        if index.wrapping_sub(self.command_consumer) > self.entries() {
+            return Err(Broken::Index("producer"));
+        }
+        self.command_producer = index;
+        Ok(())
+    }
+
+    pub(super) fn set_consumer(&mut self, index: u32) -> Result<(), Broken> {
+        let unread = self.completion_producer.wrapping_sub(index);
+        let before = self
+            .completion_producer
+            .wrapping_sub(self.completion_consumer);
+        if unread > before {
+            return Err(Broken::Index("consumer"));
+        }
+        self.completion_consumer = index;
+        Ok(())
+    }
+
+    /// Takes the next command.
+    pub(super) fn next(
+        &mut self,
+        host: &Host,
+    ) -> Result<Option<[u8; admin::COMMAND_SIZE]>, Broken> {
+        if self.command_consumer == self.command_producer {
+            return Ok(None);
+        }
+        let place = u64::from(self.command_consumer & (self.entries() - 1));
+        let mut command = [0; admin::COMMAND_SIZE];
+        let address = place * admin::COMMAND_SIZE as u64;
+        host.memory
+            .read(self.setup.commands.wrapping_add(address), &mut command)?;
+        self.command_consumer = self.command_consumer.wrapping_add(1);
+        Ok(Some(command))
+    }
+
+    /// Writes a completion, of which there must be room for, and raises the vector.
+    pub(super) fn complete(
+        &mut self,
+        host: &Host,
+        completion: admin::Completion,
+    ) -> Result<(), Broken> {
+        const PHASE: usize = admin::COMPLETION_SIZE - 4;
+        let place = u64::from(self.completion_producer & (self.entries() - 1));
+        let address = self
+            .setup
+            .completions
+            .wrapping_add(place * admin::COMPLETION_SIZE as u64);
+        let phase = u32::from((self.completion_producer >> self.setup.log2_entries) & 1 == 0);
+        host.memory
+            .write(address, &completion.to_bytes()[..PHASE])?;
+        host.memory
+            .store_release(address.wrapping_add(PHASE as u64), phase.to_le())?;
+        self.completion_producer = self.completion_producer.wrapping_add(1);
+        host.raise(regs::ADMIN_VECTOR.into());
+        Ok(())
+    }
+}
