@@ -138,6 +138,14 @@ counters! {
     TxJumbo = "tx_1519_9026",
     /// Received frames that a rule drops.
     RxRuleDrops = "rx_rule_drops",
+    /// Frames sent that stood for several on the wire, delegated traffic included.
+    TxGsoFrames = "tx_gso_frames",
+    /// Bytes of those frames, the headers of each once.
+    TxGsoBytes = "tx_gso_bytes",
+    /// Frames on the wire that they stood for.
+    TxGsoWireFrames = "tx_gso_wire_frames",
+    /// Bytes of those.
+    TxGsoWireBytes = "tx_gso_wire_bytes",
 }
 
 /// Length of the frame check sequence, which is part of a frame on a wire but not of its bytes in any

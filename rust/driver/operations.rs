@@ -221,6 +221,10 @@ impl device::Operations for Adapter {
             stats.bytes = processor.wire(Wire::TxBytes);
             stats.hw_drops = processor.wire(Wire::TxDropped);
             stats.hw_drop_errors = processor.sum(&[Wire::TxInvalid, Wire::TxFault]);
+            stats.hw_gso_packets = processor.wire(Wire::TxGsoFrames);
+            stats.hw_gso_bytes = processor.wire(Wire::TxGsoBytes);
+            stats.hw_gso_wire_packets = processor.wire(Wire::TxGsoWireFrames);
+            stats.hw_gso_wire_bytes = processor.wire(Wire::TxGsoWireBytes);
             stats.stop = processor.tx_stop.get();
             stats.wake = processor.tx_wake.get();
         }

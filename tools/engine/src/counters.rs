@@ -6,6 +6,7 @@ use toe_abi::ring;
 use toe_abi::stats::Counter;
 use toe_abi::stats::Direction;
 use toe_abi::stats::FCS;
+use toe_abi::stats::SENT;
 use toe_abi::stats::SIZES;
 
 use crate::env::Fault;
@@ -20,6 +21,8 @@ const COUNT: usize = Counter::ALL.len();
 pub struct WireFrames {
     /// How many, at least 1.
     pub count: u64,
+    /// Bytes of headers in each.
+    pub header: usize,
     /// Bytes of each but the last, with the Ethernet header.
     pub full: usize,
     /// Bytes of the last.
@@ -37,9 +40,16 @@ impl WireFrames {
         };
         Self {
             count: count as u64,
+            header,
             full: header + size,
             last: header + payload - (count - 1) * size,
         }
+    }
+
+    /// Bytes of all of them.
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        (self.count - 1) * self.full as u64 + self.last as u64
     }
 }
 
@@ -77,10 +87,11 @@ impl Counters {
     /// Counts `frames`, to the MAC address `destination`, in one direction.
     #[inline]
     pub fn wire(&mut self, direction: &Direction, destination: [u8; 6], frames: WireFrames) {
-        let WireFrames { count, full, last } = frames;
-        let bytes = (count - 1) * full as u64 + last as u64;
+        let WireFrames {
+            count, full, last, ..
+        } = frames;
         self.add(direction.frames, count);
-        self.add(direction.bytes, bytes);
+        self.add(direction.bytes, frames.bytes());
         if count > 1 {
             self.add(direction.sizes[group(full)], count - 1);
         }
@@ -90,6 +101,22 @@ impl Counters {
             if ethernet::is_broadcast(destination) {
                 self.add(direction.broadcast, count);
             }
+        }
+    }
+
+    /// Counts `frames` that were sent to the MAC address `destination`.
+    #[inline]
+    pub fn sent(&mut self, destination: [u8; 6], frames: WireFrames) {
+        self.wire(&SENT, destination, frames);
+        let WireFrames { count, header, .. } = frames;
+        if count > 1 {
+            self.count(Counter::TxGsoFrames);
+            self.add(
+                Counter::TxGsoBytes,
+                frames.bytes() - (count - 1) * header as u64,
+            );
+            self.add(Counter::TxGsoWireFrames, count);
+            self.add(Counter::TxGsoWireBytes, frames.bytes());
         }
     }
 
@@ -137,6 +164,23 @@ mod tests {
             (get(Counter::RxMulticast), get(Counter::RxBroadcast)),
             (3, 3)
         );
+    }
+
+    #[test]
+    fn large_frames_sent_count_apart() {
+        let mut counters = Counters::new();
+        counters.sent([2; 6], WireFrames::new(66, 2500, 1000));
+        counters.sent([2; 6], WireFrames::new(66, 1000, 1000));
+        counters.sent([2; 6], WireFrames::new(1514, 0, 0));
+        let gso = [
+            Counter::TxGsoFrames,
+            Counter::TxGsoBytes,
+            Counter::TxGsoWireFrames,
+            Counter::TxGsoWireBytes,
+        ];
+        let counted = gso.map(|counter| counters.values()[counter as usize]);
+        assert_eq!(counted, [1, 2566, 3, 2500 + 3 * 66]);
+        assert_eq!(counters.values()[Counter::TxFrames as usize], 5);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use toe_abi::Layout;
 use toe_abi::completion::Reason;
 use toe_abi::stats::Counter;
-use toe_abi::stats::SENT;
 
 use super::core::Core;
 use super::core::RingSet;
@@ -185,8 +184,7 @@ impl Core {
         }
         let size = gso.map_or(0, |gso| gso.size.into());
         let frames = WireFrames::new(header, segment.length as usize, size);
-        self.counters
-            .wire(&SENT, ethernet::destination(head), frames);
+        self.counters.sent(ethernet::destination(head), frames);
         let frames = frames.count;
         self.counters.add(Counter::ToeTxSegments, frames);
         if segment.retransmit {

@@ -5,7 +5,6 @@
 use toe_abi::Layout;
 use toe_abi::ring::TRANSMIT_ENTRY;
 use toe_abi::stats::Counter;
-use toe_abi::stats::SENT;
 use toe_abi::transmit::Frame;
 use toe_abi::transmit::MAX_ENTRIES;
 use toe_abi::transmit::flag;
@@ -327,7 +326,7 @@ impl Core {
                 (None, None) => {}
             }
         }
-        self.counters.wire(&SENT, destination, wire);
+        self.counters.sent(destination, wire);
         Ok(())
     }
 }
