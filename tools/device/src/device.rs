@@ -20,6 +20,7 @@ use anyhow::Result;
 use anyhow::bail;
 use toe_abi::feature;
 use toe_engine::processor::Config;
+use toe_engine::processor::Seed;
 use tracing::info;
 
 use crate::admin;
@@ -235,7 +236,7 @@ impl Device {
                         hold: HOLD,
                         hold_connection: HOLD_CONNECTION,
                         mac: function.mac,
-                        seed: seed.wrapping_add(index as u64),
+                        seed: Seed::new(seed.wrapping_add(index as u64)),
                     },
                     doorbells: Arc::clone(&function.doorbells),
                     host: Arc::clone(&function.host),

@@ -49,6 +49,22 @@ pub struct Tuple {
     pub version: u8,
 }
 
+/// What keeps hashes of tuples from being foreseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(u64);
+
+impl Seed {
+    /// That of `number`, which should be random: whoever knows it can find tuples that collide. Each
+    /// is as good as any other, for it is scrambled (the finaliser of SplitMix64: Steele, Lea and
+    /// Flood, 2014).
+    pub const fn new(number: u64) -> Self {
+        let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self(mixed ^ (mixed >> 31))
+    }
+}
+
 /// A tuple with its hash, by which the engine's tables find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -59,9 +75,9 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of `tuple`. Without `seed` nobody can find tuples that collide.
+    /// The key of `tuple`.
     #[inline]
-    pub fn new(tuple: Tuple, seed: u64) -> Self {
+    pub fn new(tuple: Tuple, seed: Seed) -> Self {
         Self {
             tuple,
             hash: tuple.hash(seed),
@@ -69,7 +85,7 @@ impl Key {
     }
 
     /// The key of the same tuple in `network`.
-    pub fn of_network(self, network: Network, seed: u64) -> Self {
+    pub fn of_network(self, network: Network, seed: Seed) -> Self {
         let tuple = Tuple {
             network,
             ..self.tuple
@@ -81,9 +97,11 @@ impl Key {
 /// An address in the form of [`Tuple`].
 #[inline]
 fn address(bytes: &[u8]) -> [u8; 16] {
-    let mut out = [0; 16];
-    out[..bytes.len()].copy_from_slice(bytes);
-    out
+    // By way of a register, where a copy of so few bytes of unknown number is a call.
+    match <[u8; 4]>::try_from(bytes) {
+        Ok(v4) => u128::from(u32::from_le_bytes(v4)).to_le_bytes(),
+        Err(_) => <[u8; 16]>::try_from(bytes).unwrap_or_default(),
+    }
 }
 
 impl Tuple {
@@ -140,7 +158,7 @@ impl Tuple {
     }
 
     #[inline]
-    fn hash(&self, seed: u64) -> u64 {
+    fn hash(&self, Seed(seed): Seed) -> u64 {
         let word = |bytes: &[u8; 16], at: usize| {
             let mut raw = [0; 8];
             raw.copy_from_slice(&bytes[at..at + 8]);

@@ -12,6 +12,7 @@ use toe_abi::stats::Counter;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::processor::Next;
+use toe_engine::processor::Seed;
 use toe_engine::tcp::Seq;
 use toe_engine::wire::tcp::Repr;
 
@@ -89,7 +90,7 @@ fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
     let mut nodes = [0u8, 1].map(|n| {
         let mut config = config();
         config.mac[5] = 1 + n;
-        config.seed = random.next();
+        config.seed = Seed::new(random.next());
         Node::new(&config, scenario.capabilities)
     });
     let streams = scenario.bytes.map(|length| {

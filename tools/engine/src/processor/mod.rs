@@ -46,6 +46,7 @@ use crate::env::Env;
 use crate::env::RxOffload;
 use crate::filter::MAX_MULTICAST;
 use crate::ring::Broken;
+pub use crate::tuple::Seed;
 
 /// Sizes of a processor's tables and buffers, fixed when it is made.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +69,8 @@ pub struct Config {
     pub hold_connection: u32,
     /// Own unicast MAC address until `SetFilter`.
     pub mac: [u8; 6],
-    /// Secret of the hash tables: random, so that nobody can choose colliding tuples.
-    pub seed: u64,
+    /// Secret of the hash tables.
+    pub seed: Seed,
 }
 
 /// Rings of a processor, from [`toe_abi::admin::StartProcessor`]; order of [`toe_abi::ring::Ring`].

@@ -261,12 +261,15 @@ impl Core {
                     .examine(frame, &offload)
                     .map(|examined| (number, examined));
                 if let Some((_, Examined { key: Some(key), .. })) = &batch[filled] {
+                    self.flows.expect(key.hash);
                     hashes[known] = key.hash;
                     known += 1;
                 }
                 filled += 1;
             }
-            self.flows.anticipate(&hashes[..known]);
+            for &hash in &hashes[..known] {
+                self.flows.anticipate(hash);
+            }
             let batch = &batch[..filled];
             for (number, examined) in batch.iter().flatten() {
                 if let Received::Elsewhere(to) = self.take(now, env, rings, examined, false)? {

@@ -27,6 +27,7 @@ use crate::storage::Stripped;
 use crate::tcp::flag;
 use crate::tuple::Key;
 use crate::tuple::Network;
+use crate::tuple::Seed;
 use crate::tuple::Tuple;
 use crate::wire::Malformed;
 use crate::wire::ethernet;
@@ -59,7 +60,7 @@ impl<'a> Found<'a> {
         arrival: &Arrival<'a>,
         key: Option<&Key>,
         checksum: Option<bool>,
-        seed: u64,
+        seed: Seed,
     ) -> Option<Self> {
         let packet = &arrival.packet;
         if let (Some(tcp), Some(key)) = (packet.tcp(arrival.frame), key) {

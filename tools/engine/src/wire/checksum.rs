@@ -21,11 +21,19 @@ pub fn sum(bytes: &[u8]) -> u16 {
     for lane in lanes {
         total += (lane & 0xffff_ffff) + (lane >> 32);
     }
-    for eight in blocks.remainder().chunks(8) {
-        let mut raw = [0; 8];
-        raw[..eight.len()].copy_from_slice(eight);
-        let word = u64::from_le_bytes(raw);
-        total += (word & 0xffff_ffff) + (word >> 32);
+    // Headers are short: what is left is added by its power-of-two parts, without a loop over bytes.
+    let mut words = blocks.remainder().chunks_exact(4);
+    for word in &mut words {
+        total += u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    }
+    let rest = words.remainder();
+    if let [low, high, ..] = *rest {
+        total += u64::from(u16::from_le_bytes([low, high]));
+    }
+    if let [.., last] = *rest {
+        if rest.len() % 2 == 1 {
+            total += u64::from(last);
+        }
     }
     fold(total).swap_bytes()
 }

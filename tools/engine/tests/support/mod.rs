@@ -27,6 +27,7 @@ use toe_engine::env::Host;
 use toe_engine::processor::Config;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Rings;
+use toe_engine::processor::Seed;
 
 pub use self::env::TestEnv;
 pub use self::env::WireFrame;
@@ -62,7 +63,7 @@ pub fn config() -> Config {
         hold: 1 << 20,
         hold_connection: 1 << 19,
         mac: [2, 0, 0, 0, 0, 1],
-        seed: 0x1234_5678_9abc_def0,
+        seed: Seed::new(1),
     }
 }
 
