@@ -15,14 +15,17 @@ use std::time::Instant;
 use criterion::BenchmarkId;
 use criterion::Criterion;
 use criterion::Throughput;
+use pcap_file::pcap::PcapReader;
 
 use toe_abi::admin::storage;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxChecksum;
 use toe_engine::env::RxOffload;
 use toe_engine::processor;
+use toe_engine::wire::checksum;
 use toe_engine::wire::ethernet;
 use toe_engine::wire::ipv4;
+use toe_engine::wire::packet::Packet;
 use toe_engine::wire::tcp;
 
 use self::support::Node;
@@ -35,39 +38,32 @@ const BATCH: usize = 64;
 const L3: usize = ethernet::HEADER;
 const L4: usize = L3 + ipv4::HEADER;
 
-/// A TCP frame of `size` bytes. Its checksum is taken as verified, as from a port that does that.
+/// What tools/bench/frames.sh has captured: segments of Linux's TCP, one of each size.
+const FRAMES: &[u8] = include_bytes!("frames.pcap");
+
+/// The captured frame of `size` bytes, on its way to this processor. Its checksum is taken as
+/// verified, as from a port that does that.
 fn frame(size: usize) -> Vec<u8> {
-    let mut frame = vec![0; size];
-    frame[..6].copy_from_slice(&config().mac);
-    frame[12..14].copy_from_slice(&ethernet::ethertype::IPV4.to_be_bytes());
-    ipv4::Repr {
-        tos: 0,
-        ttl: 64,
-        protocol: tcp::PROTOCOL,
-        source: [10, 0, 0, 0],
-        destination: [192, 0, 2, 1],
+    let mut capture = PcapReader::new(FRAMES).unwrap();
+    while let Some(packet) = capture.next_packet() {
+        let mut frame = packet.unwrap().data.into_owned();
+        if frame.len() == size {
+            frame[..6].copy_from_slice(&config().mac);
+            return frame;
+        }
     }
-    .emit(&mut frame[L3..]);
-    tcp::Repr {
-        source: 1000,
-        destination: 80,
-        flags: tcp::flag::ACK,
-        window: 1000,
-        ..tcp::Repr::default()
-    }
-    .emit(&mut frame[L4..]);
-    ipv4::finish(&mut frame[L3..], (size - L3) as u16, 0xffff);
-    frame
+    panic!("no frame of {size} bytes was captured");
 }
 
-/// Makes `frame` the next of `flow`: its source is the flow's number, and the identification is what
-/// keeps the checksum of the header right.
+/// Makes `frame` the next of `flow`, the number of which becomes its source.
 fn address(frame: &mut [u8], flow: u32, seq: u32) {
-    let flow = flow & 0xff_ffff;
-    frame[L3 + ipv4::SOURCE + 1..L3 + ipv4::SOURCE + 4].copy_from_slice(&flow.to_be_bytes()[1..]);
-    let sum = (flow >> 16) + (flow & 0xffff);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    frame[L3 + ipv4::ID..L3 + ipv4::ID + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    let be16 = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    let (source, check) = (L3 + ipv4::SOURCE, L3 + ipv4::CHECKSUM);
+    let old = u32::from(be16(source)) << 16 | u32::from(be16(source + 2));
+    let new = 10 << 24 | flow & 0xff_ffff;
+    let updated = checksum::update32(be16(check), old, new);
+    frame[source..source + 4].copy_from_slice(&new.to_be_bytes());
+    frame[check..check + 2].copy_from_slice(&updated.to_be_bytes());
     frame[L4 + tcp::SEQ..L4 + tcp::SEQ + 4].copy_from_slice(&seq.to_be_bytes());
 }
 
@@ -90,16 +86,17 @@ impl Bench {
         };
         let mut node = Node::new(&config, Capabilities::ALL);
         node.processor.set_mtu(9000).unwrap();
+        let frame = frame(size);
         let flags = storage::SPLIT | storage::GRO;
         node.processor
             .set_storage(flags, toe_abi::SMALL_FRAME)
             .unwrap();
         let mut bench = Self {
             node,
-            frames: vec![frame(size); BATCH],
+            payload: Packet::parse(&frame).unwrap().payload(&frame).len() as u32,
+            frames: vec![frame; BATCH],
             flows: vec![0; flows],
             random: Random(1),
-            payload: (size - L4 - tcp::HEADER) as u32,
         };
         // Every flow is known before time is taken.
         for flow in (0..flows).step_by(BATCH) {
