@@ -184,6 +184,7 @@ restore()
 	toectl impair toe0 off
 	ip link set toe0 mtu 1500
 	set_up
+	peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null 2>&1
 	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536
 }
 restore
