@@ -25,6 +25,20 @@ struct toe_af_ops {
 static struct toe_af_ops toe_af_ops[3];
 static DEFINE_SPINLOCK(toe_af_ops_lock);
 
+/*
+ * tcp_select_window() takes all of the window that it has chosen for announced, even
+ * where the header cannot hold it: the next acknowledgement will. A shadow's next one
+ * leaves when Linux has more to announce, so it has to know what the peer knows.
+ */
+static void toe_note_announced(struct sock *sk, const struct sk_buff *skb)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+	u32 announced = ntohs(tcp_hdr(skb)->window) << tp->rx_opt.rcv_wscale;
+
+	if (unlikely(tp->rcv_wnd > announced))
+		tp->rcv_wnd = announced;
+}
+
 static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl)
 {
 	const struct toe_af_ops *ops = container_of(inet_csk(sk)->icsk_af_ops,
@@ -33,8 +47,10 @@ static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl
 	u32 payload = skb->len - tcp_hdrlen(skb);
 	struct tcp_sock *tp = tcp_sk(sk);
 
-	if (likely(!payload))
+	if (likely(!payload)) {
+		toe_note_announced(sk, skb);
 		return ops->original->queue_xmit(sk, skb, fl);
+	}
 	/* The adapter will report it. */
 	tp->segs_out -= segs;
 	WRITE_ONCE(tp->data_segs_out, tp->data_segs_out - segs);
