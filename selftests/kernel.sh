@@ -15,12 +15,16 @@
 # The tests, and the cases of each that need what toe0 does not have.
 tests="stats.py queues.py hds.py napi_id.py napi_threaded.py ring_reconfig.py so_txtime.py netpoll_basic.py
 	ping.py xdp.py hw/xdp_metadata.py hw/csum.py hw/irq.py hw/pp_alloc_fail.py hw/rss_api.py
-	hw/rss_input_xfrm.py hw/toeplitz.py hw/ntuple.py hw/devmem.py hw/uso.py hw/ethtool_rmon.sh hw/ethtool_std_stats.sh"
+	hw/rss_input_xfrm.py hw/toeplitz.py hw/ntuple.py hw/devmem.py hw/tso.py hw/uso.py hw/ethtool_rmon.sh hw/ethtool_std_stats.sh"
 declare -A skipped=(
 	# Neither flow control nor error correction on a wire that is none.
 	[stats.py]="check_pause check_fec check_fec_hist"
 	# Programs run on the host, not in the adapter.
 	[ping.py]="test_xdp_offload"
+	# Nor are large frames cut within tunnels.
+	[hw/tso.py]="vxlan4_ipv4 vxlan4_ipv6 vxlan6_ipv4 vxlan6_ipv6 vxlan_csum4_ipv4 vxlan_csum4_ipv6
+		vxlan_csum6_ipv4 vxlan_csum6_ipv6 gre4_ipv4 gre4_ipv6 gre6_ipv4 gre6_ipv6 ip4_ipv4 ip4_ipv6
+		ip6_ipv4 ip6_ipv6"
 	# Two processors that no queue interrupts are not there.
 	[hw/toeplitz.py]="test.rps_tcp_ipv4 test.rps_tcp_ipv6 test.rps_udp_ipv4 test.rps_udp_ipv6"
 	# Nor collisions, control frames or anything else that only a real MAC meets.
@@ -133,6 +137,8 @@ for test in $tests; do
 		# Its libraries are 200 MB.
 		bpftrace -e 'BEGIN { exit(); }' >/dev/null
 		;;
+	# The adapter cuts what a delegated connection sends, whatever Linux has it do for others.
+	hw/tso.py) sysctl -qw net.toe.enable=0 ;;
 	# They want ports in the hash, which of UDP are not.
 	hw/xdp_metadata.py|hw/rss_input_xfrm.py|hw/toeplitz.py)
 		for ip in 4 6; do ethtool -N toe0 rx-flow-hash udp$ip sdfn; done
@@ -147,6 +153,7 @@ for test in $tests; do
 		sysctl -qw net.toe.enable=2
 		defer_interrupts 0 0
 		;;
+	hw/tso.py) sysctl -qw net.toe.enable=2 ;;
 	# To replace the root by what it is leaves alone what hangs off it.
 	ring_reconfig.py) tc qdisc del dev toe0 root ;;
 	# Linux switches it off for good when a generic XDP program is attached.
