@@ -233,6 +233,9 @@ impl pci::Driver for Driver<'static> {
         pdev.set_master();
         // SAFETY: Nothing else allocates or maps DMA memory of the function while it is probed.
         unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<52>())? };
+        // The adapter knows pages only: pieces of an application's memory may be of any length.
+        // SAFETY: As above.
+        unsafe { pdev.dma_set_max_seg_size(u32::MAX) };
         Driver::new(pdev)
     }
 }
