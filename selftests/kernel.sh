@@ -168,10 +168,22 @@ for test in $tests; do
 	cp "$TEMP/after" "$TEMP/before"
 done
 
+# delivers TEST: it passes, and the adapter has delivered something meanwhile. Of a connection as short as
+# these it may all have come before the hand-over, so several tries count.
+delivers()
+{
+	local before try
+	before=$(stats .received)
+	for ((try = 0; try < 10; try++)); do
+		passes "$1" || return
+		[ "$(stats .received)" -eq "$before" ] || return 0
+	done
+	echo "the adapter has delivered nothing"
+	return 1
+}
+
 # Payload of delegated connections goes into the memory of an application as that of others does.
 delegate_at_once
-before=$(stats .received)
-check "hw/devmem.py, delegated" passes hw/devmem.py
-check "hw/devmem.py: the adapter has delivered" at_least $((before + 1)) stats .received
+check "hw/devmem.py, delegated" delivers hw/devmem.py
 
 finish
