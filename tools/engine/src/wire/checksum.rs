@@ -21,20 +21,17 @@ pub fn sum(bytes: &[u8]) -> u16 {
     for lane in lanes {
         total += (lane & 0xffff_ffff) + (lane >> 32);
     }
-    // Headers are short: what is left is added by its power-of-two parts, without a loop over bytes.
+    // Headers are short: what is left is added without a copy of an unknown few bytes.
     let mut words = blocks.remainder().chunks_exact(4);
     for word in &mut words {
         total += u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     }
-    let rest = words.remainder();
-    if let [low, high, ..] = *rest {
-        total += u64::from(u16::from_le_bytes([low, high]));
-    }
-    if let [.., last] = *rest {
-        if rest.len() % 2 == 1 {
-            total += u64::from(last);
-        }
-    }
+    total += u64::from(match *words.remainder() {
+        [a] => u32::from(a),
+        [a, b] => u32::from_le_bytes([a, b, 0, 0]),
+        [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
+        _ => 0,
+    });
     fold(total).swap_bytes()
 }
 
