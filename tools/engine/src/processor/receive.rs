@@ -254,23 +254,22 @@ impl Core {
     ) -> Result<(), Broken> {
         loop {
             let mut batch = [const { None }; BATCH];
-            let mut hashes = [0; BATCH];
-            let (mut filled, mut known) = (0, 0);
+            let mut filled = 0;
             for (number, (frame, offload)) in frames.by_ref().take(BATCH) {
                 batch[filled] = self
                     .examine(frame, &offload)
                     .map(|examined| (number, examined));
                 if let Some((_, Examined { key: Some(key), .. })) = &batch[filled] {
                     self.flows.expect(key.hash);
-                    hashes[known] = key.hash;
-                    known += 1;
                 }
                 filled += 1;
             }
-            for &hash in &hashes[..known] {
-                self.flows.anticipate(hash);
-            }
             let batch = &batch[..filled];
+            for (_, examined) in batch.iter().flatten() {
+                if let Some(key) = &examined.key {
+                    self.flows.anticipate(key.hash);
+                }
+            }
             for (number, examined) in batch.iter().flatten() {
                 if let Received::Elsewhere(to) = self.take(now, env, rings, examined, false)? {
                     elsewhere(*number, to);
