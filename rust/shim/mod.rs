@@ -10,7 +10,8 @@
 //! 2. **Receive.** The adapter acknowledges a byte only after it and its completion are in host
 //!    memory; the host never refuses one ([`receive`]).
 //! 3. **Window.** The right edge of the receive window moves only when Linux moves it, by the
-//!    acknowledgements that `recvmsg` makes and the adapter brings up to date.
+//!    acknowledgements that `recvmsg` makes and the adapter brings up to date. What their headers
+//!    hold is what Linux believes to have announced.
 //! 4. **Order.** Payload, frames and the return of a connection are applied in the order of the ring:
 //!    by the end of the poll, or by way of the socket's backlog ([`receive`]).
 //! 5. **Teardown belongs to Linux.** The connection is returned first ([`giveback`]).
