@@ -110,8 +110,7 @@ failed()
 # passes TEST: every case of it passed, or is one of those that do not apply
 passes()
 {
-	local output=$TEMP/${1##*/} end=$((SECONDS + ${again[$1]:-0})) only=() run=() bad ring
-	ring=$(ethtool --json -g toe0 | jq '.[0].rx')
+	local output=$TEMP/${1##*/} end=$((SECONDS + ${again[$1]:-0})) only=() run=() bad
 	# Not all of them are executable.
 	[[ $1 != *.py ]] || run=(python3)
 	while :; do
@@ -130,6 +129,7 @@ passes()
 	return 1
 }
 
+ring=$(ethtool --json -g toe0 | jq '.[0].rx')
 settings >"$TEMP/before"
 for test in $tests; do
 	case $test in

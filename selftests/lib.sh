@@ -185,7 +185,7 @@ restore()
 	ip link set toe0 mtu 1500
 	set_up
 	peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null 2>&1
-	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536
+	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536 net.ipv4.tcp_window_scaling=1
 }
 restore
 
