@@ -9,6 +9,7 @@ PEER4=192.0.2.2
 # shellcheck disable=SC2034
 PEER6=2001:db8:77::2
 PORT=5300
+SPECIFICATIONS=/usr/src/linux/Documentation/netlink/specs
 # by its path: the peer may be another machine with another PATH
 STREAM=$(command -v toe-stream)
 failures=0
@@ -113,6 +114,30 @@ ynl()
 {
 	PYTHONDONTWRITEBYTECODE=1 python3 /usr/src/linux/tools/net/ynl/pyynl/cli.py \
 		--spec "$1" --output-json "${@:2}"
+}
+
+# threshold: the largest frame that toe0 stores whole; not every ethtool knows it
+threshold()
+{
+	ynl $SPECIFICATIONS/ethtool.yaml --no-schema --do rings-get --json '{"header": {"dev-name": "toe0"}}' |
+		jq '."hds-thresh"'
+}
+
+set_threshold()
+{
+	ynl $SPECIFICATIONS/ethtool.yaml --no-schema --do rings-set \
+		--json "{\"header\": {\"dev-name\": \"toe0\"}, \"hds-thresh\": $1}"
+}
+
+# can_fail: any allocation may, of whoever sets its fail-nth
+can_fail()
+{
+	local fault
+	for fault in failslab fail_page_alloc; do
+		echo N >/sys/kernel/debug/$fault/ignore-gfp-wait
+		echo 0 >/sys/kernel/debug/$fault/verbose
+	done
+	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
 }
 
 # within SECONDS COMMAND...: until it succeeds

@@ -19,11 +19,7 @@ exec 4>&1
 slot=$(slot)
 driver=/sys/bus/pci/drivers/toe
 
-for fault in failslab fail_page_alloc; do
-	echo N >/sys/kernel/debug/$fault/ignore-gfp-wait
-	echo 0 >/sys/kernel/debug/$fault/verbose
-done
-echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+can_fail
 
 # nth N VALUE FILE: writes VALUE to FILE while the N-th allocation of this shell fails, and tells
 # in `reached` whether there were so many

@@ -8,8 +8,6 @@
 
 . ./lib.sh
 
-ethtool=/usr/src/linux/Documentation/netlink/specs/ethtool.yaml
-
 serve
 delegate_at_once
 
@@ -17,17 +15,6 @@ delegate_at_once
 now()
 {
 	ethtool "$1" toe0 | awk -F ':[ \t]*' -v name="$2" '/^Current/ { now = 1 } now && $1 == name { print tolower($2) }'
-}
-
-# threshold: the largest frame that is stored whole; not every ethtool knows it
-threshold()
-{
-	ynl $ethtool --no-schema --do rings-get --json '{"header": {"dev-name": "toe0"}}' | jq '."hds-thresh"'
-}
-
-set_threshold()
-{
-	ynl $ethtool --no-schema --do rings-set --json "{\"header\": {\"dev-name\": \"toe0\"}, \"hds-thresh\": $1}"
 }
 
 # change NAME COMMAND...: while a connection is delegated and carries data

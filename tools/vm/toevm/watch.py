@@ -27,6 +27,11 @@ SPLAT = re.compile("|".join([
 # the memory that a test has denied them.
 HARMLESS = re.compile(r"dma_debug|DMA-API: (preallocated|debugging enabled)"
                       r"|kmemleak: Cannot allocate a scan area|ref_tracker: memory allocation failure")
+# What Linux traces although nothing is wrong: vmalloc() without the memory that a test has denied it.
+DENIED = re.compile(r"vmalloc error: size \d+, (align .* vm_struct allocation failed|failed to allocate)")
+TRACE = re.compile(r"Call Trace:")
+# lines from the message to its trace
+DENIED_TRACE = 8
 END = re.compile(r"---\[ end |^\[[^]]*\] =+$")
 EXCERPT = 60
 BEFORE = 3
@@ -42,6 +47,7 @@ class Watch:
         self.lines: List[str] = []
         self.first: Optional[int] = None
         self.count = 0
+        self._denied: Optional[int] = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -88,7 +94,9 @@ class Watch:
         self.lines.append(line)
         if self.echo:
             print(line, end="\r\n", file=sys.stderr, flush=True)
-        if not SPLAT.search(line) or HARMLESS.search(line):
+        if DENIED.search(line):
+            self._denied = len(self.lines)
+        if not SPLAT.search(line) or HARMLESS.search(line) or self._traces_denied(line):
             return
         if any(expression.search(line) for expression in self.allowed):
             return
@@ -96,3 +104,10 @@ class Watch:
         if self.first is None:
             self.first = len(self.lines) - 1
             print(f"toe: kernel log: {line}", end="\r\n", file=sys.stderr, flush=True)
+
+    def _traces_denied(self, line: str) -> bool:
+        """Whether it begins the one trace that follows a denied vmalloc()."""
+        if self._denied is None or not TRACE.search(line):
+            return False
+        denied, self._denied = self._denied, None
+        return len(self.lines) - denied <= DENIED_TRACE

@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# One queue is stopped, and started with memory of an application and without, while
+# the other runs: each allocation that fails on the way leaves it as it was.
+# topology: pair
+# kernel: debug
+# timeout: 600
+
+. ./lib.sh
+
+BESIDE=5301
+
+sysctl -qw net.toe.enable=0
+serve
+in_background peer "$STREAM" server --port $BESIDE
+threshold=$(threshold)
+check "headers apart" ethtool -G toe0 tcp-data-split on
+check "all of them" set_threshold 0
+check "a queue to be restarted" ethtool -N toe0 flow-type tcp4 src-port "$PORT" action 1 loc 1
+check "a queue to run" ethtool -N toe0 flow-type tcp4 src-port $BESIDE action 0 loc 0
+can_fail
+check "each failure to restart it" python3 fail_bind.py 1 "${DENSITY:-6}" \
+	"toe-stream client $PEER4 --port $BESIDE -u 256K -d 256K --rate 256K" \
+	"timeout $(patience 10) toe-stream client $PEER4 --port $PORT -u 64K -d 64K"
+cat "$TEMP/check"
+
+for location in 0 1; do
+	check "rule $location goes" ethtool -N toe0 delete $location
+done
+check "threshold" set_threshold "$threshold"
+check "as before" ethtool -G toe0 tcp-data-split auto
+finish
