@@ -278,17 +278,23 @@ impl Client {
                 reactor.add(Talk::client(fd, setup.clone(), self.request(begun)))?;
                 begun += 1;
             }
+            let early = report.good == 0 && Instant::now() < deadline;
+            let mut again = 0;
             for (talk, outcome) in reactor.turn()? {
                 let refused = outcome
                     .as_ref()
                     .is_err_and(|error| error.downcast_ref() == Some(&Errno::ECONNREFUSED));
-                if refused && report.good == 0 && Instant::now() < deadline {
-                    begun -= 1;
-                    std::thread::sleep(Duration::from_millis(50));
+                if refused && early {
+                    again += 1;
                     continue;
                 }
                 report.ulp(talk.ulp);
                 report.connection(outcome, talk.moved);
+            }
+            if again > 0 {
+                // Nobody listens yet. Once for all that were refused: it is one server.
+                begun -= again;
+                std::thread::sleep(Duration::from_millis(50));
             }
         }
         Ok(report)
