@@ -90,10 +90,10 @@ stats()
 	toectl -j stats toe0 | jq -e ".[0] | $1"
 }
 
-# returned REASON: how many connections came back for it
+# returned REASON[,REASON...]: how many connections came back for it
 returned()
 {
-	stats ".returned[\"$1\"] // 0" || true
+	stats "[.returned[\"$1\" / \",\" | .[]]] | add // 0" || true
 }
 
 # connections: delegated now
