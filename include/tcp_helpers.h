@@ -169,7 +169,6 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 			  struct proto *proto,
 			  int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb));
 void toe_helper_tcp_detach(struct sock *sk);
-void toe_helper_tcp_announce(struct sock *sk);
 struct file *toe_helper_sock_file(struct sock *sk);
 
 /* rust/helpers/tcp_send.c */

@@ -57,21 +57,12 @@ static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl
 	WRITE_ONCE(tp->bytes_sent, tp->bytes_sent - payload);
 	consume_skb(skb);
 	/*
-	 * It would have carried an acknowledgement and the window. The owner of the
-	 * socket makes up for that when it lets go, see toe_helper_tcp_announce().
+	 * Linux believes to have told the peer how far it has received, and its window.
+	 * The adapter has to learn of them, and does from this frame. Not later: what
+	 * waits in the backlog may be applied first, and then nobody knows any more.
 	 */
-	if (!sock_owned_by_user(sk))
-		toe_helper_tcp_announce(sk);
+	__tcp_send_ack(sk, tp->rcv_nxt, 0);
 	return NET_XMIT_SUCCESS;
-}
-
-/*
- * Sends what Linux believes to have sent in segments that were dropped: how far it
- * has received, and its window. The adapter learns of them from this frame. Locked.
- */
-void toe_helper_tcp_announce(struct sock *sk)
-{
-	__tcp_send_ack(sk, tcp_sk(sk)->rcv_nxt, 0);
 }
 
 /* What takes the place of @original, NULL when there is no such thing. */

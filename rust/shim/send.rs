@@ -210,7 +210,6 @@ pub(super) fn gather(connection: &Connection, lock: &mut Locked<'_>) {
         return;
     }
     tcp.entail();
-    tcp.announce();
     if tcp.is_urgent() {
         giveback::ask(connection, shadow, Cause::Oob);
     }

@@ -130,13 +130,6 @@ impl Tcp<'_> {
         unsafe { bindings::tcp_entail(self.as_raw()) }
     }
 
-    /// Sends what Linux has believed to send with payload of its own: how far it has received, and
-    /// its window.
-    pub fn announce(&self) {
-        // SAFETY: The socket is locked.
-        unsafe { bindings::tcp_announce(self.as_raw()) }
-    }
-
     /// Whether there is urgent data to send.
     pub fn is_urgent(&self) -> bool {
         // SAFETY: The socket is locked.
