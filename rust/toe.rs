@@ -15,6 +15,8 @@ mod bindings;
 mod driver;
 pub mod net;
 mod shim;
+pub mod tcp;
+pub mod util;
 
 /// The module. The driver goes first: its adapters give all connections back before the shim does.
 #[pin_data]

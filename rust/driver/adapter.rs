@@ -23,9 +23,9 @@ use crate::net::dma::SharedPage;
 use crate::net::ethtool::Coalesce;
 use crate::net::ethtool::FlowRule;
 use crate::net::irq::ThreadHandler;
-use crate::net::lock::BhSpinLock;
-use crate::net::work::Tick;
 use crate::net::xdp;
+use crate::util::lock::BhSpinLock;
+use crate::util::work::Tick;
 use kernel::device;
 use kernel::device::Bound;
 use kernel::prelude::*;
@@ -141,7 +141,7 @@ impl Adapter {
                 netdev: netdev.clone(),
                 mapper,
                 admin <- kernel::new_mutex!(Some(function.admin), "toe::admin"),
-                steering <- crate::net::lock::new_bh_spinlock!(steering),
+                steering <- crate::util::lock::new_bh_spinlock!(steering),
                 processors,
                 running: AtomicFlag::new(false),
                 dead: AtomicFlag::new(false),

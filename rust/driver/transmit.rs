@@ -21,8 +21,8 @@ use crate::net::skb::DropReason;
 use crate::net::skb::Frag;
 use crate::net::skb::GsoKind;
 use crate::net::skb::SkBuff;
-use crate::net::spsc;
 use crate::net::xdp;
+use crate::util::spsc;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 

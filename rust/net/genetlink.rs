@@ -4,8 +4,8 @@
 //!
 //! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h)
 
-use super::sock::TcpSock;
 use crate::bindings;
+use crate::tcp::sock::TcpSock;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ptr::NonNull;

@@ -12,26 +12,16 @@
 //! | transmit queue | [`device::Operations::TxQueue`] | the queue's transmit lock |
 //! | poll | [`napi::Poll`] | NAPI's own scheduling |
 
-pub mod backlog;
 pub mod change;
 pub mod device;
 pub mod dma;
 pub mod ethtool;
-pub mod event;
 pub mod extack;
 pub mod genetlink;
-pub mod global;
 pub mod irq;
-pub mod lock;
-pub mod message;
 pub mod napi;
 pub mod page_pool;
 pub mod queue;
-pub mod shadow;
 pub mod skb;
-pub mod sock;
-pub mod spsc;
 pub mod stats;
-pub mod sysctl;
-pub mod work;
 pub mod xdp;

@@ -22,10 +22,10 @@ use crate::abi::submission::Op;
 use crate::abi::submission::Return;
 use crate::abi::Layout;
 use crate::driver::offload::SubmitError;
-use crate::net::sock::Locked;
-use crate::net::sock::Owned;
-use crate::net::sock::ReturnState;
-use crate::net::sock::Tcp;
+use crate::tcp::sock::Locked;
+use crate::tcp::sock::Owned;
+use crate::tcp::sock::ReturnState;
+use crate::tcp::sock::Tcp;
 
 /// Asks for a connection back, and does not wait. With the socket locked.
 pub(super) fn ask(connection: &Connection, shadow: &mut Shadow, cause: Cause) {

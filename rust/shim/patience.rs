@@ -3,7 +3,7 @@
 //! How long the adapter may take to answer.
 
 use super::table::Lane;
-use crate::net::event::ticks;
+use crate::util::event::ticks;
 
 /// How long a processor may say nothing at all, in milliseconds. It needs microseconds; a machine
 /// that emulates everything on a busy processor needs more.

@@ -6,8 +6,8 @@
 use crate::abi::completion::Reason;
 use crate::abi::completion::Status;
 use crate::bindings;
-use crate::net::shadow::Recall;
-use crate::net::sock::Tcp;
+use crate::tcp::shadow::Recall;
+use crate::tcp::sock::Tcp;
 use kernel::prelude::*;
 
 /// Declares an enumeration and the list of its values.

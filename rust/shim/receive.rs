@@ -22,9 +22,9 @@ use crate::abi::completion::Returned;
 use crate::abi::completion::Status;
 use crate::abi::connection as abi;
 use crate::driver::offload::Payload;
-use crate::net::backlog::BacklogEntry;
-use crate::net::sock::Locked;
-use crate::net::sock::Progress;
+use crate::tcp::backlog::BacklogEntry;
+use crate::tcp::sock::Locked;
+use crate::tcp::sock::Progress;
 use kernel::sync::atomic::ordering::Relaxed;
 use kernel::sync::atomic::ordering::Release;
 

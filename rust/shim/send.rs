@@ -22,13 +22,13 @@ use crate::abi::Layout;
 use crate::bindings;
 use crate::driver::offload::SubmitError;
 use crate::net::dma::MappedFrag;
-use crate::net::message::Message;
-use crate::net::shadow::is_leaving;
-use crate::net::shadow::Sent;
-use crate::net::sock::Locked;
-use crate::net::sock::Owned;
-use crate::net::sock::Tcp;
-use crate::net::sock::MAX_FRAGMENTS;
+use crate::tcp::message::Message;
+use crate::tcp::shadow::is_leaving;
+use crate::tcp::shadow::Sent;
+use crate::tcp::sock::Locked;
+use crate::tcp::sock::Owned;
+use crate::tcp::sock::Tcp;
+use crate::tcp::sock::MAX_FRAGMENTS;
 use kernel::prelude::*;
 
 /// Bytes taken from the application at a time: the adapter sends the first while the next are

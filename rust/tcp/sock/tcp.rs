@@ -5,10 +5,10 @@
 use super::bytes;
 use super::TcpSock;
 use crate::bindings;
-use crate::net::backlog::BacklogEntry;
 use crate::net::device::NetDevice;
 use crate::net::skb::Frag;
 use crate::net::skb::SkBuff;
+use crate::tcp::backlog::BacklogEntry;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::Deref;

@@ -60,7 +60,7 @@ unsafe impl Backend for BhSpinLockBackend {
 /// Creates an initialiser of a [`BhSpinLock`] with a lock class of its own.
 macro_rules! new_bh_spinlock {
     ($inner:expr $(,)?) => {
-        $crate::net::lock::BhSpinLock::new(
+        $crate::util::lock::BhSpinLock::new(
             $inner,
             kernel::optional_name!(),
             kernel::static_lock_class!(),
