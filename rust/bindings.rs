@@ -25,8 +25,10 @@
 #![allow(unnecessary_transmutes)]
 
 use kernel::ffi;
-use pin_init::MaybeZeroable;
-use pin_init::Zeroable;
+use pin_init::{
+    MaybeZeroable,
+    Zeroable, //
+};
 
 // Blocked by the kernel's parameters, to be of a size Rust knows.
 type __kernel_size_t = usize;

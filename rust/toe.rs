@@ -3,12 +3,16 @@
 //! toe: a TCP offload engine. The adapter's driver, and the socket shim that decides which
 //! connections the adapter carries.
 
-use self::driver::Driver;
-use self::shim::Shim;
-use kernel::pci;
-use kernel::prelude::*;
-use kernel::InPlaceModule;
-use kernel::ModuleMetadata;
+use self::{
+    driver::Driver,
+    shim::Shim, //
+};
+use kernel::{
+    pci,
+    prelude::*,
+    InPlaceModule,
+    ModuleMetadata, //
+};
 
 pub mod abi;
 mod bindings;

@@ -11,8 +11,10 @@
 //!
 //! Every command starts with `opcode` and `token`; the token comes back in the answer.
 
-use super::layout::layout;
-use super::layout::wire_enum;
+use super::layout::{
+    layout,
+    wire_enum, //
+};
 
 /// Size of a command.
 pub const COMMAND_SIZE: usize = 64;

@@ -7,8 +7,10 @@
 //! of each further one, each filled to its end before the next is begun. Bit `i` of a release mask
 //! gives the `i`-th listed page back to the host after this data.
 
-use super::layout::layout;
-use super::layout::wire_enum;
+use super::layout::{
+    layout,
+    wire_enum, //
+};
 
 wire_enum! {
     /// What a completion says. Values below 16 are received frames, classified (R1.3).

@@ -31,9 +31,11 @@ pub mod stats;
 pub mod submission;
 pub mod transmit;
 
-pub use self::layout::Field;
-pub use self::layout::FieldInfo;
-pub use self::layout::Layout;
+pub use self::layout::{
+    Field,
+    FieldInfo,
+    Layout, //
+};
 
 /// Version of this contract: major in the upper half, minor in the lower.
 ///

@@ -7,8 +7,10 @@
 //! of the contract, like the hash, because both sides apply it: the adapter to every frame, the host to
 //! find the processor that a connection belongs to.
 
-use super::layout::layout;
-use super::layout::wire_enum;
+use super::layout::{
+    layout,
+    wire_enum, //
+};
 
 /// Locations of rules.
 pub const RULES: usize = 256;

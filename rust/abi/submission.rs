@@ -12,8 +12,10 @@
 //! was under way when the adapter returned the connection finds nothing and is counted as stale;
 //! the host can tell because the completion ring then holds a `Returned`.
 
-use super::layout::layout;
-use super::layout::wire_enum;
+use super::layout::{
+    layout,
+    wire_enum, //
+};
 
 wire_enum! {
     /// What a submission asks for.

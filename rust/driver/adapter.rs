@@ -2,41 +2,69 @@
 
 //! The adapter: one PCI function and its interface.
 
-use super::admin::Admin;
-use super::processor::Processor;
-use super::processor::Submission;
-use super::registers::Registers;
-use super::sizes::Sizes;
-use super::steering::Steering;
-use crate::abi::admin;
-use crate::abi::admin::Event;
-use crate::abi::admin::COMMAND_SIZE;
-use crate::abi::feature;
-use crate::abi::regs;
-use crate::abi::ring::SLEEPING;
-use crate::abi::stats::Counter as Wire;
-use crate::abi::Layout;
-use crate::net::device::Allocation;
-use crate::net::dma::Mapper;
-use crate::net::dma::SharedBytes;
-use crate::net::dma::SharedPage;
-use crate::net::ethtool::Coalesce;
-use crate::net::ethtool::FlowRule;
-use crate::net::irq::ThreadHandler;
-use crate::net::xdp;
-use crate::util::lock::BhSpinLock;
-use crate::util::work::Tick;
-use kernel::device;
-use kernel::device::Bound;
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::AtomicFlag;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::barrier::mb;
-use kernel::sync::barrier::Full;
-use kernel::sync::Arc;
-use kernel::sync::Mutex;
+use super::{
+    admin::Admin,
+    processor::{
+        Processor,
+        Submission, //
+    },
+    registers::Registers,
+    sizes::Sizes,
+    steering::Steering, //
+};
+use crate::{
+    abi::{
+        admin::{
+            self,
+            Event,
+            COMMAND_SIZE, //
+        },
+        feature,
+        regs,
+        ring::SLEEPING,
+        stats::Counter as Wire,
+        Layout, //
+    },
+    net::{
+        device::Allocation,
+        dma::{
+            Mapper,
+            SharedBytes,
+            SharedPage, //
+        },
+        ethtool::{
+            Coalesce,
+            FlowRule, //
+        },
+        irq::ThreadHandler,
+        xdp, //
+    },
+    util::{
+        lock::BhSpinLock,
+        work::Tick, //
+    }, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            AtomicFlag,
+            Relaxed, //
+        },
+        barrier::{
+            mb,
+            Full, //
+        },
+        Arc,
+        Mutex, //
+    }, //
+};
 
 /// What the driver makes use of.
 pub(super) const FEATURES: u64 = feature::TX_CSUM

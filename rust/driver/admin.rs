@@ -3,23 +3,37 @@
 //! The admin queue, the host's side. One command at a time, each with an end to its patience.
 
 use super::registers::Registers;
-use crate::abi::admin::Completion;
-use crate::abi::admin::Event;
-use crate::abi::admin::Status;
-use crate::abi::admin::COMMAND_SIZE;
-use crate::abi::admin::COMPLETION_SIZE;
-use crate::abi::regs;
-use crate::abi::Layout;
-use crate::net::dma::Ring;
-use kernel::device;
-use kernel::device::Bound;
-use kernel::prelude::*;
-use kernel::sync::barrier::dma_mb;
-use kernel::sync::barrier::Read;
-use kernel::time::delay::fsleep;
-use kernel::time::Delta;
-use kernel::time::Instant;
-use kernel::time::Monotonic;
+use crate::{
+    abi::{
+        admin::{
+            Completion,
+            Event,
+            Status,
+            COMMAND_SIZE,
+            COMPLETION_SIZE, //
+        },
+        regs,
+        Layout, //
+    },
+    net::dma::Ring, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::barrier::{
+        dma_mb,
+        Read, //
+    },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
 
 /// log2 of the entries of both rings.
 const LOG2: u8 = 6;

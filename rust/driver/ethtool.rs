@@ -2,43 +2,61 @@
 
 //! What `ethtool` shows and sets.
 
-use super::adapter::Adapter;
-use super::processor::WIRE_COUNTERS;
-use super::sizes::Sizes;
-use super::steering::Rss;
-use super::xdp;
-use crate::abi;
-use crate::abi::admin::storage;
-use crate::abi::feature;
-use crate::abi::regs;
-use crate::abi::rss;
-use crate::abi::rss::field;
-use crate::abi::rss::Traffic;
-use crate::abi::rules;
-use crate::abi::stats::Counter as Wire;
-use crate::abi::stats::Direction;
-use crate::abi::stats::FCS;
-use crate::abi::stats::RECEIVED;
-use crate::abi::stats::SENT;
-use crate::abi::stats::SIZES;
-use crate::net::device::feature as netif;
-use crate::net::device::Control;
-use crate::net::ethtool;
-use crate::net::ethtool::Channels;
-use crate::net::ethtool::Coalesce;
-use crate::net::ethtool::Flow;
-use crate::net::ethtool::FlowRule;
-use crate::net::ethtool::HashFields;
-use crate::net::ethtool::LinkSettings;
-use crate::net::ethtool::MacStatistics;
-use crate::net::ethtool::Names;
-use crate::net::ethtool::RingChange;
-use crate::net::ethtool::Rings;
-use crate::net::ethtool::RssChange;
-use crate::net::ethtool::SizeRange;
-use kernel::prelude::*;
-use kernel::str::CStr;
-use kernel::sync::atomic::Relaxed;
+use super::{
+    adapter::Adapter,
+    processor::WIRE_COUNTERS,
+    sizes::Sizes,
+    steering::Rss,
+    xdp, //
+};
+use crate::{
+    abi::{
+        self,
+        admin::storage,
+        feature,
+        regs,
+        rss::{
+            self,
+            field,
+            Traffic, //
+        },
+        rules,
+        stats::{
+            Counter as Wire,
+            Direction,
+            FCS,
+            RECEIVED,
+            SENT,
+            SIZES, //
+        }, //
+    },
+    net::{
+        device::{
+            feature as netif,
+            Control, //
+        },
+        ethtool::{
+            self,
+            Channels,
+            Coalesce,
+            Flow,
+            FlowRule,
+            HashFields,
+            LinkSettings,
+            MacStatistics,
+            Names,
+            RingChange,
+            Rings,
+            RssChange,
+            SizeRange, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::atomic::Relaxed, //
+};
 
 /// Private flag: connections may be delegated.
 const DELEGATION: u32 = 1 << 0;

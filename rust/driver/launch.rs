@@ -2,42 +2,68 @@
 
 //! A processor's way into operation: memory first, then the command.
 
-use super::adapter::Adapter;
-use super::lifecycle;
-use super::offload::Client as _;
-use super::offload::Handle;
-use super::poll::Poller;
-use super::processor::Processor;
-use super::processor::Submission;
-use super::receive::Lent;
-use super::receive::Receiver;
-use super::sizes::Sizes;
-use super::transmit;
-use super::transmit::Completer;
-use super::transmit::Sender;
-use super::xdp::Programmed;
-use crate::abi::admin;
-use crate::abi::ring::Ring as Line;
-use crate::abi::ring::ARM;
-use crate::abi::ring::ARM_TRANSMIT;
-use crate::abi::ring::COMPLETION_ENTRY;
-use crate::abi::ring::INDEX;
-use crate::abi::ring::LINE;
-use crate::abi::ring::RINGS;
-use crate::abi::ring::SUBMISSION_ENTRY;
-use crate::net::device::Control;
-use crate::net::dma::Ring;
-use crate::net::dma::SharedPage;
-use crate::net::page_pool::PagePool;
-use crate::net::page_pool::Source;
-use crate::net::queue::TxQueue;
-use crate::net::xdp;
-use crate::shim::Shim;
+use super::{
+    adapter::Adapter,
+    lifecycle,
+    offload::{
+        Client as _,
+        Handle, //
+    },
+    poll::Poller,
+    processor::{
+        Processor,
+        Submission, //
+    },
+    receive::{
+        Lent,
+        Receiver, //
+    },
+    sizes::Sizes,
+    transmit::{
+        self,
+        Completer,
+        Sender, //
+    },
+    xdp::Programmed, //
+};
+use crate::{
+    abi::{
+        admin,
+        ring::{
+            Ring as Line,
+            ARM,
+            ARM_TRANSMIT,
+            COMPLETION_ENTRY,
+            INDEX,
+            LINE,
+            RINGS,
+            SUBMISSION_ENTRY, //
+        }, //
+    },
+    net::{
+        device::Control,
+        dma::{
+            Ring,
+            SharedPage, //
+        },
+        page_pool::{
+            PagePool,
+            Source, //
+        },
+        queue::TxQueue,
+        xdp, //
+    },
+    shim::Shim, //
+};
 use core::mem::MaybeUninit;
-use kernel::dma::DmaAddress;
-use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::Arc;
+use kernel::{
+    dma::DmaAddress,
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
+};
 
 /// Pages that are kept of those in which XDP programs see frames: a poll takes no more.
 const XDP_PAGES: u32 = 256;

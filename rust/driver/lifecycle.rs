@@ -2,28 +2,46 @@
 
 //! How an adapter is started, stopped and brought back.
 
-use super::adapter::Adapter;
-use super::adapter::Settings;
-use super::admin::Admin;
-use super::launch::Prepared;
-use super::offload::Client as _;
-use super::offload::Handle;
-use super::processor::Processor;
-use super::registers::Registers;
-use super::sizes::Sizes;
-use crate::abi::admin;
-use crate::abi::regs;
-use crate::net::device::Control;
-use crate::net::page_pool::Source;
-use crate::shim::Shim;
-use kernel::device;
-use kernel::device::Bound;
-use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
-use kernel::time::delay::fsleep;
-use kernel::time::Delta;
-use kernel::time::Instant;
-use kernel::time::Monotonic;
+use super::{
+    adapter::{
+        Adapter,
+        Settings, //
+    },
+    admin::Admin,
+    launch::Prepared,
+    offload::{
+        Client as _,
+        Handle, //
+    },
+    processor::Processor,
+    registers::Registers,
+    sizes::Sizes, //
+};
+use crate::{
+    abi::{
+        admin,
+        regs, //
+    },
+    net::{
+        device::Control,
+        page_pool::Source, //
+    },
+    shim::Shim, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::atomic::Relaxed,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
 
 /// How long a reset may take, and the last completions to be taken.
 const PATIENCE: Delta = Delta::from_secs(2);

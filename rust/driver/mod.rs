@@ -28,31 +28,51 @@ mod steering;
 mod transmit;
 mod xdp;
 
-use self::adapter::Adapter;
-use self::adapter::Function;
-use self::adapter::Settings;
-use self::offload::Client as _;
-use self::offload::Handle;
-use self::registers::Registers;
-use self::sizes::Sizes;
-use crate::abi;
-use crate::abi::feature;
-use crate::abi::regs;
-use crate::net::device::feature as netif;
-use crate::net::device::Registration;
-use crate::net::device::Unregistered;
-use crate::net::ethtool::Coalesce;
-use crate::net::irq::Vectors;
-use crate::shim::Shim;
-use crate::util::work::Periodic;
-use kernel::device::Bound;
-use kernel::device::Core;
-use kernel::dma::Device as _;
-use kernel::dma::DmaMask;
-use kernel::pci;
-use kernel::prelude::*;
-use kernel::str::CString;
-use kernel::sync::Arc;
+use self::{
+    adapter::{
+        Adapter,
+        Function,
+        Settings, //
+    },
+    offload::{
+        Client as _,
+        Handle, //
+    },
+    registers::Registers,
+    sizes::Sizes, //
+};
+use crate::{
+    abi::{
+        self,
+        feature,
+        regs, //
+    },
+    net::{
+        device::{
+            feature as netif,
+            Registration,
+            Unregistered, //
+        },
+        ethtool::Coalesce,
+        irq::Vectors, //
+    },
+    shim::Shim,
+    util::work::Periodic, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Core, //
+    },
+    dma::{
+        Device as _,
+        DmaMask, //
+    },
+    pci,
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
 
 /// How often the adapter is looked after, in milliseconds.
 const TICK: u32 = 1000;

@@ -7,32 +7,54 @@
 //! [`Client`], which the shim implements: what the completion rings say about delegated
 //! connections, in their order, and the moments at which connections have to come back.
 
-use super::adapter::Adapter;
-use super::processor::Processor;
-use super::processor::Submission;
-use super::receive::Pieces;
-use crate::abi::admin::SetImpairment;
-use crate::abi::completion::Acked;
-use crate::abi::completion::Delegated;
-use crate::abi::completion::Deliver;
-use crate::abi::completion::Returned;
-use crate::abi::connection::Connection;
-use crate::abi::feature;
-use crate::abi::ring::Ring as Line;
-use crate::abi::ring::INDEX;
-use crate::abi::ring::SUBMISSION_ENTRY;
-use crate::abi::rules::Headers;
-use crate::bindings;
-use crate::net::device::NetDevice;
-use crate::net::dma::MappedFrag;
-use crate::net::page_pool::Fragment;
-use crate::net::skb::Frag;
-use crate::net::skb::SkBuff;
-use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::barrier::mb;
-use kernel::sync::barrier::Full;
-use kernel::sync::Arc;
+use super::{
+    adapter::Adapter,
+    processor::{
+        Processor,
+        Submission, //
+    },
+    receive::Pieces, //
+};
+use crate::{
+    abi::{
+        admin::SetImpairment,
+        completion::{
+            Acked,
+            Delegated,
+            Deliver,
+            Returned, //
+        },
+        connection::Connection,
+        feature,
+        ring::{
+            Ring as Line,
+            INDEX,
+            SUBMISSION_ENTRY, //
+        },
+        rules::Headers, //
+    },
+    bindings,
+    net::{
+        device::NetDevice,
+        dma::MappedFrag,
+        page_pool::Fragment,
+        skb::{
+            Frag,
+            SkBuff, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        barrier::{
+            mb,
+            Full, //
+        },
+        Arc, //
+    }, //
+};
 
 /// Why the adapter does not take a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,30 +2,50 @@
 
 //! The interface as the core sees it.
 
-use super::adapter::work;
-use super::adapter::Adapter;
-use super::adapter::Settings;
-use super::offload::Client;
-use super::offload::Handle;
-use super::transmit;
-use super::xdp::features_beside;
-use super::xdp::LINEAR_MTU;
-use crate::abi::admin;
-use crate::abi::stats::Counter as Wire;
-use crate::net::device;
-use crate::net::device::feature;
-use crate::net::device::Control;
-use crate::net::device::NetDevice;
-use crate::net::device::RxMode;
-use crate::net::extack::Extack;
-use crate::net::queue::TxQueue;
-use crate::net::skb::SkBuff;
-use crate::net::stats::LinkStats;
-use crate::net::stats::RxQueueStats;
-use crate::net::stats::TxQueueStats;
-use crate::net::xdp;
-use crate::net::xdp::Candidate;
-use crate::shim::Shim;
+use super::{
+    adapter::{
+        work,
+        Adapter,
+        Settings, //
+    },
+    offload::{
+        Client,
+        Handle, //
+    },
+    transmit,
+    xdp::{
+        features_beside,
+        LINEAR_MTU, //
+    }, //
+};
+use crate::{
+    abi::{
+        admin,
+        stats::Counter as Wire, //
+    },
+    net::{
+        device::{
+            self,
+            feature,
+            Control,
+            NetDevice,
+            RxMode, //
+        },
+        extack::Extack,
+        queue::TxQueue,
+        skb::SkBuff,
+        stats::{
+            LinkStats,
+            RxQueueStats,
+            TxQueueStats, //
+        },
+        xdp::{
+            self,
+            Candidate, //
+        }, //
+    },
+    shim::Shim, //
+};
 use kernel::prelude::*;
 
 impl device::Operations for Adapter {

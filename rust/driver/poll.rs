@@ -2,44 +2,70 @@
 
 //! The poll of a processor: transmit completions, then the completion ring in its order.
 
-use super::adapter::Adapter;
-use super::offload::Client;
-use super::offload::Payload;
-use super::processor::Processor;
-use super::receive::Invalid;
-use super::receive::Receiver;
-use super::transmit::Completer;
-use crate::abi::completion::frame_flag;
-use crate::abi::completion::Acked;
-use crate::abi::completion::Delegated;
-use crate::abi::completion::Deliver;
-use crate::abi::completion::Frame;
-use crate::abi::completion::Op;
-use crate::abi::completion::PagesReleased;
-use crate::abi::completion::Returned;
-use crate::abi::completion::NO_PAGE;
-use crate::abi::completion::RETURNED_ENTRIES;
-use crate::abi::connection::Connection;
-use crate::abi::ring::arm_word;
-use crate::abi::ring::transmit_arm_word;
-use crate::abi::ring::Ring as Line;
-use crate::abi::ring::ARM;
-use crate::abi::ring::ARM_TRANSMIT;
-use crate::abi::ring::COMPLETION_ENTRY;
-use crate::abi::ring::INDEX;
-use crate::abi::Layout;
-use crate::net::dma::Ring;
-use crate::net::dma::SharedPage;
-use crate::net::napi;
-use crate::net::napi::Context;
-use crate::net::napi::Polled;
-use crate::net::queue::TxQueue;
-use crate::shim::Shim;
-use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::barrier::mb;
-use kernel::sync::barrier::Full;
-use kernel::sync::Arc;
+use super::{
+    adapter::Adapter,
+    offload::{
+        Client,
+        Payload, //
+    },
+    processor::Processor,
+    receive::{
+        Invalid,
+        Receiver, //
+    },
+    transmit::Completer, //
+};
+use crate::{
+    abi::{
+        completion::{
+            frame_flag,
+            Acked,
+            Delegated,
+            Deliver,
+            Frame,
+            Op,
+            PagesReleased,
+            Returned,
+            NO_PAGE,
+            RETURNED_ENTRIES, //
+        },
+        connection::Connection,
+        ring::{
+            arm_word,
+            transmit_arm_word,
+            Ring as Line,
+            ARM,
+            ARM_TRANSMIT,
+            COMPLETION_ENTRY,
+            INDEX, //
+        },
+        Layout, //
+    },
+    net::{
+        dma::{
+            Ring,
+            SharedPage, //
+        },
+        napi::{
+            self,
+            Context,
+            Polled, //
+        },
+        queue::TxQueue, //
+    },
+    shim::Shim, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        barrier::{
+            mb,
+            Full, //
+        },
+        Arc, //
+    }, //
+};
 
 /// Index that the adapter owns, in the status page.
 const PRODUCED: usize = Line::Completion.line() + INDEX;

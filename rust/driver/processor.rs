@@ -2,26 +2,48 @@
 
 //! What the host has of one offload processor, whether it runs or not.
 
-use super::poll::Poller;
-use super::xdp;
-use crate::abi::ring::Ring as Line;
-use crate::abi::ring::COUNTERS;
-use crate::abi::ring::INDEX;
-use crate::abi::ring::SUBMISSION_ENTRY;
-use crate::abi::stats::Counter as Wire;
-use crate::net::device::Allocation;
-use crate::net::dma::Ring;
-use crate::net::dma::SharedPage;
-use crate::net::napi::Napi;
-use crate::util::counter::Counter;
-use crate::util::lock::new_bh_spinlock;
-use crate::util::lock::BhSpinLock;
-use kernel::prelude::*;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::AtomicFlag;
-use kernel::sync::atomic::Full;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::Arc;
+use super::{
+    poll::Poller,
+    xdp, //
+};
+use crate::{
+    abi::{
+        ring::{
+            Ring as Line,
+            COUNTERS,
+            INDEX,
+            SUBMISSION_ENTRY, //
+        },
+        stats::Counter as Wire, //
+    },
+    net::{
+        device::Allocation,
+        dma::{
+            Ring,
+            SharedPage, //
+        },
+        napi::Napi, //
+    },
+    util::{
+        counter::Counter,
+        lock::{
+            new_bh_spinlock,
+            BhSpinLock, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            AtomicFlag,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
 
 /// Number of the adapter's counters.
 pub(super) const WIRE_COUNTERS: usize = Wire::ALL.len();

@@ -2,15 +2,25 @@
 
 //! One queue, and with it its processor, is restarted while the others run.
 
-use super::adapter::Adapter;
-use super::launch::Prepared;
-use super::processor::Processor;
-use crate::net::device::Control;
-use crate::net::device::QueueManagement;
-use crate::net::page_pool::Source;
-use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::Arc;
+use super::{
+    adapter::Adapter,
+    launch::Prepared,
+    processor::Processor, //
+};
+use crate::net::{
+    device::{
+        Control,
+        QueueManagement, //
+    },
+    page_pool::Source, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
+};
 
 impl Adapter {
     fn processor_of(&self, index: u16) -> Result<&Arc<Processor>> {

@@ -2,36 +2,58 @@
 
 //! Receive storage, the host's side: lending pages, and making skbs of what stands in them.
 
-use super::adapter::Adapter;
-use super::processor::Processor;
-use super::registers::Registers;
-use super::xdp::Programmed;
-use crate::abi::completion::frame_flag;
-use crate::abi::completion::Deliver;
-use crate::abi::completion::Frame;
-use crate::abi::completion::HashType as WireHash;
-use crate::abi::completion::PagesReleased;
-use crate::abi::completion::NO_PAGE;
-use crate::abi::page::PagePost;
-use crate::abi::page::BATCH;
-use crate::abi::ring::Ring as Line;
-use crate::abi::ring::INDEX;
-use crate::abi::ring::PAGE_ENTRY;
-use crate::abi::CELL_SIZE;
-use crate::abi::PAGE_SIZE;
-use crate::net::device::feature;
-use crate::net::dma::Ring;
-use crate::net::napi::Context;
-use crate::net::napi::Instance;
-use crate::net::page_pool::Fragment;
-use crate::net::page_pool::Page;
-use crate::net::page_pool::PagePool;
-use crate::net::skb::GsoKind;
-use crate::net::skb::HashType;
-use crate::net::skb::SkBuff;
+use super::{
+    adapter::Adapter,
+    processor::Processor,
+    registers::Registers,
+    xdp::Programmed, //
+};
+use crate::{
+    abi::{
+        completion::{
+            frame_flag,
+            Deliver,
+            Frame,
+            HashType as WireHash,
+            PagesReleased,
+            NO_PAGE, //
+        },
+        page::{
+            PagePost,
+            BATCH, //
+        },
+        ring::{
+            Ring as Line,
+            INDEX,
+            PAGE_ENTRY, //
+        },
+        CELL_SIZE,
+        PAGE_SIZE, //
+    },
+    net::{
+        device::feature,
+        dma::Ring,
+        napi::{
+            Context,
+            Instance, //
+        },
+        page_pool::{
+            Fragment,
+            Page,
+            PagePool, //
+        },
+        skb::{
+            GsoKind,
+            HashType,
+            SkBuff, //
+        }, //
+    }, //
+};
 use core::mem;
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// The most pages that one completion lists.
 pub(super) const MAX_PIECES: usize = crate::abi::completion::DELIVER_PAGES;

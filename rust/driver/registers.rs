@@ -2,15 +2,23 @@
 
 //! The function's registers and doorbells: BAR 0, as long as the function is there.
 
-use crate::abi::regs::BAR_SIZE;
-use crate::abi::regs::DOORBELLS;
-use crate::abi::regs::STATUS;
-use crate::abi::PAGE_SIZE;
-use kernel::device::Bound;
-use kernel::io::Io;
-use kernel::pci;
-use kernel::pci::DevresBar;
-use kernel::prelude::*;
+use crate::abi::{
+    regs::{
+        BAR_SIZE,
+        DOORBELLS,
+        STATUS, //
+    },
+    PAGE_SIZE, //
+};
+use kernel::{
+    device::Bound,
+    io::Io,
+    pci::{
+        self,
+        DevresBar, //
+    },
+    prelude::*, //
+};
 
 /// BAR 0. It may outlive the binding to the function: reads give all ones then, as they do when the
 /// function has gone from the bus, and writes go nowhere.

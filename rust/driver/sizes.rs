@@ -3,8 +3,10 @@
 //! Sizes of a processor's rings and of the memory lent through them.
 
 use super::transmit;
-use crate::abi::page::BATCH;
-use crate::abi::ring::RINGS;
+use crate::abi::{
+    page::BATCH,
+    ring::RINGS, //
+};
 use core::ops::RangeInclusive;
 use kernel::prelude::*;
 

@@ -2,31 +2,49 @@
 
 //! Which processor received frames go to: the hash, its contexts, and rules.
 
-use super::adapter::Adapter;
-use super::adapter::Settings;
-use crate::abi::admin;
-use crate::abi::feature;
-use crate::abi::rss;
-use crate::abi::rss::Toeplitz;
-use crate::abi::rss::Traffic;
-use crate::abi::rules;
-use crate::abi::rules::present;
-use crate::abi::rules::Action;
-use crate::abi::rules::ActionKind;
-use crate::abi::rules::Headers;
-use crate::abi::rules::Pattern;
-use crate::abi::rules::Rule;
-use crate::abi::rules::CONTEXTS;
-use crate::abi::Layout;
-use crate::net::device::Control;
-use crate::net::dma::SharedBytes;
-use crate::net::ethtool::FlowAction;
-use crate::net::ethtool::FlowFields;
-use crate::net::ethtool::FlowRule;
+use super::adapter::{
+    Adapter,
+    Settings, //
+};
+use crate::{
+    abi::{
+        admin,
+        feature,
+        rss::{
+            self,
+            Toeplitz,
+            Traffic, //
+        },
+        rules::{
+            self,
+            present,
+            Action,
+            ActionKind,
+            Headers,
+            Pattern,
+            Rule,
+            CONTEXTS, //
+        },
+        Layout, //
+    },
+    net::{
+        device::Control,
+        dma::SharedBytes,
+        ethtool::{
+            FlowAction,
+            FlowFields,
+            FlowRule, //
+        }, //
+    }, //
+};
 use core::mem;
-use kernel::device;
-use kernel::device::Bound;
-use kernel::prelude::*;
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*, //
+};
 
 /// Hash and indirection table of a context.
 #[derive(Clone, Copy)]

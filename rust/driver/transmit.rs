@@ -2,29 +2,47 @@
 
 //! The transmit ring: from skb to entries, and back when the adapter is done.
 
-use super::adapter::Adapter;
-use super::processor::Processor;
-use crate::abi::ring::Ring as Line;
-use crate::abi::ring::INDEX;
-use crate::abi::ring::TRANSMIT_ENTRY;
-use crate::abi::transmit::flag;
-use crate::abi::transmit::Frame;
-use crate::abi::transmit::MAX_ENTRIES;
-use crate::abi::Layout;
-use crate::net::dma::Mapper;
-use crate::net::dma::Mapping;
-use crate::net::dma::Ring;
-use crate::net::dma::SharedPage;
-use crate::net::queue::TxQueue;
-use crate::net::skb::Checksum;
-use crate::net::skb::DropReason;
-use crate::net::skb::Frag;
-use crate::net::skb::GsoKind;
-use crate::net::skb::SkBuff;
-use crate::net::xdp;
-use crate::util::spsc;
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use super::{
+    adapter::Adapter,
+    processor::Processor, //
+};
+use crate::{
+    abi::{
+        ring::{
+            Ring as Line,
+            INDEX,
+            TRANSMIT_ENTRY, //
+        },
+        transmit::{
+            flag,
+            Frame,
+            MAX_ENTRIES, //
+        },
+        Layout, //
+    },
+    net::{
+        dma::{
+            Mapper,
+            Mapping,
+            Ring,
+            SharedPage, //
+        },
+        queue::TxQueue,
+        skb::{
+            Checksum,
+            DropReason,
+            Frag,
+            GsoKind,
+            SkBuff, //
+        },
+        xdp, //
+    },
+    util::spsc, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// The queue stops when a frame of any kind might not fit any more, and runs again when some do.
 const STOP: u32 = MAX_ENTRIES as u32;

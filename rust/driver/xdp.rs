@@ -9,28 +9,44 @@
 //!
 //! A program sees frames as they were on the wire: with their tag, and each by itself.
 
-use super::adapter::Adapter;
-use super::processor::Processor;
-use super::receive;
-use super::receive::Invalid;
-use super::receive::Pieces;
-use crate::abi::completion::frame_flag;
-use crate::abi::completion::Frame;
-use crate::abi::completion::HashType as WireHash;
-use crate::abi::completion::Op;
-use crate::net::device::feature;
-use crate::net::napi::Context;
-use crate::net::napi::Instance;
-use crate::net::page_pool::Fragment;
-use crate::net::skb::SkBuff;
-use crate::net::xdp;
-use crate::net::xdp::HashType;
-use crate::net::xdp::Program;
-use crate::net::xdp::Verdict;
-use crate::util::counter::Counter;
+use super::{
+    adapter::Adapter,
+    processor::Processor,
+    receive::{
+        self,
+        Invalid,
+        Pieces, //
+    }, //
+};
+use crate::{
+    abi::completion::{
+        frame_flag,
+        Frame,
+        HashType as WireHash,
+        Op, //
+    },
+    net::{
+        device::feature,
+        napi::{
+            Context,
+            Instance, //
+        },
+        page_pool::Fragment,
+        skb::SkBuff,
+        xdp::{
+            self,
+            HashType,
+            Program,
+            Verdict, //
+        }, //
+    },
+    util::counter::Counter, //
+};
 use core::mem;
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// Length of an Ethernet header, and of an 802.1Q tag.
 const ETHERNET: usize = 14;

@@ -8,8 +8,10 @@
 
 use crate::bindings;
 use core::marker::PhantomData;
-use kernel::error::to_result;
-use kernel::prelude::*;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// Who is told.
 pub trait Watcher: 'static {

@@ -4,20 +4,34 @@
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
-use super::skb::Frag;
-use super::skb::SkBuff;
-use super::xdp;
+use super::{
+    skb::{
+        Frag,
+        SkBuff, //
+    },
+    xdp, //
+};
 use crate::bindings;
-use kernel::device;
-use kernel::device::Bound;
-use kernel::dma::Coherent;
-use kernel::dma::DmaAddress;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use kernel::sync::atomic::Acquire;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::Relaxed;
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    dma::{
+        Coherent,
+        DmaAddress, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed, //
+        }, //
+    }, //
+};
 
 /// The device as this module's bindings see it.
 #[inline]

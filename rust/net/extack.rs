@@ -6,8 +6,10 @@
 
 use crate::bindings;
 use core::marker::PhantomData;
-use kernel::prelude::*;
-use kernel::str::CStr;
+use kernel::{
+    prelude::*,
+    str::CStr, //
+};
 
 /// Where somebody who wants something is told why he does not get it.
 ///

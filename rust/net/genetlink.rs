@@ -4,15 +4,21 @@
 //!
 //! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h)
 
-use crate::bindings;
-use crate::tcp::sock::TcpSock;
-use core::cell::UnsafeCell;
-use core::marker::PhantomData;
-use core::ptr::NonNull;
-use core::slice;
-use kernel::error::to_result;
-use kernel::prelude::*;
-use kernel::ThisModule;
+use crate::{
+    bindings,
+    tcp::sock::TcpSock, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull,
+    slice, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    ThisModule, //
+};
 
 /// What an attribute of a request must be; its place in the policy is the attribute's number.
 #[repr(transparent)]

@@ -5,18 +5,24 @@
 //! C headers: [`include/linux/pci.h`](srctree/include/linux/pci.h),
 //! [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
 
-use super::napi::Instance;
-use super::napi::Napi;
-use super::napi::Poll;
+use super::napi::{
+    Instance,
+    Napi,
+    Poll, //
+};
 use crate::bindings;
-use kernel::device::Bound;
-use kernel::error::to_result;
-use kernel::ffi::c_int;
-use kernel::ffi::c_void;
-use kernel::pci;
-use kernel::prelude::*;
-use kernel::str::CString;
-use kernel::sync::Arc;
+use kernel::{
+    device::Bound,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    pci,
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
 
 /// Something that handles an interrupt in a thread of its own.
 pub trait ThreadHandler: Send + Sync + 'static {

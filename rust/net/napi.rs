@@ -4,23 +4,39 @@
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use super::device::Allocation;
-use super::device::InstanceLock;
-use super::device::NetDevice;
-use super::device::Operations;
-use super::queue::TxQueue;
+use super::{
+    device::{
+        Allocation,
+        InstanceLock,
+        NetDevice,
+        Operations, //
+    },
+    queue::TxQueue, //
+};
 use crate::bindings;
-use core::cell::Cell;
-use core::cell::UnsafeCell;
-use core::marker::PhantomData;
-use kernel::ffi::c_int;
-use kernel::ffi::c_ulong;
-use kernel::ffi::c_void;
-use kernel::prelude::*;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::Arc;
-use kernel::types::Opaque;
+use core::{
+    cell::{
+        Cell,
+        UnsafeCell, //
+    },
+    marker::PhantomData, //
+};
+use kernel::{
+    ffi::{
+        c_int,
+        c_ulong,
+        c_void, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    types::Opaque, //
+};
 
 /// What a NAPI instance polls: the state of a queue that only its poll touches.
 pub trait Poll: Send + 'static {

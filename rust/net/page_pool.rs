@@ -10,20 +10,26 @@
 //! C headers: [`include/net/page_pool/types.h`](srctree/include/net/page_pool/types.h),
 //! [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
 
-use super::device::InstanceLock;
-use super::dma::raw_device;
-use super::napi::Instance;
+use super::{
+    device::InstanceLock,
+    dma::raw_device,
+    napi::Instance, //
+};
 use crate::bindings;
-use core::mem::ManuallyDrop;
-use core::num::NonZeroUsize;
-use core::ptr::NonNull;
-use core::slice;
-use kernel::device;
-use kernel::dma::DmaAddress;
-use kernel::error::from_err_ptr;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use core::{
+    mem::ManuallyDrop,
+    num::NonZeroUsize,
+    ptr::NonNull,
+    slice, //
+};
+use kernel::{
+    device,
+    dma::DmaAddress,
+    error::from_err_ptr,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
 
 /// References that a page starts with: more pieces than a page can be cut into. Taking a piece
 /// then needs no atomic operation; what is left over is given back at once.

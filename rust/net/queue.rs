@@ -7,8 +7,10 @@
 
 use super::device::NetDevice;
 use crate::bindings;
-use kernel::sync::barrier::smp_mb;
-use kernel::sync::barrier::Full;
+use kernel::sync::barrier::{
+    smp_mb,
+    Full, //
+};
 
 /// A transmit queue of a live device.
 #[derive(Clone, Copy)]

@@ -4,14 +4,18 @@
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
-use super::device::NetDevice;
-use super::napi::Context;
-use super::page_pool::Fragment;
+use super::{
+    device::NetDevice,
+    napi::Context,
+    page_pool::Fragment, //
+};
 use crate::bindings;
-use core::mem::ManuallyDrop;
-use core::ops::Deref;
-use core::ptr::NonNull;
-use core::slice;
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::NonNull,
+    slice, //
+};
 use kernel::prelude::*;
 
 /// Why a frame is dropped (`enum skb_drop_reason`).

@@ -2,26 +2,48 @@
 
 //! A delegated connection: what ties a socket to an entry of the adapter's table.
 
-use super::pieces::Pieces;
-use super::reason::Cause;
-use super::table::Lane;
-use crate::abi::completion;
-use crate::abi::connection as abi;
-use crate::tcp::backlog::BacklogEntry;
-use crate::tcp::shadow::Ulp;
-use crate::tcp::sock::SockCell;
-use crate::tcp::sock::State;
-use crate::tcp::sock::TcpSock;
-use crate::util::counter::Counter;
-use crate::util::event::ticks;
-use crate::util::event::Event;
-use crate::util::lock::new_bh_spinlock;
-use crate::util::lock::BhSpinLock;
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use kernel::sync::atomic::ordering::Relaxed;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::Arc;
+use super::{
+    pieces::Pieces,
+    reason::Cause,
+    table::Lane, //
+};
+use crate::{
+    abi::{
+        completion,
+        connection as abi, //
+    },
+    tcp::{
+        backlog::BacklogEntry,
+        shadow::Ulp,
+        sock::{
+            SockCell,
+            State,
+            TcpSock, //
+        }, //
+    },
+    util::{
+        counter::Counter,
+        event::{
+            ticks,
+            Event, //
+        },
+        lock::{
+            new_bh_spinlock,
+            BhSpinLock, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    }, //
+};
 
 /// The upper layer protocol `toe`.
 pub(super) static ULP: Ulp<Connection> = Ulp::new(c"toe");

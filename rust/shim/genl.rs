@@ -2,31 +2,45 @@
 
 //! The generic netlink family `toe` (`Documentation/netlink/specs/toe.yaml`).
 
-use super::connection::Connection;
-use super::connection::Tuple;
-use super::giveback;
-use super::handover;
-use super::reason::Cause;
-use super::registry;
-use super::table::Stats;
-use crate::abi::admin::direction;
-use crate::abi::admin::Opcode;
-use crate::abi::admin::SetImpairment;
-use crate::bindings::*;
-use crate::net::genetlink::Command;
-use crate::net::genetlink::Dump;
-use crate::net::genetlink::Family;
-use crate::net::genetlink::Group;
-use crate::net::genetlink::Message;
-use crate::net::genetlink::Operation;
-use crate::net::genetlink::Policy;
-use crate::net::genetlink::Request;
-use crate::tcp::sock;
-use crate::util::event::ticks;
+use super::{
+    connection::{
+        Connection,
+        Tuple, //
+    },
+    giveback,
+    handover,
+    reason::Cause,
+    registry,
+    table::Stats, //
+};
+use crate::{
+    abi::admin::{
+        direction,
+        Opcode,
+        SetImpairment, //
+    },
+    bindings::*,
+    net::genetlink::{
+        Command,
+        Dump,
+        Family,
+        Group,
+        Message,
+        Operation,
+        Policy,
+        Request, //
+    },
+    tcp::sock,
+    util::event::ticks, //
+};
 use core::ptr;
-use kernel::prelude::*;
-use kernel::sync::atomic::ordering::Relaxed;
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    }, //
+};
 
 /// The family.
 pub(super) static FAMILY: Family = Family::new(

@@ -5,27 +5,41 @@
 //! Either side may begin. The end is always the same: what the adapter says of the connection's
 //! state is taken over, what it has not sent is unsent again, and the socket is an ordinary one.
 
-use super::connection::Connection;
-use super::connection::Phase;
-use super::connection::Shadow;
-use super::connection::ULP;
-use super::genl;
-use super::patience::Patience;
-use super::policy;
-use super::reason::Cause;
-use super::receive;
-use super::send;
-use crate::abi::completion;
-use crate::abi::connection as abi;
-use crate::abi::connection::flag;
-use crate::abi::submission::Op;
-use crate::abi::submission::Return;
-use crate::abi::Layout;
-use crate::driver::offload::SubmitError;
-use crate::tcp::sock::Locked;
-use crate::tcp::sock::Owned;
-use crate::tcp::sock::ReturnState;
-use crate::tcp::sock::Tcp;
+use super::{
+    connection::{
+        Connection,
+        Phase,
+        Shadow,
+        ULP, //
+    },
+    genl,
+    patience::Patience,
+    policy,
+    reason::Cause,
+    receive,
+    send, //
+};
+use crate::{
+    abi::{
+        completion,
+        connection::{
+            self as abi,
+            flag, //
+        },
+        submission::{
+            Op,
+            Return, //
+        },
+        Layout, //
+    },
+    driver::offload::SubmitError,
+    tcp::sock::{
+        Locked,
+        Owned,
+        ReturnState,
+        Tcp, //
+    }, //
+};
 
 /// Asks for a connection back, and does not wait. With the socket locked.
 pub(super) fn ask(connection: &Connection, shadow: &mut Shadow, cause: Cause) {

@@ -6,35 +6,61 @@
 //! changes in between: frames that arrive wait in the backlog. The adapter takes the connection as
 //! a whole, or the socket is as it was.
 
-use super::connection::Connection;
-use super::connection::Phase;
-use super::connection::STOPPED;
-use super::connection::ULP;
-use super::genl;
-use super::giveback;
-use super::patience::Patience;
-use super::patience::SILENCE;
-use super::reason::Cause;
-use super::reason::Refusal;
-use super::registry;
-use super::send;
-use crate::abi::connection as abi;
-use crate::abi::connection::flag;
-use crate::abi::feature;
-use crate::abi::rules::Headers;
-use crate::abi::submission::Delegate;
-use crate::abi::submission::Op;
-use crate::abi::submission::DELEGATE_ENTRIES;
-use crate::abi::Layout;
-use crate::driver::offload::Handle;
-use crate::driver::offload::SubmitError;
-use crate::tcp::sock::Owned;
-use crate::tcp::sock::State;
-use kernel::prelude::*;
-use kernel::sync::atomic::ordering::Acquire;
-use kernel::sync::atomic::ordering::Relaxed;
-use kernel::time::delay::fsleep;
-use kernel::time::Delta;
+use super::{
+    connection::{
+        Connection,
+        Phase,
+        STOPPED,
+        ULP, //
+    },
+    genl,
+    giveback,
+    patience::{
+        Patience,
+        SILENCE, //
+    },
+    reason::{
+        Cause,
+        Refusal, //
+    },
+    registry,
+    send, //
+};
+use crate::{
+    abi::{
+        connection::{
+            self as abi,
+            flag, //
+        },
+        feature,
+        rules::Headers,
+        submission::{
+            Delegate,
+            Op,
+            DELEGATE_ENTRIES, //
+        },
+        Layout, //
+    },
+    driver::offload::{
+        Handle,
+        SubmitError, //
+    },
+    tcp::sock::{
+        Owned,
+        State, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::ordering::{
+        Acquire,
+        Relaxed, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
 
 /// How often a hand-over is tried that may succeed in a moment.
 const TRIES: usize = 4;

@@ -30,41 +30,69 @@ mod send;
 mod table;
 mod watch;
 
-use self::connection::Connection;
-use self::connection::Phase;
-use self::connection::STOPPED;
-use self::connection::ULP;
-use self::reason::Cause;
-use self::reason::Refusal;
-use self::table::Processor;
-use crate::abi;
-use crate::abi::completion::Acked;
-use crate::abi::completion::Delegated;
-use crate::abi::completion::Deliver;
-use crate::abi::completion::Returned;
-use crate::bindings;
-use crate::driver::offload::Client;
-use crate::driver::offload::Handle;
-use crate::driver::offload::Payload;
-use crate::net::genetlink;
-use crate::net::skb::SkBuff;
-use crate::tcp::backlog::BacklogEntry;
-use crate::tcp::message::Message;
-use crate::tcp::shadow;
-use crate::tcp::shadow::OptionEffect;
-use crate::tcp::shadow::Recall;
-use crate::tcp::shadow::Sent;
-use crate::tcp::shadow::Shadow;
-use crate::tcp::shadow::Ulp;
-use crate::tcp::sock::Locked;
-use crate::tcp::sock::Owned;
-use crate::tcp::sock::TcpSock;
-use crate::tcp::sysctl;
-use crate::tcp::sysctl::Enable;
-use kernel::prelude::*;
-use kernel::sync::atomic::ordering::Release;
-use kernel::sync::rcu;
-use kernel::sync::Arc;
+use self::{
+    connection::{
+        Connection,
+        Phase,
+        STOPPED,
+        ULP, //
+    },
+    reason::{
+        Cause,
+        Refusal, //
+    },
+    table::Processor, //
+};
+use crate::{
+    abi::{
+        self,
+        completion::{
+            Acked,
+            Delegated,
+            Deliver,
+            Returned, //
+        }, //
+    },
+    bindings,
+    driver::offload::{
+        Client,
+        Handle,
+        Payload, //
+    },
+    net::{
+        genetlink,
+        skb::SkBuff, //
+    },
+    tcp::{
+        backlog::BacklogEntry,
+        message::Message,
+        shadow::{
+            self,
+            OptionEffect,
+            Recall,
+            Sent,
+            Shadow,
+            Ulp, //
+        },
+        sock::{
+            Locked,
+            Owned,
+            TcpSock, //
+        },
+        sysctl::{
+            self,
+            Enable, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::ordering::Release,
+        rcu,
+        Arc, //
+    }, //
+};
 
 /// The shim. To be dropped after the last adapter has stopped.
 pub(crate) struct Shim {

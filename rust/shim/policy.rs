@@ -10,28 +10,52 @@
 //! remembered by socket in a small table, in which an entry may be displaced by another socket's:
 //! the price is a try too early.
 
-use super::connection::Connection;
-use super::connection::ULP;
-use super::handover;
-use super::reason::Cause;
-use super::reason::Refusal;
-use crate::tcp::sock::TcpSock;
-use crate::tcp::sysctl;
-use crate::tcp::sysctl::Enable;
-use crate::util::event::ticks;
-use crate::util::global::Global;
-use crate::util::lock::new_bh_spinlock;
-use crate::util::lock::BhSpinLock;
-use crate::util::work;
+use super::{
+    connection::{
+        Connection,
+        ULP, //
+    },
+    handover,
+    reason::{
+        Cause,
+        Refusal, //
+    }, //
+};
+use crate::{
+    tcp::{
+        sock::TcpSock,
+        sysctl::{
+            self,
+            Enable, //
+        }, //
+    },
+    util::{
+        event::ticks,
+        global::Global,
+        lock::{
+            new_bh_spinlock,
+            BhSpinLock, //
+        },
+        work, //
+    }, //
+};
 use core::ptr;
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use kernel::sync::atomic::ordering::Relaxed;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::rcu;
-use kernel::sync::Arc;
-use kernel::workqueue::Work;
-use kernel::workqueue::WorkItem;
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        rcu,
+        Arc, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
+    }, //
+};
 
 /// Sockets that are remembered.
 const MEMORY: usize = 4096;

@@ -3,11 +3,17 @@
 //! Why connections are not delegated, and why they come back: the values of the netlink family
 //! (`Documentation/netlink/specs/toe.yaml`), of which the adapter's are a part.
 
-use crate::abi::completion::Reason;
-use crate::abi::completion::Status;
-use crate::bindings;
-use crate::tcp::shadow::Recall;
-use crate::tcp::sock::Tcp;
+use crate::{
+    abi::completion::{
+        Reason,
+        Status, //
+    },
+    bindings,
+    tcp::{
+        shadow::Recall,
+        sock::Tcp, //
+    }, //
+};
 use kernel::prelude::*;
 
 /// Declares an enumeration and the list of its values.

@@ -5,28 +5,44 @@
 //! It is applied to the socket at once when nobody owns that, else it waits in the socket's
 //! backlog, in one order with frames.
 
-use super::connection::entry;
-use super::connection::Connection;
-use super::connection::Phase;
-use super::connection::Shadow;
-use super::connection::Totals;
-use super::giveback;
-use super::reason::Cause;
-use super::send;
-use super::table::Processor;
-use crate::abi::completion::deliver_flag;
-use crate::abi::completion::Acked;
-use crate::abi::completion::Delegated;
-use crate::abi::completion::Deliver;
-use crate::abi::completion::Returned;
-use crate::abi::completion::Status;
-use crate::abi::connection as abi;
-use crate::driver::offload::Payload;
-use crate::tcp::backlog::BacklogEntry;
-use crate::tcp::sock::Locked;
-use crate::tcp::sock::Progress;
-use kernel::sync::atomic::ordering::Relaxed;
-use kernel::sync::atomic::ordering::Release;
+use super::{
+    connection::{
+        entry,
+        Connection,
+        Phase,
+        Shadow,
+        Totals, //
+    },
+    giveback,
+    reason::Cause,
+    send,
+    table::Processor, //
+};
+use crate::{
+    abi::{
+        completion::{
+            deliver_flag,
+            Acked,
+            Delegated,
+            Deliver,
+            Returned,
+            Status, //
+        },
+        connection as abi, //
+    },
+    driver::offload::Payload,
+    tcp::{
+        backlog::BacklogEntry,
+        sock::{
+            Locked,
+            Progress, //
+        }, //
+    }, //
+};
+use kernel::sync::atomic::ordering::{
+    Relaxed,
+    Release, //
+};
 
 const UNKNOWN: &str = "a completion names a connection that the adapter does not carry";
 

@@ -2,14 +2,24 @@
 
 //! The adapters that the shim knows.
 
-use super::reason::Refusal;
-use super::table::Lane;
-use super::table::Stats;
-use crate::bindings;
-use crate::driver::offload::Handle;
-use kernel::prelude::*;
-use kernel::sync::atomic::ordering::Relaxed;
-use kernel::sync::Arc;
+use super::{
+    reason::Refusal,
+    table::{
+        Lane,
+        Stats, //
+    }, //
+};
+use crate::{
+    bindings,
+    driver::offload::Handle, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    }, //
+};
 
 /// Counts what is refused before an adapter was found.
 pub(super) static NOWHERE: Stats = Stats::new();

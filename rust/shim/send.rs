@@ -6,29 +6,45 @@
 //! from there the adapter is told where it lies. It stays until the adapter has reported it
 //! acknowledged.
 
-use super::connection::Connection;
-use super::connection::Phase;
-use super::connection::Shadow;
-use super::giveback;
-use super::reason::Cause;
-use crate::abi::connection::flag;
-use crate::abi::submission::send_flag;
-use crate::abi::submission::update;
-use crate::abi::submission::Op;
-use crate::abi::submission::Send;
-use crate::abi::submission::Update;
-use crate::abi::submission::FRAGMENTS;
-use crate::abi::Layout;
-use crate::bindings;
-use crate::driver::offload::SubmitError;
-use crate::net::dma::MappedFrag;
-use crate::tcp::message::Message;
-use crate::tcp::shadow::is_leaving;
-use crate::tcp::shadow::Sent;
-use crate::tcp::sock::Locked;
-use crate::tcp::sock::Owned;
-use crate::tcp::sock::Tcp;
-use crate::tcp::sock::MAX_FRAGMENTS;
+use super::{
+    connection::{
+        Connection,
+        Phase,
+        Shadow, //
+    },
+    giveback,
+    reason::Cause, //
+};
+use crate::{
+    abi::{
+        connection::flag,
+        submission::{
+            send_flag,
+            update,
+            Op,
+            Send,
+            Update,
+            FRAGMENTS, //
+        },
+        Layout, //
+    },
+    bindings,
+    driver::offload::SubmitError,
+    net::dma::MappedFrag,
+    tcp::{
+        message::Message,
+        shadow::{
+            is_leaving,
+            Sent, //
+        },
+        sock::{
+            Locked,
+            Owned,
+            Tcp,
+            MAX_FRAGMENTS, //
+        }, //
+    }, //
+};
 use kernel::prelude::*;
 
 /// Bytes taken from the application at a time: the adapter sends the first while the next are

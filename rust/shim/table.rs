@@ -6,20 +6,38 @@
 //! ([`Processor`]), without a lock or a reference count. Connections come into that array by way of
 //! the [`Lane`], which everyone shares, when the adapter's answer to the hand-over names them.
 
-use super::connection::entry;
-use super::connection::Connection;
-use super::reason::Cause;
-use super::reason::Refusal;
-use super::receive::Gathered;
-use crate::driver::offload::Handle;
-use crate::tcp::backlog::BacklogEntry;
-use crate::util::counter::Counter;
-use crate::util::lock::new_bh_spinlock;
-use crate::util::lock::BhSpinLock;
-use kernel::prelude::*;
-use kernel::sync::atomic::ordering::Relaxed;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::Arc;
+use super::{
+    connection::{
+        entry,
+        Connection, //
+    },
+    reason::{
+        Cause,
+        Refusal, //
+    },
+    receive::Gathered, //
+};
+use crate::{
+    driver::offload::Handle,
+    tcp::backlog::BacklogEntry,
+    util::{
+        counter::Counter,
+        lock::{
+            new_bh_spinlock,
+            BhSpinLock, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    }, //
+};
 
 /// Bits of a host identifier that are an index; the others are a generation, so that an adapter
 /// that names a connection which is gone is not taken to mean its successor.

@@ -7,26 +7,48 @@
 //! of (packet filters, taps), every second. A connection that can no longer be carried past Linux
 //! comes back; when only the next hop's hardware address is another, the adapter is told.
 
-use super::connection::Connection;
-use super::connection::Phase;
-use super::giveback;
-use super::reason::Cause;
-use super::registry;
-use crate::abi::submission::update;
-use crate::abi::submission::Op;
-use crate::abi::submission::Update;
-use crate::abi::Layout;
-use crate::net::change;
-use crate::tcp::sock::Locked;
-use crate::tcp::sysctl;
-use crate::tcp::sysctl::Enable;
-use crate::util::global::Global;
-use crate::util::work;
-use kernel::prelude::*;
-use kernel::sync::rcu;
-use kernel::sync::Arc;
-use kernel::workqueue::Work;
-use kernel::workqueue::WorkItem;
+use super::{
+    connection::{
+        Connection,
+        Phase, //
+    },
+    giveback,
+    reason::Cause,
+    registry, //
+};
+use crate::{
+    abi::{
+        submission::{
+            update,
+            Op,
+            Update, //
+        },
+        Layout, //
+    },
+    net::change,
+    tcp::{
+        sock::Locked,
+        sysctl::{
+            self,
+            Enable, //
+        }, //
+    },
+    util::{
+        global::Global,
+        work, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        rcu,
+        Arc, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
+    }, //
+};
 
 /// How often to look without having been told to, in milliseconds.
 const INTERVAL: u32 = 1_000;

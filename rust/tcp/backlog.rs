@@ -2,8 +2,10 @@
 
 //! A socket's backlog: what waits for a process that owns the socket, in its order.
 
-use crate::bindings;
-use crate::net::skb::SkBuff;
+use crate::{
+    bindings,
+    net::skb::SkBuff, //
+};
 use core::ptr::NonNull;
 use kernel::prelude::*;
 

@@ -11,24 +11,36 @@
 //! C headers: [`include/net/tcp.h`](srctree/include/net/tcp.h) (`struct tcp_ulp_ops`),
 //! [`include/net/sock.h`](srctree/include/net/sock.h) (`struct proto`)
 
-use super::backlog::BacklogEntry;
-use super::message::Message;
-use super::sock::Locked;
-use super::sock::Owned;
-use super::sock::TcpSock;
+use super::{
+    backlog::BacklogEntry,
+    message::Message,
+    sock::{
+        Locked,
+        Owned,
+        TcpSock, //
+    }, //
+};
 use crate::bindings;
-use core::cell::UnsafeCell;
-use core::marker::PhantomData;
-use core::ptr;
-use kernel::error::to_result;
-use kernel::prelude::*;
-use kernel::sync::atomic::ordering;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::AtomicFlag;
-use kernel::sync::rcu;
-use kernel::sync::Arc;
-use kernel::sync::ArcBorrow;
-use kernel::types::Opaque;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering,
+            Atomic,
+            AtomicFlag, //
+        },
+        rcu,
+        Arc,
+        ArcBorrow, //
+    },
+    types::Opaque, //
+};
 
 /// Why the connection is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

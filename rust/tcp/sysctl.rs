@@ -4,8 +4,10 @@
 
 use super::sock::TcpSock;
 use crate::bindings;
-use kernel::error::to_result;
-use kernel::prelude::*;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// The settings, registered in every namespace, those to come included.
 pub struct Registration(());

@@ -2,8 +2,10 @@
 
 //! A counter for statistics.
 
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::Relaxed;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// A counter with one writer at a time and any number of readers.
 ///

@@ -5,8 +5,10 @@
 //! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
 
 use crate::bindings;
-use kernel::prelude::*;
-use kernel::types::Opaque;
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
 use pin_init::pin_init_from_closure;
 
 /// A `struct completion`. Unlike the kernel crate's, it can be waited for with a limit.

@@ -3,12 +3,18 @@
 //! Something that a whole module has one of, for a time, and that any context may look at.
 
 use core::ptr;
-use kernel::prelude::*;
-use kernel::sync::atomic::ordering;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::rcu;
-use kernel::sync::Arc;
-use kernel::sync::ArcBorrow;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering,
+            Atomic, //
+        },
+        rcu,
+        Arc,
+        ArcBorrow, //
+    }, //
+};
 
 /// A place for an `Arc<T>`, guarded by RCU. For a `static`.
 ///

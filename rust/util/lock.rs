@@ -5,8 +5,10 @@
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 
 use crate::bindings;
-use kernel::sync::lock::Backend;
-use kernel::sync::lock::Lock;
+use kernel::sync::lock::{
+    Backend,
+    Lock, //
+};
 
 /// A spin lock that keeps bottom halves off the CPU while it is held.
 ///

@@ -5,11 +5,15 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::bindings;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel::types::Opaque;
-use kernel::workqueue::Queue;
-use kernel::workqueue::Work;
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    types::Opaque,
+    workqueue::{
+        Queue,
+        Work, //
+    }, //
+};
 
 /// What is done.
 pub trait Tick: Send + Sync + 'static {

@@ -2,16 +2,28 @@
 
 //! What control operations are given, under the instance lock.
 
-use super::operations::Operations;
-use super::operations::Private;
-use super::NetDevice;
-use crate::bindings;
-use crate::net::queue::TxQueue;
-use kernel::device;
-use kernel::device::Bound;
-use kernel::error::to_result;
-use kernel::error::Result;
-use kernel::sync::Arc;
+use super::{
+    operations::{
+        Operations,
+        Private, //
+    },
+    NetDevice, //
+};
+use crate::{
+    bindings,
+    net::queue::TxQueue, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    error::{
+        to_result,
+        Result, //
+    },
+    sync::Arc, //
+};
 
 /// Proof that the instance lock of a device is held.
 pub struct InstanceLock<'a>(&'a NetDevice);

@@ -14,23 +14,33 @@ mod operations;
 mod queue_management;
 mod registration;
 
-pub use self::control::Addresses;
-pub use self::control::Control;
-pub use self::control::InstanceLock;
-pub use self::control::RxMode;
-pub use self::operations::Operations;
-pub use self::queue_management::QueueManagement;
-pub use self::registration::Registration;
-pub use self::registration::Unregistered;
+pub use self::{
+    control::{
+        Addresses,
+        Control,
+        InstanceLock,
+        RxMode, //
+    },
+    operations::Operations,
+    queue_management::QueueManagement,
+    registration::{
+        Registration,
+        Unregistered, //
+    }, //
+};
 
-use self::operations::Private;
-use self::operations::VTable;
+use self::operations::{
+    Private,
+    VTable, //
+};
 use super::queue::TxQueue;
 use crate::bindings;
 use core::ptr::NonNull;
-use kernel::ffi::c_ulong;
-use kernel::sync::Arc;
-use kernel::types::Opaque;
+use kernel::{
+    ffi::c_ulong,
+    sync::Arc,
+    types::Opaque, //
+};
 
 /// Feature bits of a device (`NETIF_F_*`).
 pub mod feature {

@@ -2,30 +2,50 @@
 
 //! What a driver does for its device, and how the core calls it.
 
-use super::control::Addresses;
-use super::control::Control;
-use super::control::RxMode;
-use super::NetDevice;
-use crate::bindings;
-use crate::net::extack::Extack;
-use crate::net::queue::TxQueue;
-use crate::net::skb::DropReason;
-use crate::net::skb::SkBuff;
-use crate::net::skb::SkBuffRef;
-use crate::net::stats::LinkStats;
-use crate::net::stats::RxQueueStats;
-use crate::net::stats::TxQueueStats;
-use crate::net::xdp;
-use crate::net::xdp::Candidate;
-use core::cell::UnsafeCell;
-use core::marker::PhantomData;
-use core::ptr::NonNull;
-use kernel::ffi::c_int;
-use kernel::ffi::c_uint;
-use kernel::ffi::c_ulong;
-use kernel::ffi::c_void;
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use super::{
+    control::{
+        Addresses,
+        Control,
+        RxMode, //
+    },
+    NetDevice, //
+};
+use crate::{
+    bindings,
+    net::{
+        extack::Extack,
+        queue::TxQueue,
+        skb::{
+            DropReason,
+            SkBuff,
+            SkBuffRef, //
+        },
+        stats::{
+            LinkStats,
+            RxQueueStats,
+            TxQueueStats, //
+        },
+        xdp::{
+            self,
+            Candidate, //
+        }, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    ffi::{
+        c_int,
+        c_uint,
+        c_ulong,
+        c_void, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
 
 /// What a driver does for its device.
 ///

@@ -5,17 +5,27 @@
 //!
 //! C header: [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
 
-use super::control::Control;
-use super::operations::Operations;
-use crate::bindings;
-use crate::net::page_pool::MAX_ORDER;
-use core::marker::PhantomData;
-use core::mem;
-use core::ptr;
-use kernel::ffi::c_int;
-use kernel::ffi::c_void;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
+use super::{
+    control::Control,
+    operations::Operations, //
+};
+use crate::{
+    bindings,
+    net::page_pool::MAX_ORDER, //
+};
+use core::{
+    marker::PhantomData,
+    mem,
+    ptr, //
+};
+use kernel::{
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// What the core does with single queues. Under the instance lock; indices are those of queues in use.
 pub trait QueueManagement: Operations {

@@ -2,25 +2,41 @@
 
 //! The life of a device: allocated, equipped, registered, and taken away again.
 
-use super::control::Control;
-use super::operations::Operations;
-use super::operations::Private;
-use super::operations::VTable;
-use super::queue_management;
-use super::queue_management::QueueManagement;
-use super::Allocation;
-use super::NetDevice;
-use crate::bindings;
-use crate::net::dma::raw_device;
-use crate::net::ethtool;
-use core::cell::UnsafeCell;
-use core::marker::PhantomData;
-use core::ptr::NonNull;
-use kernel::device;
-use kernel::device::Bound;
-use kernel::error::to_result;
-use kernel::prelude::*;
-use kernel::sync::Arc;
+use super::{
+    control::Control,
+    operations::{
+        Operations,
+        Private,
+        VTable, //
+    },
+    queue_management::{
+        self,
+        QueueManagement, //
+    },
+    Allocation,
+    NetDevice, //
+};
+use crate::{
+    bindings,
+    net::{
+        dma::raw_device,
+        ethtool, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    error::to_result,
+    prelude::*,
+    sync::Arc, //
+};
 
 /// A device that is not registered yet.
 pub struct Unregistered<'a, T: Operations> {

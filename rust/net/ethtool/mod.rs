@@ -10,19 +10,25 @@
 mod flow;
 mod table;
 
-pub use self::flow::FlowAction;
-pub use self::flow::FlowFields;
-pub use self::flow::FlowMatch;
-pub use self::flow::FlowRule;
+pub use self::flow::{
+    FlowAction,
+    FlowFields,
+    FlowMatch,
+    FlowRule, //
+};
 pub(super) use self::table::vtable;
 
-use super::device;
-use super::device::Control;
+use super::device::{
+    self,
+    Control, //
+};
 use crate::bindings;
 use core::marker::PhantomData;
-use kernel::fmt;
-use kernel::prelude::*;
-use kernel::str::CStr;
+use kernel::{
+    fmt,
+    prelude::*,
+    str::CStr, //
+};
 
 /// Speed of a link.
 #[derive(Clone, Copy, Debug)]

@@ -2,22 +2,28 @@
 
 //! The operations as the core calls them.
 
-use super::Channels;
-use super::Coalesce;
-use super::Flow;
-use super::FlowAction;
-use super::FlowRule;
-use super::HashFields;
-use super::Names;
-use super::Operations;
-use super::RingChange;
-use super::RssChange;
-use super::NAME;
-use crate::bindings;
-use crate::net::device::Control;
+use super::{
+    Channels,
+    Coalesce,
+    Flow,
+    FlowAction,
+    FlowRule,
+    HashFields,
+    Names,
+    Operations,
+    RingChange,
+    RssChange,
+    NAME, //
+};
+use crate::{
+    bindings,
+    net::device::Control, //
+};
 use core::marker::PhantomData;
-use kernel::ffi::c_int;
-use kernel::prelude::*;
+use kernel::{
+    ffi::c_int,
+    prelude::*, //
+};
 
 /// What can be set of the rings besides their sizes.
 const RING_PARAMETERS: u32 = bindings::ethtool_supported_ring_param_ETHTOOL_RING_USE_TCP_DATA_SPLIT

@@ -2,11 +2,15 @@
 
 //! Frames that programs send.
 
-use crate::bindings;
-use crate::net::skb::Frag;
-use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
-use core::slice;
+use crate::{
+    bindings,
+    net::skb::Frag, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull,
+    slice, //
+};
 
 /// A frame that a program sends through a device, of whatever memory.
 ///

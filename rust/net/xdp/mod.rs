@@ -13,12 +13,18 @@ mod frame;
 mod program;
 mod queue;
 
-pub use self::frame::Frame;
-pub use self::program::Attachment;
-pub use self::program::Candidate;
-pub use self::program::Program;
-pub use self::queue::HashType;
-pub use self::queue::RxQueue;
-pub use self::queue::Verdict;
-pub use self::queue::MAX_LINEAR;
-pub use self::queue::TAILROOM;
+pub use self::{
+    frame::Frame,
+    program::{
+        Attachment,
+        Candidate,
+        Program, //
+    },
+    queue::{
+        HashType,
+        RxQueue,
+        Verdict,
+        MAX_LINEAR,
+        TAILROOM, //
+    }, //
+};

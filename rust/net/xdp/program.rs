@@ -2,17 +2,27 @@
 
 //! Programs, and the one that a device has.
 
-use crate::bindings;
-use crate::net::device::NetDevice;
-use crate::net::napi::Context;
-use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
-use core::ptr;
-use core::ptr::NonNull;
-use kernel::sync::atomic::ordering;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::AtomicFlag;
-use kernel::sync::atomic::Relaxed;
+use crate::{
+    bindings,
+    net::{
+        device::NetDevice,
+        napi::Context, //
+    }, //
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::sync::atomic::{
+    ordering,
+    Atomic,
+    AtomicFlag,
+    Relaxed, //
+};
 
 /// A program that is to be attached.
 ///

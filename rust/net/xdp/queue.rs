@@ -2,23 +2,39 @@
 
 //! What a receive queue does with a frame for a program.
 
-use super::Frame;
-use super::Program;
-use crate::bindings;
-use crate::net::device::Allocation;
-use crate::net::device::InstanceLock;
-use crate::net::napi::Context;
-use crate::net::napi::Instance;
-use crate::net::page_pool::Fragment;
-use crate::net::page_pool::Pool;
-use crate::net::skb::SkBuff;
-use core::ptr;
-use core::ptr::NonNull;
-use kernel::error::to_result;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel::types::Opaque;
+use super::{
+    Frame,
+    Program, //
+};
+use crate::{
+    bindings,
+    net::{
+        device::{
+            Allocation,
+            InstanceLock, //
+        },
+        napi::{
+            Context,
+            Instance, //
+        },
+        page_pool::{
+            Fragment,
+            Pool, //
+        },
+        skb::SkBuff, //
+    }, //
+};
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    error::to_result,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc,
+    types::Opaque, //
+};
 
 /// Bytes before a frame: those into which a program may let it grow, and where what describes the
 /// frame goes when it is sent.

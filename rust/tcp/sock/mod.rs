@@ -10,28 +10,46 @@
 
 mod tcp;
 
-pub use self::tcp::Fragments;
-pub use self::tcp::Progress;
-pub use self::tcp::ReturnState;
-pub use self::tcp::State;
-pub use self::tcp::Tcp;
-pub use self::tcp::MAX_FRAGMENTS;
-use crate::bindings;
-use crate::net::skb::SkBuff;
-use crate::tcp::backlog::BacklogEntry;
-use crate::tcp::message::Message;
-use core::cell::UnsafeCell;
-use core::ops::Deref;
-use core::ops::DerefMut;
-use core::ptr;
-use core::ptr::NonNull;
-use kernel::error::to_result;
-use kernel::fs::file::LocalFile;
-use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use kernel::sync::aref::AlwaysRefCounted;
-use kernel::types::NotThreadSafe;
-use kernel::types::Opaque;
+pub use self::tcp::{
+    Fragments,
+    Progress,
+    ReturnState,
+    State,
+    Tcp,
+    MAX_FRAGMENTS, //
+};
+use crate::{
+    bindings,
+    net::skb::SkBuff,
+    tcp::{
+        backlog::BacklogEntry,
+        message::Message, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    error::to_result,
+    fs::file::LocalFile,
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    }, //
+};
 
 /// The established connection between `local` and `remote` (address in wire order, port) that is
 /// bound to the interface `ifindex` or to none.

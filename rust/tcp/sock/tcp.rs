@@ -2,20 +2,32 @@
 
 //! What may be done to a TCP socket that is locked.
 
-use super::bytes;
-use super::TcpSock;
-use crate::bindings;
-use crate::net::device::NetDevice;
-use crate::net::skb::Frag;
-use crate::net::skb::SkBuff;
-use crate::tcp::backlog::BacklogEntry;
-use core::marker::PhantomData;
-use core::mem::MaybeUninit;
-use core::ops::Deref;
-use core::ptr::NonNull;
-use core::slice;
-use kernel::error::to_result;
-use kernel::prelude::*;
+use super::{
+    bytes,
+    TcpSock, //
+};
+use crate::{
+    bindings,
+    net::{
+        device::NetDevice,
+        skb::{
+            Frag,
+            SkBuff, //
+        }, //
+    },
+    tcp::backlog::BacklogEntry, //
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ops::Deref,
+    ptr::NonNull,
+    slice, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// State of a connection, as Linux's TCP has it.
 pub type State = bindings::toe_tcp_state;
