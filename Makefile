@@ -17,7 +17,7 @@ in_root_kbuild = $(in_root) nice -n 10 make --no-print-directory -j$(shell nproc
 	-C $(TOE_CACHE)/kernel-$(1) M=$(tree) MO=$(tree)/out/build/$(2) $(if $(filter debug,$(1)),LLVM=1)
 
 .PHONY: all module module-debug tools modules_install setup demo bench check shell fuzz \
-	lint format format-check clean help
+	lint layers format format-check clean help
 
 all: module tools
 
@@ -79,6 +79,11 @@ lint:
 	@$(in_root) tools/vm/lint
 	@tools/vm/uapi --check
 
+# The check first proves that it can fail.
+layers:
+	@tools/vm/layers --self-test
+	@tools/vm/layers
+
 format:
 	@tools/vm/setup source
 	@tools/vm/format
@@ -107,6 +112,7 @@ help:
 	@echo '  check            everything: format, lint, tests on both kernels (.ci/run)'
 	@echo '  fuzz             frames of a hostile wire against the engine, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo '  lint, format     clippy, shellcheck, the netlink header; rustfmt (format-check only looks)'
+	@echo '  layers           order of the Rust files of the module, no import circles'
 	@echo 'Test bed'
 	@echo '  setup            root, kernel source, kernels and their tests, in TOE_CACHE=$(TOE_CACHE)'
 	@echo '                   (done by every target that needs it; KSRC= for another kernel source)'
