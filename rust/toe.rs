@@ -18,6 +18,7 @@ pub mod abi;
 mod bindings;
 mod driver;
 pub mod net;
+pub mod offload;
 mod shim;
 pub mod tcp;
 pub mod util;
@@ -26,7 +27,7 @@ pub mod util;
 #[pin_data]
 struct Toe {
     #[pin]
-    _driver: kernel::driver::Registration<pci::Adapter<Driver<'static>>>,
+    _driver: kernel::driver::Registration<pci::Adapter<Driver<'static, Shim>>>,
     _shim: Shim,
 }
 

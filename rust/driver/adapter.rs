@@ -4,6 +4,7 @@
 
 use super::{
     admin::Admin,
+    poll::Poller,
     processor::{
         Processor,
         Submission, //
@@ -37,13 +38,16 @@ use crate::{
             FlowRule, //
         },
         irq::ThreadHandler,
+        napi::Napi,
         xdp, //
     },
+    offload::Client,
     util::{
         lock::BhSpinLock,
         work::Tick, //
     }, //
 };
+use core::ops::Deref;
 use kernel::{
     device::{
         self,
@@ -106,9 +110,23 @@ pub(crate) struct Settings {
     pub(super) rules: KVec<FlowRule>,
 }
 
+/// A queue pair and the NAPI instance that polls it.
+pub(super) struct Queue<C: Client> {
+    pub(super) pair: Arc<Processor>,
+    pub(super) napi: Napi<Poller<C>>,
+}
+
+impl<C: Client> Deref for Queue<C> {
+    type Target = Arc<Processor>;
+
+    fn deref(&self) -> &Arc<Processor> {
+        &self.pair
+    }
+}
+
 /// One PCI function and its interface.
 #[pin_data]
-pub(crate) struct Adapter {
+pub(crate) struct Adapter<C: Client> {
     pub(super) dev: ARef<device::Device>,
     pub(super) registers: Registers,
     pub(super) features: u64,
@@ -116,7 +134,7 @@ pub(crate) struct Adapter {
     pub(super) pages: u32,
     pub(super) netdev: Arc<Allocation>,
     pub(super) mapper: Mapper,
-    pub(super) processors: KVec<Arc<Processor>>,
+    pub(super) processors: KVec<Queue<C>>,
     #[pin]
     pub(super) admin: Mutex<Option<Admin>>,
     #[pin]
@@ -143,7 +161,7 @@ pub(super) struct Function {
     pub(super) admin: Admin,
 }
 
-impl Adapter {
+impl<C: Client> Adapter<C> {
     /// The adapter of a function that is enabled, with its processors.
     pub(super) fn new(
         dev: &device::Device<Bound>,
@@ -154,7 +172,11 @@ impl Adapter {
         let fragments = registers.read(regs::FRAGMENTS);
         let mut processors = KVec::new();
         for index in 0..function.processors {
-            processors.push(Processor::new(netdev, index, fragments)?, GFP_KERNEL)?;
+            let queue = Queue {
+                pair: Processor::new(index, fragments)?,
+                napi: Napi::new(netdev, index.into())?,
+            };
+            processors.push(queue, GFP_KERNEL)?;
         }
         let steering = Steering::new(function.processors)?;
         let parent = ARef::from(&**dev);
@@ -221,7 +243,7 @@ impl Adapter {
     }
 
     /// Gives an admin command. In process context.
-    pub(super) fn command<C: Layout<Bytes = [u8; COMMAND_SIZE]>>(&self, command: &C) -> Result {
+    pub(super) fn command<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(&self, command: &T) -> Result {
         if self.dead.load(Relaxed) {
             return Err(ENODEV);
         }
@@ -235,7 +257,7 @@ impl Adapter {
                     self.event(event, value)
                 });
         if let Err(error) = result {
-            dev_err!(&*self.dev, "{} failed: {}\n", C::NAME, error.to_errno());
+            dev_err!(&*self.dev, "{} failed: {}\n", T::NAME, error.to_errno());
             if error == ETIMEDOUT || error == ENODEV {
                 self.fault("the admin queue does not answer");
             }
@@ -298,7 +320,7 @@ impl Adapter {
     }
 
     /// The processors that run while the interface is up: one for each of its queues.
-    pub(super) fn active(&self) -> &[Arc<Processor>] {
+    pub(super) fn active(&self) -> &[Queue<C>] {
         let queues = self.netdev.device().queues() as usize;
         self.processors.get(..queues).unwrap_or(&self.processors)
     }
@@ -322,7 +344,7 @@ impl Adapter {
     }
 }
 
-impl ThreadHandler for Adapter {
+impl<C: Client> ThreadHandler for Adapter<C> {
     /// The admin interrupt.
     fn handle(&self) {
         if let Some(admin) = &mut *self.admin.lock() {
@@ -331,7 +353,7 @@ impl ThreadHandler for Adapter {
     }
 }
 
-impl Tick for Adapter {
+impl<C: Client> Tick for Adapter<C> {
     /// Finds out about an adapter that has died or was reset behind the driver's back, and retries
     /// to lend pages for which there was no memory.
     fn tick(&self) {

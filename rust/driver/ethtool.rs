@@ -50,7 +50,8 @@ use crate::{
             RssChange,
             SizeRange, //
         }, //
-    }, //
+    },
+    offload::Client, //
 };
 use kernel::{
     prelude::*,
@@ -79,7 +80,7 @@ fn private() -> impl Iterator<Item = Wire> {
     Wire::ALL.iter().copied().filter(|&wire| is_private(wire))
 }
 
-impl ethtool::Operations for Adapter {
+impl<C: Client> ethtool::Operations for Adapter<C> {
     const PRIVATE_FLAGS: &'static [&'static CStr] = &[c"toe-delegation"];
     const KEY_SIZE: usize = rss::KEY_SIZE;
     const INDIRECTION: usize = rss::INDIRECTION;

@@ -3,17 +3,13 @@
 //! A processor's way into operation: memory first, then the command.
 
 use super::{
-    adapter::Adapter,
+    adapter::{
+        Adapter,
+        Queue, //
+    },
     lifecycle,
-    offload::{
-        Client as _,
-        Handle, //
-    },
     poll::Poller,
-    processor::{
-        Processor,
-        Submission, //
-    },
+    processor::Submission,
     receive::{
         Lent,
         Receiver, //
@@ -53,7 +49,10 @@ use crate::{
         queue::TxQueue,
         xdp, //
     },
-    shim::Shim, //
+    offload::{
+        Client,
+        Handle, //
+    }, //
 };
 use core::mem::MaybeUninit;
 use kernel::{
@@ -69,7 +68,7 @@ use kernel::{
 const XDP_PAGES: u32 = 256;
 
 /// All the memory that a processor takes to run. It may run on other memory meanwhile.
-pub(crate) struct Prepared {
+pub(crate) struct Prepared<C: Client> {
     log2: [u8; RINGS],
     status: Arc<SharedPage>,
     transmit: DmaAddress,
@@ -78,14 +77,14 @@ pub(crate) struct Prepared {
     receiver: Receiver,
     submissions: Ring<SUBMISSION_ENTRY>,
     completions: Ring<COMPLETION_ENTRY>,
-    poller: KBox<MaybeUninit<Poller>>,
+    poller: KBox<MaybeUninit<Poller<C>>>,
 }
 
-impl Prepared {
+impl<C: Client> Prepared<C> {
     /// For `processor`, with rings of `sizes` and payload pages from `source`.
     pub(super) fn new(
-        cx: &Control<'_, Adapter>,
-        processor: &Arc<Processor>,
+        cx: &Control<'_, Adapter<C>>,
+        processor: &Queue<C>,
         sizes: Sizes,
         source: Source,
     ) -> Result<Self> {
@@ -129,13 +128,13 @@ impl Prepared {
     }
 }
 
-impl Adapter {
+impl<C: Client> Adapter<C> {
     /// Starts a processor that does not run on `prepared`.
     pub(super) fn launch(
         self: &Arc<Self>,
         cx: &mut Control<'_, Self>,
-        processor: &Arc<Processor>,
-        prepared: Prepared,
+        processor: &Queue<C>,
+        prepared: Prepared<C>,
     ) -> Result {
         let index = processor.index;
         let Prepared {
@@ -171,9 +170,9 @@ impl Adapter {
             ],
             ..Default::default()
         };
-        let shim = Shim::start(&Handle::new(self.clone()), index)?;
+        let shim = C::start(&Handle::new(self.clone()), index)?;
         if let Err(error) = self.command(&command) {
-            Shim::stopped(shim);
+            C::stopped(shim);
             if error == ETIMEDOUT {
                 // It may start yet, on memory that is about to go.
                 let _ = lifecycle::reset(&self.registers);
@@ -201,7 +200,7 @@ impl Adapter {
             poller,
             Poller {
                 adapter: self.clone(),
-                processor: processor.clone(),
+                processor: processor.pair.clone(),
                 status,
                 completions,
                 receiver,

@@ -5,15 +5,11 @@
 use super::{
     adapter::{
         Adapter,
+        Queue,
         Settings, //
     },
     admin::Admin,
     launch::Prepared,
-    offload::{
-        Client as _,
-        Handle, //
-    },
-    processor::Processor,
     registers::Registers,
     sizes::Sizes, //
 };
@@ -26,7 +22,10 @@ use crate::{
         device::Control,
         page_pool::Source, //
     },
-    shim::Shim, //
+    offload::{
+        Client,
+        Handle, //
+    }, //
 };
 use kernel::{
     device::{
@@ -87,7 +86,7 @@ pub(super) fn enable(
     Ok(admin)
 }
 
-impl Adapter {
+impl<C: Client> Adapter<C> {
     /// Starts the processors and lets frames in.
     pub(super) fn start(cx: &mut Control<'_, Self>) -> Result {
         let prepared = Self::prepare(cx, cx.device().queues(), cx.state.sizes)?;
@@ -95,7 +94,7 @@ impl Adapter {
     }
 
     /// Memory for `count` processors to run.
-    fn prepare(cx: &Control<'_, Self>, count: u32, sizes: Sizes) -> Result<KVec<Prepared>> {
+    fn prepare(cx: &Control<'_, Self>, count: u32, sizes: Sizes) -> Result<KVec<Prepared<C>>> {
         let mut prepared = KVec::new();
         for processor in cx.data().processors.iter().take(count as usize) {
             let one = Prepared::new(cx, processor, sizes, Source::Provided)?;
@@ -105,7 +104,7 @@ impl Adapter {
     }
 
     /// Starts the processors on `prepared` and lets frames in.
-    fn start_on(cx: &mut Control<'_, Self>, prepared: KVec<Prepared>) -> Result {
+    fn start_on(cx: &mut Control<'_, Self>, prepared: KVec<Prepared<C>>) -> Result {
         let this = cx.data().clone();
         for (processor, prepared) in this.processors.iter().zip(prepared) {
             if let Err(error) = this.launch(cx, processor, prepared) {
@@ -176,7 +175,7 @@ impl Adapter {
         // Before the queues stop: without link it is no fault that they do not move.
         cx.set_carrier(false);
         for processor in &this.processors {
-            Shim::stopping(&Handle::new(this.clone()), processor.index);
+            C::stopping(&Handle::new(this.clone()), processor.index);
         }
         cx.disable_tx();
         for processor in &this.processors {
@@ -186,18 +185,18 @@ impl Adapter {
 
     /// Stops a processor, if it runs, to which no frames are given any more. An adapter that works
     /// gives its connections back first. False when the adapter does not work, or had to be reset.
-    pub(super) fn stop_one(cx: &mut Control<'_, Self>, processor: &Processor, works: bool) -> bool {
+    pub(super) fn stop_one(cx: &mut Control<'_, Self>, processor: &Queue<C>, works: bool) -> bool {
         let this = cx.data().clone();
         if processor.submission.lock().is_none() {
             return works;
         }
-        Shim::stopping(&Handle::new(this.clone()), processor.index);
+        C::stopping(&Handle::new(this.clone()), processor.index);
         let works = works && this.command_stop(processor);
         this.drain(processor);
         if let Some(mut poller) = processor.napi.disable(cx.lock()) {
             this.detach(cx, processor);
             if let Some(shim) = poller.shim.take() {
-                Shim::stopped(shim);
+                C::stopped(shim);
             }
         }
         works
@@ -205,7 +204,7 @@ impl Adapter {
 
     /// Asks the adapter to stop a processor. Afterwards the adapter touches none of the processor's
     /// memory any more. False when it had to be reset to that end.
-    pub(super) fn command_stop(&self, processor: &Processor) -> bool {
+    pub(super) fn command_stop(&self, processor: &Queue<C>) -> bool {
         let stopped = self.command(&admin::StopProcessor {
             opcode: admin::Opcode::StopProcessor.raw(),
             processor: processor.index,
@@ -229,7 +228,7 @@ impl Adapter {
 
     /// Waits until the poll has taken all that a stopped processor has said: payload among it that
     /// the peer will not send again.
-    pub(super) fn drain(&self, processor: &Processor) {
+    pub(super) fn drain(&self, processor: &Queue<C>) {
         let since = Instant::<Monotonic>::now();
         while !processor.is_drained() && since.elapsed() < PATIENCE {
             processor.napi.schedule();
@@ -238,7 +237,7 @@ impl Adapter {
     }
 
     /// Takes away what reaches into the rings of a stopped processor.
-    pub(super) fn detach(&self, cx: &mut Control<'_, Self>, processor: &Processor) {
+    pub(super) fn detach(&self, cx: &mut Control<'_, Self>, processor: &Queue<C>) {
         drop(cx.set_tx_queue(processor.index.into(), None));
         let submission = processor.submission.lock().take();
         drop(submission);

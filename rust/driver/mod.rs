@@ -9,16 +9,16 @@
 //! - `processor`, `transmit`, `receive`, `poll`: the data path of one offload processor;
 //! - `xdp`: received frames as a program sees them;
 //! - `operations`, `ethtool`: the interface as the core sees it;
-//! - `offload`: the border with the socket shim.
+//! - `port`: the adapter as the socket shim uses it.
 
 mod adapter;
 mod admin;
 mod ethtool;
 mod launch;
 mod lifecycle;
-pub(crate) mod offload;
 mod operations;
 mod poll;
+mod port;
 mod processor;
 mod queues;
 mod receive;
@@ -33,10 +33,6 @@ use self::{
         Adapter,
         Function,
         Settings, //
-    },
-    offload::{
-        Client as _,
-        Handle, //
     },
     registers::Registers,
     sizes::Sizes, //
@@ -56,7 +52,10 @@ use crate::{
         ethtool::Coalesce,
         irq::Vectors, //
     },
-    shim::Shim,
+    offload::{
+        Client,
+        Handle, //
+    },
     util::work::Periodic, //
 };
 use kernel::{
@@ -81,26 +80,26 @@ const WATCHDOG: u32 = 5000;
 
 /// A bound function. Fields are dropped in their order: nothing looks at the interface any more when
 /// it goes, and nothing interrupts the adapter when the function is reset.
-pub(crate) struct Driver<'bound> {
-    _tick: Pin<KBox<Periodic<Adapter>>>,
-    _registration: Registration<'bound, Adapter>,
+pub(crate) struct Driver<'bound, C: Client> {
+    _tick: Pin<KBox<Periodic<Adapter<C>>>>,
+    _registration: Registration<'bound, Adapter<C>>,
     _vectors: Vectors<'bound>,
-    _shutdown: Shutdown,
+    _shutdown: Shutdown<C>,
 }
 
 /// Resets the function when it is dropped, and takes leave of the shim.
-struct Shutdown(Arc<Adapter>);
+struct Shutdown<C: Client>(Arc<Adapter<C>>);
 
-impl Drop for Shutdown {
+impl<C: Client> Drop for Shutdown<C> {
     fn drop(&mut self) {
         self.0.shutdown();
-        Shim::gone(&Handle::new(self.0.clone()));
+        C::gone(&Handle::new(self.0.clone()));
     }
 }
 
 kernel::pci_device_table!(
     TABLE,
-    <Driver<'static> as pci::Driver>::IdInfo,
+    (),
     [(
         pci::DeviceId::from_id(pci::Vendor::REDHAT, regs::DEVICE_ID as u32),
         ()
@@ -172,7 +171,7 @@ fn features(offered: u64) -> (u64, u64) {
     (features, features & !fixed)
 }
 
-impl<'bound> Driver<'bound> {
+impl<'bound, C: Client> Driver<'bound, C> {
     fn new(pdev: &'bound pci::Device<Bound>) -> Result<Self> {
         let function = enable(pdev)?;
         let mac = function.registers.read64(regs::MAC).to_le_bytes();
@@ -181,7 +180,7 @@ impl<'bound> Driver<'bound> {
         let offered = function.features;
         let processors = function.processors;
 
-        let mut netdev = match Unregistered::<Adapter>::new(pdev.as_ref(), processors.into()) {
+        let mut netdev = match Unregistered::<Adapter<C>>::new(pdev.as_ref(), processors.into()) {
             Ok(netdev) => netdev,
             Err(error) => {
                 function
@@ -240,9 +239,9 @@ impl<'bound> Driver<'bound> {
     }
 }
 
-impl pci::Driver for Driver<'static> {
+impl<C: Client> pci::Driver for Driver<'static, C> {
     type IdInfo = ();
-    type Data<'bound> = Driver<'bound>;
+    type Data<'bound> = Driver<'bound, C>;
     const ID_TABLE: pci::IdTable<Self::IdInfo> = &TABLE;
 
     fn probe<'bound>(

@@ -8,10 +8,6 @@ use super::{
         Adapter,
         Settings, //
     },
-    offload::{
-        Client,
-        Handle, //
-    },
     transmit,
     xdp::{
         features_beside,
@@ -44,11 +40,14 @@ use crate::{
             Candidate, //
         }, //
     },
-    shim::Shim, //
+    offload::{
+        Client,
+        Handle, //
+    }, //
 };
 use kernel::prelude::*;
 
-impl device::Operations for Adapter {
+impl<C: Client> device::Operations for Adapter<C> {
     type Control = Settings;
     type TxQueue = transmit::Sender;
 
@@ -71,7 +70,7 @@ impl device::Operations for Adapter {
         more: bool,
     ) {
         // Here and not where the queue is chosen: with one queue nothing is.
-        Shim::transmits(&skb);
+        C::transmits(&skb);
         state.send(self, queue, skb, more);
     }
 
@@ -84,7 +83,7 @@ impl device::Operations for Adapter {
     }
 
     fn select_queue(&self, skb: &SkBuff) -> Option<u16> {
-        Shim::transmit_queue(skb).filter(|&queue| usize::from(queue) < self.processors.len())
+        C::transmit_queue(skb).filter(|&queue| usize::from(queue) < self.processors.len())
     }
 
     fn set_rx_mode(cx: &mut Control<'_, Self>, mode: RxMode<'_>) -> Result {
@@ -174,7 +173,7 @@ impl device::Operations for Adapter {
     }
 
     fn xdp_changed(cx: &mut Control<'_, Self>) {
-        Shim::inspected(&Handle::new(cx.data().clone()));
+        C::inspected(&Handle::new(cx.data().clone()));
     }
 
     fn xdp_transmit(

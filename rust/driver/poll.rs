@@ -4,10 +4,6 @@
 
 use super::{
     adapter::Adapter,
-    offload::{
-        Client,
-        Payload, //
-    },
     processor::Processor,
     receive::{
         Invalid,
@@ -53,7 +49,7 @@ use crate::{
         },
         queue::TxQueue, //
     },
-    shim::Shim, //
+    offload::Client, //
 };
 use kernel::{
     prelude::*,
@@ -72,15 +68,15 @@ const PRODUCED: usize = Line::Completion.line() + INDEX;
 const SENT: usize = Line::Transmit.line() + INDEX;
 
 /// State of a running processor that only its poll touches.
-pub(super) struct Poller {
-    pub(super) adapter: Arc<Adapter>,
+pub(super) struct Poller<C: Client> {
+    pub(super) adapter: Arc<Adapter<C>>,
     pub(super) processor: Arc<Processor>,
     pub(super) status: Arc<SharedPage>,
     pub(super) completions: Ring<COMPLETION_ENTRY>,
     pub(super) receiver: Receiver,
     pub(super) transmitted: Completer,
     /// Taken out when the processor has stopped.
-    pub(super) shim: Option<<Shim as Client>::Processor>,
+    pub(super) shim: Option<C::Processor>,
     pub(super) consumer: u32,
     /// GRO may hold a TCP frame: a connection's own completions, which bypass it, have to wait.
     pub(super) gro_holds_tcp: bool,
@@ -98,7 +94,7 @@ enum Taken {
     NoMemory,
 }
 
-impl Poller {
+impl<C: Client> Poller<C> {
     fn take(
         &mut self,
         cx: &Context<'_>,
@@ -130,15 +126,15 @@ impl Poller {
         }
         let shim = self.shim.as_mut().ok_or(Invalid)?;
         match op {
-            Op::Delegated => Shim::delegated(shim, Delegated::from_bytes(&entry)),
-            Op::Acked => Shim::acked(shim, Acked::from_bytes(&entry)),
+            Op::Delegated => C::delegated(shim, Delegated::from_bytes(&entry)),
+            Op::Acked => C::acked(shim, Acked::from_bytes(&entry)),
             Op::Deliver => {
-                if !Shim::can_deliver(shim) {
+                if !C::can_deliver(shim) {
                     return Ok(Taken::NoMemory);
                 }
                 let deliver = Deliver::from_bytes(&entry);
-                let payload = Payload(self.receiver.deliver(&deliver)?);
-                Shim::deliver(shim, deliver, payload);
+                let payload = self.receiver.deliver(&deliver)?;
+                C::deliver(shim, deliver, payload);
             }
             Op::Returned => {
                 if available < RETURNED_ENTRIES as u32 {
@@ -152,14 +148,14 @@ impl Poller {
                 for (i, part) in (1..).zip(state.chunks_exact_mut(COMPLETION_ENTRY)) {
                     part.copy_from_slice(&self.completions.read(self.consumer.wrapping_add(i)));
                 }
-                Shim::returned(shim, returned, Connection::from_bytes(&state));
+                C::returned(shim, returned, Connection::from_bytes(&state));
                 return Ok(Taken::Entries(RETURNED_ENTRIES as u32));
             }
             _ => {
                 let frame = frame.ok_or(Invalid)?;
                 let (adapter, processor) = (&self.adapter, &self.processor);
                 if let Some(skb) = self.receiver.frame(cx, adapter, processor, &frame)? {
-                    Shim::legacy(shim, frame.flow, skb);
+                    C::legacy(shim, frame.flow, skb);
                 }
             }
         }
@@ -202,15 +198,15 @@ impl Poller {
             }
         };
         if let (true, Some(shim)) = (for_shim, &mut self.shim) {
-            Shim::completions_done(shim);
+            C::completions_done(shim);
         }
         result
     }
 }
 
 /// The processor's interrupt: for the next completion, or for frames sent.
-pub(super) struct Interrupt {
-    adapter: Arc<Adapter>,
+pub(super) struct Interrupt<C: Client> {
+    adapter: Arc<Adapter<C>>,
     status: Arc<SharedPage>,
     index: u8,
     /// Consumer index of the completion ring.
@@ -219,7 +215,7 @@ pub(super) struct Interrupt {
     target: u32,
 }
 
-impl napi::Interrupt for Interrupt {
+impl<C: Client> napi::Interrupt for Interrupt<C> {
     fn request(self) -> bool {
         let registers = &self.adapter.registers;
         registers.doorbell(self.index, ARM, arm_word(self.consumer));
@@ -231,10 +227,10 @@ impl napi::Interrupt for Interrupt {
     }
 }
 
-impl napi::Poll for Poller {
-    type Interrupt = Interrupt;
+impl<C: Client> napi::Poll for Poller<C> {
+    type Interrupt = Interrupt<C>;
 
-    fn poll(&mut self, cx: &Context<'_>, budget: usize) -> Polled<Interrupt> {
+    fn poll(&mut self, cx: &Context<'_>, budget: usize) -> Polled<Interrupt<C>> {
         // There is nothing to wait for: the adapter is reset, or its tick polls.
         let stop = |work| Polled::Done {
             work,
@@ -286,7 +282,7 @@ impl napi::Poll for Poller {
         if self.processor.waiting.load(Relaxed) && adapter.submission_room(index) > 0 {
             self.processor.waiting.store(false, Relaxed);
             if let Some(shim) = &mut self.shim {
-                Shim::submission_space(shim);
+                C::submission_space(shim);
             }
         }
         if self.starved {

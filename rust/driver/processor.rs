@@ -2,10 +2,7 @@
 
 //! What the host has of one offload processor, whether it runs or not.
 
-use super::{
-    poll::Poller,
-    xdp, //
-};
+use super::xdp;
 use crate::{
     abi::{
         ring::{
@@ -16,13 +13,9 @@ use crate::{
         },
         stats::Counter as Wire, //
     },
-    net::{
-        device::Allocation,
-        dma::{
-            Ring,
-            SharedPage, //
-        },
-        napi::Napi, //
+    net::dma::{
+        Ring,
+        SharedPage, //
     },
     util::{
         counter::Counter,
@@ -130,7 +123,6 @@ impl Gro {
 #[pin_data]
 pub(super) struct Processor {
     pub(super) index: u8,
-    pub(super) napi: Napi<Poller>,
     /// `None` while the processor does not run.
     #[pin]
     pub(super) submission: BhSpinLock<Option<Submission>>,
@@ -167,12 +159,10 @@ pub(super) struct Processor {
 
 impl Processor {
     /// Processor `index`, with `credits` fragments.
-    pub(super) fn new(netdev: &Arc<Allocation>, index: u8, credits: u32) -> Result<Arc<Self>> {
-        let napi = Napi::new(netdev, index.into())?;
+    pub(super) fn new(index: u8, credits: u32) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 index,
-                napi,
                 submission <- new_bh_spinlock!(None),
                 totals <- new_bh_spinlock!(Totals {
                     base: [0; WIRE_COUNTERS],

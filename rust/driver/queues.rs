@@ -3,41 +3,43 @@
 //! One queue, and with it its processor, is restarted while the others run.
 
 use super::{
-    adapter::Adapter,
-    launch::Prepared,
-    processor::Processor, //
-};
-use crate::net::{
-    device::{
-        Control,
-        QueueManagement, //
+    adapter::{
+        Adapter,
+        Queue, //
     },
-    page_pool::Source, //
+    launch::Prepared, //
+};
+use crate::{
+    net::{
+        device::{
+            Control,
+            QueueManagement, //
+        },
+        page_pool::Source, //
+    },
+    offload::Client, //
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    }, //
+    sync::atomic::Relaxed, //
 };
 
-impl Adapter {
-    fn processor_of(&self, index: u16) -> Result<&Arc<Processor>> {
+impl<C: Client> Adapter<C> {
+    fn processor_of(&self, index: u16) -> Result<&Queue<C>> {
         self.processors.get(usize::from(index)).ok_or(EINVAL)
     }
 }
 
-impl QueueManagement for Adapter {
-    type Memory = Prepared;
+impl<C: Client> QueueManagement for Adapter<C> {
+    type Memory = Prepared<C>;
 
-    fn prepare_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Prepared> {
+    fn prepare_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Prepared<C>> {
         let adapter = cx.data().clone();
         let processor = adapter.processor_of(index)?;
         Prepared::new(cx, processor, cx.state.sizes, Source::Provided)
     }
 
-    fn stop_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Prepared> {
+    fn stop_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Prepared<C>> {
         let adapter = cx.data().clone();
         let processor = adapter.processor_of(index)?;
         if !adapter.running.load(Relaxed) || adapter.dead.load(Relaxed) {
@@ -54,7 +56,7 @@ impl QueueManagement for Adapter {
         Ok(again)
     }
 
-    fn start_queue(cx: &mut Control<'_, Self>, index: u16, memory: Prepared) -> Result {
+    fn start_queue(cx: &mut Control<'_, Self>, index: u16, memory: Prepared<C>) -> Result {
         let adapter = cx.data().clone();
         let processor = adapter.processor_of(index)?;
         if adapter.resetting.load(Relaxed) || adapter.dead.load(Relaxed) {

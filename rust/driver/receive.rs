@@ -47,6 +47,10 @@ use crate::{
             HashType,
             SkBuff, //
         }, //
+    },
+    offload::{
+        Client,
+        Payload, //
     }, //
 };
 use core::mem;
@@ -54,9 +58,6 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-
-/// The most pages that one completion lists.
-pub(super) const MAX_PIECES: usize = crate::abi::completion::DELIVER_PAGES;
 
 /// Bytes of a frame that go into the linear part; a frame up to this size is copied whole.
 const LINEAR: usize = 256;
@@ -176,17 +177,18 @@ impl Lent {
         release: u16,
         mut offset: usize,
         mut length: usize,
-        pieces: &mut Pieces,
+        pieces: &mut Payload,
     ) -> Result<(), Invalid> {
         for (i, &id) in ids.iter().enumerate() {
             let here = length.min(PAGE_SIZE.checked_sub(offset).ok_or(Invalid)?);
             let join = join && offset == 0;
-            let neighbour = pieces.last().filter(|_| join).is_some_and(|last| {
+            let neighbour = pieces.last_mut().filter(|_| join).is_some_and(|last| {
                 let page = self.pages.get(id as usize).and_then(Option::as_ref);
                 page.is_some_and(|page| page.extend(last, here))
             });
             if here > 0 && !neighbour {
-                pieces.push(self.piece(id, offset, here)?)?;
+                let piece = self.piece(id, offset, here)?;
+                pieces.push(piece).map_err(|_| Invalid)?;
             }
             if release >> i & 1 == 1 {
                 self.release(id)?;
@@ -199,47 +201,6 @@ impl Lent {
         } else {
             Err(Invalid)
         }
-    }
-}
-
-/// Pieces of pages in their order.
-pub(super) struct Pieces {
-    list: [Option<Fragment>; MAX_PIECES],
-    next: usize,
-    end: usize,
-}
-
-impl Pieces {
-    fn new() -> Self {
-        Self {
-            list: [const { None }; MAX_PIECES],
-            next: 0,
-            end: 0,
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.end - self.next
-    }
-
-    fn last(&mut self) -> Option<&mut Fragment> {
-        self.list[self.next..self.end].last_mut()?.as_mut()
-    }
-
-    fn push(&mut self, piece: Fragment) -> Result<(), Invalid> {
-        *self.list.get_mut(self.end).ok_or(Invalid)? = Some(piece);
-        self.end += 1;
-        Ok(())
-    }
-}
-
-impl Iterator for Pieces {
-    type Item = Fragment;
-
-    fn next(&mut self) -> Option<Fragment> {
-        let piece = self.list.get_mut(self.next)?.take();
-        self.next += 1;
-        piece
     }
 }
 
@@ -280,7 +241,12 @@ impl Receiver {
     }
 
     /// The poll ends: what was sent out again has to leave.
-    pub(super) fn flush(&mut self, cx: &Context<'_>, adapter: &Adapter, processor: &Processor) {
+    pub(super) fn flush<C: Client>(
+        &mut self,
+        cx: &Context<'_>,
+        adapter: &Adapter<C>,
+        processor: &Processor,
+    ) {
         self.programmed.flush(cx, adapter, processor);
     }
 
@@ -296,9 +262,9 @@ impl Receiver {
     }
 
     /// The payload of a delegated connection.
-    pub(super) fn deliver(&mut self, entry: &Deliver) -> Result<Pieces, Invalid> {
+    pub(super) fn deliver(&mut self, entry: &Deliver) -> Result<Payload, Invalid> {
         let ids = entry.pages.get(..entry.page_count.into()).ok_or(Invalid)?;
-        let mut pieces = Pieces::new();
+        let mut pieces = Payload::new();
         let (offset, length) = (entry.data_offset.into(), entry.data_length as usize);
         self.payload
             .gather(true, ids, entry.release, offset, length, &mut pieces)?;
@@ -307,10 +273,10 @@ impl Receiver {
 
     /// The frame of an entry, once it is whole. `Ok(None)` when more of it is to come, when there was
     /// no memory for it, which is counted, or when a program has decided otherwise.
-    pub(super) fn frame(
+    pub(super) fn frame<C: Client>(
         &mut self,
         cx: &Context<'_>,
-        adapter: &Adapter,
+        adapter: &Adapter<C>,
         processor: &Processor,
         entry: &Frame,
     ) -> Result<Option<SkBuff>, Invalid> {
@@ -321,7 +287,7 @@ impl Receiver {
         };
         let programmed = program.is_some() || matches!(self.partial, Partial::Programmed);
         let ids = entry.pages.get(..entry.page_count.into()).ok_or(Invalid)?;
-        let mut pieces = Pieces::new();
+        let mut pieces = Payload::new();
         let mut header = None;
         if entry.header_page != NO_PAGE {
             let (offset, length) = (entry.header_offset.into(), entry.header_length.into());
@@ -400,7 +366,7 @@ pub(super) fn truesize(piece: &Fragment, flags: u8) -> u32 {
 pub(super) fn first(
     entry: &Frame,
     header: Option<Fragment>,
-    pieces: &mut Pieces,
+    pieces: &mut Payload,
 ) -> Result<(Fragment, u8), Invalid> {
     match header {
         Some(header) => Ok((header, frame_flag::HEADER_RING)),
@@ -423,7 +389,7 @@ fn begin(
     processor: &Processor,
     entry: &Frame,
     header: Option<Fragment>,
-    pieces: &mut Pieces,
+    pieces: &mut Payload,
 ) -> Result<Option<SkBuff>, Invalid> {
     let (first, flags) = first(entry, header, pieces)?;
     let Some(mut skb) = SkBuff::alloc(cx, LINEAR as u32) else {

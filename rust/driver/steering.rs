@@ -35,7 +35,8 @@ use crate::{
             FlowFields,
             FlowRule, //
         }, //
-    }, //
+    },
+    offload::Client, //
 };
 use core::mem;
 use kernel::{
@@ -172,7 +173,7 @@ fn compile(rule: &FlowRule) -> Result<(Rule, Pattern)> {
     Ok((Rule::new(location, action, &pattern), pattern))
 }
 
-impl Adapter {
+impl<C: Client> Adapter<C> {
     /// Sets everything, of a function that was reset.
     pub(super) fn apply_steering(
         &self,

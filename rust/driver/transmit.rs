@@ -37,6 +37,7 @@ use crate::{
         },
         xdp, //
     },
+    offload::Client,
     util::spsc, //
 };
 use kernel::{
@@ -168,7 +169,13 @@ fn describe(skb: &SkBuff) -> Frame {
 
 impl Sender {
     /// Sends `skb`, or drops and counts it.
-    pub(super) fn send(&mut self, adapter: &Adapter, queue: TxQueue<'_>, skb: SkBuff, more: bool) {
+    pub(super) fn send<C: Client>(
+        &mut self,
+        adapter: &Adapter<C>,
+        queue: TxQueue<'_>,
+        skb: SkBuff,
+        more: bool,
+    ) {
         let bytes = skb.len();
         let first = describe(&skb);
         if let Err((skb, reason)) = self.post(skb, first) {
@@ -258,7 +265,7 @@ impl Sender {
     }
 
     /// Tells the adapter of everything posted.
-    pub(super) fn publish(&mut self, adapter: &Adapter) {
+    pub(super) fn publish<C: Client>(&mut self, adapter: &Adapter<C>) {
         if self.published == self.producer {
             return;
         }

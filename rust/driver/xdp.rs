@@ -14,8 +14,7 @@ use super::{
     processor::Processor,
     receive::{
         self,
-        Invalid,
-        Pieces, //
+        Invalid, //
     }, //
 };
 use crate::{
@@ -39,6 +38,10 @@ use crate::{
             Program,
             Verdict, //
         }, //
+    },
+    offload::{
+        Client,
+        Payload, //
     },
     util::counter::Counter, //
 };
@@ -124,7 +127,7 @@ impl Programmed {
         program: &Program<'_>,
         entry: &Frame,
         header: Option<Fragment>,
-        pieces: &mut Pieces,
+        pieces: &mut Payload,
     ) -> Result<bool, Invalid> {
         let split = entry.flags & frame_flag::HEADER_RING == 0 && entry.data_length != 0;
         let tag = match entry.flags & frame_flag::VLAN {
@@ -199,10 +202,10 @@ impl Programmed {
     }
 
     /// Lets the program decide about the frame, which is whole. The frame, when it is the stack's.
-    pub(super) fn finish(
+    pub(super) fn finish<C: Client>(
         &mut self,
         cx: &Context<'_>,
-        adapter: &Adapter,
+        adapter: &Adapter<C>,
         processor: &Processor,
         entry: &Frame,
     ) -> Result<Option<SkBuff>, Invalid> {
@@ -223,7 +226,7 @@ impl Programmed {
             }
             Verdict::Transmit(frame) => {
                 let index = processor.index.into();
-                let sent = cx.transmit::<Adapter, _>(index, |queue, sender| {
+                let sent = cx.transmit::<Adapter<C>, _>(index, |queue, sender| {
                     sender.send_frame(queue, frame).is_ok()
                 });
                 if sent == Some(true) {
@@ -243,9 +246,16 @@ impl Programmed {
     }
 
     /// Tells the adapter of what is to go out again.
-    pub(super) fn flush(&mut self, cx: &Context<'_>, adapter: &Adapter, processor: &Processor) {
+    pub(super) fn flush<C: Client>(
+        &mut self,
+        cx: &Context<'_>,
+        adapter: &Adapter<C>,
+        processor: &Processor,
+    ) {
         if mem::take(&mut self.transmitted) {
-            cx.transmit::<Adapter, _>(processor.index.into(), |_, sender| sender.publish(adapter));
+            cx.transmit::<Adapter<C>, _>(processor.index.into(), |_, sender| {
+                sender.publish(adapter)
+            });
         }
     }
 }

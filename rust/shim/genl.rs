@@ -367,7 +367,7 @@ impl Command for StatsGet {
             let ifindex = match n {
                 0 => Some(0),
                 _ => match registry::nth_adapter(n - 1) {
-                    Some(handle) => (handle.net() == dump.net()).then(|| handle.ifindex()),
+                    Some(handle) => (handle.netdev().net() == dump.net()).then(|| handle.ifindex()),
                     None => return Ok(()),
                 },
             };

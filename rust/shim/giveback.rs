@@ -32,7 +32,7 @@ use crate::{
         },
         Layout, //
     },
-    driver::offload::SubmitError,
+    offload::SubmitError,
     tcp::sock::{
         Locked,
         Owned,

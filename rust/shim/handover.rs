@@ -41,7 +41,7 @@ use crate::{
         },
         Layout, //
     },
-    driver::offload::{
+    offload::{
         Handle,
         SubmitError, //
     },
@@ -71,7 +71,9 @@ const TRIES: usize = 4;
 ///
 /// Why not; the refusal has been counted, and the socket is as it was.
 pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Refusal> {
-    let Some(handle) = sock.with_device(Handle::of).flatten() else {
+    let device = sock.with_device(|dev| (dev.net(), dev.ifindex()));
+    let handle = device.and_then(|(net, ifindex)| registry::adapter(net, ifindex));
+    let Some(handle) = handle.filter(|handle| handle.is_offered()) else {
         registry::NOWHERE.refused(Refusal::NoDevice);
         return Err(Refusal::NoDevice);
     };

@@ -54,14 +54,14 @@ use crate::{
         }, //
     },
     bindings,
-    driver::offload::{
-        Client,
-        Handle,
-        Payload, //
-    },
     net::{
         genetlink,
         skb::SkBuff, //
+    },
+    offload::{
+        Client,
+        Handle,
+        Payload, //
     },
     tcp::{
         backlog::BacklogEntry,

@@ -30,7 +30,7 @@ use crate::{
         },
         connection as abi, //
     },
-    driver::offload::Payload,
+    offload::Payload,
     tcp::{
         backlog::BacklogEntry,
         sock::{

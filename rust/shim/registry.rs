@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bindings,
-    driver::offload::Handle, //
+    offload::Handle, //
 };
 use kernel::{
     prelude::*,
@@ -134,7 +134,7 @@ pub(super) fn adapter(net: *mut bindings::net, ifindex: u32) -> Option<Handle> {
         .lock()
         .iter()
         .map(|a| &a.handle)
-        .find(|handle| handle.ifindex() == ifindex && handle.net() == net)
+        .find(|handle| handle.ifindex() == ifindex && handle.netdev().net() == net)
         .cloned()
 }
 

@@ -29,8 +29,8 @@ use crate::{
         Layout, //
     },
     bindings,
-    driver::offload::SubmitError,
     net::dma::MappedFrag,
+    offload::SubmitError,
     tcp::{
         message::Message,
         shadow::{

@@ -18,7 +18,7 @@ use super::{
     receive::Gathered, //
 };
 use crate::{
-    driver::offload::Handle,
+    offload::Handle,
     tcp::backlog::BacklogEntry,
     util::{
         counter::Counter,

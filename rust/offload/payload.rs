@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The data of one completion.
+
+use crate::{
+    abi::completion::DELIVER_PAGES,
+    net::page_pool::Fragment, //
+};
+
+/// Fragments of pool pages that hold consecutive data, in order.
+///
+/// Each fragment holds a reference to its page. The reference moves into an skb with
+/// [`SkBuff::add_fragment`](crate::net::skb::SkBuff::add_fragment); the page returns to its pool when
+/// the skb is freed. Fragments that are not taken out release their pages when this is dropped.
+pub struct Payload {
+    fragments: [Option<Fragment>; DELIVER_PAGES],
+    next: usize,
+    end: usize,
+}
+
+impl Payload {
+    /// Creates an empty payload with room for as many fragments as a completion lists pages.
+    pub fn new() -> Self {
+        Self {
+            fragments: [const { None }; DELIVER_PAGES],
+            next: 0,
+            end: 0,
+        }
+    }
+
+    /// Returns the number of fragments.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.end - self.next
+    }
+
+    /// Returns the last fragment.
+    #[inline]
+    pub fn last_mut(&mut self) -> Option<&mut Fragment> {
+        self.fragments[self.next..self.end].last_mut()?.as_mut()
+    }
+
+    /// Appends a fragment.
+    ///
+    /// # Errors
+    ///
+    /// Returns the fragment when there is no room.
+    #[inline]
+    pub fn push(&mut self, fragment: Fragment) -> Result<(), Fragment> {
+        match self.fragments.get_mut(self.end) {
+            Some(slot) => {
+                *slot = Some(fragment);
+                self.end += 1;
+                Ok(())
+            }
+            None => Err(fragment),
+        }
+    }
+}
+
+impl Iterator for Payload {
+    type Item = Fragment;
+
+    #[inline]
+    fn next(&mut self) -> Option<Fragment> {
+        let fragment = self.fragments.get_mut(self.next)?.take();
+        if fragment.is_some() {
+            self.next += 1;
+        }
+        fragment
+    }
+}
