@@ -99,7 +99,7 @@ impl Random {
 pub type WireClock = Arc<AtomicU64>;
 
 /// A frame under way.
-struct Held {
+struct Delayed {
     buffer: usize,
     length: usize,
     /// When it is through, in microseconds.
@@ -108,7 +108,7 @@ struct Held {
 
 /// A frame that waits to be overtaken.
 struct Overtaken {
-    held: Held,
+    delayed: Delayed,
     /// Frames still to pass.
     by: u64,
 }
@@ -159,7 +159,7 @@ pub struct Line {
     clock: WireClock,
     memory: Box<[u8]>,
     empty: Vec<usize>,
-    queue: VecDeque<Held>,
+    queue: VecDeque<Delayed>,
     aside: Option<Overtaken>,
     tally: Tally,
 }
@@ -191,8 +191,8 @@ impl Line {
         self.clock = clock;
         if profile.is_harmless() {
             self.release_aside();
-            for held in &mut self.queue {
-                held.due = 0;
+            for delayed in &mut self.queue {
+                delayed.due = 0;
             }
         }
     }
@@ -244,23 +244,23 @@ impl Line {
                 self.enqueue(copy);
             }
         }
-        let Some(held) = self.hold(due, frame) else {
+        let Some(delayed) = self.hold(due, frame) else {
             self.tally.overflowed += 1;
             return;
         };
         if corrupted {
             self.tally.corrupted += 1;
-            self.flip(&held, bit);
+            self.flip(&delayed, bit);
         }
         if reordered && self.aside.is_none() {
             self.tally.reordered += 1;
             self.aside = Some(Overtaken {
-                held,
+                delayed,
                 by: overtakers,
             });
             return;
         }
-        self.enqueue(held);
+        self.enqueue(delayed);
         if let Some(overtaken) = &mut self.aside {
             overtaken.by -= 1;
             if overtaken.by == 0 {
@@ -288,43 +288,43 @@ impl Line {
     }
 
     /// Copies a frame into a buffer, when there is one that it fits.
-    fn hold(&mut self, due: u64, frame: &[u8]) -> Option<Held> {
+    fn hold(&mut self, due: u64, frame: &[u8]) -> Option<Delayed> {
         if frame.len() > FRAME {
             return None;
         }
-        let held = Held {
+        let delayed = Delayed {
             buffer: self.empty.pop()?,
             length: frame.len(),
             due,
         };
-        self.bytes_mut(&held).copy_from_slice(frame);
-        Some(held)
+        self.bytes_mut(&delayed).copy_from_slice(frame);
+        Some(delayed)
     }
 
-    fn bytes_mut(&mut self, held: &Held) -> &mut [u8] {
-        let start = held.buffer * FRAME;
-        &mut self.memory[start..start + held.length]
+    fn bytes_mut(&mut self, delayed: &Delayed) -> &mut [u8] {
+        let start = delayed.buffer * FRAME;
+        &mut self.memory[start..start + delayed.length]
     }
 
     /// Flips one bit behind the Ethernet header.
-    fn flip(&mut self, held: &Held, bit: u64) {
+    fn flip(&mut self, delayed: &Delayed, bit: u64) {
         const ETHERNET: u64 = 14;
-        let bits = (held.length as u64).saturating_sub(ETHERNET) * 8;
+        let bits = (delayed.length as u64).saturating_sub(ETHERNET) * 8;
         if bits > 0 {
             let at = ETHERNET * 8 + bit % bits;
-            self.bytes_mut(held)[(at / 8) as usize] ^= 1 << (at % 8);
+            self.bytes_mut(delayed)[(at / 8) as usize] ^= 1 << (at % 8);
         }
     }
 
-    fn enqueue(&mut self, mut held: Held) {
+    fn enqueue(&mut self, mut delayed: Delayed) {
         let last = self.queue.back().map_or(0, |last| last.due);
-        held.due = held.due.max(last);
-        self.queue.push_back(held);
+        delayed.due = delayed.due.max(last);
+        self.queue.push_back(delayed);
     }
 
     fn release_aside(&mut self) {
         if let Some(overtaken) = self.aside.take() {
-            self.enqueue(overtaken.held);
+            self.enqueue(overtaken.delayed);
         }
     }
 
@@ -333,8 +333,8 @@ impl Line {
         let aside = self
             .aside
             .as_ref()
-            .map(|overtaken| overtaken.held.due + OVERTAKEN_AT_MOST);
-        let queue = self.queue.front().map(|held| held.due);
+            .map(|overtaken| overtaken.delayed.due + OVERTAKEN_AT_MOST);
+        let queue = self.queue.front().map(|delayed| delayed.due);
         match (queue, aside) {
             (Some(queue), Some(aside)) => Some(queue.min(aside)),
             (queue, aside) => queue.or(aside),
@@ -343,19 +343,19 @@ impl Line {
 
     /// The next frame that is through at `now`. It stays until [`Self::pop`].
     pub fn front(&mut self, now: u64) -> Option<&[u8]> {
-        let late = |overtaken: &Overtaken| overtaken.held.due + OVERTAKEN_AT_MOST <= now;
+        let late = |overtaken: &Overtaken| overtaken.delayed.due + OVERTAKEN_AT_MOST <= now;
         if self.queue.is_empty() && self.aside.as_ref().is_some_and(late) {
             self.release_aside();
         }
-        let held = self.queue.front().filter(|held| held.due <= now)?;
-        let start = held.buffer * FRAME;
-        Some(&self.memory[start..start + held.length])
+        let delayed = self.queue.front().filter(|delayed| delayed.due <= now)?;
+        let start = delayed.buffer * FRAME;
+        Some(&self.memory[start..start + delayed.length])
     }
 
     /// Forgets the frame that [`Self::front`] gave.
     pub fn pop(&mut self) {
-        if let Some(held) = self.queue.pop_front() {
-            self.empty.push(held.buffer);
+        if let Some(delayed) = self.queue.pop_front() {
+            self.empty.push(delayed.buffer);
         }
     }
 }

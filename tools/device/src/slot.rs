@@ -22,7 +22,7 @@ use crate::admin::Reporter;
 use crate::doorbells::Doorbells;
 use crate::frame::Frame;
 use crate::host::Host;
-use crate::port::Queue;
+use crate::port::PortQueue;
 use crate::port::impaired::Impaired;
 use crate::setting::Setting;
 
@@ -44,7 +44,7 @@ struct Env<'a> {
     doorbells: &'a Doorbells,
     processor: usize,
     vector: usize,
-    port: &'a mut dyn Queue,
+    port: &'a mut dyn PortQueue,
 }
 
 impl env::Host for Env<'_> {

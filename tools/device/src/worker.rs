@@ -32,7 +32,7 @@ use crate::frame::Frame;
 use crate::handoff::Inbox;
 use crate::handoff::Outbox;
 use crate::host::Host;
-use crate::port::Queue;
+use crate::port::PortQueue;
 use crate::port::cable::Cable;
 use crate::port::impaired::Impaired;
 use crate::port::impaired::Impairment;
@@ -137,7 +137,7 @@ pub enum PortPlan {
     /// One end of a cable; both ends are made by the worker, of the same number.
     Cable(usize),
     /// A queue.
-    Queue(Box<dyn Queue + Send>),
+    Queue(Box<dyn PortQueue + Send>),
 }
 
 /// What a worker needs to make a slot.
@@ -202,7 +202,7 @@ impl Worker {
             })
         };
         let slots = plan.slots.into_iter().map(|slot| {
-            let port: Box<dyn Queue> = match slot.port {
+            let port: Box<dyn PortQueue> = match slot.port {
                 PortPlan::Cable(number) => Box::new(end(number)),
                 PortPlan::Queue(queue) => queue,
             };

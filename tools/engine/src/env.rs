@@ -46,7 +46,7 @@ pub trait Host {
 
 /// A piece of host memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Piece {
+pub struct Frag {
     /// DMA address.
     pub address: u64,
     /// Length in bytes.
@@ -131,7 +131,7 @@ pub struct OutFrame<'a> {
     pub header: &'a [u8],
     /// The rest of the frame, in host memory. Empty when the engine had to touch every byte itself;
     /// then the whole frame is in `header`.
-    pub payload: &'a [Piece],
+    pub payload: &'a [Frag],
     /// What is left to do.
     pub offload: Offload,
 }

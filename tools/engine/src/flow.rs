@@ -75,7 +75,7 @@ const ACTIVITY: u32 = 16;
 
 /// An acknowledgement that was uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acknowledgement {
+pub struct UploadedAck {
     /// Sequence number of its segment.
     pub seq: Seq,
     /// Acknowledgement number.
@@ -109,7 +109,7 @@ pub struct Uploaded {
     /// End of the run that was uploaded, from the host's `rcv_nxt` on.
     pub end: Seq,
     /// The latest acknowledgement that was uploaded.
-    pub ack: Option<Acknowledgement>,
+    pub ack: Option<UploadedAck>,
 }
 
 /// The tags of flows that share a place.
@@ -297,8 +297,8 @@ impl Track {
     }
 
     #[inline]
-    fn acknowledgement(&self) -> Option<Acknowledgement> {
-        (self.state & state::ACKNOWLEDGES != 0).then_some(Acknowledgement {
+    fn acknowledgement(&self) -> Option<UploadedAck> {
+        (self.state & state::ACKNOWLEDGES != 0).then_some(UploadedAck {
             seq: self.ack_seq,
             ack: self.ack,
             window: self.window,

@@ -21,14 +21,14 @@ use crate::wire::tcp;
 /// The headers of IP and TCP are whole and lie one behind the other up to `length`; that of IP has
 /// neither options nor extension headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Headers {
+pub struct GroHeaders {
     l3: usize,
     l4: usize,
     length: usize,
     v6: bool,
 }
 
-impl Headers {
+impl GroHeaders {
     /// The headers of the segment that `packet` is, without the `tag` bytes that are stripped from
     /// its frame. `None` for what is never joined: IP options and extension headers, other tags,
     /// segments that are more than an acknowledgement with payload.
@@ -154,9 +154,9 @@ mod tests {
         (0..large.count()).map(piece).collect()
     }
 
-    fn headers(frame: &[u8]) -> Option<Headers> {
+    fn headers(frame: &[u8]) -> Option<GroHeaders> {
         let packet = Packet::parse(frame).unwrap();
-        Headers::of(&packet, &packet.tcp(frame)?, 0)
+        GroHeaders::of(&packet, &packet.tcp(frame)?, 0)
     }
 
     #[test]

@@ -17,11 +17,11 @@ pub mod processor;
 pub mod tcp;
 pub mod wire;
 
+mod coalesce;
 mod counters;
 mod dct;
 mod filter;
 mod flow;
-mod interrupt;
 mod ring;
 mod rss;
 mod rules;

@@ -13,9 +13,9 @@ use crate::env::Host;
 /// A ring makes no sense: an index beyond what it can hold, or memory that is gone. The processor
 /// cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct HostError;
 
-impl From<Fault> for Broken {
+impl From<Fault> for HostError {
     fn from(_: Fault) -> Self {
         Self
     }
@@ -23,14 +23,14 @@ impl From<Fault> for Broken {
 
 /// Where a ring lies.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Location {
     ring: Ring,
     address: u64,
     entries: u32,
     status: u64,
 }
 
-impl Place {
+impl Location {
     /// `None` for a size or an alignment that the contract does not allow.
     fn new(ring: Ring, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         let fits = ring::LOG2_RANGE.contains(&log2_entries)
@@ -63,7 +63,7 @@ impl Place {
 /// `producer - consumer <= entries`: the producer index is taken over only after that check.
 #[derive(Clone, Copy, Debug)]
 pub struct Consumer {
-    place: Place,
+    location: Location,
     /// As last read.
     producer: u32,
     consumer: u32,
@@ -75,7 +75,7 @@ impl Consumer {
     /// A ring with both indices at 0. `None` for a size or an alignment out of range.
     pub fn new(ring: Ring, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         Some(Self {
-            place: Place::new(ring, address, log2_entries, status)?,
+            location: Location::new(ring, address, log2_entries, status)?,
             producer: 0,
             consumer: 0,
             published: 0,
@@ -86,12 +86,12 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when it claims more entries than there are.
+    /// [`HostError`] when it claims more entries than there are.
     #[inline]
-    pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), Broken> {
-        let producer = host.doorbell(self.place.ring.line() + ring::INDEX);
-        if producer.wrapping_sub(self.consumer) > self.place.entries {
-            return Err(Broken);
+    pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), HostError> {
+        let producer = host.doorbell(self.location.ring.line() + ring::INDEX);
+        if producer.wrapping_sub(self.consumer) > self.location.entries {
+            return Err(HostError);
         }
         self.producer = producer;
         Ok(())
@@ -100,7 +100,7 @@ impl Consumer {
     /// Size of the ring.
     #[inline]
     pub fn entries(&self) -> u32 {
-        self.place.entries
+        self.location.entries
     }
 
     /// Entries not taken yet, as of the last [`Consumer::refresh`].
@@ -114,14 +114,14 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when the ring's memory is gone.
+    /// [`HostError`] when the ring's memory is gone.
     #[inline]
-    pub fn read<H: Host>(&self, host: &H, offset: u32, to: &mut [u8]) -> Result<u32, Broken> {
-        let size = self.place.ring.entry_size();
+    pub fn read<H: Host>(&self, host: &H, offset: u32, to: &mut [u8]) -> Result<u32, HostError> {
+        let size = self.location.ring.entry_size();
         let first = self.consumer.wrapping_add(offset);
-        let to_edge = self.place.entries - (first & (self.place.entries - 1));
+        let to_edge = self.location.entries - (first & (self.location.entries - 1));
         let count = (to.len() / size).min(to_edge as usize);
-        host.read(self.place.entry(first), &mut to[..count * size])?;
+        host.read(self.location.entry(first), &mut to[..count * size])?;
         Ok(count as u32)
     }
 
@@ -143,11 +143,11 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when the status page is gone.
+    /// [`HostError`] when the status page is gone.
     #[inline]
-    pub fn publish<H: Host>(&mut self, host: &mut H) -> Result<(), Broken> {
+    pub fn publish<H: Host>(&mut self, host: &mut H) -> Result<(), HostError> {
         if self.published != self.consumer {
-            host.store_release(self.place.index(), self.consumer)?;
+            host.store_release(self.location.index(), self.consumer)?;
             self.published = self.consumer;
         }
         Ok(())
@@ -167,7 +167,7 @@ pub type Entry = [u8; COMPLETION_ENTRY];
 /// `producer + reserved - consumer <= entries`.
 #[derive(Clone, Copy, Debug)]
 pub struct Completions {
-    place: Place,
+    location: Location,
     /// Entries written, published or not.
     producer: u32,
     published: u32,
@@ -181,7 +181,7 @@ impl Completions {
     /// A ring with both indices at 0. `None` for a size or an alignment out of range.
     pub fn new(address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         Some(Self {
-            place: Place::new(Ring::Completion, address, log2_entries, status)?,
+            location: Location::new(Ring::Completion, address, log2_entries, status)?,
             producer: 0,
             published: 0,
             consumer: 0,
@@ -191,19 +191,19 @@ impl Completions {
 
     /// Number of entries of the ring.
     pub fn entries(&self) -> u32 {
-        self.place.entries
+        self.location.entries
     }
 
     /// Reads the consumer index from the doorbell page.
     ///
     /// # Errors
     ///
-    /// [`Broken`] when it is ahead of what was published.
+    /// [`HostError`] when it is ahead of what was published.
     #[inline]
-    pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), Broken> {
-        let consumer = host.doorbell(self.place.ring.line() + ring::INDEX);
+    pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), HostError> {
+        let consumer = host.doorbell(self.location.ring.line() + ring::INDEX);
         if self.published.wrapping_sub(consumer) > self.published.wrapping_sub(self.consumer) {
-            return Err(Broken);
+            return Err(HostError);
         }
         self.consumer = consumer;
         Ok(())
@@ -212,7 +212,7 @@ impl Completions {
     /// Entries that can be reserved, as of the last [`Completions::refresh`].
     #[inline]
     pub fn room(&self) -> u32 {
-        self.place.entries - self.producer.wrapping_sub(self.consumer) - self.reserved
+        self.location.entries - self.producer.wrapping_sub(self.consumer) - self.reserved
     }
 
     /// Reserves `count` entries; false, and nothing reserved, when there is no room for them.
@@ -230,9 +230,9 @@ impl Completions {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when the ring's memory is gone.
+    /// [`HostError`] when the ring's memory is gone.
     #[inline]
-    pub fn write<H: Host>(&mut self, host: &mut H, entry: &Entry) -> Result<(), Broken> {
+    pub fn write<H: Host>(&mut self, host: &mut H, entry: &Entry) -> Result<(), HostError> {
         let at = self.skip(1);
         self.fill(host, at, entry)
     }
@@ -252,21 +252,26 @@ impl Completions {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when the ring's memory is gone.
+    /// [`HostError`] when the ring's memory is gone.
     #[inline]
-    pub fn fill<H: Host>(&mut self, host: &mut H, index: u32, entry: &Entry) -> Result<(), Broken> {
-        Ok(host.write(self.place.entry(index), entry)?)
+    pub fn fill<H: Host>(
+        &mut self,
+        host: &mut H,
+        index: u32,
+        entry: &Entry,
+    ) -> Result<(), HostError> {
+        Ok(host.write(self.location.entry(index), entry)?)
     }
 
     /// Shows everything that was written to the host.
     ///
     /// # Errors
     ///
-    /// [`Broken`] when the status page is gone.
+    /// [`HostError`] when the status page is gone.
     #[inline]
-    pub fn publish<H: Host>(&mut self, host: &mut H) -> Result<(), Broken> {
+    pub fn publish<H: Host>(&mut self, host: &mut H) -> Result<(), HostError> {
         if self.published != self.producer {
-            host.store_release(self.place.index(), self.producer)?;
+            host.store_release(self.location.index(), self.producer)?;
             self.published = self.producer;
         }
         Ok(())

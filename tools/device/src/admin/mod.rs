@@ -32,8 +32,8 @@ use crate::registers::Status as FunctionStatus;
 use crate::worker::Control;
 use crate::worker::Handle;
 
-use self::queue::Broken;
-use self::queue::Queue;
+use self::queue::AdminQueue;
+use self::queue::QueueError;
 
 /// What a function's control hears of.
 pub enum Event {
@@ -111,7 +111,7 @@ pub struct Admin {
     peer: Option<Sender<Event>>,
     /// Counts resets, so that answers to what was asked before one are known as such.
     epoch: u32,
-    queue: Option<Queue>,
+    queue: Option<AdminQueue>,
     pending: Option<Pending>,
     /// Events that the driver is still to be told of.
     news: VecDeque<(admin::Event, u32)>,
@@ -171,7 +171,7 @@ impl Admin {
         self.status.set(status::FAILED);
     }
 
-    fn handle(&mut self, event: Event) -> Result<(), Broken> {
+    fn handle(&mut self, event: Event) -> Result<(), QueueError> {
         match event {
             Event::Enable(setup, done) => {
                 self.enable(setup);
@@ -239,7 +239,7 @@ impl Admin {
                 function: self.function,
             });
         }
-        self.queue = Some(Queue::new(setup));
+        self.queue = Some(AdminQueue::new(setup));
         self.status.set(status::READY);
         self.tell_peer(true);
     }
@@ -299,7 +299,7 @@ impl Admin {
     }
 
     /// Writes what can be written and carries out what can be carried out.
-    fn advance(&mut self) -> Result<(), Broken> {
+    fn advance(&mut self) -> Result<(), QueueError> {
         loop {
             let Some(queue) = self.queue.as_mut().filter(|queue| !queue.full()) else {
                 return Ok(());

@@ -12,7 +12,7 @@ use crate::registers::Setup;
 
 /// Why the admin queue cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum QueueError {
     #[error("an admin ring cannot be reached: {0}")]
     Fault(#[from] Fault),
     #[error("the {0} index of an admin ring lies outside the ring")]
@@ -20,7 +20,7 @@ pub(super) enum Broken {
 }
 
 /// The admin rings at work.
-pub(super) struct Queue {
+pub(super) struct AdminQueue {
     setup: Setup,
     command_producer: u32,
     command_consumer: u32,
@@ -28,7 +28,7 @@ pub(super) struct Queue {
     completion_consumer: u32,
 }
 
-impl Queue {
+impl AdminQueue {
     pub(super) fn new(setup: Setup) -> Self {
         Self {
             setup,
@@ -54,21 +54,21 @@ impl Queue {
             == self.entries()
     }
 
-    pub(super) fn set_producer(&mut self, index: u32) -> Result<(), Broken> {
+    pub(super) fn set_producer(&mut self, index: u32) -> Result<(), QueueError> {
         if index.wrapping_sub(self.command_consumer) > self.entries() {
-            return Err(Broken::Index("producer"));
+            return Err(QueueError::Index("producer"));
         }
         self.command_producer = index;
         Ok(())
     }
 
-    pub(super) fn set_consumer(&mut self, index: u32) -> Result<(), Broken> {
+    pub(super) fn set_consumer(&mut self, index: u32) -> Result<(), QueueError> {
         let unread = self.completion_producer.wrapping_sub(index);
         let before = self
             .completion_producer
             .wrapping_sub(self.completion_consumer);
         if unread > before {
-            return Err(Broken::Index("consumer"));
+            return Err(QueueError::Index("consumer"));
         }
         self.completion_consumer = index;
         Ok(())
@@ -78,7 +78,7 @@ impl Queue {
     pub(super) fn next(
         &mut self,
         host: &Host,
-    ) -> Result<Option<[u8; admin::COMMAND_SIZE]>, Broken> {
+    ) -> Result<Option<[u8; admin::COMMAND_SIZE]>, QueueError> {
         if self.command_consumer == self.command_producer {
             return Ok(None);
         }
@@ -96,7 +96,7 @@ impl Queue {
         &mut self,
         host: &Host,
         completion: admin::Completion,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), QueueError> {
         const PHASE: usize = admin::COMPLETION_SIZE - 4;
         let place = u64::from(self.completion_producer & (self.entries() - 1));
         let address = self

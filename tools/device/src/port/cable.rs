@@ -14,7 +14,7 @@ use toe_engine::env::Capabilities;
 use toe_engine::env::OutFrame;
 use toe_engine::env::SendError;
 
-use super::Queue;
+use super::PortQueue;
 use crate::frame::Frame;
 use crate::memory::MemoryMap;
 
@@ -65,7 +65,7 @@ impl Cable {
     }
 }
 
-impl Queue for Cable {
+impl PortQueue for Cable {
     fn capabilities(&self) -> Capabilities {
         Capabilities::ALL
     }

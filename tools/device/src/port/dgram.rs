@@ -26,7 +26,7 @@ use toe_engine::env::OutFrame;
 use toe_engine::env::SendError;
 use tracing::warn;
 
-use super::Queue;
+use super::PortQueue;
 use crate::frame::Frame;
 use crate::memory::MemoryMap;
 
@@ -110,7 +110,7 @@ impl Dgram {
     }
 }
 
-impl Queue for Dgram {
+impl PortQueue for Dgram {
     fn capabilities(&self) -> Capabilities {
         Capabilities::NONE
     }

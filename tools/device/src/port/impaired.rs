@@ -12,7 +12,7 @@ use toe_engine::env::Offload;
 use toe_engine::env::OutFrame;
 use toe_engine::env::SendError;
 
-use super::Queue;
+use super::PortQueue;
 use crate::frame::Frame;
 use crate::impairment::DEPTH;
 use crate::impairment::Line;
@@ -43,7 +43,7 @@ pub struct Impairment {
 
 /// A queue and its two lines, which are there while they are of use.
 pub struct Impaired {
-    inner: Box<dyn Queue>,
+    inner: Box<dyn PortQueue>,
     egress: Option<Box<Line>>,
     ingress: Option<Box<Line>>,
     /// In force until a driver sets something else.
@@ -69,7 +69,7 @@ fn set(line: &mut Option<Box<Line>>, profile: Profile, stream: u64, clock: WireC
 
 impl Impaired {
     /// `inner` with `initial` impairment, the queue of processor `processor`.
-    pub fn new(inner: Box<dyn Queue>, processor: u8, initial: Option<Impairment>) -> Self {
+    pub fn new(inner: Box<dyn PortQueue>, processor: u8, initial: Option<Impairment>) -> Self {
         let mut this = Self {
             inner,
             egress: None,
@@ -128,7 +128,7 @@ impl Impaired {
         }
     }
 
-    /// When [`Self::tick`] and [`Queue::receive`] have something to do at the latest, or the wire
+    /// When [`Self::tick`] and [`PortQueue::receive`] have something to do at the latest, or the wire
     /// has room again for a frame that it refused; `u64::MAX` for never.
     pub fn deadline(&self) -> u64 {
         let due = |line: &Option<Box<Line>>| line.as_ref().and_then(|line| line.due());
@@ -175,7 +175,7 @@ impl Impaired {
     }
 }
 
-impl Queue for Impaired {
+impl PortQueue for Impaired {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }

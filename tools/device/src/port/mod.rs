@@ -2,7 +2,7 @@
 
 //! Ports: what a function's frames go to and come from.
 //!
-//! A port has one [`Queue`] for every processor, each used by that processor's thread alone.
+//! A port has one [`PortQueue`] for every processor, each used by that processor's thread alone.
 
 use std::os::fd::BorrowedFd;
 
@@ -20,7 +20,7 @@ pub mod spec;
 pub mod tap;
 
 /// One processor's way to the wire and back. Nothing here blocks.
-pub trait Queue {
+pub trait PortQueue {
     /// What may be left to the port.
     fn capabilities(&self) -> Capabilities;
 

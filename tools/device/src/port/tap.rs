@@ -24,7 +24,7 @@ use toe_engine::env::OutFrame;
 use toe_engine::env::Partial;
 use toe_engine::env::SendError;
 
-use super::Queue;
+use super::PortQueue;
 use crate::frame::Frame;
 use crate::memory::MemoryMap;
 
@@ -172,7 +172,7 @@ fn decode(header: &[u8; VNET], frame: &mut Frame) -> Option<()> {
     Some(())
 }
 
-impl Queue for Tap {
+impl PortQueue for Tap {
     fn capabilities(&self) -> Capabilities {
         Capabilities::ALL
     }

@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use crate::env::Piece;
+use crate::env::Frag;
 use crate::tcp::Seq;
 
 /// "No fragment".
@@ -14,7 +14,7 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Default)]
 struct Node {
-    piece: Piece,
+    piece: Frag,
     next: u32,
 }
 
@@ -52,7 +52,7 @@ impl Pool {
         self.available
     }
 
-    fn take(&mut self, piece: Piece) -> Option<u32> {
+    fn take(&mut self, piece: Frag) -> Option<u32> {
         let at = self.free;
         let node = self.nodes.get_mut(at as usize)?;
         self.free = node.next;
@@ -110,7 +110,7 @@ impl Fragments {
     }
 
     /// Appends `piece`; false when the pool is exhausted.
-    pub fn push(&mut self, pool: &mut Pool, piece: Piece) -> bool {
+    pub fn push(&mut self, pool: &mut Pool, piece: Frag) -> bool {
         let Some(node) = pool.take(piece) else {
             return false;
         };
@@ -161,7 +161,7 @@ impl Fragments {
         pool: &Pool,
         seq: Seq,
         length: u32,
-        to: &mut [Piece],
+        to: &mut [Frag],
     ) -> Option<(usize, u32)> {
         if seq.before(self.head.seq) || (seq + length).after(self.end) {
             return None;
@@ -179,7 +179,7 @@ impl Fragments {
             let skip = seq - at.seq;
             if skip < piece.length {
                 let now = left.min(piece.length - skip);
-                to[count] = Piece {
+                to[count] = Frag {
                     address: piece.address.wrapping_add(u64::from(skip)),
                     length: now,
                 };
@@ -217,11 +217,11 @@ mod tests {
             let mut acknowledged = 0;
             let mut submitted = 0;
             let address = |offset: u32| 1 << 40 | u64::from(offset);
-            let mut pieces = [Piece::default(); 4];
+            let mut pieces = [Frag::default(); 4];
             for (what, length, from, count) in steps {
                 match what {
                     0 => {
-                        let piece = Piece { address: address(submitted), length };
+                        let piece = Frag { address: address(submitted), length };
                         if list.push(&mut pool, piece) {
                             submitted += length;
                         }
@@ -249,7 +249,7 @@ mod tests {
             }
             list.clear(&mut pool);
             prop_assert_eq!(pool.available(), 32);
-            let mut all: Vec<u32> = (0..32).filter_map(|_| pool.take(Piece::default())).collect();
+            let mut all: Vec<u32> = (0..32).filter_map(|_| pool.take(Frag::default())).collect();
             all.sort_unstable();
             prop_assert_eq!(all, (0..32).collect::<Vec<u32>>());
         }

@@ -13,18 +13,18 @@ use toe_abi::stats::Counter;
 
 use super::Config;
 use super::Rings;
+use crate::coalesce::Coalesce;
 use crate::counters::Counters;
 use crate::dct::Table;
 use crate::env::Capabilities;
 use crate::env::Env;
+use crate::env::Frag;
 use crate::env::Host;
-use crate::env::Piece;
 use crate::filter::Filter;
 use crate::flow::Flows;
-use crate::interrupt::Moderation;
-use crate::ring::Broken;
 use crate::ring::Completions;
 use crate::ring::Consumer;
+use crate::ring::HostError;
 use crate::steering::Steering;
 use crate::storage::MAX_FRAME;
 use crate::storage::Storage;
@@ -43,7 +43,7 @@ const STARVED_LIMIT: u64 = 1_000_000;
 /// Connections, and flows, that are looked at in a round when pages are scarce.
 const RECLAIM_STEPS: usize = 64;
 /// Pieces of host memory that one frame can have on its way to the port.
-pub(super) const MAX_PIECES: usize = 128;
+pub(super) const MAX_FRAGS: usize = 128;
 /// MTU until `SetMtu`.
 const DEFAULT_MTU: usize = 1500;
 
@@ -104,7 +104,7 @@ pub(super) struct Scratch {
     /// A frame that is being built from it.
     pub(super) segment: Box<[u8]>,
     /// Where the payload of a frame lies.
-    pub(super) pieces: Box<[Piece]>,
+    pub(super) frags: Box<[Frag]>,
 }
 
 /// Everything but the rings.
@@ -115,7 +115,7 @@ pub(super) struct Core {
     pub(super) steering: Steering,
     pub(super) filter: Filter,
     pub(super) mtu: usize,
-    pub(super) moderation: Moderation,
+    pub(super) coalesce: Coalesce,
     pub(super) storage: Storage,
     pub(super) flows: Flows,
     pub(super) table: Table,
@@ -160,7 +160,7 @@ impl Core {
             steering: Steering::new(config.processors),
             filter: Filter::new(config.mac),
             mtu: DEFAULT_MTU,
-            moderation: Moderation::default(),
+            coalesce: Coalesce::default(),
             storage: Storage::new(config.pages),
             flows: Flows::new(config.flows),
             table: Table::new(config.connections, config.fragments, config.hold),
@@ -175,7 +175,7 @@ impl Core {
             scratch: Scratch {
                 frame: vec![0; MAX_FRAME].into_boxed_slice(),
                 segment: vec![0; MAX_FRAME].into_boxed_slice(),
-                pieces: vec![Piece::default(); MAX_PIECES].into_boxed_slice(),
+                frags: vec![Frag::default(); MAX_FRAGS].into_boxed_slice(),
             },
             hand: 0,
             next_status: 0,
@@ -196,7 +196,7 @@ impl Core {
         self.stalled = None;
         self.skipping = false;
         self.resume = 0;
-        self.moderation.restart();
+        self.coalesce.restart();
         self.next_status = now;
         self.counters.set(Counter::Connections, 0);
     }
@@ -207,7 +207,7 @@ impl Core {
         self.steering = Steering::new(self.config.processors);
         self.filter = Filter::new(self.config.mac);
         self.mtu = DEFAULT_MTU;
-        self.moderation = Moderation::default();
+        self.coalesce = Coalesce::default();
         self.storage.defaults();
         self.counters = Counters::new();
     }
@@ -241,7 +241,7 @@ impl Core {
         rings: &mut RingSet,
         budget: usize,
         stopping: bool,
-    ) -> Result<Round, Broken> {
+    ) -> Result<Round, HostError> {
         let indices = |rings: &RingSet| {
             [
                 rings.transmit.consumer(),
@@ -272,7 +272,7 @@ impl Core {
         rings.completions.publish(env)?;
         rings.transmit.publish(env)?;
         rings.submission.publish(env)?;
-        self.moderation.poll(
+        self.coalesce.poll(
             now,
             env,
             rings.completions.published(),
@@ -292,7 +292,7 @@ impl Core {
         }
         let waits = blocked || !self.reports.is_empty() || !self.returns.is_empty();
         let room = waits.then_some(now + ROOM_INTERVAL);
-        let deadlines = [self.wheel.deadline(), self.moderation.deadline(), room];
+        let deadlines = [self.wheel.deadline(), self.coalesce.deadline(), room];
         Ok(Round::Wait(deadlines.into_iter().flatten().min()))
     }
 
@@ -302,7 +302,7 @@ impl Core {
         &mut self,
         host: &mut H,
         rings: &mut RingSet,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         self.storage
             .supply
             .headers
@@ -316,7 +316,11 @@ impl Core {
     /// When payload pages run out, takes them back from connections and flows that have been idle:
     /// the hand of a clock goes round each table and passes over those that have placed payload since
     /// its last turn.
-    fn reclaim_pages<H: Host>(&mut self, host: &mut H, rings: &mut RingSet) -> Result<(), Broken> {
+    fn reclaim_pages<H: Host>(
+        &mut self,
+        host: &mut H,
+        rings: &mut RingSet,
+    ) -> Result<(), HostError> {
         if !self.storage.is_scarce() {
             return Ok(());
         }
@@ -336,7 +340,7 @@ impl Core {
         now: u64,
         host: &mut H,
         rings: &RingSet,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         self.next_status = now + STATUS_INTERVAL;
         Ok(self.counters.publish(host, rings.status)?)
     }
@@ -347,14 +351,14 @@ impl Core {
         host: &mut H,
         rings: &RingSet,
         sleeps: bool,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let at = rings.status + ring::SLEEPING as u64;
         Ok(host.store_release(at, u32::from(sleeps))?)
     }
 
     /// Ends the batch: shows the host what has been received. For every connection that something
     /// has happened to, lets TCP acknowledge it and frees what the peer has acknowledged.
-    fn settle<E: Env>(&mut self, env: &mut E, rings: &mut RingSet) -> Result<(), Broken> {
+    fn settle<E: Env>(&mut self, env: &mut E, rings: &mut RingSet) -> Result<(), HostError> {
         let completions = &mut rings.completions;
         self.storage.flush(env, completions)?;
         if self.touched.is_empty() {
@@ -398,7 +402,12 @@ impl Core {
     }
 
     /// Does what is due.
-    fn timers<E: Env>(&mut self, now: u64, env: &mut E, rings: &mut RingSet) -> Result<(), Broken> {
+    fn timers<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+    ) -> Result<(), HostError> {
         while let Some(place) = self.wheel.expire(now) {
             let Some(connection) = self.table.get(place) else {
                 continue;

@@ -45,7 +45,7 @@ use crate::counters::Counters;
 use crate::env::Env;
 use crate::env::RxOffload;
 use crate::filter::MAX_MULTICAST;
-use crate::ring::Broken;
+use crate::ring::HostError;
 pub use crate::tuple::Seed;
 
 /// Sizes of a processor's tables and buffers, fixed when it is made.
@@ -178,7 +178,7 @@ impl Processor {
         self.core.capabilities = env.capabilities();
         self.core
             .publish_counters(now, env, &rings)
-            .map_err(|Broken| Status::Fault)?;
+            .map_err(|HostError| Status::Fault)?;
         self.run = Some(Run {
             phase: Phase::Running,
             rings,
@@ -222,7 +222,7 @@ impl Processor {
         }
         match self.core.has_room(env, &mut run.rings, ahead) {
             Ok(room) => room,
-            Err(Broken) => {
+            Err(HostError) => {
                 run.phase = Phase::Failed;
                 true
             }
@@ -315,7 +315,7 @@ impl Processor {
             .receive(now, env, &mut run.rings, frame, offload, here)
         {
             Ok(received) => received,
-            Err(Broken) => {
+            Err(HostError) => {
                 run.phase = Phase::Failed;
                 Received::Done
             }
@@ -343,7 +343,7 @@ impl Processor {
                 Next::Stopped
             }
             Ok(next) => next,
-            Err(Broken) => {
+            Err(HostError) => {
                 run.phase = Phase::Failed;
                 Next::Failed
             }
@@ -479,8 +479,8 @@ impl Processor {
         if usecs > 1_000_000 {
             return Err(Status::Invalid);
         }
-        self.core.moderation.usecs = usecs;
-        self.core.moderation.completions = completions;
+        self.core.coalesce.usecs = usecs;
+        self.core.coalesce.completions = completions;
         Ok(())
     }
 
@@ -531,7 +531,7 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
         budget: usize,
-    ) -> Result<Next, Broken> {
+    ) -> Result<Next, HostError> {
         rings.completions.refresh(env)?;
         for place in 0..self.table.places() {
             self.return_connection(now, env, rings, place, Reason::Stop, None)?;
@@ -551,7 +551,7 @@ impl Core {
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         rings.completions.refresh(env)?;
         for place in 0..self.table.places() {
             let Some(connection) = self.table.get(place) else {
@@ -573,7 +573,7 @@ impl Core {
         now: u64,
         env: &mut E,
         rings: &RingSet,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         self.publish_counters(now, env, rings)?;
         self.announce_sleep(env, rings, true)?;
         fence(Ordering::SeqCst);

@@ -21,13 +21,13 @@ use crate::env::Partial;
 use crate::env::RxChecksum;
 use crate::env::RxOffload;
 use crate::gso::Large;
-use crate::ring::Broken;
 use crate::ring::Consumer;
+use crate::ring::HostError;
 use crate::steering::Target;
 use crate::storage;
 use crate::tcp::Instant;
-use crate::tcp::Piece;
 use crate::tcp::Segment;
+use crate::tcp::Trimmed;
 use crate::tcp::Verdict;
 use crate::tcp::flag;
 use crate::tuple::Key;
@@ -211,7 +211,7 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
         ahead: Ahead,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, HostError> {
         let entries = (1 + ahead.frames as u32) * storage::MAX_ENTRIES;
         // Each frame may begin a page, and go on in another.
         let pages = ahead.bytes / PAGE_SIZE + 2 * ahead.frames;
@@ -251,7 +251,7 @@ impl Core {
         rings: &mut RingSet,
         frames: &mut impl Iterator<Item = (usize, (&'a [u8], RxOffload))>,
         elsewhere: &mut impl FnMut(usize, u8),
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         loop {
             let mut batch = [const { None }; BATCH];
             let mut filled = 0;
@@ -291,7 +291,7 @@ impl Core {
         frame: &[u8],
         offload: &RxOffload,
         here: bool,
-    ) -> Result<Received, Broken> {
+    ) -> Result<Received, HostError> {
         match self.examine(frame, offload) {
             Some(examined) => self.take(now, env, rings, &examined, here),
             None => Ok(Received::Done),
@@ -326,7 +326,7 @@ impl Core {
         rings: &mut RingSet,
         examined: &Examined<'_>,
         here: bool,
-    ) -> Result<Received, Broken> {
+    ) -> Result<Received, HostError> {
         let Examined { arrival, key } = examined;
         let found = match key {
             Some(key) if !self.table.is_empty() => self.table.find(key),
@@ -371,7 +371,7 @@ impl Core {
         arrival: &Arrival<'_>,
         key: Option<Key>,
         target: &Target,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         if target.dropped {
             self.counters.count(Counter::RxRuleDrops);
             return Ok(());
@@ -403,7 +403,7 @@ impl Core {
         rings: &mut RingSet,
         place: u32,
         arrival: &Arrival<'_>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let Some((connection, _, hold)) = self.table.parts(place) else {
             return Ok(());
         };
@@ -482,7 +482,7 @@ impl Core {
 }
 
 /// Describes `piece` of a frame that is to be held.
-pub(super) fn held(arrival: &Arrival<'_>, piece: &Piece, push: bool) -> hold::Held {
+pub(super) fn held(arrival: &Arrival<'_>, piece: &Trimmed, push: bool) -> hold::Held {
     let offset = u32::from(arrival.packet.payload) + piece.skip;
     hold::Held::new(piece.seq, piece.length, offset, arrival.offload, push)
 }
@@ -496,7 +496,7 @@ fn drain<E: Env>(
     completions: &mut crate::ring::Completions,
     from: crate::tcp::Seq,
     end: crate::tcp::Seq,
-) -> Result<(), Broken> {
+) -> Result<(), HostError> {
     let mut at = from;
     while let Some(held) = connection.held.first(hold).copied() {
         if held.seq.at_least(end) {

@@ -19,11 +19,11 @@ use super::core::mark;
 use super::receive::Arrival;
 use super::receive::held;
 use crate::env::Env;
-use crate::ring::Broken;
+use crate::ring::HostError;
 use crate::storage;
 use crate::storage::Stored;
 use crate::tcp::Instant;
-use crate::tcp::Piece;
+use crate::tcp::Trimmed;
 use crate::tuple::Key;
 use crate::tuple::Tuple;
 
@@ -39,7 +39,7 @@ impl Core {
         place: u32,
         reason: Reason,
         cause: Option<&Arrival<'_>>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let Some((connection, _, hold)) = self.table.parts(place) else {
             return Ok(());
         };
@@ -52,7 +52,7 @@ impl Core {
             .reassembly
             .flush(env, pages, &mut rings.completions)?;
         if let Some(arrival) = cause {
-            let nothing = Piece {
+            let nothing = Trimmed {
                 seq: connection.tcb.rcv_nxt(),
                 skip: 0,
                 length: 0,
@@ -75,7 +75,7 @@ impl Core {
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         while let Some(&place) = self.returns.front() {
             if !self.complete_return(now, env, rings, place)? {
                 break;
@@ -94,7 +94,7 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
         place: u32,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, HostError> {
         let Some(connection) = self.table.get(place) else {
             return Ok(true);
         };
@@ -170,7 +170,7 @@ impl Core {
         rings: &mut RingSet,
         arrival: &Arrival<'_>,
         host_id: u32,
-    ) -> Result<Stored, Broken> {
+    ) -> Result<Stored, HostError> {
         let hash = self.steering.of_packet(&arrival.packet, arrival.frame).hash;
         let tuple = Tuple::of_received(&arrival.packet, arrival.frame);
         let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));

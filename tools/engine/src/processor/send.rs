@@ -17,7 +17,7 @@ use crate::env::Offload;
 use crate::env::OutFrame;
 use crate::env::SendError;
 use crate::gso;
-use crate::ring::Broken;
+use crate::ring::HostError;
 use crate::tcp::Instant;
 use crate::tcp::Outgoing;
 use crate::wire::ethernet;
@@ -33,7 +33,7 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
         budget: usize,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, HostError> {
         if let Some((id, segment)) = self.stalled.take() {
             if let Some(place) = self.table.by_id(id) {
                 self.send_segment(now, env, rings, place, id, &segment)?;
@@ -67,7 +67,7 @@ impl Core {
         rings: &mut RingSet,
         place: u32,
         budget: usize,
-    ) -> Result<usize, Broken> {
+    ) -> Result<usize, HostError> {
         let mut turn = TURN;
         let mut sent = 0;
         loop {
@@ -104,7 +104,7 @@ impl Core {
         place: u32,
         id: u32,
         segment: &Outgoing,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         match self.put_segment(env, place, segment) {
             Ok(()) => {}
             Err(SendError::Full) => self.stalled = Some((id, *segment)),
@@ -138,16 +138,16 @@ impl Core {
             checksum: Some(partial),
             gso,
         };
-        let pieces = &mut self.scratch.pieces;
+        let frags = &mut self.scratch.frags;
         let gathered = connection
             .fragments
-            .gather(fragments, segment.seq, segment.length, pieces);
+            .gather(fragments, segment.seq, segment.length, frags);
         // TCP asks only for what was submitted.
         let (count, bytes) = gathered.ok_or(SendError::Rejected)?;
         if self.capabilities.checksum && bytes == segment.length {
             env.send(&OutFrame {
                 header: head,
-                payload: &pieces[..count],
+                payload: &frags[..count],
                 offload,
             })?;
         } else {
@@ -159,13 +159,13 @@ impl Core {
             while seq != end {
                 let (count, bytes) = connection
                     .fragments
-                    .gather(fragments, seq, end - seq, pieces)
+                    .gather(fragments, seq, end - seq, frags)
                     .ok_or(SendError::Rejected)?;
-                for piece in &pieces[..count] {
-                    let to = frame.get_mut(at..at + piece.length as usize);
-                    let read = to.ok_or(Fault).and_then(|to| env.read(piece.address, to));
+                for frag in &frags[..count] {
+                    let to = frame.get_mut(at..at + frag.length as usize);
+                    let read = to.ok_or(Fault).and_then(|to| env.read(frag.address, to));
                     read.map_err(|Fault| SendError::Fault)?;
-                    at += piece.length as usize;
+                    at += frag.length as usize;
                 }
                 seq = seq + bytes;
             }
@@ -201,7 +201,7 @@ impl Core {
         &mut self,
         env: &mut E,
         rings: &mut RingSet,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         while let Some(&place) = self.reports.front() {
             if let Some(connection) = self.table.get(place) {
                 if !rings.completions.reserve(1) {

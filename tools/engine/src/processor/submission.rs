@@ -26,8 +26,8 @@ use super::core::Core;
 use super::core::RingSet;
 use crate::dct::Connection;
 use crate::env::Env;
-use crate::env::Piece;
-use crate::ring::Broken;
+use crate::env::Frag;
+use crate::ring::HostError;
 use crate::storage::Area;
 use crate::tcp::Instant;
 use crate::tcp::Seq;
@@ -53,7 +53,7 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// [`Broken`] for an entry that is no submission: the ring cannot be followed any further.
+    /// [`HostError`] for an entry that is no submission: the ring cannot be followed any further.
     pub(super) fn submissions<E: Env>(
         &mut self,
         now: u64,
@@ -61,17 +61,17 @@ impl Core {
         rings: &mut RingSet,
         budget: usize,
         stopping: bool,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, HostError> {
         let mut budget = budget;
         while budget != 0 && rings.submission.available() != 0 {
             budget -= 1;
             let mut entry = [0; SUBMISSION_ENTRY];
             rings.submission.read(env, 0, &mut entry)?;
             let mut taken = 1;
-            match Op::from_raw(entry[0]).ok_or(Broken)? {
+            match Op::from_raw(entry[0]).ok_or(HostError)? {
                 Op::Delegate => {
                     if rings.submission.available() < DELEGATE_ENTRIES as u32 {
-                        return Err(Broken);
+                        return Err(HostError);
                     }
                     if !rings.completions.reserve(1) {
                         return Ok(true);
@@ -155,7 +155,7 @@ impl Core {
         request: &Delegate,
         state: &State,
         stopping: bool,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let mut answer = Delegated {
             op: Completion::Delegated.raw(),
             status: Status::Ok.raw(),
@@ -261,7 +261,7 @@ impl Core {
         for (&address, &length) in pieces {
             if !connection
                 .fragments
-                .push(fragments, Piece { address, length })
+                .push(fragments, Frag { address, length })
             {
                 return None;
             }

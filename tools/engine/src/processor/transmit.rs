@@ -15,17 +15,17 @@ use crate::counters::WireFrames;
 use crate::env::Capabilities;
 use crate::env::Env;
 use crate::env::Fault;
+use crate::env::Frag;
 use crate::env::Gso;
 use crate::env::GsoKind;
 use crate::env::Host;
 use crate::env::Offload;
 use crate::env::OutFrame;
 use crate::env::Partial;
-use crate::env::Piece;
 use crate::env::SendError;
 use crate::gso;
 use crate::gso::Large;
-use crate::ring::Broken;
+use crate::ring::HostError;
 use crate::storage::MAX_FRAME;
 use crate::tcp::HostFrame;
 use crate::tcp::Instant;
@@ -81,7 +81,7 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
         budget: usize,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, HostError> {
         let mut budget = budget;
         while budget != 0 && rings.transmit.available() != 0 {
             budget -= 1;
@@ -169,7 +169,7 @@ impl Core {
             head.length += now;
             length += size;
             if now < size {
-                self.scratch.pieces[pieces] = Piece {
+                self.scratch.frags[pieces] = Frag {
                     address: end - (size - now) as u64,
                     length: (size - now) as u32,
                 };
@@ -266,7 +266,7 @@ impl Core {
     /// Gives a frame to the port, after doing what the port cannot do.
     fn put_host_frame<E: Env>(&mut self, env: &mut E, checked: &Checked) -> Result<(), SendError> {
         let head = &checked.head.bytes[..checked.head.length];
-        let pieces = &self.scratch.pieces[..checked.pieces];
+        let pieces = &self.scratch.frags[..checked.pieces];
         let wire = match checked.offload.gso {
             None => WireFrames::new(checked.length, 0, 0),
             Some(gso) => {

@@ -18,10 +18,10 @@ use crate::env::Env;
 use crate::env::RxChecksum;
 use crate::env::RxOffload;
 use crate::flow::Change;
-use crate::gro::Headers;
+use crate::gro::GroHeaders;
 use crate::gso;
-use crate::ring::Broken;
-use crate::storage::Segment;
+use crate::ring::HostError;
+use crate::storage::GroSegment;
 use crate::storage::Stored;
 use crate::storage::Stripped;
 use crate::tcp::flag;
@@ -102,7 +102,7 @@ impl Core {
         arrival: &Arrival<'_>,
         key: Option<&Key>,
         hash: (u32, HashType),
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let Some(large) = arrival.large() else {
             self.upload(now, env, rings, arrival, key, hash, None)?;
             return Ok(());
@@ -134,7 +134,7 @@ impl Core {
         arrival: &Arrival<'_>,
         key: Option<&Key>,
         hash: (u32, HashType),
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let mut buffer = mem::take(&mut self.scratch.segment);
         let frame = &mut buffer[..arrival.frame.len()];
         frame.copy_from_slice(arrival.frame);
@@ -175,7 +175,7 @@ impl Core {
         key: Option<&Key>,
         (hash, hash_type): (u32, HashType),
         legacy: Option<u32>,
-    ) -> Result<Stored, Broken> {
+    ) -> Result<Stored, HostError> {
         let packet = &arrival.packet;
         let mut completion = Frame {
             op: Op::NotTcp.raw(),
@@ -231,14 +231,14 @@ impl Core {
             if let (Some(change), 1..) = (&change, found.length) {
                 // What a connection is given back with stands for itself.
                 let goes_on = legacy.is_none();
-                segment = Some(Segment {
+                segment = Some(GroSegment {
                     flow: completion.flow,
                     seq: found.tcp.seq(),
                     header: found.payload - tag,
                     continues: goes_on && change.continues,
                     begins: goes_on && op == Op::FlowBegins,
                     push: found.tcp.flags() & flag::PSH != 0,
-                    joins: Headers::of(packet, &found.tcp, tag),
+                    joins: GroHeaders::of(packet, &found.tcp, tag),
                     size: match completion.gso_size {
                         // CAST: payload of a datagram.
                         0 => found.length as u16,

@@ -8,7 +8,7 @@ use toe_abi::submission::AREAS;
 use toe_abi::submission::Bind;
 
 use crate::env::Host;
-use crate::ring::Broken;
+use crate::ring::HostError;
 
 /// Size of a page's address in the list that the host keeps.
 const ADDRESS: usize = 8;
@@ -107,8 +107,8 @@ impl Areas {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone, or the address of a page is none.
-    pub fn put<H: Host>(&mut self, host: &mut H, bytes: &[u8]) -> Result<(usize, bool), Broken> {
+    /// [`HostError`] when memory of the host is gone, or the address of a page is none.
+    pub fn put<H: Host>(&mut self, host: &mut H, bytes: &[u8]) -> Result<(usize, bool), HostError> {
         let area = &mut self.list[self.first];
         let at = area.offset as usize + area.filled as usize;
         let (page, offset) = (at / PAGE_SIZE, at % PAGE_SIZE);
@@ -116,7 +116,7 @@ impl Areas {
         host.read(area.pages + (page * ADDRESS) as u64, &mut address)?;
         let address = u64::from_le_bytes(address);
         if address % PAGE_SIZE as u64 != 0 {
-            return Err(Broken);
+            return Err(HostError);
         }
         let length = bytes.len().min(PAGE_SIZE - offset).min(area.room());
         host.write(address + offset as u64, &bytes[..length])?;

@@ -14,7 +14,7 @@ use super::Page;
 use super::Pages;
 use super::Stripped;
 use crate::env::Host;
-use crate::ring::Broken;
+use crate::ring::HostError;
 
 /// Longest header that is stored apart: what one cell holds behind its padding.
 pub const MAX_HEADER: usize = CELL_SIZE - HEADER_PAD;
@@ -50,7 +50,7 @@ struct Hybrid {
 
 /// Where bytes may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Placement {
     /// Into the current page.
     Current,
     /// Into a new one; the current one, if there is one, is to be given up.
@@ -133,7 +133,7 @@ impl Cells {
 
     /// Where `length` bytes may go without breaking a promise.
     #[inline]
-    pub fn place(&self, headers: &Pages, length: usize) -> Place {
+    pub fn place(&self, headers: &Pages, length: usize) -> Placement {
         let length = cells(length);
         let kept = |offset: usize, pages: usize| {
             let room = match offset + self.largest() <= PAGE_SIZE {
@@ -146,12 +146,12 @@ impl Cells {
         match self.current {
             Some(hybrid) if hybrid.offset + length <= PAGE_SIZE => {
                 match kept(hybrid.offset + length, available) {
-                    true => Place::Current,
-                    false => Place::None,
+                    true => Placement::Current,
+                    false => Placement::None,
                 }
             }
-            _ if available != 0 && kept(length, available - 1) => Place::New,
-            _ => Place::None,
+            _ if available != 0 && kept(length, available - 1) => Placement::New,
+            _ => Placement::None,
         }
     }
 
@@ -180,7 +180,7 @@ impl Cells {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone, or when there is no page, which is to be asked
+    /// [`HostError`] when memory of the host is gone, or when there is no page, which is to be asked
     /// before: by [`Cells::place`] or [`Cells::promise`].
     #[inline]
     pub fn put<H: Host>(
@@ -189,12 +189,12 @@ impl Cells {
         headers: &mut Pages,
         bytes: &Stripped<'_>,
         completion: &mut Frame,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let largest = self.largest();
         let hybrid = match &mut self.current {
             Some(hybrid) => hybrid,
             none => none.insert(Hybrid {
-                page: headers.take().ok_or(Broken)?,
+                page: headers.take().ok_or(HostError)?,
                 offset: 0,
             }),
         };

@@ -5,7 +5,7 @@
 //! | what | where |
 //! |---|---|
 //! | a small frame; the headers of a segment whose payload is stored apart | cells of the hybrid page ([`Cells`]) |
-//! | payload that continues its flow, with `SPLIT` | the re-assembly page of the flow ([`Runs`]) |
+//! | payload that continues its flow, with `SPLIT` | the re-assembly page of the flow ([`GroTable`]) |
 //! | payload that does not, with `SPLIT_ALL` | payload pages of its own |
 //! | payload of a delegated connection | areas of its application ([`Areas`]), else its re-assembly page ([`Reassembly`]) |
 //! | another frame of up to half a page | half an MTU page |
@@ -15,11 +15,11 @@
 
 mod areas;
 mod cells;
+mod gro_table;
 mod pages;
 mod position;
 mod reassembly;
 mod releases;
-mod runs;
 mod supply;
 
 use toe_abi::HEADER_PAD;
@@ -39,19 +39,19 @@ use toe_abi::submission::AREAS;
 pub use self::areas::Area;
 use self::areas::Areas;
 use self::cells::MAX_HEADER;
-use self::cells::Place;
+use self::cells::Placement;
+pub use self::gro_table::GroSegment;
+use self::gro_table::GroTable;
+use self::gro_table::SplitFrame;
 pub use self::pages::Page;
 pub use self::pages::Pages;
 use self::position::Position;
 pub use self::reassembly::Reassembly;
-use self::runs::Parts;
-use self::runs::Runs;
-pub use self::runs::Segment;
 use self::supply::InPages;
 use self::supply::Supply;
 use crate::env::Host;
-use crate::ring::Broken;
 use crate::ring::Completions;
+use crate::ring::HostError;
 
 /// Half an MTU page.
 const MTU_SLOT: usize = PAGE_SIZE / 2;
@@ -107,7 +107,11 @@ impl<'a> Stripped<'a> {
 
     /// Headers, put together in `buffer` when they are not in one piece, and payload.
     #[inline]
-    fn parts<'b>(&self, segment: &'b Segment, buffer: &'b mut [u8; MAX_HEADER]) -> Parts<'b>
+    fn split_headers<'b>(
+        &self,
+        segment: &'b GroSegment,
+        buffer: &'b mut [u8; MAX_HEADER],
+    ) -> SplitFrame<'b>
     where
         'a: 'b,
     {
@@ -120,7 +124,7 @@ impl<'a> Stripped<'a> {
             back.copy_from_slice(header.back);
             &buffer[..segment.header]
         };
-        Parts {
+        SplitFrame {
             segment,
             header,
             // A tag stands among the headers.
@@ -140,7 +144,7 @@ impl<'a> Stripped<'a> {
     }
 
     #[inline]
-    fn write<H: Host>(&self, host: &mut H, address: u64) -> Result<(), Broken> {
+    fn write<H: Host>(&self, host: &mut H, address: u64) -> Result<(), HostError> {
         host.write(address, self.front)?;
         if !self.back.is_empty() {
             host.write(address + self.front.len() as u64, self.back)?;
@@ -170,7 +174,7 @@ pub struct Storage {
     pub supply: Supply,
     /// An MTU page of which the second half is free.
     mtu: Option<Page>,
-    runs: Runs,
+    gro_table: GroTable,
     split: bool,
     split_all: bool,
     gro: bool,
@@ -182,7 +186,7 @@ impl Storage {
         Self {
             supply: Supply::new(pages),
             mtu: None,
-            runs: Runs::new(),
+            gro_table: GroTable::new(),
             split: true,
             split_all: false,
             gro: false,
@@ -193,7 +197,7 @@ impl Storage {
     pub fn clear(&mut self) {
         self.supply.clear();
         self.mtu = None;
-        self.runs.clear();
+        self.gro_table.clear();
     }
 
     /// Back to the settings of a function that was just reset.
@@ -238,7 +242,7 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn store<H: Host>(
         &mut self,
@@ -246,31 +250,31 @@ impl Storage {
         completions: &mut Completions,
         frame: &Stripped<'_>,
         flow: Option<u32>,
-        segment: Option<&Segment>,
+        segment: Option<&GroSegment>,
         completion: &mut Frame,
-    ) -> Result<Stored, Broken> {
+    ) -> Result<Stored, HostError> {
         let length = frame.length();
         let small = self.is_small(length);
         if let Some(flow) = flow {
             let mut buffer = [0; MAX_HEADER];
-            let parts = segment
+            let split = segment
                 .filter(|segment| self.split && segment.header <= MAX_HEADER)
-                .map(|segment| frame.parts(segment, &mut buffer));
-            let (runs, supply) = (&mut self.runs, &mut self.supply);
-            let next = parts.as_ref().filter(|parts| parts.segment.continues);
-            if let Some(parts) = next {
-                if self.gro && runs.extend(host, supply, completions, parts, completion)? {
+                .map(|segment| frame.split_headers(segment, &mut buffer));
+            let (table, supply) = (&mut self.gro_table, &mut self.supply);
+            let next = split.as_ref().filter(|split| split.segment.continues);
+            if let Some(split) = next {
+                if self.gro && table.extend(host, supply, completions, split, completion)? {
                     return Ok(Stored::Done);
                 }
             }
-            runs.flush_flow(host, supply, completions, flow)?;
-            match &parts {
+            table.flush_flow(host, supply, completions, flow)?;
+            match &split {
                 _ if small => {}
-                Some(parts) if parts.segment.continues => {
-                    return runs.begin(host, supply, completions, parts, completion, self.gro);
+                Some(split) if split.segment.continues => {
+                    return table.begin(host, supply, completions, split, completion, self.gro);
                 }
-                Some(parts) if self.split_all => {
-                    return self.put_apart(host, completions, parts, completion);
+                Some(split) if self.split_all => {
+                    return self.put_apart(host, completions, split, completion);
                 }
                 _ => {}
             }
@@ -288,16 +292,16 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn flush<H: Host>(
         &mut self,
         host: &mut H,
         completions: &mut Completions,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let scarce = self.is_scarce();
         let supply = &mut self.supply;
-        self.runs.flush(host, supply, completions, scarce)?;
+        self.gro_table.flush(host, supply, completions, scarce)?;
         supply.releases.flush(host, completions)
     }
 
@@ -307,18 +311,18 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     pub fn reclaim<H: Host>(
         &mut self,
         host: &mut H,
         completions: &mut Completions,
         connection: Option<&mut Reassembly>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let Supply {
             payload, releases, ..
         } = &mut self.supply;
         if releases.has_room(completions) {
-            if let Some(id) = self.runs.reclaim(payload) {
+            if let Some(id) = self.gro_table.reclaim(payload) {
                 releases.add(host, completions, id)?;
             }
         }
@@ -338,18 +342,18 @@ impl Storage {
         completions: &mut Completions,
         frame: &Stripped<'_>,
         completion: &mut Frame,
-    ) -> Result<Stored, Broken> {
+    ) -> Result<Stored, HostError> {
         let Supply { headers, cells, .. } = &mut self.supply;
         match cells.place(headers, frame.length()) {
-            Place::None => return Ok(Stored::NoPage),
-            Place::Current if completions.reserve(1) => {}
+            Placement::None => return Ok(Stored::NoPage),
+            Placement::Current if completions.reserve(1) => {}
             // A page that is too full although it was not released: the threshold has grown.
-            Place::New if completions.reserve(1 + u32::from(cells.is_open())) => {
+            Placement::New if completions.reserve(1 + u32::from(cells.is_open())) => {
                 if let Some(id) = cells.close(headers) {
                     completions.write(host, &released(id).to_bytes())?;
                 }
             }
-            Place::Current | Place::New => return Ok(Stored::NoCompletion),
+            Placement::Current | Placement::New => return Ok(Stored::NoCompletion),
         }
         cells.put(host, headers, frame, completion)?;
         completions.write(host, &completion.to_bytes())?;
@@ -361,16 +365,16 @@ impl Storage {
         &mut self,
         host: &mut H,
         completions: &mut Completions,
-        parts: &Parts<'_>,
+        split: &SplitFrame<'_>,
         completion: &mut Frame,
-    ) -> Result<Stored, Broken> {
+    ) -> Result<Stored, HostError> {
         let Supply {
             headers,
             payload,
             cells,
             ..
         } = &mut self.supply;
-        let count = parts.payload.len().div_ceil(PAGE_SIZE);
+        let count = split.payload.len().div_ceil(PAGE_SIZE);
         if payload.available() < count || !cells.promise(headers) {
             return Ok(Stored::NoPage);
         }
@@ -378,8 +382,8 @@ impl Storage {
         if !completions.reserve(InPages::entries(count)) {
             return Ok(Stored::NoCompletion);
         }
-        cells.put(host, headers, &Stripped::new(parts.header, 0), completion)?;
-        let data = Stripped::new(parts.payload, 0);
+        cells.put(host, headers, &Stripped::new(split.header, 0), completion)?;
+        let data = Stripped::new(split.payload, 0);
         write_in_fresh(host, completions, payload, &data, 0, completion)?;
         Ok(Stored::Done)
     }
@@ -392,7 +396,7 @@ impl Storage {
         completions: &mut Completions,
         frame: &Stripped<'_>,
         completion: &mut Frame,
-    ) -> Result<Stored, Broken> {
+    ) -> Result<Stored, HostError> {
         if self.mtu.is_none() && self.header_pages() == 0 {
             return Ok(Stored::NoPage);
         }
@@ -406,7 +410,7 @@ impl Storage {
                 (page, MTU_SLOT)
             }
             None => {
-                let page = headers.take().ok_or(Broken)?;
+                let page = headers.take().ok_or(HostError)?;
                 self.mtu = Some(page);
                 (page, 0)
             }
@@ -432,7 +436,7 @@ impl Storage {
         completions: &mut Completions,
         frame: &Stripped<'_>,
         completion: &mut Frame,
-    ) -> Result<Stored, Broken> {
+    ) -> Result<Stored, HostError> {
         let count = (frame.length() + HEADER_PAD).div_ceil(PAGE_SIZE);
         if self.header_pages() < count {
             return Ok(Stored::NoPage);
@@ -457,14 +461,14 @@ fn write_in_fresh<H: Host>(
     data: &Stripped<'_>,
     offset: usize,
     completion: &mut Frame,
-) -> Result<(), Broken> {
+) -> Result<(), HostError> {
     let length = data.length();
     let count = (offset + length).div_ceil(PAGE_SIZE);
     let mut pages = [0; MAX_PAGES];
-    let pages = pages.get_mut(..count).ok_or(Broken)?;
+    let pages = pages.get_mut(..count).ok_or(HostError)?;
     let (mut rest, mut at) = (*data, offset);
     for id in pages.iter_mut() {
-        let page = from.take().ok_or(Broken)?;
+        let page = from.take().ok_or(HostError)?;
         let (now, later) = rest.split(PAGE_SIZE - at);
         now.write(host, page.address + at as u64)?;
         from.release(page.id);

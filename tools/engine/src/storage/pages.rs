@@ -12,8 +12,8 @@ use toe_abi::stats::Counter;
 
 use crate::counters::Counters;
 use crate::env::Host;
-use crate::ring::Broken;
 use crate::ring::Consumer;
+use crate::ring::HostError;
 
 /// Batches that are read from the ring in one access.
 const READ: usize = 8 * BATCH * PAGE_ENTRY;
@@ -68,13 +68,13 @@ impl Pages {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when the ring makes no sense.
+    /// [`HostError`] when the ring makes no sense.
     pub fn fetch<H: Host>(
         &mut self,
         host: &mut H,
         ring: &mut Consumer,
         counters: &mut Counters,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         ring.refresh(host)?;
         let mut batch = [0; READ];
         loop {

@@ -7,7 +7,7 @@ use toe_abi::PAGE_SIZE;
 use super::Page;
 use super::Pages;
 use crate::env::Host;
-use crate::ring::Broken;
+use crate::ring::HostError;
 
 /// The current page of a flow and the next offset in it.
 ///
@@ -51,7 +51,7 @@ impl Position {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone, or when there is no page, which is to be asked
+    /// [`HostError`] when memory of the host is gone, or when there is no page, which is to be asked
     /// before.
     #[inline]
     pub fn put<H: Host>(
@@ -59,12 +59,12 @@ impl Position {
         host: &mut H,
         pages: &mut Pages,
         bytes: &[u8],
-    ) -> Result<Put, Broken> {
+    ) -> Result<Put, HostError> {
         let page = match self.page {
             Some(page) => page,
             None => {
                 self.offset = 0;
-                pages.take().ok_or(Broken)?
+                pages.take().ok_or(HostError)?
             }
         };
         self.page = Some(page);

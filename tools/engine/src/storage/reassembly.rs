@@ -16,8 +16,8 @@ use super::Areas;
 use super::Pages;
 use super::Position;
 use crate::env::Host;
-use crate::ring::Broken;
 use crate::ring::Completions;
+use crate::ring::HostError;
 use crate::tcp::Seq;
 
 /// Where the payload of a connection goes: into areas of the application, when such are bound, else
@@ -85,7 +85,7 @@ impl Reassembly {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone, or when [`Reassembly::fits`] was not asked.
+    /// [`HostError`] when memory of the host is gone, or when [`Reassembly::fits`] was not asked.
     #[inline]
     pub fn place<H: Host>(
         &mut self,
@@ -94,7 +94,7 @@ impl Reassembly {
         completions: &mut Completions,
         seq: Seq,
         bytes: &[u8],
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         self.used = true;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -116,13 +116,13 @@ impl Reassembly {
         area: &Area,
         seq: Seq,
         bytes: &[u8],
-    ) -> Result<usize, Broken> {
+    ) -> Result<usize, HostError> {
         if self.gathered.data_length != 0 {
             self.write(host, completions)?;
         }
         if self.placed.data_length == 0 {
             if !completions.reserve(1) {
-                return Err(Broken);
+                return Err(HostError);
             }
             self.placed.seq = seq.0;
             self.placed.area = area.id();
@@ -146,7 +146,7 @@ impl Reassembly {
         completions: &mut Completions,
         seq: Seq,
         bytes: &[u8],
-    ) -> Result<usize, Broken> {
+    ) -> Result<usize, HostError> {
         let new = !self.position.is_open();
         let full = new && usize::from(self.gathered.page_count) == DELIVER_PAGES;
         if full || self.placed.data_length != 0 {
@@ -154,7 +154,7 @@ impl Reassembly {
         }
         let first = self.gathered.data_length == 0;
         if first && !completions.reserve(1) {
-            return Err(Broken);
+            return Err(HostError);
         }
         let put = self.position.put(host, pages, bytes)?;
         let gathered = &mut self.gathered;
@@ -189,14 +189,14 @@ impl Reassembly {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn flush<H: Host>(
         &mut self,
         host: &mut H,
         pages: &mut Pages,
         completions: &mut Completions,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let length = self.gathered.data_length as usize;
         if self.position.end_batch(pages, length).is_some() {
             self.gathered.release |= 1 << (self.gathered.page_count - 1);
@@ -210,7 +210,7 @@ impl Reassembly {
         &mut self,
         host: &mut H,
         completions: &mut Completions,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let flags = match mem::take(&mut self.push) {
             true => deliver_flag::PUSH,
             false => 0,

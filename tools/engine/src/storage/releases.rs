@@ -8,8 +8,8 @@ use toe_abi::completion::PagesReleased;
 use toe_abi::completion::RELEASED_PAGES;
 
 use crate::env::Host;
-use crate::ring::Broken;
 use crate::ring::Completions;
+use crate::ring::HostError;
 
 /// Payload pages to be given back at the end of the batch.
 ///
@@ -44,16 +44,16 @@ impl Releases {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone, or there is no room, which is to be asked before.
+    /// [`HostError`] when memory of the host is gone, or there is no room, which is to be asked before.
     pub fn add<H: Host>(
         &mut self,
         host: &mut H,
         completions: &mut Completions,
         id: u32,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let count = usize::from(self.entry.page_count);
         if count == 0 && !completions.reserve(1) {
-            return Err(Broken);
+            return Err(HostError);
         }
         self.entry.pages[count] = id;
         self.entry.page_count += 1;
@@ -67,13 +67,13 @@ impl Releases {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn flush<H: Host>(
         &mut self,
         host: &mut H,
         completions: &mut Completions,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         if self.entry.page_count == 0 {
             return Ok(());
         }

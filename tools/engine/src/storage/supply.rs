@@ -13,8 +13,8 @@ use super::Pages;
 use super::cells::Cells;
 use super::releases::Releases;
 use crate::env::Host;
-use crate::ring::Broken;
 use crate::ring::Completions;
+use crate::ring::HostError;
 
 /// Pages that the host has posted, and what of them is spoken for.
 pub struct Supply {
@@ -73,14 +73,14 @@ impl InPages<'_> {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn write<H: Host>(
         &self,
         host: &mut H,
         completions: &mut Completions,
         completion: &mut Frame,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let (mut offset, mut left, mut release) = (self.offset, self.length, self.release);
         let mut lists = self.pages.chunks(FRAME_PAGES).peekable();
         while let Some(list) = lists.next() {

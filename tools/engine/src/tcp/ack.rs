@@ -3,13 +3,13 @@
 //! What an acknowledgement does to the sending half.
 
 use super::rack;
-use super::run::State;
 use super::segment::Range;
 use super::segment::Segment;
 use super::segment::flag;
-use super::sender::Phase;
+use super::sender::CaState;
 use super::sender::Sender;
 use super::seq::Seq;
+use super::span::State;
 use super::time::Instant;
 use super::time::MILLISECOND;
 use super::time::SECOND;
@@ -65,7 +65,7 @@ impl Sender {
             (Some(clock), Some(timestamps)) => Some((timestamps.echo, clock)),
             _ => None,
         };
-        let phase = self.phase;
+        let ca_state = self.ca_state;
         self.unused = match self.limited {
             true => self.room(),
             false => 0,
@@ -84,14 +84,14 @@ impl Sender {
         self.find_losses(now, repeats, &mut progress);
         self.on_tail_probe_ack(segment.ack, repeats, &mut progress);
         self.change_phase(now, segment, &mut progress, echo);
-        self.adapt_window(now, phase, &progress);
+        self.adapt_window(now, ca_state, &progress);
         let progressing = progress.advanced || progress.sacked > 0;
-        if progressing && self.phase == Phase::Recovery {
+        if progressing && self.ca_state == CaState::Recovery {
             self.tail = None;
         }
         self.arm(now, progressing);
         self.news.acked |=
-            progress.advanced || window_changed || progress.lost > 0 || phase != self.phase;
+            progress.advanced || window_changed || progress.lost > 0 || ca_state != self.ca_state;
     }
 
     /// RFC 9293, 3.10.7.4: SND.WND. Returns whether it has changed.
@@ -147,10 +147,10 @@ impl Sender {
         let mss = self.mss;
         let Self { board, rack, .. } = self;
         if progress.advanced {
-            board.acknowledge(segment.ack, |part| {
-                if part.state != State::Sacked {
-                    progress.delivered += part.range.length();
-                    rack.on_delivered(now, &part, fack, min_rtt, mss, echo);
+            board.acknowledge(segment.ack, |span| {
+                if span.state != State::Sacked {
+                    progress.delivered += span.range.length();
+                    rack.on_delivered(now, &span, fack, min_rtt, mss, echo);
                 }
             });
         }
@@ -167,10 +167,10 @@ impl Sender {
                 && block.start.after(segment.ack)
                 && block.end.at_most(nxt);
             if sound {
-                board.sack(block, |part| {
-                    progress.sacked += part.range.length();
+                board.sack(block, |span| {
+                    progress.sacked += span.range.length();
                     // As long as there is a hole, the timestamp echoed is that of before it.
-                    rack.on_delivered(now, &part, fack, min_rtt, mss, None);
+                    rack.on_delivered(now, &span, fack, min_rtt, mss, None);
                 });
             }
         }
@@ -187,7 +187,7 @@ impl Sender {
                 self.timed = None;
                 self.rtt.sample(u32::try_from(now - at).unwrap_or(u32::MAX));
             }
-            (None, Some((echo, clock))) if self.phase != Phase::Open => {
+            (None, Some((echo, clock))) if self.ca_state != CaState::Open => {
                 // Karn's algorithm forbids to time what was sent again; the echo tells which of the
                 // two was acknowledged (RFC 7323, 4).
                 let ticks = clock.value(now).wrapping_sub(echo);
@@ -215,7 +215,7 @@ impl Sender {
                 self.duplicates += progress.sacked.div_ceil(self.mss);
             }
             self.reorder_at = Timer::OFF;
-            if self.board.sacked() > 0 || self.phase != Phase::Open {
+            if self.board.sacked() > 0 || self.ca_state != CaState::Open {
                 progress.lost = self.detect(now);
             }
             return;
@@ -224,7 +224,7 @@ impl Sender {
             self.duplicates += 1;
             progress.delivered = self.mss;
             let enough = self.duplicates >= self.rack.reordering().max(rack::DUP_THRESH);
-            if enough && matches!(self.phase, Phase::Open | Phase::Reducing) {
+            if enough && matches!(self.ca_state, CaState::Open | CaState::Reducing) {
                 progress.lost = self.board.lose_head(self.mss);
             }
         } else if progress.advanced {
@@ -232,7 +232,7 @@ impl Sender {
             // What duplicates stood for has been counted.
             let counted = self.duplicates.saturating_mul(self.mss);
             progress.delivered = progress.delivered.saturating_sub(counted).max(1);
-            if self.phase == Phase::Recovery && self.board.una().before(self.high) {
+            if self.ca_state == CaState::Recovery && self.board.una().before(self.high) {
                 // RFC 6582, 3.2, step 3: a partial acknowledgement.
                 self.duplicates = self.duplicates.saturating_sub(segments.saturating_sub(1));
                 progress.lost = self.board.lose_head(self.mss);
@@ -274,8 +274,8 @@ impl Sender {
             progress.duplicate = None;
         } else if ack.after(tail.end) {
             self.tail = None;
-            if self.phase == Phase::Open {
-                self.reduce(Phase::Reducing);
+            if self.ca_state == CaState::Open {
+                self.reduce(CaState::Reducing);
             }
         } else if repeats && progress.sacked == 0 {
             self.tail = None;
@@ -297,27 +297,27 @@ impl Sender {
         if reported {
             self.rack.on_duplicate(self.board.una(), self.board.nxt());
         }
-        let recovering = matches!(self.phase, Phase::Recovery | Phase::Loss);
+        let recovering = matches!(self.ca_state, CaState::Recovery | CaState::Loss);
         let late = recovering
             && progress.advanced
             && echo.is_some_and(|(echo, _)| self.undo.shown_by_time(echo));
         if late || (reported && self.undo.shown_by_duplicates()) {
             self.undo_reduction(now, late, progress);
-        } else if self.phase != Phase::Open && segment.ack.at_least(self.high) {
-            if self.phase != Phase::Loss {
+        } else if self.ca_state != CaState::Open && segment.ack.at_least(self.high) {
+            if self.ca_state != CaState::Loss {
                 self.cubic.set_cwnd(self.cubic.ssthresh(), self.mss);
                 self.rack.on_recovered();
             }
-            self.phase = Phase::Open;
+            self.ca_state = CaState::Open;
             self.duplicates = 0;
             // What is lost now was sent after the reduction, which does not answer for it.
             progress.lost = self.board.lost();
         }
-        if progress.lost > 0 && matches!(self.phase, Phase::Open | Phase::Reducing) {
+        if progress.lost > 0 && matches!(self.ca_state, CaState::Open | CaState::Reducing) {
             self.enter_recovery();
-        } else if self.ecn && segment.flags & flag::ECE != 0 && self.phase == Phase::Open {
+        } else if self.ecn && segment.flags & flag::ECE != 0 && self.ca_state == CaState::Open {
             // RFC 3168, 6.1.2: once a window.
-            self.reduce(Phase::Reducing);
+            self.reduce(CaState::Reducing);
             self.undo.close();
             self.cwr = true;
         }
@@ -327,14 +327,14 @@ impl Sender {
     /// reported duplicates: the reduction was for nothing. What is still missing is on its way
     /// again, until time shows it to be lost indeed.
     fn undo_reduction(&mut self, now: Instant, late: bool, progress: &mut Progress) {
-        if late && self.phase == Phase::Recovery {
+        if late && self.ca_state == CaState::Recovery {
             self.rack.on_late();
         }
         self.undo.close();
         self.cubic.undo();
         self.board.restore_lost();
         self.rack.on_recovered();
-        self.phase = Phase::Open;
+        self.ca_state = CaState::Open;
         progress.lost = match self.sack {
             true => self.detect(now),
             false => 0,
@@ -343,12 +343,12 @@ impl Sender {
 
     /// Something was found lost: fast recovery.
     pub(super) fn enter_recovery(&mut self) {
-        self.reduce(Phase::Recovery);
+        self.reduce(CaState::Recovery);
         self.news.recoveries = self.news.recoveries.saturating_add(1);
     }
 
-    /// Adapts the congestion window. `before`: the phase that the acknowledgement found.
-    fn adapt_window(&mut self, now: Instant, before: Phase, progress: &Progress) {
+    /// Adapts the congestion window. `before`: the ca_state that the acknowledgement found.
+    fn adapt_window(&mut self, now: Instant, before: CaState, progress: &Progress) {
         if progress.delivered == 0 && progress.lost == 0 {
             return;
         }
@@ -356,12 +356,12 @@ impl Sender {
             .counts
             .delivered
             .wrapping_add(progress.delivered.div_ceil(self.mss));
-        match self.phase {
-            Phase::Open => {
+        match self.ca_state {
+            CaState::Open => {
                 // RFC 5681, 3.2: duplicates say nothing for a larger window, except where the
                 // network is known to reorder, and a loss shows in time.
                 let progressing = progress.advanced || self.rack.reordering_seen();
-                if matches!(before, Phase::Recovery | Phase::Reducing) || !progressing {
+                if matches!(before, CaState::Recovery | CaState::Reducing) || !progressing {
                     return;
                 }
                 let cwnd = self.cubic.cwnd();
@@ -375,11 +375,11 @@ impl Sender {
                         .grow(now, progress.delivered, self.rtt.srtt(), self.mss);
                 }
             }
-            Phase::Loss => {
+            CaState::Loss => {
                 self.cubic
                     .grow(now, progress.delivered, self.rtt.srtt(), self.mss);
             }
-            Phase::Reducing | Phase::Recovery => {
+            CaState::Reducing | CaState::Recovery => {
                 let pipe = self.pipe();
                 let progressing = progress.advanced && progress.lost == 0;
                 let ssthresh = self.cubic.ssthresh();
@@ -399,7 +399,7 @@ impl Sender {
     /// would cost a thousand round trips.
     pub(super) fn arm(&mut self, now: Instant, restart: bool) {
         let waiting = self.sack
-            && self.phase != Phase::Loss
+            && self.ca_state != CaState::Loss
             && self.tail.is_none()
             && self.window > 0
             && self.board.outstanding() > 0

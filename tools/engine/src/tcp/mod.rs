@@ -37,17 +37,17 @@
 
 mod ack;
 mod cubic;
-mod held;
+mod out_of_order;
 mod output;
 mod prr;
 mod rack;
 mod receiver;
 mod rtt;
-mod run;
 mod scoreboard;
 mod segment;
 mod sender;
 mod seq;
+mod span;
 mod time;
 mod timer;
 mod undo;
@@ -66,12 +66,12 @@ pub use self::segment::Drop;
 pub use self::segment::HostFrame;
 pub use self::segment::News;
 pub use self::segment::Outgoing;
-pub use self::segment::Piece;
 pub use self::segment::Range;
 pub use self::segment::Rewrite;
 pub use self::segment::SackBlocks;
 pub use self::segment::Segment;
 pub use self::segment::Timestamps;
+pub use self::segment::Trimmed;
 pub use self::segment::Verdict;
 pub use self::segment::flag;
 pub use self::seq::Seq;
@@ -98,7 +98,7 @@ const TICK_MAX: u32 = 1_000_000;
 
 /// Counts of segments, since the hand-over.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+struct SegmentCounts {
     segs_in: u32,
     segs_out: u32,
     data_segs_in: u32,
@@ -114,7 +114,7 @@ pub struct Tcb {
     clock: Option<TimestampClock>,
     /// The host's TCP has sent a keepalive probe that is not answered yet.
     keepalive: bool,
-    counts: Counts,
+    counts: SegmentCounts,
 }
 
 /// R8.2: what a connection costs, whatever is added to it.
@@ -153,7 +153,7 @@ impl Tcb {
             sender,
             clock,
             keepalive: false,
-            counts: Counts::default(),
+            counts: SegmentCounts::default(),
         })
     }
 
@@ -249,7 +249,7 @@ impl Tcb {
     /// The caller has stored `piece` of a `Deliver` or `Hold` verdict of the latest `on_segment`.
     /// Returns the sequence number up to which payload is contiguous now. What the caller holds
     /// below the end of a delivered piece is superseded by it.
-    pub fn accept(&mut self, now: Instant, piece: &Piece) -> Seq {
+    pub fn accept(&mut self, now: Instant, piece: &Trimmed) -> Seq {
         if piece.seq.after(self.receiver.nxt()) {
             self.counts.out_of_order = self.counts.out_of_order.wrapping_add(1);
         }

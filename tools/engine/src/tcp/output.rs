@@ -4,7 +4,7 @@
 
 use super::segment::Range;
 use super::segment::flag;
-use super::sender::Phase;
+use super::sender::CaState;
 use super::sender::Probe;
 use super::sender::Sender;
 use super::sender::TailProbe;
@@ -189,7 +189,7 @@ impl Sender {
         if length % mss != 0 {
             self.small = range.end;
         }
-        if self.timed.is_none() && self.phase == Phase::Open {
+        if self.timed.is_none() && self.ca_state == CaState::Open {
             self.timed = Some((range.end, now));
         }
         let segments = length.div_ceil(mss);
@@ -217,7 +217,7 @@ impl Sender {
             self.persist_at = Timer::OFF;
             self.rto_at.start(now + u64::from(self.rtt.rto()));
         }
-        if matches!(self.phase, Phase::Recovery | Phase::Reducing) {
+        if matches!(self.ca_state, CaState::Recovery | CaState::Reducing) {
             self.prr.sent(range.length());
         }
         self.flight = self.pipe();
@@ -247,7 +247,7 @@ impl Sender {
         match probe {
             Probe::Tail => self.tail_probe(now, mss, clock),
             Probe::Window => self.window_probe(now, mss),
-            Probe::Held => {
+            Probe::Corked => {
                 let window_end = self.window_end();
                 let nxt = self.board.nxt();
                 let length = self.unsent().min(mss);
@@ -281,8 +281,8 @@ impl Sender {
                         end: lost.end.min(lost.start + mss),
                     },
                     None => {
-                        let mut parts = self.board.parts().rev();
-                        let last = parts.find(|part| part.state.in_flight())?.range;
+                        let mut spans = self.board.spans().rev();
+                        let last = spans.find(|span| span.state.in_flight())?.range;
                         Range {
                             start: last.end - last.length().min(mss),
                             end: last.end,
@@ -292,7 +292,7 @@ impl Sender {
                 if range.end.after(self.end) {
                     return None;
                 }
-                if self.phase == Phase::Recovery {
+                if self.ca_state == CaState::Recovery {
                     self.note_resent(now, range, mss, clock);
                 }
                 self.resend(now, range, mss)
@@ -313,7 +313,7 @@ impl Sender {
         let una = self.board.una();
         let window = self.window.clamp(1, mss);
         let transmission = if self.board.outstanding() > 0 {
-            let first = self.board.parts().next()?;
+            let first = self.board.spans().next()?;
             let end = (una + window).min(first.range.end).min(self.end);
             if !una.before(end) {
                 return None;

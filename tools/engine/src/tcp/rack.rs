@@ -6,11 +6,11 @@
 //! Times are those of the scoreboard's runs, which are true to a grain. The reordering window has a
 //! grain to spare, so a loss may be found later than segment by segment, never earlier.
 
-use super::run::Part;
-use super::run::Stamp;
-use super::run::State;
 use super::scoreboard::Scoreboard;
 use super::seq::Seq;
+use super::span::Span;
+use super::span::Stamp;
+use super::span::State;
 use super::time::Instant;
 use super::time::TimestampClock;
 
@@ -39,16 +39,16 @@ impl Latest {
         stamp.after(self.stamp) || (stamp == self.stamp && end.after(self.end))
     }
 
-    /// `RACK_sent_after(self, part)`. Within a grain, sequence numbers tell the order of what was
+    /// `RACK_sent_after(self, span)`. Within a grain, sequence numbers tell the order of what was
     /// sent for the first time only: new data that left just before a retransmission says nothing
     /// of it.
     #[inline]
-    fn was_sent_after(&self, part: &Part) -> bool {
-        self.stamp.after(part.stamp)
-            || (self.stamp == part.stamp
+    fn was_sent_after(&self, span: &Span) -> bool {
+        self.stamp.after(span.stamp)
+            || (self.stamp == span.stamp
                 && !self.resent
-                && part.state == State::Sent
-                && self.end.after(part.range.end))
+                && span.state == State::Sent
+                && self.end.after(span.range.end))
     }
 }
 
@@ -103,29 +103,29 @@ impl Rack {
         self.fack
     }
 
-    /// `part`, in this state until now, has been delivered (RFC 8985, 6.2, steps 1 to 3). `echo`:
+    /// `span`, in this state until now, has been delivered (RFC 8985, 6.2, steps 1 to 3). `echo`:
     /// the timestamp echoed with the news, and the clock that it is of; `fack`: [`Self::fack`] as
     /// it was before these news, which may be told in any order.
     pub fn on_delivered(
         &mut self,
         now: Instant,
-        part: &Part,
+        span: &Span,
         fack: Seq,
         min_rtt: u32,
         mss: u32,
         echo: Option<(u32, &TimestampClock)>,
     ) {
-        if part.state.is_original() && part.range.end.before(fack) {
-            let distance = (fack - part.range.start).div_ceil(mss);
+        if span.state.is_original() && span.range.end.before(fack) {
+            let distance = (fack - span.range.start).div_ceil(mss);
             self.on_late();
             self.reordering = self.reordering.max(distance);
         }
-        self.fack = self.fack.max(part.range.end);
-        if part.state == State::Sacked {
+        self.fack = self.fack.max(span.range.end);
+        if span.state == State::Sacked {
             return;
         }
-        let rtt = part.stamp.elapsed(now);
-        let resent = !part.state.is_original();
+        let rtt = span.stamp.elapsed(now);
+        let resent = !span.state.is_original();
         if resent {
             // Rather an answer to what was sent first?
             let early = echo.is_some_and(|(echo, clock)| {
@@ -138,11 +138,11 @@ impl Rack {
         }
         let later = self
             .latest
-            .is_none_or(|latest| latest.is_before(part.stamp, part.range.end));
+            .is_none_or(|latest| latest.is_before(span.stamp, span.range.end));
         if later {
             self.latest = Some(Latest {
-                stamp: part.stamp,
-                end: part.range.end,
+                stamp: span.stamp,
+                end: span.range.end,
                 resent,
                 rtt,
             });
@@ -198,11 +198,11 @@ impl Rack {
         };
         let patience = latest.rtt.saturating_add(self.reo_wnd(&latest, path));
         let mut timeout = None;
-        let lost = board.lose(|part| {
-            if !latest.was_sent_after(&part) {
+        let lost = board.lose(|span| {
+            if !latest.was_sent_after(&span) {
                 return false;
             }
-            let elapsed = part.stamp.elapsed(now);
+            let elapsed = span.stamp.elapsed(now);
             if elapsed < patience {
                 timeout = timeout.max(Some(patience - elapsed));
                 return false;
@@ -218,6 +218,6 @@ impl Rack {
         let patience = self.latest.map_or(0, |latest| {
             latest.rtt.saturating_add(self.reo_wnd(&latest, path))
         });
-        board.lose(|part| part.stamp.elapsed(now) >= patience);
+        board.lose(|span| span.stamp.elapsed(now) >= patience);
     }
 }

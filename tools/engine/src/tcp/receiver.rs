@@ -6,11 +6,11 @@ use toe_abi::completion::Status;
 use toe_abi::connection::Connection;
 use toe_abi::connection::flag as state_flag;
 
-use super::held::Held;
-use super::segment::Piece;
+use super::out_of_order::OutOfOrder;
 use super::segment::Range;
 use super::segment::SackBlocks;
 use super::segment::Segment;
+use super::segment::Trimmed;
 use super::segment::Verdict;
 use super::segment::flag;
 use super::seq::Seq;
@@ -86,7 +86,7 @@ pub struct Receiver {
     /// TS.Recent, with timestamps.
     ts_recent: Option<u32>,
     ts_recent_at: Instant,
-    held: Held,
+    out_of_order: OutOfOrder,
     duplicate: Option<Range>,
     arrival: Arrival,
     /// Largest segment that the peer can send, and the largest that it has sent.
@@ -134,7 +134,7 @@ impl Receiver {
             ecn_echo: has(state_flag::ECN_ECHO),
             ts_recent: has(state_flag::TIMESTAMPS).then_some(state.ts_recent),
             ts_recent_at: now,
-            held: Held::new(),
+            out_of_order: OutOfOrder::new(),
             duplicate: None,
             arrival: Arrival::default(),
             mss: state.rcv_mss.max(MIN_FULL),
@@ -286,7 +286,7 @@ impl Receiver {
             self.ack_now();
             return Verdict::Duplicate;
         }
-        let piece = |range: Range| Piece {
+        let piece = |range: Range| Trimmed {
             seq: range.start,
             skip: range.start - segment.seq,
             length: range.length(),
@@ -294,13 +294,13 @@ impl Receiver {
         if range.start == self.nxt {
             return Verdict::Deliver(piece(range));
         }
-        let Some(missing) = self.held.first_missing(range) else {
+        let Some(missing) = self.out_of_order.first_missing(range) else {
             self.report_duplicate(range.start, range.end);
-            self.held.touch(range.start);
+            self.out_of_order.touch(range.start);
             self.ack_now();
             return Verdict::Duplicate;
         };
-        if self.held.has_room(missing) {
+        if self.out_of_order.has_room(missing) {
             Verdict::Hold(piece(missing))
         } else {
             self.ack_now();
@@ -309,13 +309,13 @@ impl Receiver {
     }
 
     /// Payload is stored: see [`Tcb::accept`](super::Tcb::accept).
-    pub fn accept(&mut self, now: Instant, piece: &Piece) -> Seq {
+    pub fn accept(&mut self, now: Instant, piece: &Trimmed) -> Seq {
         let range = Range {
             start: piece.seq,
             end: piece.seq + piece.length,
         };
         if range.start.after(self.nxt) {
-            self.held.insert(range);
+            self.out_of_order.insert(range);
             // RFC 5681, 4.2: a duplicate acknowledgement for each segment out of order. SACK
             // blocks say the same in one.
             self.due = if self.sack {
@@ -324,8 +324,8 @@ impl Receiver {
                 self.due.saturating_add(1)
             };
         } else if range.end.after(self.nxt) {
-            let hole = !self.held.is_empty();
-            self.nxt = self.held.advance(range.end);
+            let hole = !self.out_of_order.is_empty();
+            self.nxt = self.out_of_order.advance(range.end);
             self.schedule(now, hole);
         }
         self.last_data = now;
@@ -415,7 +415,7 @@ impl Receiver {
 
     #[inline]
     fn has_blocks(&self) -> bool {
-        self.sack && (!self.held.is_empty() || self.duplicate.is_some())
+        self.sack && (!self.out_of_order.is_empty() || self.duplicate.is_some())
     }
 
     /// SACK blocks for the next segment, at most `max` (RFC 2018, 4; RFC 2883).
@@ -423,7 +423,7 @@ impl Receiver {
         if !self.has_blocks() {
             return SackBlocks::new();
         }
-        self.held.blocks(self.duplicate, max)
+        self.out_of_order.blocks(self.duplicate, max)
     }
 
     /// A segment leaves: what it acknowledges. With `data`, it carries payload too; with `sack`, what

@@ -3,21 +3,21 @@
 //! What has been sent and not yet acknowledged, and what is known of each byte of it.
 //!
 //! RFC 6675 calls this the scoreboard. Here it is the sequence space from SND.UNA to SND.NXT cut
-//! into *runs*: neighbouring bytes of the same state that were sent at (nearly) the same time. A
-//! loss-free connection has sixteen runs at most, one for each grain of time in a round trip; every
+//! into *starts*: neighbouring bytes of the same state that were sent at (nearly) the same time. A
+//! loss-free connection has sixteen starts at most, one for each grain of time in a round trip; every
 //! hole that the peer reports adds two.
 
-use super::run::Part;
-use super::run::Run;
-use super::run::Stamp;
-use super::run::State;
 use super::segment::Range;
 use super::seq::Seq;
+use super::span::Span;
+use super::span::SpanStart;
+use super::span::Stamp;
+use super::span::State;
 use super::time::Instant;
 
 /// Runs that the scoreboard can hold. What the peer reports beyond that is ignored, as if the SACK
 /// option had not been there: those bytes may then be sent once too often.
-const RUNS: usize = 64;
+const SPANS: usize = 64;
 
 /// Runs that SACK blocks leave free, so that what is sent can always be noted.
 const RESERVE: usize = 4;
@@ -26,16 +26,16 @@ const RESERVE: usize = 4;
 ///
 /// # Invariants
 ///
-/// - `runs[..len]` ascend, the first starts at `una`, the last ends at `nxt`, none is empty;
+/// - `starts[..len]` ascend, the first starts at `una`, the last ends at `nxt`, none is empty;
 ///   `len == 0` exactly when `una == nxt`.
-/// - `sacked` and `lost` are the bytes in runs of that state.
+/// - `sacked` and `lost` are the bytes in starts of that state.
 pub struct Scoreboard {
     una: Seq,
     nxt: Seq,
     sacked: u32,
     lost: u32,
     len: usize,
-    runs: [Run; RUNS],
+    starts: [SpanStart; SPANS],
 }
 
 impl Scoreboard {
@@ -47,7 +47,7 @@ impl Scoreboard {
             sacked: 0,
             lost: 0,
             len: 0,
-            runs: [Run::default(); RUNS],
+            starts: [SpanStart::default(); SPANS],
         };
         board.send(nxt - una, now, 0);
         board
@@ -92,28 +92,28 @@ impl Scoreboard {
     #[inline]
     fn end(&self, index: usize) -> Seq {
         if index + 1 < self.len {
-            self.runs[index + 1].start
+            self.starts[index + 1].start
         } else {
             self.nxt
         }
     }
 
     #[inline]
-    fn part(&self, index: usize) -> Part {
-        let run = self.runs[index];
-        Part {
+    fn span(&self, index: usize) -> Span {
+        let start = self.starts[index];
+        Span {
             range: Range {
-                start: run.start,
+                start: start.start,
                 end: self.end(index),
             },
-            state: run.state(),
-            stamp: run.stamp(),
+            state: start.state(),
+            stamp: start.stamp(),
         }
     }
 
-    /// The runs in order.
-    pub fn parts(&self) -> impl DoubleEndedIterator<Item = Part> + '_ {
-        (0..self.len).map(|index| self.part(index))
+    /// The starts in order.
+    pub fn spans(&self) -> impl DoubleEndedIterator<Item = Span> + '_ {
+        (0..self.len).map(|index| self.span(index))
     }
 
     #[inline]
@@ -134,22 +134,22 @@ impl Scoreboard {
         }
     }
 
-    /// `length` new bytes are sent. What was sent in the same `grain` of time is in the same run.
+    /// `length` new bytes are sent. What was sent in the same `grain` of time is in the same start.
     /// Returns `false`, having done nothing, when there is no room to note it.
     pub fn send(&mut self, length: u32, now: Instant, grain: u32) -> bool {
         if length == 0 {
             return true;
         }
-        let run = Run::new(self.nxt, Stamp::new(now, grain), State::Sent);
-        let full = self.len == RUNS;
-        match self.runs[..self.len].last_mut() {
-            Some(last) if last.joins(run) => {}
+        let start = SpanStart::new(self.nxt, Stamp::new(now, grain), State::Sent);
+        let full = self.len == SPANS;
+        match self.starts[..self.len].last_mut() {
+            Some(last) if last.joins(start) => {}
             Some(last) if full && last.state() == State::Sent => {
-                *last = Run::new(last.start, run.stamp(), State::Sent);
+                *last = SpanStart::new(last.start, start.stamp(), State::Sent);
             }
             _ if full => return false,
             _ => {
-                self.runs[self.len] = run;
+                self.starts[self.len] = start;
                 self.len += 1;
             }
         }
@@ -158,31 +158,31 @@ impl Scoreboard {
     }
 
     /// Everything before `ack` (which is in `una..=nxt`) has been acknowledged: takes it off, and
-    /// shows each part of it to `each`.
-    pub fn acknowledge(&mut self, ack: Seq, mut each: impl FnMut(Part)) {
+    /// shows each span of it to `each`.
+    pub fn acknowledge(&mut self, ack: Seq, mut each: impl FnMut(Span)) {
         let mut gone = 0;
-        while gone < self.len && self.runs[gone].start.before(ack) {
-            let mut part = self.part(gone);
-            let end = part.range.end;
-            part.range.end = end.min(ack);
-            self.uncount(part.state, part.range.length());
-            each(part);
+        while gone < self.len && self.starts[gone].start.before(ack) {
+            let mut span = self.span(gone);
+            let end = span.range.end;
+            span.range.end = end.min(ack);
+            self.uncount(span.state, span.range.length());
+            each(span);
             if end.after(ack) {
-                self.runs[gone].start = ack;
+                self.starts[gone].start = ack;
                 break;
             }
             gone += 1;
         }
         if gone > 0 {
-            self.runs.copy_within(gone..self.len, 0);
+            self.starts.copy_within(gone..self.len, 0);
             self.len -= gone;
         }
         self.una = ack;
     }
 
-    /// The peer has `block` out of order: notes it, and shows each part that was not yet known to
+    /// The peer has `block` out of order: notes it, and shows each span that was not yet known to
     /// `each`, as it was before.
-    pub fn sack(&mut self, block: Range, mut each: impl FnMut(Part)) {
+    pub fn sack(&mut self, block: Range, mut each: impl FnMut(Span)) {
         let mut block = Range {
             start: block.start.max(self.una),
             end: block.end.min(self.nxt),
@@ -191,54 +191,54 @@ impl Scoreboard {
             return;
         }
         // Most blocks say nothing new, or only a little at one end.
-        let first = self.part(self.find(block.start));
+        let first = self.span(self.find(block.start));
         if first.state == State::Sacked {
             block.start = first.range.end;
         }
-        let last = self.part(self.find(block.end - 1));
+        let last = self.span(self.find(block.end - 1));
         if last.state == State::Sacked {
             block.end = last.range.start;
         }
-        if !block.start.before(block.end) || self.len + 2 > RUNS - RESERVE {
+        if !block.start.before(block.end) || self.len + 2 > SPANS - RESERVE {
             return;
         }
-        self.change(block, |part| {
-            (part.state != State::Sacked).then(|| {
-                each(part);
-                (State::Sacked, part.stamp)
+        self.change(block, |span| {
+            (span.state != State::Sacked).then(|| {
+                each(span);
+                (State::Sacked, span.stamp)
             })
         });
     }
 
-    /// First part to be sent again.
+    /// First span to be sent again.
     pub fn first_lost(&self) -> Option<Range> {
         if self.lost == 0 {
             return None;
         }
-        self.parts()
-            .find(|part| part.state.is_lost())
-            .map(|part| part.range)
+        self.spans()
+            .find(|span| span.state.is_lost())
+            .map(|span| span.range)
     }
 
-    /// `range`, within one run, is sent again. `grain` as for [`Self::send`].
+    /// `range`, within one start, is sent again. `grain` as for [`Self::send`].
     ///
-    /// When there is no room to note where `range` ends, the whole run counts as sent again. The
+    /// When there is no room to note where `range` ends, the whole start counts as sent again. The
     /// rest of it is then found lost later than it could be.
     pub fn resend(&mut self, range: Range, now: Instant, grain: u32) {
         let stamp = Stamp::new(now, grain);
         self.change(range, |_| Some((State::Resent, stamp)));
     }
 
-    /// Takes for lost what `judge` says of the parts that are in flight. Returns the number of
+    /// Takes for lost what `judge` says of the spans that are in flight. Returns the number of
     /// bytes.
-    pub fn lose(&mut self, mut judge: impl FnMut(Part) -> bool) -> u32 {
+    pub fn lose(&mut self, mut judge: impl FnMut(Span) -> bool) -> u32 {
         let before = self.lost;
         let all = Range {
             start: self.una,
             end: self.nxt,
         };
-        self.change(all, |part| {
-            (part.state.in_flight() && judge(part)).then_some((part.state.lost(), part.stamp))
+        self.change(all, |span| {
+            (span.state.in_flight() && judge(span)).then_some((span.state.lost(), span.stamp))
         });
         self.lost - before
     }
@@ -250,7 +250,7 @@ impl Scoreboard {
             start: self.una,
             end: (self.una + length).min(self.nxt),
         };
-        self.change(head, |part| Some((part.state.lost(), part.stamp)));
+        self.change(head, |span| Some((span.state.lost(), span.stamp)));
         self.lost - before
     }
 
@@ -260,7 +260,7 @@ impl Scoreboard {
             start: self.una,
             end: self.nxt,
         };
-        self.change(all, |part| Some((part.state.restored(), part.stamp)));
+        self.change(all, |span| Some((span.state.restored(), span.stamp)));
     }
 
     /// The peer has dropped what it had reported (RFC 2018, 8): forgets its reports.
@@ -269,34 +269,34 @@ impl Scoreboard {
             start: self.una,
             end: self.nxt,
         };
-        self.change(all, |part| {
-            (part.state == State::Sacked).then_some((State::Sent, part.stamp))
+        self.change(all, |span| {
+            (span.state == State::Sacked).then_some((State::Sent, span.stamp))
         });
     }
 
-    /// Index of the run that `seq` is in, `len` when it is not in any.
+    /// Index of the start that `seq` is in, `len` when it is not in any.
     fn find(&self, seq: Seq) -> usize {
         if seq.at_least(self.nxt) {
             return self.len;
         }
-        self.runs[..self.len]
-            .partition_point(|run| run.start.at_most(seq))
+        self.starts[..self.len]
+            .partition_point(|start| start.start.at_most(seq))
             .saturating_sub(1)
     }
 
-    /// Makes a run start at `seq`, if it is within one and there is room.
+    /// Makes a start start at `seq`, if it is within one and there is room.
     fn split(&mut self, seq: Seq) {
         let index = self.find(seq);
-        if index == self.len || self.runs[index].start == seq || self.len == RUNS {
+        if index == self.len || self.starts[index].start == seq || self.len == SPANS {
             return;
         }
-        self.runs.copy_within(index..self.len, index + 1);
-        self.runs[index + 1].start = seq;
+        self.starts.copy_within(index..self.len, index + 1);
+        self.starts[index + 1].start = seq;
         self.len += 1;
     }
 
-    /// Gives every part of `range` (within `una..=nxt`) the state and time that `to` answers.
-    fn change(&mut self, range: Range, mut to: impl FnMut(Part) -> Option<(State, Stamp)>) {
+    /// Gives every span of `range` (within `una..=nxt`) the state and time that `to` answers.
+    fn change(&mut self, range: Range, mut to: impl FnMut(Span) -> Option<(State, Stamp)>) {
         let first = self.find(range.start);
         if first == self.len || !range.start.before(range.end) {
             return;
@@ -304,14 +304,14 @@ impl Scoreboard {
         self.split(range.start);
         self.split(range.end);
         for index in self.find(range.start)..self.len {
-            let part = self.part(index);
-            if part.range.start.at_least(range.end) {
+            let span = self.span(index);
+            if span.range.start.at_least(range.end) {
                 break;
             }
-            if let Some((state, stamp)) = to(part) {
-                self.uncount(part.state, part.range.length());
-                self.count(state, part.range.length());
-                self.runs[index] = Run::new(part.range.start, stamp, state);
+            if let Some((state, stamp)) = to(span) {
+                self.uncount(span.state, span.range.length());
+                self.count(state, span.range.length());
+                self.starts[index] = SpanStart::new(span.range.start, stamp, state);
             }
         }
         self.join();
@@ -321,11 +321,11 @@ impl Scoreboard {
     fn join(&mut self) {
         let mut kept = 0;
         for index in 1..self.len {
-            if self.runs[index].joins(self.runs[kept]) {
+            if self.starts[index].joins(self.starts[kept]) {
                 continue;
             }
             kept += 1;
-            self.runs[kept] = self.runs[index];
+            self.starts[kept] = self.starts[index];
         }
         self.len = self.len.min(kept + 1);
     }
@@ -348,8 +348,8 @@ mod tests {
 
     fn states(board: &Scoreboard) -> Vec<(u32, u32, State)> {
         board
-            .parts()
-            .map(|part| (part.range.start - BASE, part.range.end - BASE, part.state))
+            .spans()
+            .map(|span| (span.range.start - BASE, span.range.end - BASE, span.state))
             .collect()
     }
 
@@ -374,18 +374,18 @@ mod tests {
             assert!(board.send(1, Instant(time), 16));
         }
         let mut stamps = Vec::new();
-        board.sack(range(40, 41), |part| stamps.push(part.stamp));
+        board.sack(range(40, 41), |span| stamps.push(span.stamp));
         assert_eq!(stamps, [Stamp::new(Instant(32), 4)]);
     }
 
     #[test]
     fn a_hole_is_lost_and_sent_again() {
         let mut board = Scoreboard::new(BASE, BASE + 100, Instant(0));
-        board.sack(range(20, 50), |part| assert_eq!(part.range, range(20, 50)));
-        board.sack(range(20, 60), |part| assert_eq!(part.range, range(50, 60)));
+        board.sack(range(20, 50), |span| assert_eq!(span.range, range(20, 50)));
+        board.sack(range(20, 60), |span| assert_eq!(span.range, range(50, 60)));
         board.sack(range(30, 40), |_| panic!("nothing new"));
         assert_eq!((board.sacked(), board.pipe()), (40, 60));
-        assert_eq!(board.lose(|part| part.range.end.at_most(BASE + 20)), 20);
+        assert_eq!(board.lose(|span| span.range.end.at_most(BASE + 20)), 20);
         assert_eq!(board.first_lost(), Some(range(0, 20)));
         board.resend(range(0, 15), Instant(50), 0);
         assert_eq!(
@@ -398,8 +398,8 @@ mod tests {
             ]
         );
         let mut seen = Vec::new();
-        board.acknowledge(BASE + 30, |part| {
-            seen.push((part.range.start - BASE, part.state))
+        board.acknowledge(BASE + 30, |span| {
+            seen.push((span.range.start - BASE, span.state))
         });
         assert_eq!(
             seen,
@@ -414,7 +414,7 @@ mod tests {
         for hole in 0..100 {
             board.sack(range(hole * 10 + 5, hole * 10 + 10), |_| {});
         }
-        assert!(board.len <= RUNS - RESERVE);
+        assert!(board.len <= SPANS - RESERVE);
         assert!(board.sacked() > 100);
         board.lose(|_| true);
         while let Some(lost) = board.first_lost() {
@@ -467,7 +467,7 @@ mod tests {
                 let now = Instant(time as u64 * 1000);
                 let una = board.una();
                 let len = model.len() as u32;
-                if board.len + 4 > RUNS - RESERVE {
+                if board.len + 4 > SPANS - RESERVE {
                     break;
                 }
                 match step {
@@ -478,8 +478,8 @@ mod tests {
                     Step::Acknowledge(length) => {
                         let length = length.min(len);
                         let mut seen = Vec::new();
-                        board.acknowledge(una + length, |part| {
-                            seen.extend((0..part.range.length()).map(|_| part.state));
+                        board.acknowledge(una + length, |span| {
+                            seen.extend((0..span.range.length()).map(|_| span.state));
                         });
                         let expected: Vec<State> = model.drain(..length as usize).collect();
                         prop_assert_eq!(seen, expected);
@@ -487,7 +487,7 @@ mod tests {
                     Step::Sack(start, length) => {
                         let mut new = 0;
                         let block = Range { start: una + start, end: una + start + length };
-                        board.sack(block, |part| new += part.range.length());
+                        board.sack(block, |span| new += span.range.length());
                         for byte in start..start + length {
                             if let Some(state) = model.get_mut(byte as usize) {
                                 new -= u32::from(*state != State::Sacked);
@@ -509,15 +509,15 @@ mod tests {
                     }
                     Step::LoseBefore(end) => {
                         let end = una + end;
-                        board.lose(|part| part.range.end.at_most(end));
-                        let parts: Vec<Part> = board.parts().collect();
-                        for part in parts {
-                            if part.state.is_lost() {
-                                let start = (part.range.start - una) as usize;
-                                for state in &mut model[start..start + part.range.length() as usize]
+                        board.lose(|span| span.range.end.at_most(end));
+                        let spans: Vec<Span> = board.spans().collect();
+                        for span in spans {
+                            if span.state.is_lost() {
+                                let start = (span.range.start - una) as usize;
+                                for state in &mut model[start..start + span.range.length() as usize]
                                 {
                                     *state = state.lost();
-                                    prop_assert_eq!(*state, part.state);
+                                    prop_assert_eq!(*state, span.state);
                                 }
                             }
                         }
@@ -549,8 +549,8 @@ mod tests {
                     }
                 }
                 let actual: Vec<State> = board
-                    .parts()
-                    .flat_map(|part| (0..part.range.length()).map(move |_| part.state))
+                    .spans()
+                    .flat_map(|span| (0..span.range.length()).map(move |_| span.state))
                     .collect();
                 prop_assert_eq!(&actual, &model);
                 let of = |state| model.iter().filter(|&&other| other == state).count() as u32;

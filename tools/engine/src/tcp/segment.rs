@@ -153,7 +153,7 @@ pub struct Segment {
 
 /// A piece of a segment's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct Trimmed {
     /// Sequence number of the piece's first byte.
     pub seq: Seq,
     /// Bytes of the segment's payload in front of the piece that are to be left out.
@@ -187,10 +187,10 @@ pub enum Verdict {
     Duplicate,
     /// Place this piece behind what was delivered last, then call
     /// [`Tcb::accept`](super::Tcb::accept).
-    Deliver(Piece),
+    Deliver(Trimmed),
     /// Hold this piece until what is missing in front of it has come, then call
     /// [`Tcb::accept`](super::Tcb::accept).
-    Hold(Piece),
+    Hold(Trimmed),
     /// Out of order, and there is no room to remember it: dropped, the peer will send it again.
     NoRoom,
     /// Dropped. An answer is sent where the protocol wants one.

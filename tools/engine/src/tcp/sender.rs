@@ -14,10 +14,10 @@ use super::prr::Prr;
 use super::rack;
 use super::rack::Rack;
 use super::rtt::Rtt;
-use super::run::GRAIN_MIN;
 use super::scoreboard::Scoreboard;
 use super::segment::News;
 use super::seq::Seq;
+use super::span::GRAIN_MIN;
 use super::time::Instant;
 use super::time::Timer;
 use super::undo::Undo;
@@ -32,7 +32,7 @@ const SUBMITTED_MAX: u32 = 1 << 30;
 
 /// What the sender is doing about congestion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum CaState {
     /// Nothing.
     Open,
     /// Reducing the window because of a mark or a repaired loss, with nothing to retransmit.
@@ -60,12 +60,12 @@ pub enum Probe {
     /// A probe of a window that is closed, or too small for what there is to send.
     Window,
     /// Data held back by `CORK` or `MORE` for too long.
-    Held,
+    Corked,
 }
 
 /// Counts for the host, since the hand-over.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
+pub struct SenderCounts {
     /// Segments that carried data.
     pub data_segments: u32,
     /// Segments among them sent again.
@@ -109,13 +109,13 @@ pub struct Sender {
     /// What it had room for, though, when the latest acknowledgement came: the room that others
     /// before it had made, all of them taken in before anything is sent.
     pub(super) unused: u32,
-    pub(super) phase: Phase,
+    pub(super) ca_state: CaState,
     pub(super) probe: Option<Probe>,
     /// Consecutive timeouts without an answer.
     pub(super) timeouts: u8,
     /// Probes of the closed window sent.
     pub(super) probes: u8,
-    /// SND.NXT when the phase began: its end.
+    /// SND.NXT when the ca_state began: its end.
     pub(super) high: Seq,
     /// Duplicate acknowledgements; with SACK, segments reported behind a hole.
     pub(super) duplicates: u32,
@@ -134,7 +134,7 @@ pub struct Sender {
     pub(super) reorder_at: Timer,
     pub(super) persist_at: Timer,
     pub(super) last_sent: Instant,
-    pub(super) counts: Counts,
+    pub(super) counts: SenderCounts,
     pub(super) news: News,
 }
 
@@ -185,7 +185,7 @@ impl Sender {
             cwr: false,
             limited: false,
             unused: 0,
-            phase: Phase::Open,
+            ca_state: CaState::Open,
             probe: None,
             timeouts: u8::try_from(state.backoff).unwrap_or(u8::MAX),
             probes: 0,
@@ -204,7 +204,7 @@ impl Sender {
             reorder_at: Timer::OFF,
             persist_at: Timer::OFF,
             last_sent: now,
-            counts: Counts::default(),
+            counts: SenderCounts::default(),
             news: News::default(),
         };
         if nxt != una {
@@ -407,9 +407,11 @@ impl Sender {
     /// The window that the host's TCP is to go on with, in segments: in the middle of a reduction,
     /// what it leads to.
     pub fn cwnd_to_go_on(&self) -> u32 {
-        match self.phase {
-            Phase::Open | Phase::Loss => self.cwnd_segments(),
-            Phase::Reducing | Phase::Recovery => self.cwnd_segments().max(self.ssthresh_segments()),
+        match self.ca_state {
+            CaState::Open | CaState::Loss => self.cwnd_segments(),
+            CaState::Reducing | CaState::Recovery => {
+                self.cwnd_segments().max(self.ssthresh_segments())
+            }
         }
     }
 
@@ -419,19 +421,19 @@ impl Sender {
             min_rtt: self.rtt.min(),
             srtt: self.rtt.srtt(),
             grain: self.grain(),
-            suspicious: self.phase != Phase::Open || self.duplicates >= rack::DUP_THRESH,
+            suspicious: self.ca_state != CaState::Open || self.duplicates >= rack::DUP_THRESH,
         }
     }
 
     /// Begins a reduction of the window that goes on until everything out now is acknowledged.
-    pub(super) fn reduce(&mut self, phase: Phase) {
-        if matches!(self.phase, Phase::Open) {
+    pub(super) fn reduce(&mut self, ca_state: CaState) {
+        if matches!(self.ca_state, CaState::Open) {
             self.cubic.on_congestion(self.mss);
             self.prr = Prr::new(self.board.outstanding(), self.unused);
             self.high = self.board.nxt();
             self.undo.begin(self.board.una());
         }
-        self.phase = phase;
+        self.ca_state = ca_state;
         self.tail = None;
         self.tail_at = Timer::OFF;
         self.news.acked = true;

@@ -4,10 +4,10 @@
 
 use toe_abi::completion::Reason;
 
-use super::run::State;
-use super::sender::Phase;
+use super::sender::CaState;
 use super::sender::Probe;
 use super::sender::Sender;
+use super::span::State;
 use super::time::Instant;
 use super::time::Timer;
 
@@ -20,7 +20,7 @@ impl Sender {
     pub fn on_timer(&mut self, now: Instant) -> Result<(), Reason> {
         if self.reorder_at.is_due(now) {
             self.reorder_at = Timer::OFF;
-            if self.detect(now) > 0 && matches!(self.phase, Phase::Open | Phase::Reducing) {
+            if self.detect(now) > 0 && matches!(self.ca_state, CaState::Open | CaState::Reducing) {
                 self.enter_recovery();
                 self.cubic
                     .set_cwnd(self.pipe().saturating_add(self.mss), self.mss);
@@ -54,14 +54,14 @@ impl Sender {
         }
         self.count_timeout()?;
         self.news.timeouts = self.news.timeouts.saturating_add(1);
-        if self.phase == Phase::Loss && self.timeouts == 1 {
+        if self.ca_state == CaState::Loss && self.timeouts == 1 {
             // There was progress since the last one: this is another loss.
-            self.phase = Phase::Open;
+            self.ca_state = CaState::Open;
         }
-        self.reduce(Phase::Loss);
+        self.reduce(CaState::Loss);
         self.high = self.board.nxt();
-        let first = self.board.parts().next();
-        if first.is_some_and(|part| part.state == State::Sacked) {
+        let first = self.board.spans().next();
+        if first.is_some_and(|span| span.state == State::Sacked) {
             self.board.forget_sacked();
         }
         if self.sack {
@@ -88,7 +88,7 @@ impl Sender {
         let unsent = self.unsent();
         let fits = (self.board.nxt() + unsent.min(self.mss)).at_most(self.window_end());
         if fits && self.board.outstanding() == 0 {
-            self.probe = Some(Probe::Held);
+            self.probe = Some(Probe::Corked);
             return Ok(());
         }
         self.count_timeout()?;

@@ -42,7 +42,7 @@ impl Random {
 }
 
 #[derive(Clone, Copy)]
-pub struct Frame {
+pub struct Packet {
     pub out: Outgoing,
     /// Stream offset of the first byte of payload.
     pub content: u32,
@@ -185,7 +185,7 @@ impl End {
     }
 
     /// Takes a frame; returns whether its payload is held behind a hole.
-    pub fn receive(&mut self, now: u64, frame: &Frame, random: &mut Random) -> bool {
+    pub fn receive(&mut self, now: u64, frame: &Packet, random: &mut Random) -> bool {
         let out = &frame.out;
         let segment = Segment {
             seq: out.seq,

@@ -13,8 +13,8 @@ use core::cmp::Reverse;
 
 use super::end::Behaviour;
 use super::end::End;
-use super::end::Frame;
 use super::end::MSS;
+use super::end::Packet;
 use super::end::Random;
 use crate::tcp::*;
 
@@ -53,7 +53,7 @@ pub struct Network {
     pub serving: [bool; 2],
     pub order: u64,
     pub flying: BinaryHeap<Reverse<(u64, u64)>>,
-    pub frames: BTreeMap<u64, (usize, Frame)>,
+    pub frames: BTreeMap<u64, (usize, Packet)>,
 }
 
 impl Network {
@@ -78,7 +78,7 @@ impl Network {
         }
     }
 
-    fn fly(&mut self, from: usize, at: u64, frame: Frame) {
+    fn fly(&mut self, from: usize, at: u64, frame: Packet) {
         let round = self.ends[1 - from].behaviour.round;
         let at = at.div_ceil(round) * round;
         self.order += 1;
@@ -87,7 +87,7 @@ impl Network {
     }
 
     /// One wire frame, or a large one that stays whole.
-    fn put_on_wire(&mut self, from: usize, mut frame: Frame) {
+    fn put_on_wire(&mut self, from: usize, mut frame: Packet) {
         let path = self.paths[from];
         let start = self.busy_until[from].max(self.now);
         let bytes = u64::from(frame.out.length) + 66 * u64::from(frame.out.wire_segments);
@@ -129,7 +129,7 @@ impl Network {
             );
             assert!(out.seq.at_least(end.tcb.snd_una()));
         }
-        let frame = Frame {
+        let frame = Packet {
             out,
             content,
             marked: false,
@@ -163,7 +163,7 @@ impl Network {
         let now = self.now;
         if let Some(rewrite) = self.ends[index].read(now) {
             self.ends[index].check(rewrite.ack, rewrite.window);
-            let frame = Frame {
+            let frame = Packet {
                 out: Outgoing {
                     seq: rewrite.seq,
                     length: 0,

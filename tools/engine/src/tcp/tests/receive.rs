@@ -189,7 +189,7 @@ fn old_and_new_data_in_one_segment_is_trimmed() {
         length: MSS,
         ..script.segment()
     };
-    let piece = Piece {
+    let piece = Trimmed {
         seq: IRS + Q,
         skip: 300,
         length: 700,
@@ -205,7 +205,7 @@ fn data_beyond_the_window_is_trimmed() {
         length: WINDOW,
         ..script.segment()
     };
-    let piece = Piece {
+    let piece = Trimmed {
         seq: IRS + 1,
         skip: 0,
         length: WINDOW - 1,

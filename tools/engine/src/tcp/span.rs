@@ -109,14 +109,14 @@ impl State {
 
 /// A run as stored: it ends where the next one starts.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Run {
+pub struct SpanStart {
     /// First byte.
     pub start: Seq,
     /// [`Stamp`] and [`State`] in one.
     word: u32,
 }
 
-impl Run {
+impl SpanStart {
     /// The run that starts at `start`.
     #[inline]
     pub fn new(start: Seq, stamp: Stamp, state: State) -> Self {
@@ -148,7 +148,7 @@ impl Run {
 
 /// A run, or a part of one, as reported to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct Span {
     /// Where it is.
     pub range: Range,
     /// What is known of it.

@@ -19,19 +19,19 @@ use super::Stripped;
 use super::Supply;
 use super::cells::MAX_HEADER;
 use crate::env::Host;
-use crate::gro::Headers;
-use crate::ring::Broken;
+use crate::gro::GroHeaders;
 use crate::ring::Completions;
+use crate::ring::HostError;
 use crate::tcp::Seq;
 
 /// Flows that have a place in the table at a time; flows that share one take turns.
-pub const RUNS: usize = 64;
+pub const SESSIONS: usize = 64;
 /// Pages that the payload of the largest datagram touches: not more than an skb has fragments.
-const RUN_PAGES: usize = (u16::MAX as usize).div_ceil(PAGE_SIZE) + 1;
+const SESSION_PAGES: usize = (u16::MAX as usize).div_ceil(PAGE_SIZE) + 1;
 
 /// A segment whose payload is stored apart from its headers.
 #[derive(Clone, Copy)]
-pub struct Segment {
+pub struct GroSegment {
     /// Its flow.
     pub flow: u32,
     /// Sequence number of its first byte of payload.
@@ -45,16 +45,16 @@ pub struct Segment {
     /// PSH is set.
     pub push: bool,
     /// How it may be joined to others; `None` for not at all.
-    pub joins: Option<Headers>,
+    pub joins: Option<GroHeaders>,
     /// Payload bytes of each wire frame that it stands for but the last.
     pub size: u16,
 }
 
 /// A segment taken apart.
 #[derive(Clone, Copy)]
-pub struct Parts<'a> {
+pub struct SplitFrame<'a> {
     /// What re-assembly has to know.
-    pub segment: &'a Segment,
+    pub segment: &'a GroSegment,
     /// Its headers.
     pub header: &'a [u8],
     /// Its payload.
@@ -67,23 +67,23 @@ pub struct Parts<'a> {
 ///
 /// `length` is the payload gathered, 0 for nothing. While it is not 0, a cell is promised for
 /// `header[..header_length]`, `entries` completions are reserved, `pages[..count]` are taken, each
-/// but the last full, those with a bit in `release` are released in the page array, and the run
-/// stands in [`Runs::open`] at `place`.
-struct Run {
+/// but the last full, those with a bit in `release` are released in the page array, and the session
+/// stands in [`GroTable::open`] at `place`.
+struct GroSession {
     flow: u32,
     position: Position,
-    /// Something was placed since [`Runs::reclaim`] last looked.
+    /// Something was placed since [`GroTable::reclaim`] last looked.
     used: bool,
     place: usize,
     /// What the completion will say.
     completion: Frame,
     header: [u8; MAX_HEADER],
     header_length: usize,
-    joins: Option<Headers>,
+    joins: Option<GroHeaders>,
     size: u16,
     next: Seq,
     push: bool,
-    pages: [u32; RUN_PAGES],
+    pages: [u32; SESSION_PAGES],
     count: usize,
     release: u32,
     offset: usize,
@@ -91,7 +91,7 @@ struct Run {
     entries: u32,
 }
 
-impl Run {
+impl GroSession {
     fn new() -> Self {
         Self {
             flow: NO_FLOW,
@@ -105,7 +105,7 @@ impl Run {
             size: 0,
             next: Seq(0),
             push: false,
-            pages: [0; RUN_PAGES],
+            pages: [0; SESSION_PAGES],
             count: 0,
             release: 0,
             offset: 0,
@@ -114,11 +114,11 @@ impl Run {
         }
     }
 
-    /// Whether `parts` goes on where what is gathered ends, and makes one large segment with it.
+    /// Whether `split` goes on where what is gathered ends, and makes one large segment with it.
     #[inline]
-    fn joins(&self, parts: &Parts<'_>, completion: &Frame) -> bool {
+    fn joins(&self, split: &SplitFrame<'_>, completion: &Frame) -> bool {
         const ALIKE: u8 = frame_flag::VLAN | frame_flag::L3_CSUM_OK | frame_flag::L4_CSUM_OK;
-        let segment = parts.segment;
+        let segment = split.segment;
         let Some(layout) = &self.joins else {
             return false;
         };
@@ -132,12 +132,12 @@ impl Run {
             && whole
             && fits
             && !self.push
-            && self.length + parts.payload.len() <= layout.most_payload()
+            && self.length + split.payload.len() <= layout.most_payload()
             && (self.completion.flags ^ completion.flags) & ALIKE == 0
             && self.completion.vlan_tci == completion.vlan_tci
             && layout.continues(
                 &self.header[..self.header_length],
-                parts.header,
+                split.header,
                 self.completion.segments,
             )
     }
@@ -150,7 +150,7 @@ impl Run {
         pages: &mut Pages,
         completions: &mut Completions,
         payload: &[u8],
-    ) -> Result<Stored, Broken> {
+    ) -> Result<Stored, HostError> {
         let new = self.position.more_pages(payload.len());
         if pages.available() < new {
             return Ok(Stored::NoPage);
@@ -182,13 +182,13 @@ impl Run {
         Ok(Stored::Done)
     }
 
-    /// Adds a segment that [`Run::joins`], and has been placed.
+    /// Adds a segment that [`GroSession::joins`], and has been placed.
     #[inline]
-    fn extend(&mut self, parts: &Parts<'_>, completion: &Frame) {
+    fn extend(&mut self, split: &SplitFrame<'_>, completion: &Frame) {
         self.completion.gso_size = self.size;
         self.completion.segments += completion.segments;
-        self.next = parts.segment.seq + parts.payload.len() as u32;
-        self.push = parts.segment.push;
+        self.next = split.segment.seq + split.payload.len() as u32;
+        self.push = split.segment.push;
     }
 
     /// Writes the completions of what is gathered, which is not nothing, as many as have been
@@ -198,7 +198,7 @@ impl Run {
         host: &mut H,
         supply: &mut Supply,
         completions: &mut Completions,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let completion = &mut self.completion;
         let header = &mut self.header[..self.header_length];
         if let (Some(layout), true) = (&self.joins, completion.segments > 1) {
@@ -220,110 +220,110 @@ impl Run {
 }
 
 /// The re-assembly table.
-pub struct Runs {
-    runs: Box<[Run]>,
-    /// Runs with something gathered, by their number.
+pub struct GroTable {
+    sessions: Box<[GroSession]>,
+    /// GroTable with something gathered, by their number.
     open: Vec<u8>,
     /// Where the search for idle pages stands.
     hand: usize,
 }
 
-impl Runs {
+impl GroTable {
     /// No flow has a place.
     pub fn new() -> Self {
-        let mut runs = Vec::with_capacity(RUNS);
-        runs.resize_with(RUNS, Run::new);
+        let mut sessions = Vec::with_capacity(SESSIONS);
+        sessions.resize_with(SESSIONS, GroSession::new);
         Self {
-            runs: runs.into_boxed_slice(),
-            open: Vec::with_capacity(RUNS),
+            sessions: sessions.into_boxed_slice(),
+            open: Vec::with_capacity(SESSIONS),
             hand: 0,
         }
     }
 
     /// Forgets every flow.
     pub fn clear(&mut self) {
-        self.runs.fill_with(Run::new);
+        self.sessions.fill_with(GroSession::new);
         self.open.clear();
     }
 
     /// The place of `flow`.
     #[inline]
     fn place(flow: u32) -> usize {
-        flow as usize % RUNS
+        flow as usize % SESSIONS
     }
 
-    /// Adds `parts` to what is gathered of its flow. False when it does not continue that, or finds
+    /// Adds `split` to what is gathered of its flow. False when it does not continue that, or finds
     /// no room.
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn extend<H: Host>(
         &mut self,
         host: &mut H,
         supply: &mut Supply,
         completions: &mut Completions,
-        parts: &Parts<'_>,
+        split: &SplitFrame<'_>,
         completion: &Frame,
-    ) -> Result<bool, Broken> {
-        let run = &mut self.runs[Self::place(parts.segment.flow)];
-        if run.flow != parts.segment.flow || !run.joins(parts, completion) {
+    ) -> Result<bool, HostError> {
+        let session = &mut self.sessions[Self::place(split.segment.flow)];
+        if session.flow != split.segment.flow || !session.joins(split, completion) {
             return Ok(false);
         }
-        let stored = run.place(host, &mut supply.payload, completions, parts.payload)?;
+        let stored = session.place(host, &mut supply.payload, completions, split.payload)?;
         if stored == Stored::Done {
-            run.extend(parts, completion);
+            session.extend(split, completion);
         }
         Ok(stored == Stored::Done)
     }
 
-    /// Stores `parts`; with `gather` its completion may wait for what follows. What was gathered of
+    /// Stores `split`; with `gather` its completion may wait for what follows. What was gathered of
     /// its flow must have been written.
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn begin<H: Host>(
         &mut self,
         host: &mut H,
         supply: &mut Supply,
         completions: &mut Completions,
-        parts: &Parts<'_>,
+        split: &SplitFrame<'_>,
         completion: &Frame,
         gather: bool,
-    ) -> Result<Stored, Broken> {
-        let segment = parts.segment;
+    ) -> Result<Stored, HostError> {
+        let segment = split.segment;
         let number = Self::place(segment.flow);
-        if self.runs[number].flow != segment.flow || segment.begins {
+        if self.sessions[number].flow != segment.flow || segment.begins {
             if !self.vacate(host, supply, completions, number)? {
                 return Ok(Stored::NoCompletion);
             }
-            self.runs[number].flow = segment.flow;
+            self.sessions[number].flow = segment.flow;
         }
         if !supply.cells.promise(&supply.headers) {
             return Ok(Stored::NoPage);
         }
-        let run = &mut self.runs[number];
-        let stored = run.place(host, &mut supply.payload, completions, parts.payload)?;
+        let session = &mut self.sessions[number];
+        let stored = session.place(host, &mut supply.payload, completions, split.payload)?;
         if stored != Stored::Done {
             supply.cells.redeem();
             return Ok(stored);
         }
-        run.completion = *completion;
-        run.header_length = parts.header.len();
-        run.header[..parts.header.len()].copy_from_slice(parts.header);
-        run.joins = segment.joins;
-        run.size = segment.size;
-        run.next = segment.seq + parts.payload.len() as u32;
-        run.push = segment.push;
-        if gather && run.joins.is_some() {
-            run.place = self.open.len();
+        session.completion = *completion;
+        session.header_length = split.header.len();
+        session.header[..split.header.len()].copy_from_slice(split.header);
+        session.joins = segment.joins;
+        session.size = segment.size;
+        session.next = segment.seq + split.payload.len() as u32;
+        session.push = segment.push;
+        if gather && session.joins.is_some() {
+            session.place = self.open.len();
             self.open.push(number as u8);
             return Ok(Stored::Done);
         }
-        run.write(host, supply, completions)?;
+        session.write(host, supply, completions)?;
         Ok(Stored::Done)
     }
 
@@ -334,15 +334,15 @@ impl Runs {
         supply: &mut Supply,
         completions: &mut Completions,
         number: usize,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, HostError> {
         self.write(host, supply, completions, number)?;
-        if !self.runs[number].position.is_open() {
+        if !self.sessions[number].position.is_open() {
             return Ok(true);
         }
         if !supply.releases.has_room(completions) {
             return Ok(false);
         }
-        if let Some(id) = self.runs[number].position.close(&mut supply.payload) {
+        if let Some(id) = self.sessions[number].position.close(&mut supply.payload) {
             supply.releases.add(host, completions, id)?;
         }
         Ok(true)
@@ -356,16 +356,16 @@ impl Runs {
         supply: &mut Supply,
         completions: &mut Completions,
         number: usize,
-    ) -> Result<(), Broken> {
-        let run = &mut self.runs[number];
-        if run.length == 0 {
+    ) -> Result<(), HostError> {
+        let session = &mut self.sessions[number];
+        if session.length == 0 {
             return Ok(());
         }
-        let place = run.place;
-        run.write(host, supply, completions)?;
+        let place = session.place;
+        session.write(host, supply, completions)?;
         self.open.swap_remove(place);
         if let Some(&moved) = self.open.get(place) {
-            self.runs[usize::from(moved)].place = place;
+            self.sessions[usize::from(moved)].place = place;
         }
         Ok(())
     }
@@ -374,7 +374,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn flush_flow<H: Host>(
         &mut self,
@@ -382,9 +382,9 @@ impl Runs {
         supply: &mut Supply,
         completions: &mut Completions,
         flow: u32,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         let number = Self::place(flow);
-        if self.runs[number].flow == flow {
+        if self.sessions[number].flow == flow {
             self.write(host, supply, completions, number)?;
         }
         Ok(())
@@ -395,7 +395,7 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// [`Broken`] when memory of the host is gone.
+    /// [`HostError`] when memory of the host is gone.
     #[inline]
     pub fn flush<H: Host>(
         &mut self,
@@ -403,18 +403,18 @@ impl Runs {
         supply: &mut Supply,
         completions: &mut Completions,
         scarce: bool,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), HostError> {
         for &number in &self.open {
-            let run = &mut self.runs[usize::from(number)];
+            let session = &mut self.sessions[usize::from(number)];
             let pages = &mut supply.payload;
             let left = match scarce {
-                true => run.position.close(pages),
-                false => run.position.end_batch(pages, run.length),
+                true => session.position.close(pages),
+                false => session.position.end_batch(pages, session.length),
             };
             if left.is_some() {
-                run.release |= 1 << (run.count - 1);
+                session.release |= 1 << (session.count - 1);
             }
-            run.write(host, supply, completions)?;
+            session.write(host, supply, completions)?;
         }
         self.open.clear();
         Ok(())
@@ -423,12 +423,12 @@ impl Runs {
     /// Gives the page of one flow up, half empty as it may be, if nothing was placed in it since it
     /// was looked at last: pages are scarce. Nothing may be gathered.
     pub fn reclaim(&mut self, pages: &mut Pages) -> Option<u32> {
-        self.hand = (self.hand + 1) % RUNS;
-        let run = &mut self.runs[self.hand];
-        let idle = !run.used && run.length == 0;
-        run.used = false;
+        self.hand = (self.hand + 1) % SESSIONS;
+        let session = &mut self.sessions[self.hand];
+        let idle = !session.used && session.length == 0;
+        session.used = false;
         if idle {
-            run.position.close(pages)
+            session.position.close(pages)
         } else {
             None
         }

@@ -10,7 +10,7 @@ use crate::env::Host;
 
 /// Interrupt moderation of a processor.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Moderation {
+pub struct Coalesce {
     /// An interrupt is held back at most this long, in microseconds.
     pub usecs: u32,
     /// ... or until this many completions wait.
@@ -22,7 +22,7 @@ pub struct Moderation {
     fired_transmit: u32,
 }
 
-impl Moderation {
+impl Coalesce {
     /// Forgets what the host has armed; the settings stay.
     pub fn restart(&mut self) {
         self.since = None;

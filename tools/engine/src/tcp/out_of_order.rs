@@ -15,12 +15,12 @@ const RANGES: usize = 24;
 /// # Invariants
 ///
 /// No two of `ranges[..len]` overlap or touch, none is empty.
-pub struct Held {
+pub struct OutOfOrder {
     len: usize,
     ranges: [Range; RANGES],
 }
 
-impl Held {
+impl OutOfOrder {
     /// Nothing held.
     pub const fn new() -> Self {
         let none = Range {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn rfc2018_4_the_block_that_changed_last_is_first() {
-        let mut held = Held::new();
+        let mut held = OutOfOrder::new();
         held.insert(Range::of(30, 40));
         held.insert(Range::of(10, 20));
         held.insert(Range::of(50, 60));
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn joining_two_makes_room() {
-        let mut held = Held::new();
+        let mut held = OutOfOrder::new();
         for i in 0..RANGES as u32 {
             held.insert(Range::of(i * 20, i * 20 + 10));
         }
@@ -182,7 +182,7 @@ mod tests {
             pieces in prop::collection::vec((0..400u32, 1..40u32), 1..60),
         ) {
             let at = |offset: u32| Seq(base) + offset;
-            let mut held = Held::new();
+            let mut held = OutOfOrder::new();
             let mut bytes = BTreeSet::new();
             for (start, length) in pieces {
                 let mut rest = Range { start: at(start), end: at(start + length) };
