@@ -4,10 +4,8 @@
 //!
 //! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h)
 
-use crate::{
-    bindings,
-    tcp::sock::TcpSock, //
-};
+use super::namespace::Namespace;
+use crate::bindings;
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
@@ -209,18 +207,18 @@ impl Family {
         Self(UnsafeCell::new(family))
     }
 
-    /// Tells the listeners of group number `group` where `sock` lives, if there are any. From any
-    /// context but hard interrupts, while the family is registered. A message for which there is no
-    /// memory is lost, as netlink's are; the listeners find that out by themselves.
+    /// Sends a message to the listeners of group number `group` in `namespace`, if there are any.
+    /// From any context but hard interrupts, while the family is registered. The message is lost when
+    /// there is no memory for it; the listeners' sockets report that.
     pub fn notify(
         &'static self,
-        sock: &TcpSock,
+        namespace: &Namespace,
         group: u32,
         number: u8,
         fill: impl FnOnce(&mut Message<'_>) -> Result,
     ) {
-        let (family, net) = (self.0.get(), sock.net());
-        // SAFETY: The family is static; the socket is alive, and with it its namespace.
+        let (family, net) = (self.0.get(), namespace.as_raw());
+        // SAFETY: The family is static, the namespace valid.
         unsafe {
             if !bindings::genl_has_listeners(family, net, group) {
                 return;
@@ -310,10 +308,10 @@ impl Request<'_> {
         self.attribute(number).is_some()
     }
 
-    /// The network namespace, for comparison.
-    pub(crate) fn net(&self) -> *mut bindings::net {
-        // SAFETY: The request is valid.
-        unsafe { bindings::genl_info_net(self.info) }
+    /// The network namespace of the sender.
+    pub fn namespace(&self) -> &Namespace {
+        // SAFETY: The request is valid, and the socket that it came from holds its namespace.
+        unsafe { Namespace::from_raw(bindings::genl_info_net(self.info)) }
     }
 
     /// What an error means.
@@ -398,10 +396,10 @@ impl Dump<'_> {
         }
     }
 
-    /// The network namespace, for comparison.
-    pub(crate) fn net(&self) -> *mut bindings::net {
-        // SAFETY: The dump is valid.
-        unsafe { bindings::genl_dump_net(self.cb) }
+    /// The network namespace of the receiver.
+    pub fn namespace(&self) -> &Namespace {
+        // SAFETY: The dump is valid, and the socket that it goes to holds its namespace.
+        unsafe { Namespace::from_raw(bindings::genl_dump_net(self.cb)) }
     }
 
     /// Appends a message of command `number` of `family`.

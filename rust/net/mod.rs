@@ -19,6 +19,7 @@ pub mod ethtool;
 pub mod extack;
 pub mod genetlink;
 pub mod irq;
+pub mod namespace;
 pub mod napi;
 pub mod page_pool;
 pub mod queue;

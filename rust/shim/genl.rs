@@ -20,20 +20,22 @@ use crate::{
         SetImpairment, //
     },
     bindings::*,
-    net::genetlink::{
-        Command,
-        Dump,
-        Family,
-        Group,
-        Message,
-        Operation,
-        Policy,
-        Request, //
+    net::{
+        genetlink::{
+            Command,
+            Dump,
+            Family,
+            Group,
+            Message,
+            Operation,
+            Policy,
+            Request, //
+        },
+        namespace::Namespace, //
     },
     tcp::sock,
     util::event::ticks, //
 };
-use core::ptr;
 use kernel::{
     prelude::*,
     sync::{
@@ -129,20 +131,20 @@ fn tuple(request: &Request<'_>) -> Result<Tuple> {
 }
 
 /// The connections of a network namespace.
-fn connections(net: *mut net) -> impl Iterator<Item = Arc<Connection>> {
+fn connections(namespace: &Namespace) -> impl Iterator<Item = Arc<Connection>> + '_ {
     let mut position = [0; 2];
-    core::iter::from_fn(move || next(net, &mut position))
+    core::iter::from_fn(move || next(namespace, &mut position))
 }
 
 /// The connection at `position` (lane, index) or behind it; moves `position` behind that.
-fn next(net: *mut net, position: &mut [c_long; 2]) -> Option<Arc<Connection>> {
+fn next(namespace: &Namespace, position: &mut [c_long; 2]) -> Option<Arc<Connection>> {
     loop {
         // CAST: positions count from 0.
         let lane = registry::nth_lane(position[0] as usize)?;
         match lane.next(position[1] as usize) {
             Some((index, connection)) => {
                 position[1] = index as c_long + 1;
-                if ptr::eq(connection.sock().net(), net) {
+                if connection.sock().namespace() == namespace {
                     return Some(connection);
                 }
             }
@@ -160,7 +162,7 @@ fn named(request: &Request<'_>) -> Result<Arc<Connection>> {
         Some(_) => None,
         None => Some(tuple(request)?),
     };
-    connections(request.net())
+    connections(request.namespace())
         .find(|connection| match cookie {
             Some(cookie) => connection.sock().cookie() == cookie,
             None => Some(connection.tuple) == tuple,
@@ -195,7 +197,7 @@ fn put_connection(message: &mut Message<'_>, connection: &Connection) -> Result 
 /// `conn-delegated-ntf`. With the socket locked.
 pub(super) fn notify_delegated(connection: &Connection) {
     let number = TOE_CMD_CONN_DELEGATED_NTF as u8;
-    FAMILY.notify(connection.sock(), CONN, number, |message| {
+    FAMILY.notify(connection.sock().namespace(), CONN, number, |message| {
         put_connection(message, connection)
     });
 }
@@ -203,7 +205,7 @@ pub(super) fn notify_delegated(connection: &Connection) {
 /// `conn-returned-ntf`. With the socket locked.
 pub(super) fn notify_returned(connection: &Connection, cause: Cause) {
     let number = TOE_CMD_CONN_RETURNED_NTF as u8;
-    FAMILY.notify(connection.sock(), CONN, number, |message| {
+    FAMILY.notify(connection.sock().namespace(), CONN, number, |message| {
         put_connection(message, connection)?;
         message.put_u32(TOE_A_CONN_REASON, cause as u32)
     });
@@ -226,8 +228,8 @@ impl Command for ConnGet {
     fn dump(dump: &mut Dump<'_>) -> Result {
         let ifindex = dump.number(TOE_A_CONN_IFINDEX);
         loop {
-            let (net, mut position) = (dump.net(), *dump.position());
-            let Some(connection) = next(net, &mut position) else {
+            let mut position = *dump.position();
+            let Some(connection) = next(dump.namespace(), &mut position) else {
                 return Ok(());
             };
             let wanted = ifindex
@@ -258,7 +260,7 @@ impl Command for ConnOffload {
         let socket = registry::lanes()
             .find_map(|lane| {
                 sock::lookup(
-                    request.net(),
+                    request.namespace(),
                     (&tuple.local[..width], tuple.local_port),
                     (&tuple.remote[..width], tuple.remote_port),
                     lane.handle.ifindex(),
@@ -294,7 +296,7 @@ impl Command for ConnReturn {
             return Ok(());
         }
         let ifindex = request.number(TOE_A_CONN_IFINDEX);
-        connections(request.net())
+        connections(request.namespace())
             .filter(|connection| {
                 ifindex.is_none_or(|ifindex| u64::from(connection.lane.handle.ifindex()) == ifindex)
             })
@@ -355,7 +357,7 @@ impl Command for StatsGet {
         // CAST: a 32-bit attribute.
         let ifindex = request.number(TOE_A_STATS_IFINDEX).ok_or(EINVAL)? as u32;
         if ifindex != 0 {
-            registry::adapter(request.net(), ifindex).ok_or(ENODEV)?;
+            registry::adapter(request.namespace(), ifindex).ok_or(ENODEV)?;
         }
         request.reply(|message| put_stats(message, ifindex))
     }
@@ -367,7 +369,10 @@ impl Command for StatsGet {
             let ifindex = match n {
                 0 => Some(0),
                 _ => match registry::nth_adapter(n - 1) {
-                    Some(handle) => (handle.netdev().net() == dump.net()).then(|| handle.ifindex()),
+                    Some(handle) => handle
+                        .netdev()
+                        .is_in(dump.namespace())
+                        .then(|| handle.ifindex()),
                     None => return Ok(()),
                 },
             };
@@ -391,7 +396,8 @@ impl Command for ImpairSet {
     fn act(request: &Request<'_>) -> Result {
         // CAST: 32-bit attributes.
         let small = |number| request.number(number).unwrap_or(0) as u32;
-        let Some(handle) = registry::adapter(request.net(), small(TOE_A_IMPAIR_IFINDEX)) else {
+        let Some(handle) = registry::adapter(request.namespace(), small(TOE_A_IMPAIR_IFINDEX))
+        else {
             request.explain(c"no such interface of an adapter here");
             return Err(ENODEV);
         };

@@ -71,8 +71,8 @@ const TRIES: usize = 4;
 ///
 /// Why not; the refusal has been counted, and the socket is as it was.
 pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Refusal> {
-    let device = sock.with_device(|dev| (dev.net(), dev.ifindex()));
-    let handle = device.and_then(|(net, ifindex)| registry::adapter(net, ifindex));
+    let ifindex = sock.with_device(|dev| dev.ifindex());
+    let handle = ifindex.and_then(|ifindex| registry::adapter(sock.namespace(), ifindex));
     let Some(handle) = handle.filter(|handle| handle.is_offered()) else {
         registry::NOWHERE.refused(Refusal::NoDevice);
         return Err(Refusal::NoDevice);

@@ -10,7 +10,7 @@ use super::{
     }, //
 };
 use crate::{
-    bindings,
+    net::namespace::Namespace,
     offload::Handle, //
 };
 use kernel::{
@@ -128,13 +128,13 @@ pub(super) fn nth_lane(n: usize) -> Option<Arc<Lane>> {
         .cloned()
 }
 
-/// The adapter whose interface is `ifindex` in the network namespace `net`.
-pub(super) fn adapter(net: *mut bindings::net, ifindex: u32) -> Option<Handle> {
+/// The adapter whose interface is `ifindex` in `namespace`.
+pub(super) fn adapter(namespace: &Namespace, ifindex: u32) -> Option<Handle> {
     ADAPTERS
         .lock()
         .iter()
         .map(|a| &a.handle)
-        .find(|handle| handle.ifindex() == ifindex && handle.netdev().net() == net)
+        .find(|handle| handle.ifindex() == ifindex && handle.netdev().is_in(namespace))
         .cloned()
 }
 

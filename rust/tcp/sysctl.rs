@@ -24,7 +24,7 @@ impl Registration {
     #[inline]
     pub fn enable(sock: &TcpSock) -> Enable {
         // SAFETY: The socket is alive, and with it its namespace.
-        match unsafe { bindings::sysctl_enable(sock.net()) } {
+        match unsafe { bindings::sysctl_enable(sock.namespace().as_raw()) } {
             0 => Enable::Off,
             1 => Enable::Asked,
             _ => Enable::Automatic,
@@ -35,7 +35,7 @@ impl Registration {
     #[inline]
     pub fn min_bytes(sock: &TcpSock) -> u64 {
         // SAFETY: As above.
-        unsafe { bindings::sysctl_min_bytes(sock.net()) as u64 }
+        unsafe { bindings::sysctl_min_bytes(sock.namespace().as_raw()) as u64 }
     }
 }
 

@@ -33,9 +33,15 @@ use self::operations::{
     Private,
     VTable, //
 };
-use super::queue::TxQueue;
+use super::{
+    namespace::Namespace,
+    queue::TxQueue, //
+};
 use crate::bindings;
-use core::ptr::NonNull;
+use core::ptr::{
+    self,
+    NonNull, //
+};
 use kernel::{
     ffi::c_ulong,
     sync::Arc,
@@ -142,10 +148,14 @@ impl NetDevice {
         unsafe { (*self.as_raw()).ifindex as u32 }
     }
 
-    /// The network namespace, for comparison.
-    pub(crate) fn net(&self) -> *mut bindings::net {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::netdev_net(self.as_raw()) }
+    /// Whether the device is in `namespace` at this moment.
+    pub fn is_in(&self, namespace: &Namespace) -> bool {
+        // SAFETY: By the type invariant. The device may leave its namespace at any time: the pointer
+        // is only compared.
+        ptr::eq(
+            unsafe { bindings::netdev_net(self.as_raw()) },
+            namespace.as_raw(),
+        )
     }
 
     /// The MTU in bytes.

@@ -20,7 +20,10 @@ pub use self::tcp::{
 };
 use crate::{
     bindings,
-    net::skb::SkBuff,
+    net::{
+        namespace::Namespace,
+        skb::SkBuff, //
+    },
     tcp::{
         backlog::BacklogEntry,
         message::Message, //
@@ -54,7 +57,7 @@ use kernel::{
 /// The established connection between `local` and `remote` (address in wire order, port) that is
 /// bound to the interface `ifindex` or to none.
 pub(crate) fn lookup(
-    net: *mut bindings::net,
+    namespace: &Namespace,
     local: (&[u8], u16),
     remote: (&[u8], u16),
     ifindex: u32,
@@ -67,7 +70,7 @@ pub(crate) fn lookup(
     // SAFETY: The addresses are as long as the family's. A socket that comes back is held for us.
     unsafe {
         let sk = bindings::tcp_lookup(
-            net,
+            namespace.as_raw(),
             ipv6,
             local.0.as_ptr(),
             local.1,
@@ -203,10 +206,11 @@ impl TcpSock {
         unsafe { bindings::sock_uid(self.as_raw()) }
     }
 
-    /// The network namespace, for comparison.
-    pub(crate) fn net(&self) -> *mut bindings::net {
-        // SAFETY: As above.
-        unsafe { bindings::sock_net(self.as_raw()) }
+    /// The network namespace.
+    #[inline]
+    pub fn namespace(&self) -> &Namespace {
+        // SAFETY: As above. A socket keeps its namespace for as long as it is alive.
+        unsafe { Namespace::from_raw(bindings::sock_net(self.as_raw())) }
     }
 }
 
