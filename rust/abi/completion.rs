@@ -48,7 +48,7 @@ wire_enum! {
 /// Number of entries that a `Returned` takes: its header and the connection's state.
 pub const RETURNED_ENTRIES: usize = 4;
 
-/// Payload pages that one [`Frame`] can list.
+/// Payload pages that one [`RxFrame`] can list.
 pub const FRAME_PAGES: usize = 6;
 /// Payload pages that one [`Deliver`] can list.
 pub const DELIVER_PAGES: usize = 10;
@@ -61,7 +61,7 @@ pub const NO_PAGE: u32 = u32::MAX;
 /// "No flow": the frame belongs to neither a flow nor a connection.
 pub const NO_FLOW: u32 = u32::MAX;
 
-/// Bits of [`Frame::flags`].
+/// Bits of [`RxFrame::flags`].
 pub mod frame_flag {
     /// The IPv4 header checksum is right.
     pub const L3_CSUM_OK: u8 = 1 << 0;
@@ -82,7 +82,7 @@ pub mod frame_flag {
 }
 
 wire_enum! {
-    /// What [`Frame::hash`] was computed over.
+    /// What [`RxFrame::hash`] was computed over.
     pub enum HashType: u8 {
         /// Nothing: there is no hash.
         None = 0,
@@ -96,7 +96,7 @@ wire_enum! {
 layout! {
     /// A received frame. With a header location and pages, the frame is the header followed by the
     /// data.
-    pub struct Frame: 64 {
+    pub struct RxFrame: 64 {
         /// One of the ops below 16.
         0 => op: u8,
         /// [`frame_flag`] bits.

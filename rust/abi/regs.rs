@@ -7,9 +7,9 @@
 //! [`KICK`], and that only when the processor says that it sleeps. 64-bit registers are two
 //! adjacent 32-bit ones, low half first.
 
-/// PCI vendor id (Red Hat's, whose range 10f0-10ff is for experiments).
-pub const VENDOR_ID: u16 = 0x1b36;
-/// PCI device id.
+/// PCI vendor ID (Red Hat, formerly Qumranet).
+pub const VENDOR_ID: u16 = 0x1af4;
+/// PCI device ID, of the range that QEMU's `docs/specs/pci-ids` reserves for experiments.
 pub const DEVICE_ID: u16 = 0x10f0;
 /// PCI class code: Ethernet controller.
 pub const CLASS: u32 = 0x02_0000;

@@ -8,7 +8,7 @@
 //!
 //! | ring | entries | producer | producer index in | consumer index in |
 //! |---|---|---|---|---|
-//! | `Transmit` | [`Frame`](super::transmit::Frame) | host | doorbell page | status page |
+//! | `Transmit` | [`Descriptor`](super::transmit::Descriptor) | host | doorbell page | status page |
 //! | `HeaderPages` | [`PagePost`](super::page::PagePost) | host | doorbell page | status page |
 //! | `PayloadPages` | [`PagePost`](super::page::PagePost) | host | doorbell page | status page |
 //! | `Submission` | [`submission`](super::submission) | host | doorbell page | status page |
@@ -16,8 +16,8 @@
 //!
 //! The **doorbell page** (`DOORBELLS + processor * PAGE_SIZE` in BAR 0) is memory of the adapter
 //! that the guest writes without a trap. The **status page** is host memory that the adapter
-//! writes, its address is given when the processor is started. Ring `r` has its line at `r * LINE`
-//! in both.
+//! writes, its address is given when the processor is started. The index of
+//! ring `r` is at `r * INDEX_STRIDE` in both.
 //!
 //! One completion ring carries everything that a processor tells the host: frames of ordinary
 //! traffic, payload of delegated connections, acknowledgements, hand-over and return. So all of one
@@ -61,20 +61,17 @@ wire_enum! {
 /// Number of rings of a processor.
 pub const RINGS: usize = 5;
 
-/// Distance of two lines in the doorbell page and in the status page.
-pub const LINE: usize = 64;
-
-/// Offset in a line, doorbell or status page: the index that its writer owns (`u32`).
-pub const INDEX: usize = 0;
+/// Distance of the indices of two rings in the doorbell page and in the status page, in bytes.
+pub const INDEX_STRIDE: usize = 64;
 
 /// Offset of the arm word in the doorbell page (`u32`), written by the host.
-pub const ARM: usize = RINGS * LINE;
+pub const ARM: usize = RINGS * INDEX_STRIDE;
 
 /// Offset of the transmit arm word in the doorbell page (`u32`), written by the host.
 pub const ARM_TRANSMIT: usize = ARM + 4;
 
 /// Offset in the status page (`u32`): non-zero while the processor sleeps or is about to.
-pub const SLEEPING: usize = RINGS * LINE;
+pub const SLEEPING: usize = RINGS * INDEX_STRIDE;
 
 /// Offset in the status page of the processor's counters ([`super::stats`]), `u64` each.
 pub const COUNTERS: usize = 0x400;
@@ -102,9 +99,9 @@ impl Ring {
         }
     }
 
-    /// Offset of the ring's line in the doorbell page and in the status page.
-    pub const fn line(self) -> usize {
-        self as usize * LINE
+    /// Offset of the ring's index (`u32`) in the doorbell page and in the status page.
+    pub const fn index_offset(self) -> usize {
+        self as usize * INDEX_STRIDE
     }
 }
 

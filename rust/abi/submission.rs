@@ -42,7 +42,7 @@ pub const DELEGATE_ENTRIES: usize = 4;
 pub const AREAS: usize = 4;
 
 /// Payload pieces in one [`Send`].
-pub const FRAGMENTS: usize = 4;
+pub const SEND_FRAGS: usize = 4;
 
 layout! {
     /// Header of a hand-over.

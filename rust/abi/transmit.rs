@@ -17,7 +17,7 @@ use super::layout::layout;
 /// The most entries that one frame may have.
 pub const MAX_ENTRIES: usize = 20;
 
-/// Bits of [`Frame::flags`]. All but `END` count in a frame's first entry only.
+/// Bits of [`Descriptor::flags`]. All but `END` count in a frame's first entry only.
 pub mod flag {
     /// Last entry of the frame.
     pub const END: u16 = 1 << 0;
@@ -34,7 +34,7 @@ pub mod flag {
 
 layout! {
     /// One entry of the transmit ring: a piece of a frame that is contiguous in memory.
-    pub struct Frame: 32 {
+    pub struct Descriptor: 32 {
         /// DMA address.
         0 => address: u64,
         /// Length in bytes, 1 to 65,535.

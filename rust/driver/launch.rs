@@ -30,8 +30,6 @@ use crate::{
             ARM,
             ARM_TRANSMIT,
             COMPLETION_ENTRY,
-            INDEX,
-            LINE,
             RINGS,
             SUBMISSION_ENTRY, //
         }, //
@@ -148,8 +146,8 @@ impl<C: Client> Adapter<C> {
             completions,
             poller,
         } = prepared;
-        for line in 0..RINGS {
-            self.registers.doorbell(index, line * LINE + INDEX, 0);
+        for ring in Line::ALL {
+            self.registers.doorbell(index, ring.index_offset(), 0);
         }
         self.registers.doorbell(index, ARM, 0);
         self.registers.doorbell(index, ARM_TRANSMIT, 0);

@@ -101,7 +101,7 @@ kernel::pci_device_table!(
     TABLE,
     (),
     [(
-        pci::DeviceId::from_id(pci::Vendor::REDHAT, regs::DEVICE_ID as u32),
+        pci::DeviceId::from_id(pci::Vendor::REDHAT_QUMRANET, regs::DEVICE_ID as u32),
         ()
     )]
 );

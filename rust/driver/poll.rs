@@ -18,10 +18,10 @@ use crate::{
             Acked,
             Delegated,
             Deliver,
-            Frame,
             Op,
             PagesReleased,
             Returned,
+            RxFrame,
             NO_PAGE,
             RETURNED_ENTRIES, //
         },
@@ -32,8 +32,7 @@ use crate::{
             Ring as Line,
             ARM,
             ARM_TRANSMIT,
-            COMPLETION_ENTRY,
-            INDEX, //
+            COMPLETION_ENTRY, //
         },
         Layout, //
     },
@@ -64,8 +63,8 @@ use kernel::{
 };
 
 /// Index that the adapter owns, in the status page.
-const PRODUCED: usize = Line::Completion.line() + INDEX;
-const SENT: usize = Line::Transmit.line() + INDEX;
+const PRODUCED: usize = Line::Completion.index_offset();
+const SENT: usize = Line::Transmit.index_offset();
 
 /// State of a running processor that only its poll touches.
 pub(super) struct Poller<C: Client> {
@@ -106,7 +105,7 @@ impl<C: Client> Poller<C> {
             self.receiver.released(&PagesReleased::from_bytes(&entry))?;
             return Ok(Taken::Entries(1));
         }
-        let frame = (op.raw() < Op::PagesReleased.raw()).then(|| Frame::from_bytes(&entry));
+        let frame = (op.raw() < Op::PagesReleased.raw()).then(|| RxFrame::from_bytes(&entry));
         let legacy = frame
             .as_ref()
             .is_some_and(|f| f.flags & frame_flag::LEGACY != 0);

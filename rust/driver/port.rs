@@ -15,7 +15,6 @@ use crate::{
         feature,
         ring::{
             Ring as Line,
-            INDEX,
             SUBMISSION_ENTRY, //
         },
         rules::Headers, //
@@ -94,7 +93,7 @@ impl<C: Client> Port for Adapter<C> {
             submission.ring.write(submission.producer, entry);
             submission.producer = submission.producer.wrapping_add(1);
         }
-        let line = Line::Submission.line() + INDEX;
+        let line = Line::Submission.index_offset();
         self.registers
             .doorbell(processor.index, line, submission.producer);
         self.wake(processor.index, &submission.status);

@@ -8,7 +8,6 @@ use crate::{
         ring::{
             Ring as Line,
             COUNTERS,
-            INDEX,
             SUBMISSION_ENTRY, //
         },
         stats::Counter as Wire, //
@@ -51,7 +50,7 @@ pub(super) struct Submission {
 impl Submission {
     /// Number of entries that fit now.
     pub(super) fn room(&self) -> u32 {
-        const CONSUMER: usize = Line::Submission.line() + INDEX;
+        const CONSUMER: usize = Line::Submission.index_offset();
         let used = self
             .producer
             .wrapping_sub(self.status.load_acquire::<CONSUMER>());
@@ -216,7 +215,7 @@ impl Processor {
     /// Whether the poll has taken everything that the adapter has said, as far as it is to be
     /// believed.
     pub(super) fn is_drained(&self) -> bool {
-        const PRODUCED: usize = Line::Completion.line() + INDEX;
+        const PRODUCED: usize = Line::Completion.index_offset();
         if self.broken.load(Relaxed) {
             return true;
         }

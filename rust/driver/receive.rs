@@ -13,9 +13,9 @@ use crate::{
         completion::{
             frame_flag,
             Deliver,
-            Frame,
             HashType as WireHash,
             PagesReleased,
+            RxFrame,
             NO_PAGE, //
         },
         page::{
@@ -24,7 +24,6 @@ use crate::{
         },
         ring::{
             Ring as Line,
-            INDEX,
             PAGE_ENTRY, //
         },
         CELL_SIZE,
@@ -148,7 +147,7 @@ impl Lent {
         if before == self.producer {
             return false;
         }
-        registers.doorbell(processor.index, self.line.line() + INDEX, self.producer);
+        registers.doorbell(processor.index, self.line.index_offset(), self.producer);
         true
     }
 
@@ -278,7 +277,7 @@ impl Receiver {
         cx: &Context<'_>,
         adapter: &Adapter<C>,
         processor: &Processor,
-        entry: &Frame,
+        entry: &RxFrame,
     ) -> Result<Option<SkBuff>, Invalid> {
         // Frames that were joined came before the program.
         let program = match entry.gso_size {
@@ -364,7 +363,7 @@ pub(super) fn truesize(piece: &Fragment, flags: u8) -> u32 {
 /// The piece with which the frame of `entry` begins, and the flags that say what it is of.
 #[inline]
 pub(super) fn first(
-    entry: &Frame,
+    entry: &RxFrame,
     header: Option<Fragment>,
     pieces: &mut Payload,
 ) -> Result<(Fragment, u8), Invalid> {
@@ -387,7 +386,7 @@ pub(super) fn head(cx: &Context<'_>, bytes: &[u8]) -> usize {
 fn begin(
     cx: &Context<'_>,
     processor: &Processor,
-    entry: &Frame,
+    entry: &RxFrame,
     header: Option<Fragment>,
     pieces: &mut Payload,
 ) -> Result<Option<SkBuff>, Invalid> {
@@ -427,7 +426,7 @@ fn begin(
 fn finish(
     cx: &Context<'_>,
     processor: &Processor,
-    entry: &Frame,
+    entry: &RxFrame,
     skb: &mut SkBuff,
 ) -> Result<(), Invalid> {
     describe(cx, entry, skb)?;
@@ -440,7 +439,7 @@ fn finish(
 
 /// What the adapter has found out about a frame: its checksum, its hash.
 #[inline]
-pub(super) fn describe(cx: &Context<'_>, entry: &Frame, skb: &mut SkBuff) -> Result<(), Invalid> {
+pub(super) fn describe(cx: &Context<'_>, entry: &RxFrame, skb: &mut SkBuff) -> Result<(), Invalid> {
     let features = cx.device().features();
     let checked = entry.flags & (frame_flag::L4_CSUM_OK | frame_flag::CSUM_BAD);
     if entry.gso_size == 0 && checked == frame_flag::L4_CSUM_OK && features & feature::RXCSUM != 0 {

@@ -10,12 +10,11 @@ use crate::{
     abi::{
         ring::{
             Ring as Line,
-            INDEX,
             TRANSMIT_ENTRY, //
         },
         transmit::{
             flag,
-            Frame,
+            Descriptor,
             MAX_ENTRIES, //
         },
         Layout, //
@@ -145,8 +144,8 @@ pub(super) fn pair(
 }
 
 /// What is to be done to `skb`, as its first entry says it.
-fn describe(skb: &SkBuff) -> Frame {
-    let mut frame = Frame::default();
+fn describe(skb: &SkBuff) -> Descriptor {
+    let mut frame = Descriptor::default();
     if let Checksum::Partial { start, offset } = skb.checksum() {
         frame.flags |= flag::CSUM;
         frame.csum_start = start as u16;
@@ -208,7 +207,7 @@ impl Sender {
         let result = if room < STOP + 1 + frame.frags().len() as u32 {
             Err(frame)
         } else {
-            let posted = self.post(frame, Frame::default());
+            let posted = self.post(frame, Descriptor::default());
             posted.map_err(|(frame, _)| frame)
         };
         match &result {
@@ -222,7 +221,7 @@ impl Sender {
     }
 
     /// Writes the entries of a frame, of which `first` says what is to be done to it.
-    fn post<S: Sendable>(&mut self, sent: S, first: Frame) -> Result<(), (S, DropReason)> {
+    fn post<S: Sendable>(&mut self, sent: S, first: Descriptor) -> Result<(), (S, DropReason)> {
         let frags = sent.frags();
         let count = 1 + frags.len();
         if count > MAX_ENTRIES || self.slots.room() < count as u32 {
@@ -259,7 +258,7 @@ impl Sender {
             if self.slots.push(slot).is_err() {
                 break;
             }
-            frame = Frame::default();
+            frame = Descriptor::default();
         }
         Ok(())
     }
@@ -270,7 +269,7 @@ impl Sender {
             return;
         }
         self.published = self.producer;
-        let line = Line::Transmit.line() + INDEX;
+        let line = Line::Transmit.index_offset();
         adapter
             .registers
             .doorbell(self.processor.index, line, self.producer);

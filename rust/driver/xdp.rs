@@ -20,9 +20,9 @@ use super::{
 use crate::{
     abi::completion::{
         frame_flag,
-        Frame,
         HashType as WireHash,
         Op, //
+        RxFrame,
     },
     net::{
         device::feature,
@@ -125,7 +125,7 @@ impl Programmed {
         cx: &Context<'_>,
         processor: &Processor,
         program: &Program<'_>,
-        entry: &Frame,
+        entry: &RxFrame,
         header: Option<Fragment>,
         pieces: &mut Payload,
     ) -> Result<bool, Invalid> {
@@ -207,7 +207,7 @@ impl Programmed {
         cx: &Context<'_>,
         adapter: &Adapter<C>,
         processor: &Processor,
-        entry: &Frame,
+        entry: &RxFrame,
     ) -> Result<Option<SkBuff>, Invalid> {
         let counters = &processor.xdp;
         // Another one, or none, since the frame was begun.
@@ -261,7 +261,7 @@ impl Programmed {
 }
 
 /// What the hash of a frame was computed over, which begins with `bytes`, its tag taken off.
-fn hash_type(entry: &Frame, bytes: &[u8]) -> Result<Option<HashType>, Invalid> {
+fn hash_type(entry: &RxFrame, bytes: &[u8]) -> Result<Option<HashType>, Invalid> {
     let hash = WireHash::from_raw(entry.hash_type).ok_or(Invalid)?;
     let tcp = entry.op != Op::NotTcp.raw();
     Ok(match (hash, bytes.get(TAG_AT..ETHERNET), tcp) {

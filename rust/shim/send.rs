@@ -24,7 +24,7 @@ use crate::{
             Op,
             Send,
             Update,
-            FRAGMENTS, //
+            SEND_FRAGS, //
         },
         Layout, //
     },
@@ -52,7 +52,7 @@ use kernel::prelude::*;
 const CHUNK: usize = 256 * 1024;
 
 /// Entries of one submission.
-const BATCH: usize = MAX_FRAGMENTS / FRAGMENTS;
+const BATCH: usize = MAX_FRAGMENTS / SEND_FRAGS;
 
 /// Sends as `tcp_sendmsg` does.
 pub(super) fn sendmsg(
@@ -159,8 +159,8 @@ pub(super) fn submit(connection: &Connection, shadow: &mut Shadow, tcp: &Tcp<'_>
         let mut failed = false;
         for ((entry, fragments), memory) in entries
             .iter_mut()
-            .zip(fragments.chunks(FRAGMENTS))
-            .zip(memory.chunks_mut(FRAGMENTS))
+            .zip(fragments.chunks(SEND_FRAGS))
+            .zip(memory.chunks_mut(SEND_FRAGS))
         {
             let mut send = Send {
                 op: Op::Send.raw(),
@@ -196,7 +196,7 @@ pub(super) fn submit(connection: &Connection, shadow: &mut Shadow, tcp: &Tcp<'_>
             }
             return;
         }
-        let used = fragments.len().div_ceil(FRAGMENTS);
+        let used = fragments.len().div_ceil(SEND_FRAGS);
         let entries = entries.get(..used).unwrap_or(&[]);
         if let Err(error) = lane.handle.submit(lane.processor, entries) {
             lane.handle.release_fragments(lane.processor, count);

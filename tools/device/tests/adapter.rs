@@ -67,7 +67,7 @@ fn a_function_is_identified_and_negotiated() {
         .client
         .region_read(vfio::VFIO_PCI_CONFIG_REGION_INDEX, 0, &mut id)
         .expect("configuration space");
-    assert_eq!(id, [0x36, 0x1b, 0xf0, 0x10]);
+    assert_eq!(id, [0xf4, 0x1a, 0xf0, 0x10]);
     assert_eq!(guest.read_register(regs::MAGIC), regs::MAGIC_VALUE);
     assert_eq!(guest.read_register(regs::VERSION), toe_abi::VERSION);
     assert_eq!(guest.read_register(regs::PROCESSORS), 2);
@@ -393,7 +393,7 @@ fn hostile_values_fail_the_function_but_not_the_process() {
 
     // Entries that name memory which is not there, contradict themselves, or never end.
     assert_eq!(guest.start(0), Status::Ok);
-    let frame = transmit::Frame {
+    let frame = transmit::Descriptor {
         address: 1 << 60,
         length: 100,
         flags: transmit::flag::END,
@@ -401,18 +401,18 @@ fn hostile_values_fail_the_function_but_not_the_process() {
     };
     for hostile in [
         frame,
-        transmit::Frame {
+        transmit::Descriptor {
             address: u64::MAX,
             length: u32::MAX,
             ..frame
         },
-        transmit::Frame { length: 0, ..frame },
-        transmit::Frame {
+        transmit::Descriptor { length: 0, ..frame },
+        transmit::Descriptor {
             flags: u16::MAX,
             gso_size: 0,
             ..frame
         },
-        transmit::Frame {
+        transmit::Descriptor {
             flags: u16::MAX,
             csum_start: u16::MAX,
             csum_offset: u16::MAX,
@@ -422,7 +422,7 @@ fn hostile_values_fail_the_function_but_not_the_process() {
         guest.post(0, &hostile);
     }
     for _ in 0..40 {
-        guest.post(0, &transmit::Frame { flags: 0, ..frame });
+        guest.post(0, &transmit::Descriptor { flags: 0, ..frame });
     }
     guest.post(0, &frame);
     wait("the entries", || guest.transmit_consumer(0) == 46);

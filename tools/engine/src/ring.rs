@@ -52,7 +52,7 @@ impl Location {
     }
 
     fn index(&self) -> u64 {
-        self.status + (self.ring.line() + ring::INDEX) as u64
+        self.status + self.ring.index_offset() as u64
     }
 }
 
@@ -89,7 +89,7 @@ impl Consumer {
     /// [`HostError`] when it claims more entries than there are.
     #[inline]
     pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), HostError> {
-        let producer = host.doorbell(self.location.ring.line() + ring::INDEX);
+        let producer = host.doorbell(self.location.ring.index_offset());
         if producer.wrapping_sub(self.consumer) > self.location.entries {
             return Err(HostError);
         }
@@ -201,7 +201,7 @@ impl Completions {
     /// [`HostError`] when it is ahead of what was published.
     #[inline]
     pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), HostError> {
-        let consumer = host.doorbell(self.location.ring.line() + ring::INDEX);
+        let consumer = host.doorbell(self.location.ring.index_offset());
         if self.published.wrapping_sub(consumer) > self.published.wrapping_sub(self.consumer) {
             return Err(HostError);
         }

@@ -97,7 +97,7 @@ impl Flow {
 }
 
 /// The wire frames that a frame that came up stands for.
-fn cut(first: &completion::Frame, frame: &[u8]) -> Vec<Vec<u8>> {
+fn cut(first: &completion::RxFrame, frame: &[u8]) -> Vec<Vec<u8>> {
     if first.segments == 1 {
         assert_eq!(first.gso_size, 0);
         return vec![frame.to_vec()];
@@ -143,7 +143,7 @@ fn receive(node: &mut Node, frame: Vec<u8>) {
 }
 
 /// What has come up, one entry a completion.
-fn frames(node: &mut Node) -> Vec<(completion::Frame, Vec<u8>)> {
+fn frames(node: &mut Node) -> Vec<(completion::RxFrame, Vec<u8>)> {
     node.poll(1);
     let events = node.driver.completions(&mut node.env);
     events

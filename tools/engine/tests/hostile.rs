@@ -8,7 +8,6 @@ mod support;
 use proptest::prelude::*;
 
 use toe_abi::ring::ARM;
-use toe_abi::ring::INDEX;
 use toe_abi::ring::Ring;
 use toe_abi::stats::Counter;
 use toe_engine::env::Capabilities;
@@ -52,7 +51,7 @@ fn nonsense(node: &mut Node, random: &mut Random, tame_indices: bool) {
         node.env
             .write(rings().addresses[ring as usize], &bytes)
             .unwrap();
-        let line = (ring.line() + INDEX) / 4;
+        let line = ring.index_offset() / 4;
         let jump = if tame_indices {
             random.below(16) as u32
         } else {
@@ -62,7 +61,7 @@ fn nonsense(node: &mut Node, random: &mut Random, tame_indices: bool) {
     }
     node.env.doorbell[ARM / 4] = random.next() as u32;
     if !tame_indices {
-        node.env.doorbell[(Ring::Completion.line() + INDEX) / 4] = random.next() as u32;
+        node.env.doorbell[Ring::Completion.index_offset() / 4] = random.next() as u32;
     }
 }
 

@@ -9,7 +9,7 @@ mod support;
 use toe_abi::ring;
 use toe_abi::ring::Ring;
 use toe_abi::stats::Counter;
-use toe_abi::transmit::Frame;
+use toe_abi::transmit::Descriptor;
 use toe_abi::transmit::flag;
 use toe_engine::env::Capabilities;
 use toe_engine::env::Host;
@@ -48,20 +48,20 @@ fn large(v6: bool, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Sends `bytes` in entries that end at `cuts`, with `first` in the first entry.
-fn transmit(node: &mut Node, bytes: &[u8], cuts: &[usize], first: Frame) {
+fn transmit(node: &mut Node, bytes: &[u8], cuts: &[usize], first: Descriptor) {
     node.env.write(BASE + FREE, bytes).unwrap();
     let mut from = 0;
     let mut entries = Vec::new();
     for &to in cuts.iter().chain([&bytes.len()]) {
-        entries.push(Frame {
+        entries.push(Descriptor {
             address: BASE + FREE + from as u64,
             length: (to - from) as u32,
-            ..Frame::default()
+            ..Descriptor::default()
         });
         from = to;
     }
     let (address, length) = (entries[0].address, entries[0].length);
-    entries[0] = Frame {
+    entries[0] = Descriptor {
         address,
         length,
         ..first
@@ -70,15 +70,15 @@ fn transmit(node: &mut Node, bytes: &[u8], cuts: &[usize], first: Frame) {
     node.driver.transmit(&mut node.env, &entries);
 }
 
-fn tso(bytes: &[u8], size: u16) -> Frame {
+fn tso(bytes: &[u8], size: u16) -> Descriptor {
     let packet = Packet::parse(bytes).unwrap();
-    Frame {
+    Descriptor {
         flags: flag::TSO,
         gso_size: size,
         csum_start: packet.l4,
         csum_offset: tcp::CHECKSUM as u16,
         header_length: packet.payload,
-        ..Frame::default()
+        ..Descriptor::default()
     }
 }
 
@@ -122,7 +122,7 @@ fn large_segments_are_cut_for_a_plain_port() {
         assert_eq!(node.counter(Counter::TxFrames), 15);
         let bytes: usize = node.env.wire.iter().map(|frame| frame.bytes.len()).sum();
         assert_eq!(node.counter(Counter::TxBytes), bytes as u64);
-        assert_eq!(node.env.status(Ring::Transmit.line() + ring::INDEX), 4);
+        assert_eq!(node.env.status(Ring::Transmit.index_offset()), 4);
     }
 }
 
@@ -138,13 +138,13 @@ fn datagrams_are_cut_for_a_plain_port() {
     bytes[l4 + 4..l4 + 6].copy_from_slice(&length.to_be_bytes());
     let total = (bytes.len() - l3) as u16;
     toe_engine::wire::ipv4::finish(&mut bytes[l3..], total, 1);
-    let first = Frame {
+    let first = Descriptor {
         flags: flag::USO,
         gso_size: 1000,
         csum_start: l4 as u16,
         csum_offset: udp::CHECKSUM as u16,
         header_length: (l4 + udp::HEADER) as u16,
-        ..Frame::default()
+        ..Descriptor::default()
     };
     transmit(&mut node, &bytes, &[60], first);
     node.poll(1);
@@ -176,52 +176,52 @@ fn what_makes_no_sense_is_counted_and_the_ring_goes_on() {
     let bytes = large(false, &[1; 5000]);
     let good = tso(&bytes, 1000);
     let wrong = [
-        Frame {
+        Descriptor {
             gso_size: 0,
             ..good
         },
-        Frame {
+        Descriptor {
             gso_size: 1461,
             ..good
         },
-        Frame {
+        Descriptor {
             header_length: 60,
             ..good
         },
-        Frame {
+        Descriptor {
             csum_start: 20,
             ..good
         },
-        Frame {
+        Descriptor {
             csum_offset: 6,
             ..good
         },
-        Frame {
+        Descriptor {
             flags: flag::USO,
             ..good
         },
-        Frame {
+        Descriptor {
             flags: flag::TSO | flag::USO,
             ..good
         },
         // Without segmentation it is longer than the MTU.
-        Frame { flags: 0, ..good },
+        Descriptor { flags: 0, ..good },
     ];
     for first in wrong {
         transmit(&mut node, &bytes, &[100], first);
         node.poll(1);
     }
     // Too many entries, then a length of zero.
-    let entry = Frame {
+    let entry = Descriptor {
         address: BASE + FREE,
         length: 10,
-        ..Frame::default()
+        ..Descriptor::default()
     };
     let mut entries = [entry; 30];
     entries[29].flags = flag::END;
     node.driver.transmit(&mut node.env, &entries);
     node.poll(1);
-    let empty = Frame {
+    let empty = Descriptor {
         length: 0,
         flags: flag::END,
         ..entry
@@ -230,7 +230,7 @@ fn what_makes_no_sense_is_counted_and_the_ring_goes_on() {
     node.poll(1);
     let invalid = wrong.len() as u64 + 2;
     assert_eq!(node.counter(Counter::TxInvalid), invalid);
-    let unmapped = Frame {
+    let unmapped = Descriptor {
         address: 1,
         length: 100,
         flags: flag::END,

@@ -360,7 +360,7 @@ impl Guest {
                         &post.raw().to_le_bytes(),
                     );
                 }
-                self.doorbell(processor, ring.line() + ring::INDEX, ENTRIES);
+                self.doorbell(processor, ring.index_offset(), ENTRIES);
             }
             self.kick(processor);
         }
@@ -380,7 +380,7 @@ impl Guest {
     }
 
     /// Puts `entry` into the transmit ring, wherever its producer index is.
-    pub fn post(&mut self, processor: usize, entry: &transmit::Frame) {
+    pub fn post(&mut self, processor: usize, entry: &transmit::Descriptor) {
         let index = self.processors[processor].transmitted;
         let place = u64::from(index % ENTRIES) * ring::TRANSMIT_ENTRY as u64;
         self.write(
@@ -390,7 +390,7 @@ impl Guest {
         self.processors[processor].transmitted = index.wrapping_add(1);
         self.doorbell(
             processor,
-            Ring::Transmit.line() + ring::INDEX,
+            Ring::Transmit.index_offset(),
             index.wrapping_add(1),
         );
         self.kick(processor);
@@ -398,7 +398,7 @@ impl Guest {
 
     /// Sets the transmit ring's producer index to any value.
     pub fn forge_producer(&mut self, processor: usize, index: u32) {
-        self.doorbell(processor, Ring::Transmit.line() + ring::INDEX, index);
+        self.doorbell(processor, Ring::Transmit.index_offset(), index);
         self.kick(processor);
     }
 
@@ -411,7 +411,7 @@ impl Guest {
         let buffer = u64::from(index % ENTRIES) * 0x1000;
         let address = block(processor) + TRANSMIT_BUFFERS + buffer;
         self.write(address, frame);
-        let entry = transmit::Frame {
+        let entry = transmit::Descriptor {
             address,
             length: frame.len() as u32,
             flags: transmit::flag::END,
@@ -422,13 +422,13 @@ impl Guest {
 
     /// The transmit ring's consumer index.
     pub fn transmit_consumer(&self, processor: usize) -> u32 {
-        self.load(block(processor) + STATUS + (Ring::Transmit.line() + ring::INDEX) as u64)
+        self.load(block(processor) + STATUS + Ring::Transmit.index_offset() as u64)
     }
 
     /// Takes the next received frame with its hash, if one is there.
-    pub fn receive(&mut self, processor: usize) -> Option<(completion::Frame, Vec<u8>)> {
+    pub fn receive(&mut self, processor: usize) -> Option<(completion::RxFrame, Vec<u8>)> {
         let base = block(processor);
-        let line = Ring::Completion.line() + ring::INDEX;
+        let line = Ring::Completion.index_offset();
         let index = self.processors[processor].completed;
         if self.load(base + STATUS + line as u64) == index {
             return None;
@@ -440,7 +440,7 @@ impl Guest {
         self.processors[processor].completed = index.wrapping_add(1);
         self.doorbell(processor, line, index.wrapping_add(1));
         assert!(bytes[0] < 16, "operation {} is no frame", bytes[0]);
-        let frame = completion::Frame::from_bytes(&bytes);
+        let frame = completion::RxFrame::from_bytes(&bytes);
         let mut data = Vec::new();
         if frame.header_page != completion::NO_PAGE {
             let page = base + HEADER_PAGES + u64::from(frame.header_page) * PAGE_SIZE as u64;

@@ -14,9 +14,9 @@ use toe_abi::stats::Counter;
 use toe_abi::submission::Bind;
 use toe_abi::submission::DELEGATE_ENTRIES;
 use toe_abi::submission::Delegate;
-use toe_abi::submission::FRAGMENTS;
 use toe_abi::submission::Op;
 use toe_abi::submission::Return;
+use toe_abi::submission::SEND_FRAGS;
 use toe_abi::submission::Send;
 use toe_abi::submission::Update;
 use toe_abi::submission::send_flag;
@@ -244,7 +244,7 @@ impl Core {
         let (connection, fragments, _) = self.table.parts(place)?;
         let count = usize::from(send.count);
         let contradicts = count == 0
-            || count > FRAGMENTS
+            || count > SEND_FRAGS
             || Seq(send.seq) != connection.fragments.end()
             || fragments.available() < count;
         if contradicts {

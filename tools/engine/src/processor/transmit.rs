@@ -5,7 +5,7 @@
 use toe_abi::Layout;
 use toe_abi::ring::TRANSMIT_ENTRY;
 use toe_abi::stats::Counter;
-use toe_abi::transmit::Frame;
+use toe_abi::transmit::Descriptor;
 use toe_abi::transmit::MAX_ENTRIES;
 use toe_abi::transmit::flag;
 
@@ -92,13 +92,13 @@ impl Core {
                 let to = &mut raw[read * TRANSMIT_ENTRY..seen * TRANSMIT_ENTRY];
                 read += rings.transmit.read(env, read as u32, to)? as usize;
             }
-            let mut entries = [Frame::default(); MAX_ENTRIES];
+            let mut entries = [Descriptor::default(); MAX_ENTRIES];
             let mut count = 0;
             let mut ends = false;
             for bytes in raw[..seen * TRANSMIT_ENTRY].chunks_exact(TRANSMIT_ENTRY) {
                 let mut entry = [0; TRANSMIT_ENTRY];
                 entry.copy_from_slice(bytes);
-                entries[count] = Frame::from_bytes(&entry);
+                entries[count] = Descriptor::from_bytes(&entry);
                 count += 1;
                 if entries[count - 1].flags & flag::END != 0 {
                     ends = true;
@@ -134,7 +134,7 @@ impl Core {
         &mut self,
         now: u64,
         env: &mut E,
-        entries: &[Frame],
+        entries: &[Descriptor],
     ) -> Result<Result<(), SendError>, Dropped> {
         let mut checked = self.check(env, entries)?;
         if !self.table.is_empty() {
@@ -144,7 +144,7 @@ impl Core {
     }
 
     /// Copies the head of a frame, notes where the rest lies, and checks everything about it.
-    fn check<H: Host>(&mut self, host: &H, entries: &[Frame]) -> Result<Checked, Dropped> {
+    fn check<H: Host>(&mut self, host: &H, entries: &[Descriptor]) -> Result<Checked, Dropped> {
         let first = entries.first().ok_or(Dropped::Invalid)?;
         let mut head = Head {
             bytes: [0; HEAD + ethernet::TAG],
@@ -361,7 +361,7 @@ fn can(capabilities: &Capabilities, offload: &Offload) -> bool {
 /// What the first entry of a frame asks for, checked against the frame: `length` bytes with a tag of
 /// `tag` bytes inserted, `head` of them at hand.
 fn offload(
-    first: &Frame,
+    first: &Descriptor,
     tag: usize,
     length: usize,
     head: usize,

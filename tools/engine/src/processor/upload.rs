@@ -4,10 +4,10 @@
 
 use core::mem;
 
-use toe_abi::completion::Frame;
 use toe_abi::completion::HashType;
 use toe_abi::completion::NO_FLOW;
 use toe_abi::completion::Op;
+use toe_abi::completion::RxFrame;
 use toe_abi::completion::frame_flag;
 use toe_abi::stats::Counter;
 
@@ -177,13 +177,13 @@ impl Core {
         legacy: Option<u32>,
     ) -> Result<Stored, HostError> {
         let packet = &arrival.packet;
-        let mut completion = Frame {
+        let mut completion = RxFrame {
             op: Op::NotTcp.raw(),
             hash_type: hash_type.raw(),
             flow: NO_FLOW,
             hash,
             segments: 1,
-            ..Frame::default()
+            ..RxFrame::default()
         };
         let mut tag = 0;
         if let Some(tci) = packet.vlan {

@@ -8,7 +8,7 @@ use toe_abi::HEADER_PAD;
 use toe_abi::MAX_SMALL_FRAME;
 use toe_abi::PAGE_SIZE;
 use toe_abi::SMALL_FRAME;
-use toe_abi::completion::Frame;
+use toe_abi::completion::RxFrame;
 
 use super::Page;
 use super::Pages;
@@ -188,7 +188,7 @@ impl Cells {
         host: &mut H,
         headers: &mut Pages,
         bytes: &Stripped<'_>,
-        completion: &mut Frame,
+        completion: &mut RxFrame,
     ) -> Result<(), HostError> {
         let largest = self.largest();
         let hybrid = match &mut self.current {

@@ -7,8 +7,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use toe_abi::PAGE_SIZE;
-use toe_abi::completion::Frame;
 use toe_abi::completion::NO_FLOW;
+use toe_abi::completion::RxFrame;
 use toe_abi::completion::frame_flag;
 
 use super::InPages;
@@ -76,7 +76,7 @@ struct GroSession {
     used: bool,
     place: usize,
     /// What the completion will say.
-    completion: Frame,
+    completion: RxFrame,
     header: [u8; MAX_HEADER],
     header_length: usize,
     joins: Option<GroHeaders>,
@@ -98,7 +98,7 @@ impl GroSession {
             position: Position::default(),
             used: false,
             place: 0,
-            completion: Frame::default(),
+            completion: RxFrame::default(),
             header: [0; MAX_HEADER],
             header_length: 0,
             joins: None,
@@ -116,7 +116,7 @@ impl GroSession {
 
     /// Whether `split` goes on where what is gathered ends, and makes one large segment with it.
     #[inline]
-    fn joins(&self, split: &SplitFrame<'_>, completion: &Frame) -> bool {
+    fn joins(&self, split: &SplitFrame<'_>, completion: &RxFrame) -> bool {
         const ALIKE: u8 = frame_flag::VLAN | frame_flag::L3_CSUM_OK | frame_flag::L4_CSUM_OK;
         let segment = split.segment;
         let Some(layout) = &self.joins else {
@@ -184,7 +184,7 @@ impl GroSession {
 
     /// Adds a segment that [`GroSession::joins`], and has been placed.
     #[inline]
-    fn extend(&mut self, split: &SplitFrame<'_>, completion: &Frame) {
+    fn extend(&mut self, split: &SplitFrame<'_>, completion: &RxFrame) {
         self.completion.gso_size = self.size;
         self.completion.segments += completion.segments;
         self.next = split.segment.seq + split.payload.len() as u32;
@@ -265,7 +265,7 @@ impl GroTable {
         supply: &mut Supply,
         completions: &mut Completions,
         split: &SplitFrame<'_>,
-        completion: &Frame,
+        completion: &RxFrame,
     ) -> Result<bool, HostError> {
         let session = &mut self.sessions[Self::place(split.segment.flow)];
         if session.flow != split.segment.flow || !session.joins(split, completion) {
@@ -291,7 +291,7 @@ impl GroTable {
         supply: &mut Supply,
         completions: &mut Completions,
         split: &SplitFrame<'_>,
-        completion: &Frame,
+        completion: &RxFrame,
         gather: bool,
     ) -> Result<Stored, HostError> {
         let segment = split.segment;

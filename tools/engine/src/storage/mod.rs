@@ -29,10 +29,10 @@ use toe_abi::SMALL_FRAME;
 use toe_abi::admin::storage;
 use toe_abi::completion::DELIVER_PAGES;
 use toe_abi::completion::FRAME_PAGES;
-use toe_abi::completion::Frame;
 use toe_abi::completion::NO_PAGE;
 use toe_abi::completion::Op;
 use toe_abi::completion::PagesReleased;
+use toe_abi::completion::RxFrame;
 use toe_abi::completion::frame_flag;
 use toe_abi::submission::AREAS;
 
@@ -251,7 +251,7 @@ impl Storage {
         frame: &Stripped<'_>,
         flow: Option<u32>,
         segment: Option<&GroSegment>,
-        completion: &mut Frame,
+        completion: &mut RxFrame,
     ) -> Result<Stored, HostError> {
         let length = frame.length();
         let small = self.is_small(length);
@@ -341,7 +341,7 @@ impl Storage {
         host: &mut H,
         completions: &mut Completions,
         frame: &Stripped<'_>,
-        completion: &mut Frame,
+        completion: &mut RxFrame,
     ) -> Result<Stored, HostError> {
         let Supply { headers, cells, .. } = &mut self.supply;
         match cells.place(headers, frame.length()) {
@@ -366,7 +366,7 @@ impl Storage {
         host: &mut H,
         completions: &mut Completions,
         split: &SplitFrame<'_>,
-        completion: &mut Frame,
+        completion: &mut RxFrame,
     ) -> Result<Stored, HostError> {
         let Supply {
             headers,
@@ -395,7 +395,7 @@ impl Storage {
         host: &mut H,
         completions: &mut Completions,
         frame: &Stripped<'_>,
-        completion: &mut Frame,
+        completion: &mut RxFrame,
     ) -> Result<Stored, HostError> {
         if self.mtu.is_none() && self.header_pages() == 0 {
             return Ok(Stored::NoPage);
@@ -435,7 +435,7 @@ impl Storage {
         host: &mut H,
         completions: &mut Completions,
         frame: &Stripped<'_>,
-        completion: &mut Frame,
+        completion: &mut RxFrame,
     ) -> Result<Stored, HostError> {
         let count = (frame.length() + HEADER_PAD).div_ceil(PAGE_SIZE);
         if self.header_pages() < count {
@@ -460,7 +460,7 @@ fn write_in_fresh<H: Host>(
     from: &mut Pages,
     data: &Stripped<'_>,
     offset: usize,
-    completion: &mut Frame,
+    completion: &mut RxFrame,
 ) -> Result<(), HostError> {
     let length = data.length();
     let count = (offset + length).div_ceil(PAGE_SIZE);

@@ -5,8 +5,8 @@
 use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
 use toe_abi::completion::FRAME_PAGES;
-use toe_abi::completion::Frame;
 use toe_abi::completion::NO_PAGE;
+use toe_abi::completion::RxFrame;
 use toe_abi::completion::frame_flag;
 
 use super::Pages;
@@ -79,7 +79,7 @@ impl InPages<'_> {
         &self,
         host: &mut H,
         completions: &mut Completions,
-        completion: &mut Frame,
+        completion: &mut RxFrame,
     ) -> Result<(), HostError> {
         let (mut offset, mut left, mut release) = (self.offset, self.length, self.release);
         let mut lists = self.pages.chunks(FRAME_PAGES).peekable();

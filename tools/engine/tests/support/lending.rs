@@ -73,7 +73,7 @@ impl Lending {
                 self.producer += 1;
             }
         }
-        env.doorbell[(self.ring.line() + ring::INDEX) / 4] = self.producer;
+        env.doorbell[self.ring.index_offset() / 4] = self.producer;
     }
 
     pub fn outstanding(&self) -> usize {

@@ -17,7 +17,6 @@ use toe_abi::completion::PagesReleased;
 use toe_abi::completion::Returned;
 use toe_abi::completion::frame_flag;
 use toe_abi::connection::Connection;
-use toe_abi::ring;
 use toe_abi::ring::Ring;
 use toe_abi::stats::Counter;
 use toe_abi::submission;
@@ -81,7 +80,7 @@ pub fn rings() -> Rings {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A received frame, put together, and its first completion.
-    Frame(completion::Frame, Vec<u8>),
+    Frame(completion::RxFrame, Vec<u8>),
     /// Answer to a hand-over.
     Delegated(completion::Delegated),
     /// Payload.
@@ -141,7 +140,7 @@ impl Driver {
                 .unwrap();
             self.submission = self.submission.wrapping_add(1);
         }
-        env.doorbell[(Ring::Submission.line() + ring::INDEX) / 4] = self.submission;
+        env.doorbell[Ring::Submission.index_offset() / 4] = self.submission;
     }
 
     /// Asks to take over a connection.
@@ -196,7 +195,7 @@ impl Driver {
                 seq: seq.wrapping_add(done),
                 ..submission::Send::default()
             };
-            while usize::from(entry.count) < submission::FRAGMENTS && done < length {
+            while usize::from(entry.count) < submission::SEND_FRAGS && done < length {
                 let now = piece.min(length - done);
                 entry.addresses[usize::from(entry.count)] = address + u64::from(done);
                 entry.lengths[usize::from(entry.count)] = now;
@@ -211,27 +210,27 @@ impl Driver {
     }
 
     /// Puts entries into the transmit ring and shows them.
-    pub fn transmit(&mut self, env: &mut TestEnv, entries: &[transmit::Frame]) {
+    pub fn transmit(&mut self, env: &mut TestEnv, entries: &[transmit::Descriptor]) {
         for entry in entries {
             let at = u64::from(self.transmit & (ENTRIES - 1)) * 32;
             let base = rings().addresses[Ring::Transmit as usize];
             env.write(base + at, &entry.to_bytes()).unwrap();
             self.transmit = self.transmit.wrapping_add(1);
         }
-        env.doorbell[(Ring::Transmit.line() + ring::INDEX) / 4] = self.transmit;
+        env.doorbell[Ring::Transmit.index_offset() / 4] = self.transmit;
     }
 
     /// Sends `frame` as it is, from memory at [`FREE`] and `pieces` entries.
     pub fn transmit_bytes(&mut self, env: &mut TestEnv, frame: &[u8], pieces: usize) {
         env.write(BASE + FREE, frame).unwrap();
         let size = frame.len().div_ceil(pieces);
-        let mut entries: Vec<transmit::Frame> = frame
+        let mut entries: Vec<transmit::Descriptor> = frame
             .chunks(size)
             .enumerate()
-            .map(|(i, chunk)| transmit::Frame {
+            .map(|(i, chunk)| transmit::Descriptor {
                 address: BASE + FREE + (i * size) as u64,
                 length: chunk.len() as u32,
-                ..transmit::Frame::default()
+                ..transmit::Descriptor::default()
             })
             .collect();
         entries.last_mut().unwrap().flags = transmit::flag::END;
@@ -240,7 +239,7 @@ impl Driver {
 
     /// Reads completions that are there, checks what can be checked of each, and posts pages again.
     pub fn completions(&mut self, env: &mut TestEnv) -> Vec<Event> {
-        let producer = env.status(Ring::Completion.line() + ring::INDEX);
+        let producer = env.status(Ring::Completion.index_offset());
         let mut events = Vec::new();
         let ready = producer.wrapping_sub(self.completion);
         assert!(ready <= ENTRIES, "the ring was overrun");
@@ -285,12 +284,12 @@ impl Driver {
                     events.push(Event::Returned(returned, Connection::from_bytes(&state)));
                 }
                 _ => {
-                    let first = completion::Frame::from_bytes(&entry);
+                    let first = completion::RxFrame::from_bytes(&entry);
                     let mut bytes = Vec::new();
                     let mut part = first;
                     self.frame(env, &part, &mut bytes);
                     while part.flags & frame_flag::MORE != 0 {
-                        part = completion::Frame::from_bytes(&self.take(env));
+                        part = completion::RxFrame::from_bytes(&self.take(env));
                         left = left.saturating_sub(1);
                         assert_eq!((part.op, part.header_page), (first.op, completion::NO_PAGE));
                         self.frame(env, &part, &mut bytes);
@@ -299,7 +298,7 @@ impl Driver {
                 }
             }
         }
-        env.doorbell[(Ring::Completion.line() + ring::INDEX) / 4] = self.completion;
+        env.doorbell[Ring::Completion.index_offset() / 4] = self.completion;
         if self.repost {
             self.post(env);
         }
@@ -309,7 +308,7 @@ impl Driver {
     /// Takes every completion without a look at what was received, and posts the pages again that
     /// come back: quickly, for benchmarks.
     pub fn recycle(&mut self, env: &mut TestEnv) {
-        let producer = env.status(Ring::Completion.line() + ring::INDEX);
+        let producer = env.status(Ring::Completion.index_offset());
         while self.completion != producer {
             let entry = self.take(env);
             if entry[0] == Op::PagesReleased.raw() {
@@ -323,7 +322,7 @@ impl Driver {
                 }
                 continue;
             }
-            let frame = completion::Frame::from_bytes(&entry);
+            let frame = completion::RxFrame::from_bytes(&entry);
             let from = match frame.flags & frame_flag::HEADER_RING {
                 0 => &mut self.payload,
                 _ => &mut self.headers,
@@ -337,7 +336,7 @@ impl Driver {
                 self.headers.release(frame.header_page);
             }
         }
-        env.doorbell[(Ring::Completion.line() + ring::INDEX) / 4] = self.completion;
+        env.doorbell[Ring::Completion.index_offset() / 4] = self.completion;
         self.post(env);
     }
 
@@ -348,7 +347,7 @@ impl Driver {
         env.bytes(base + at, 64).try_into().unwrap()
     }
 
-    fn frame(&mut self, env: &TestEnv, frame: &completion::Frame, bytes: &mut Vec<u8>) {
+    fn frame(&mut self, env: &TestEnv, frame: &completion::RxFrame, bytes: &mut Vec<u8>) {
         if frame.header_page != completion::NO_PAGE {
             let (offset, length) = (frame.header_offset, frame.header_length);
             assert_eq!(usize::from(offset) % CELL_SIZE, 2);
