@@ -57,13 +57,14 @@ fn frame(size: usize) -> Vec<u8> {
 
 /// Makes `frame` the next of `flow`, the number of which becomes its source.
 fn address(frame: &mut [u8], flow: u32, seq: u32) {
-    let be16 = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    let be16 = |frame: &[u8], at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
     let (source, check) = (L3 + ipv4::SOURCE, L3 + ipv4::CHECKSUM);
-    let old = u32::from(be16(source)) << 16 | u32::from(be16(source + 2));
-    let new = 10 << 24 | flow & 0xff_ffff;
-    let updated = checksum::update32(be16(check), old, new);
-    frame[source..source + 4].copy_from_slice(&new.to_be_bytes());
-    frame[check..check + 2].copy_from_slice(&updated.to_be_bytes());
+    let address = (10 << 24 | flow & 0xff_ffff).to_be_bytes();
+    for (at, new) in (source..).step_by(2).zip(address.chunks_exact(2)) {
+        let updated = checksum::update(be16(frame, check), be16(frame, at), be16(new, 0));
+        frame[at..at + 2].copy_from_slice(new);
+        frame[check..check + 2].copy_from_slice(&updated.to_be_bytes());
+    }
     frame[L4 + tcp::SEQ..L4 + tcp::SEQ + 4].copy_from_slice(&seq.to_be_bytes());
 }
 

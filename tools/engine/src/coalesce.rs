@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! When the host is interrupted: arm words and moderation ([`toe_abi::ring`]).
+//! Interrupt coalescing and the arm words of the doorbell page ([`toe_abi::ring`]).
 
 use toe_abi::ring;
 use toe_abi::stats::Counter;
@@ -8,30 +8,30 @@ use toe_abi::stats::Counter;
 use crate::counters::Counters;
 use crate::env::Host;
 
-/// Interrupt moderation of a processor.
+/// Interrupt coalescing of a processor (`ethtool -C rx-usecs`, `rx-frames`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Coalesce {
-    /// An interrupt is held back at most this long, in microseconds.
+    /// Maximum delay of an interrupt, in microseconds. 0 disables coalescing.
     pub usecs: u32,
-    /// ... or until this many completions wait.
+    /// Number of pending completions that ends the delay. 0 and 1 leave only the time limit.
     pub completions: u32,
-    /// Since when an armed interrupt is held back.
+    /// Time at which the pending interrupt was first delayed.
     since: Option<u64>,
-    /// The arm words that have fired: each fires once.
+    /// Arm words that have fired. Each fires once.
     fired: u32,
     fired_transmit: u32,
 }
 
 impl Coalesce {
-    /// Forgets what the host has armed; the settings stay.
+    /// Resets the arm state. Settings are kept.
     pub fn restart(&mut self) {
         self.since = None;
         self.fired = 0;
         self.fired_transmit = 0;
     }
 
-    /// Raises the interrupt if the host asked for it and it is due. `producer` is the published
-    /// index of the completion ring, `consumer` that of the transmit ring.
+    /// Raises the interrupt if it is armed and due. `producer` is the published index of the
+    /// completion ring, `consumer` that of the transmit ring.
     #[inline]
     pub fn poll<H: Host>(
         &mut self,
@@ -61,7 +61,7 @@ impl Coalesce {
             return;
         }
         self.since = None;
-        // One interrupt answers both words when both are due.
+        // One interrupt serves both arm words if both are due.
         if received {
             self.fired = word;
         }
@@ -72,7 +72,7 @@ impl Coalesce {
         counters.count(Counter::Interrupts);
     }
 
-    /// When an interrupt that is held back is due.
+    /// Time at which the delayed interrupt is due.
     #[inline]
     pub fn deadline(&self) -> Option<u64> {
         self.since.map(|since| since + u64::from(self.usecs))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The counters of a processor, as they stand in its status page.
+//! Counters of a processor, in the layout of its status page.
 
 use toe_abi::ring;
 use toe_abi::stats::Counter;
@@ -16,22 +16,22 @@ use crate::wire::ethernet;
 /// Number of counters.
 const COUNT: usize = Counter::ALL.len();
 
-/// Wire frames that one frame stands for.
+/// The wire frames that one frame stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireFrames {
-    /// How many, at least 1.
+    /// Number of wire frames, at least 1.
     pub count: u64,
-    /// Bytes of headers in each.
+    /// Header bytes in each wire frame.
     pub header: usize,
-    /// Bytes of each but the last, with the Ethernet header.
+    /// Length of each wire frame except the last, Ethernet header included and FCS excluded.
     pub full: usize,
-    /// Bytes of the last.
+    /// Length of the last wire frame.
     pub last: usize,
 }
 
 impl WireFrames {
-    /// Those of a frame with `header` bytes of headers and `payload` bytes of payload, `size` of it in
-    /// each but the last; 0 when it stands for itself.
+    /// Wire frames of a frame with `header` bytes of headers and `payload` bytes of payload, with
+    /// `size` payload bytes in each but the last. A `size` of 0 means a single wire frame.
     #[inline]
     pub fn new(header: usize, payload: usize, size: usize) -> Self {
         let count = match size {
@@ -46,14 +46,14 @@ impl WireFrames {
         }
     }
 
-    /// Bytes of all of them.
+    /// Total bytes of all wire frames.
     #[inline]
     pub fn bytes(&self) -> u64 {
         (self.count - 1) * self.full as u64 + self.last as u64
     }
 }
 
-/// The group of [`SIZES`] that a frame of `length` bytes without FCS is of.
+/// Index in [`SIZES`] of the size bucket for a frame of `length` bytes without FCS.
 #[inline]
 fn group(length: usize) -> usize {
     let last = SIZES.len() - 1;
@@ -61,12 +61,12 @@ fn group(length: usize) -> usize {
     SIZES.iter().position(larger).unwrap_or(last)
 }
 
-/// The counters, by [`Counter`].
+/// Counter values, indexed by [`Counter`].
 #[derive(Clone, Debug)]
 pub struct Counters([u64; COUNT]);
 
 impl Counters {
-    /// All zero.
+    /// Creates counters that are all 0.
     pub const fn new() -> Self {
         Self([0; COUNT])
     }
@@ -84,7 +84,7 @@ impl Counters {
         *slot = slot.wrapping_add(value);
     }
 
-    /// Counts `frames`, to the MAC address `destination`, in one direction.
+    /// Counts `frames` to MAC address `destination` in one direction.
     #[inline]
     pub fn wire(&mut self, direction: &Direction, destination: [u8; 6], frames: WireFrames) {
         let WireFrames {
@@ -104,7 +104,7 @@ impl Counters {
         }
     }
 
-    /// Counts `frames` that were sent to the MAC address `destination`.
+    /// Counts transmitted `frames` to MAC address `destination`.
     #[inline]
     pub fn sent(&mut self, destination: [u8; 6], frames: WireFrames) {
         self.wire(&SENT, destination, frames);
@@ -120,22 +120,22 @@ impl Counters {
         }
     }
 
-    /// Sets a counter that shows a level.
+    /// Sets a gauge.
     #[inline]
     pub fn set(&mut self, counter: Counter, value: u64) {
         self.0[counter as usize] = value;
     }
 
-    /// The values.
+    /// Values in the order of [`Counter`].
     pub fn values(&self) -> &[u64] {
         &self.0
     }
 
-    /// Writes all of them to the status page.
+    /// Writes all counters to the status page at DMA address `status`.
     ///
     /// # Errors
     ///
-    /// [`Fault`] when the page is gone.
+    /// [`Fault`] if the page is not mapped.
     pub fn publish<H: Host>(&self, host: &mut H, status: u64) -> Result<(), Fault> {
         let mut bytes = [0; COUNT * 8];
         for (raw, value) in bytes.chunks_exact_mut(8).zip(&self.0) {

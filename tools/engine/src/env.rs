@@ -1,50 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What surrounds a processor: the host's memory, its doorbells and interrupt, and the port.
+//! Environment of a processor: host memory, doorbells, interrupt and port.
 //!
-//! The engine does no I/O. Whoever drives a [`Processor`](crate::processor::Processor) implements
-//! [`Host`] and [`Port`] on one type, the *environment*, and passes it to every call; a type that
-//! implements both is an [`Env`]. The thread that calls owns the environment, so nothing here needs
-//! a lock.
+//! The engine does no I/O. The caller of a [`Processor`](crate::processor::Processor) implements
+//! [`Host`] and [`Port`] on one type, which thereby is an [`Env`], and passes it to every call. The
+//! calling thread owns the environment, so no locking is needed here.
 
-/// Memory named by an address and a length is not, or not wholly, mapped for the adapter.
+/// A host memory range is not, or only in part, mapped for the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
 
-/// The host as a processor sees it: memory by DMA address, the doorbell page, one interrupt.
+/// The host as seen by a processor: memory by DMA address, the doorbell page and one MSI-X vector.
 pub trait Host {
-    /// Reads `to.len()` bytes at DMA address `address`.
+    /// Reads `to.len()` bytes from DMA address `address`.
     ///
     /// # Errors
     ///
-    /// [`Fault`] when any byte is not mapped; what `to` holds then does not count.
+    /// [`Fault`] if any byte is not mapped. The contents of `to` are then unspecified.
     fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Fault>;
 
     /// Writes `from` to DMA address `address`.
     ///
     /// # Errors
     ///
-    /// [`Fault`] when any byte is not mapped; part of `from` may have been written then.
+    /// [`Fault`] if any byte is not mapped. Part of `from` may have been written.
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault>;
 
-    /// Stores `value`, little-endian, at DMA address `address` (a multiple of 4), in one access and
-    /// with release semantics: whoever reads it sees everything that [`Host::write`] wrote before.
+    /// Stores `value`, little-endian, at DMA address `address` (4-byte aligned) in one access with
+    /// release semantics: a reader that sees the value also sees all earlier [`Host::write`]s.
     ///
     /// # Errors
     ///
-    /// [`Fault`] when the address is not mapped.
+    /// [`Fault`] if the address is not mapped.
     fn store_release(&mut self, address: u64, value: u32) -> Result<(), Fault>;
 
-    /// Loads the little-endian word at `offset` (a multiple of 4) of the processor's doorbell page,
-    /// in one access and with acquire semantics: what the host wrote before is visible to
-    /// [`Host::read`].
+    /// Loads the little-endian word at `offset` (in bytes, 4-byte aligned) of the processor's
+    /// doorbell page in one access with acquire semantics: later [`Host::read`]s see everything
+    /// that the host wrote before it stored the word.
     fn doorbell(&self, offset: usize) -> u32;
 
     /// Raises the processor's MSI-X vector once.
     fn interrupt(&mut self);
 }
 
-/// A piece of host memory.
+/// A fragment of host memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Frag {
     /// DMA address.
@@ -53,26 +52,26 @@ pub struct Frag {
     pub length: u32,
 }
 
-/// What a port can do to a frame on its way out.
+/// Transmit offloads that a port supports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Fills in the transport checksum ([`Offload::checksum`]). Without it every frame comes with
-    /// its checksum complete.
+    /// Fills in the transport checksum ([`Offload::checksum`]). Without it, every frame is passed
+    /// with a complete checksum.
     pub checksum: bool,
-    /// Takes TCP segments larger than the MTU ([`Gso`]), IPv4 and IPv6. Needs `checksum`.
+    /// Segments large TCP frames ([`Gso`]) over IPv4 and IPv6. Requires `checksum`.
     pub tso: bool,
-    /// Takes UDP payload of several datagrams. Needs `checksum`.
+    /// Segments UDP payload into several datagrams. Requires `checksum`.
     pub uso: bool,
 }
 
 impl Capabilities {
-    /// Of a port that takes frames as they are on the wire.
+    /// No offloads: the port takes frames in their wire format.
     pub const NONE: Self = Self {
         checksum: false,
         tso: false,
         uso: false,
     };
-    /// Of a port that does everything.
+    /// All offloads.
     pub const ALL: Self = Self {
         checksum: true,
         tso: true,
@@ -80,59 +79,60 @@ impl Capabilities {
     };
 }
 
-/// A transport checksum that the port is to fill in: the field holds the sum of the pseudo-header,
-/// and the frame is summed from `start` to its end.
+/// A partial transport checksum, as `CHECKSUM_PARTIAL` in `include/linux/skbuff.h`: the field holds
+/// the sum of the pseudo-header, and the port sums the frame from `start` to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partial {
-    /// Start of the transport header, from the start of the frame as it leaves (tags included).
+    /// Offset of the transport header from the start of the frame, VLAN tags included.
     pub start: u16,
-    /// Place of the checksum field, from `start`.
+    /// Offset of the checksum field from `start`.
     pub offset: u16,
 }
 
-/// What a large segment is to be cut into.
+/// Segmentation type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GsoKind {
     /// TCP over IPv4.
     Tcp4,
     /// TCP over IPv6.
     Tcp6,
-    /// UDP datagrams, over either IP.
+    /// UDP datagrams over IPv4 or IPv6.
     Udp,
 }
 
-/// A frame that stands for several wire frames.
+/// Segmentation of a frame that stands for several wire frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gso {
-    /// What it is cut into.
+    /// Segmentation type.
     pub kind: GsoKind,
-    /// Payload bytes of each wire frame but the last.
+    /// Payload bytes of each wire frame except the last.
     pub size: u16,
-    /// Length of all headers from the start of the frame as it leaves; repeated in each wire frame.
+    /// Length of all headers from the start of the frame, VLAN tags included. The headers are
+    /// repeated in each wire frame.
     pub header_length: u16,
-    /// Number of wire frames it stands for.
+    /// Number of wire frames.
     pub segments: u16,
 }
 
-/// What is left for the port to do to a frame.
+/// Work left to the port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
-    /// The checksum to fill in. Always set with `gso`.
+    /// Checksum to fill in. Always set together with `gso`.
     pub checksum: Option<Partial>,
-    /// How the frame is to be cut.
+    /// Segmentation.
     pub gso: Option<Gso>,
 }
 
-/// A frame on its way out: `header`, then the bytes of `payload` in order. It never needs padding
-/// by the engine; a port whose wire has a minimum pads.
+/// A frame to transmit: `header` followed by the bytes of `payload`. The engine does not pad; a
+/// port whose medium has a minimum frame size does.
 #[derive(Clone, Copy, Debug)]
 pub struct OutFrame<'a> {
-    /// From the Ethernet header on. Tags are in it.
+    /// Headers from the Ethernet header on, VLAN tags included.
     pub header: &'a [u8],
-    /// The rest of the frame, in host memory. Empty when the engine had to touch every byte itself;
-    /// then the whole frame is in `header`.
+    /// Rest of the frame in host memory. Empty if the engine had to process every byte; `header`
+    /// then holds the whole frame.
     pub payload: &'a [Frag],
-    /// What is left to do.
+    /// Work left to the port.
     pub offload: Offload,
 }
 
@@ -144,54 +144,55 @@ impl OutFrame<'_> {
     }
 }
 
-/// Why a port did not take a frame.
+/// Reasons why a port did not take a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// No room now: the same frame may go later. The engine keeps it and tries again at the next
-    /// poll; the driver of the processor wakes it when the port has room.
+    /// No room at present. The engine keeps the frame and retries at the next poll; the caller of
+    /// the processor wakes it when the port has room.
     Full,
-    /// Host memory in `payload` is not mapped. The frame is lost.
+    /// Host memory in `payload` is not mapped. The frame is dropped.
     Fault,
-    /// The port cannot carry this frame at all. The frame is lost.
+    /// The port cannot transmit this frame. The frame is dropped.
     Rejected,
 }
 
-/// The processor's way to the wire.
+/// Transmit side of the port.
 pub trait Port {
-    /// What the port can do. Constant while the processor runs.
+    /// Supported offloads. Constant while the processor runs.
     fn capabilities(&self) -> Capabilities;
 
-    /// Sends a frame. Host memory is not read after the call returns.
+    /// Transmits a frame. Host memory is not accessed after the call returns.
     ///
     /// # Errors
     ///
-    /// See [`SendError`]; the frame has not been sent, in no part.
+    /// See [`SendError`]. On error no part of the frame has been transmitted.
     fn send(&mut self, frame: &OutFrame<'_>) -> Result<(), SendError>;
 }
 
-/// Everything that surrounds a processor.
+/// The environment of a processor.
 pub trait Env: Host + Port {}
 
 impl<T: Host + Port> Env for T {}
 
-/// What a port knows of the transport checksum of a received frame.
+/// State of the transport checksum of a received frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxChecksum {
-    /// Nothing: the engine verifies.
+    /// Not verified: the engine verifies it.
     #[default]
     Unknown,
     /// Verified.
     Valid,
-    /// The frame never left a machine: nobody has filled a checksum in yet
+    /// The frame originates on this machine and its checksum has not been filled in
     /// (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
     Partial(Partial),
 }
 
-/// What a port knows of a received frame.
+/// Receive offload metadata of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RxOffload {
     /// The transport checksum.
     pub checksum: RxChecksum,
-    /// With several wire frames in one: payload bytes of each but the last. Else 0.
+    /// For a frame that stands for several wire frames: payload bytes of each except the last.
+    /// Otherwise 0.
     pub gso_size: u16,
 }

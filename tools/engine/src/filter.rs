@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which frames a function receives.
+//! Receive address filter of a function.
 
 use alloc::vec::Vec;
 
@@ -8,10 +8,10 @@ use toe_abi::admin::filter;
 
 use crate::wire::ethernet;
 
-/// Most multicast addresses; beyond, the host asks for all.
+/// Maximum number of multicast addresses. With more, the host sets `ALL_MULTICAST`.
 pub const MAX_MULTICAST: usize = 512;
 
-/// The address filter: own address, broadcast, multicast addresses, promiscuous modes.
+/// Address filter: own unicast address, broadcast, multicast list and promiscuous modes.
 pub struct Filter {
     mac: [u8; 6],
     flags: u32,
@@ -20,7 +20,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Own address and broadcast only.
+    /// Accepts the own address and broadcast only.
     pub fn new(mac: [u8; 6]) -> Self {
         Self {
             mac,
@@ -29,13 +29,14 @@ impl Filter {
         }
     }
 
-    /// The own address.
+    /// Own unicast address.
     #[inline]
     pub fn mac(&self) -> [u8; 6] {
         self.mac
     }
 
-    /// Sets everything; at most [`MAX_MULTICAST`] of `multicast` count.
+    /// Replaces the filter. `flags` are [`filter`] bits; entries of `multicast` beyond
+    /// [`MAX_MULTICAST`] are ignored.
     pub fn set(&mut self, mac: [u8; 6], flags: u32, multicast: &[[u8; 6]]) {
         self.mac = mac;
         self.flags = flags;
@@ -45,7 +46,7 @@ impl Filter {
         self.multicast.sort_unstable();
     }
 
-    /// Whether a frame to `destination` is received.
+    /// Returns whether a frame to `destination` is accepted.
     #[inline]
     pub fn accepts(&self, destination: [u8; 6]) -> bool {
         destination == self.mac

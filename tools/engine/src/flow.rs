@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The flow database (R1.2): what the host has been given of each TCP flow that it carries itself.
+//! Flow database: upload state of the TCP flows that are not delegated.
 //!
-//! It says how a frame continues its flow (R1.3), and at hand-over it knows what is on the way up in
-//! frames that the host's TCP may not have seen yet.
+//! Classifies how a frame continues its flow, and at hand-over tells which payload is in frames
+//! that the host's TCP may not have processed yet.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -17,20 +17,20 @@ use crate::tuple::Key;
 use crate::tuple::Tuple;
 use crate::wire::tcp;
 
-/// Flows that share a set; the least recently used of them gives way.
+/// Associativity. The least recently used flow of a set is evicted.
 const WAYS: usize = 4;
 
-/// States of a flow.
+/// State bits of a flow.
 mod state {
-    /// `run_start` and `next` count.
+    /// `run_start` and `next` are valid.
     pub(super) const KNOWN: u8 = 1 << 0;
     /// The flow has ended with FIN or RST.
     pub(super) const ENDED: u8 = 1 << 1;
-    /// `ack`, `ack_seq` and `window` count.
+    /// `ack`, `ack_seq` and `window` are valid.
     pub(super) const ACKNOWLEDGES: u8 = 1 << 2;
 }
 
-/// A flow: one cache line.
+/// A flow, one cache line in size.
 #[derive(Clone, Copy, Default)]
 #[repr(align(64))]
 struct Flow {
@@ -40,19 +40,18 @@ struct Flow {
 
 const _: () = assert!(size_of::<Flow>() == 64);
 
-/// What the host has been given of a flow.
+/// Upload state of a flow.
 ///
 /// # Invariants
 ///
-/// With `KNOWN`: every byte of `[run_start, next)` has been uploaded.
+/// If `KNOWN` is set, every byte in `[run_start, next)` has been uploaded.
 #[derive(Clone, Copy, Default)]
 struct Track {
-    /// Start of the contiguous run that was uploaded last.
+    /// Start of the contiguous range that was uploaded last.
     run_start: Seq,
-    /// Its end: the next expected sequence number.
+    /// End of that range: next expected sequence number.
     next: Seq,
-    /// The latest acknowledgement that was uploaded, the sequence number of its segment, and the
-    /// window.
+    /// Latest uploaded acknowledgement number, the sequence number of its segment, and its window.
     ack: Seq,
     ack_seq: Seq,
     window: u16,
@@ -60,38 +59,38 @@ struct Track {
     state: u8,
 }
 
-/// What is known of the flows of a set without looking at them.
+/// Tag of a flow, which a lookup compares without reading the flow itself.
 #[derive(Clone, Copy, Default)]
 struct Tag {
-    /// Bits of the hash, one of them always set; 0 for a free place.
+    /// Hash bits, one of which is always set. 0 marks a free way.
     hash: u16,
-    /// Last activity, in units of [`ACTIVITY`].
+    /// Time of last use, in units of 2^[`ACTIVITY`] microseconds.
     active: u16,
 }
 
-/// log2 of the microseconds in which activity is counted. The count comes round every 71 minutes: a
-/// flow that was idle for longer may count as active.
+/// log2 of the unit of `Tag::active`, in microseconds. The count wraps after 71 minutes, so a flow
+/// that was idle for longer may look recently used.
 const ACTIVITY: u32 = 16;
 
-/// An acknowledgement that was uploaded.
+/// An uploaded acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadedAck {
-    /// Sequence number of its segment.
+    /// Sequence number of the segment.
     pub seq: Seq,
     /// Acknowledgement number.
     pub ack: Seq,
-    /// Window, not scaled.
+    /// Window field, not scaled.
     pub window: u16,
 }
 
-/// What uploading a segment changes in the database.
+/// Pending change to a flow, made by uploading a segment.
 pub struct Change {
     place: usize,
     track: Track,
     /// How the segment continues its flow: `FlowEnds`, `FlowBegins`, `NoPayload`, `Reassembled` or
     /// `NotReassembled`.
     pub op: Op,
-    /// Its payload is the flow's next, or its first.
+    /// The payload is the next of the flow, or its first.
     pub continues: bool,
 }
 
@@ -103,28 +102,28 @@ impl Change {
     }
 }
 
-/// How far delivery of a connection can begin.
+/// Upload state at hand-over: where delivery of the connection begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uploaded {
-    /// End of the run that was uploaded, from the host's `rcv_nxt` on.
+    /// End of the uploaded contiguous range that starts at or before the host's `rcv_nxt`.
     pub end: Seq,
-    /// The latest acknowledgement that was uploaded.
+    /// Latest uploaded acknowledgement.
     pub ack: Option<UploadedAck>,
 }
 
-/// The tags of flows that share a place.
+/// Tags of a set.
 #[derive(Clone, Copy, Default)]
 struct Tags([Tag; WAYS]);
 
 impl Tags {
-    /// The way whose tag has these bits, most likely; the first when none has.
+    /// The way that most likely holds a flow with these tag bits. Way 0 if none matches.
     #[inline]
     fn likely(&self, bits: u16) -> usize {
-        // No branch, for nobody could foretell it.
+        // Branchless, since the outcome is unpredictable.
         (1..WAYS).fold(0, |way, i| way.max(i * usize::from(self.0[i].hash == bits)))
     }
 
-    /// The way that gives way to another flow: a free one, or that of the least recently used.
+    /// The way to evict: a free one, else the least recently used.
     fn oldest(&self, now: u16) -> usize {
         let idle = |tag: &Tag| match tag.hash {
             0 => u32::MAX,
@@ -139,29 +138,29 @@ impl Tags {
     }
 }
 
-/// What a tag has of a hash.
+/// Tag bits of a hash.
 #[inline]
 fn bits(hash: u64) -> u16 {
     (hash >> 48) as u16 | 1
 }
 
-/// Starts to fetch what will be needed, and does not wait for it.
+/// Prefetches into the cache.
 #[inline]
 fn fetch<T>(what: &T) {
     prefetch_read_data::<T, 0>(what);
 }
 
-/// The flow database: set-associative, of fixed size.
+/// The flow database, set-associative and of fixed size.
 ///
-/// The tags are apart from the flows: they are so few bytes that they stay in a cache where the flows
-/// do not, and tell which one line of the flows is needed.
+/// Tags are stored apart from the flows. They are small enough to stay in a cache that the flows do
+/// not fit in, and tell which single cache line of the flows is needed.
 pub struct Flows {
     tags: Box<[Tags]>,
     flows: Box<[Flow]>,
 }
 
 impl Flows {
-    /// Room for `flows` flows, a power of two.
+    /// Creates a database for `flows` flows, a power of two.
     pub fn new(flows: u32) -> Self {
         let sets = (flows as usize / WAYS).next_power_of_two().max(1);
         Self {
@@ -170,24 +169,24 @@ impl Flows {
         }
     }
 
-    /// Forgets everything.
+    /// Removes all flows.
     pub fn clear(&mut self) {
         self.tags.fill(Tags::default());
     }
 
-    /// The set of flows with this hash.
+    /// Index of the set for this hash.
     #[inline]
     fn set(&self, hash: u64) -> usize {
         hash as usize & (self.tags.len() - 1)
     }
 
-    /// Has the cache fetch what tells where a flow with this hash is: it will soon be looked for.
+    /// Prefetches the tags for this hash, ahead of a lookup.
     #[inline]
     pub fn expect(&self, hash: u64) {
         fetch(&self.tags[self.set(hash)]);
     }
 
-    /// Has the cache fetch the flow with this hash, some time after [`Flows::expect`].
+    /// Prefetches the flow for this hash. Call some time after [`Flows::expect`].
     #[inline]
     pub fn anticipate(&self, hash: u64) {
         let set = self.set(hash);
@@ -195,8 +194,8 @@ impl Flows {
         fetch(&self.flows[set * WAYS + way]);
     }
 
-    /// The place of the flow of `key`; when it had none, the least recently used flow of its set has
-    /// given way.
+    /// Index of the flow of `key`. Inserts it if needed, evicting the least recently used flow of
+    /// its set.
     #[inline]
     fn place(&mut self, key: &Key, now: u64) -> usize {
         let set = self.set(key.hash);
@@ -222,8 +221,8 @@ impl Flows {
         set * WAYS + way
     }
 
-    /// How a segment that is about to be uploaded continues its flow. What that changes takes effect
-    /// with [`Flows::commit`], when the segment has found room.
+    /// Classifies how a segment that is about to be uploaded continues its flow. The change takes
+    /// effect with [`Flows::commit`], once the segment has been stored.
     #[inline]
     pub fn classify(
         &mut self,
@@ -247,13 +246,14 @@ impl Flows {
         }
     }
 
-    /// The segment of `change` has been uploaded. Nothing else must have changed the database since.
+    /// Applies `change`: its segment has been uploaded. The database must not have changed in
+    /// between.
     #[inline]
     pub fn commit(&mut self, change: &Change) {
         self.flows[change.place].track = change.track;
     }
 
-    /// Notes that the host has everything up to `next`, and nothing else is on its way up.
+    /// Records that the host has everything up to `next` and that no other upload is in progress.
     pub fn begin(&mut self, now: u64, key: &Key, next: Seq) {
         let place = self.place(key, now);
         self.flows[place].track = Track {
@@ -264,9 +264,9 @@ impl Flows {
         };
     }
 
-    /// What is on its way up to a host whose TCP has received everything before `rcv_nxt`. `None`
-    /// when that cannot be told; the flow is then watched from here on, so that a later question
-    /// finds an answer.
+    /// Upload state for a host whose TCP has processed everything before `rcv_nxt`. Returns `None`
+    /// if it is not known; the flow is then tracked from `rcv_nxt` on, so that a later call
+    /// succeeds.
     pub fn uploaded(&mut self, now: u64, key: &Key, rcv_nxt: Seq) -> Option<Uploaded> {
         let place = self.place(key, now);
         let flow = &mut self.flows[place].track;
@@ -280,7 +280,7 @@ impl Flows {
                 ack: flow.acknowledgement(),
             });
         }
-        // A run that lies ahead stays: the host has to catch up with it first.
+        // Keep a range that is ahead of `rcv_nxt`: the host has to catch up with it first.
         if !known || flow.next.before(rcv_nxt) {
             flow.state |= state::KNOWN;
             flow.run_start = rcv_nxt;
@@ -315,7 +315,7 @@ impl Track {
         }
     }
 
-    /// Takes a segment in; how it continues its flow, and whether its payload does.
+    /// Records an uploaded segment. Returns its class, and whether its payload continues the flow.
     #[inline]
     fn upload(&mut self, flags: u8, seq: Seq, length: u32) -> (Op, bool) {
         if flags & flag::SYN != 0 {
@@ -347,14 +347,14 @@ impl Track {
         (op, continues)
     }
 
-    /// Takes `[seq, end)` in, which does not begin at `next`.
+    /// Records `[seq, end)`, which does not start at `next`.
     fn place_run(&mut self, seq: Seq, end: Seq) {
         if seq.after(self.next) {
-            // A gap: only what is contiguous up to the end can be vouched for.
+            // A gap: only the range after it is known to be uploaded.
             self.run_start = seq;
             self.next = end;
         } else if end.at_least(self.run_start) {
-            // Overlaps or touches the run.
+            // Overlaps or adjoins the range.
             self.run_start = self.run_start.min(seq);
             self.next = self.next.max(end);
         }
@@ -380,7 +380,7 @@ mod tests {
         Key::new(tuple, Seed::new(1))
     }
 
-    /// Else looking for a flow reads other flows, too.
+    /// Tags must be distinct within a set, or a lookup reads other flows too.
     #[test]
     fn tags_tell_flows_of_a_set_apart() {
         for seed in 0..32 {
@@ -470,7 +470,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever arrives, what the database vouches for has been uploaded.
+        /// Whatever arrives, the reported range has been uploaded.
         #[test]
         fn vouches_only_for_what_was_uploaded(
             start: u32,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Joining consecutive segments of a TCP flow into a large one: what [`gso`](crate::gso) undoes.
+//! Merges consecutive segments of a TCP flow into a large one, the inverse of [`gso`](crate::gso).
 //!
-//! Segments are joined only when cutting the whole again gives what arrived: the contract of
-//! `NETIF_F_GRO_HW` (`Documentation/networking/netdev-features.rst`).
+//! Segments are merged only if segmenting the result reproduces them exactly, as `NETIF_F_GRO_HW`
+//! requires (`Documentation/networking/netdev-features.rst`).
 
 use crate::tcp::flag;
 use crate::wire::be16;
@@ -14,12 +14,12 @@ use crate::wire::packet::Packet;
 use crate::wire::put16;
 use crate::wire::tcp;
 
-/// Where the headers of a segment lie, from the start of its frame.
+/// Offsets of the headers of a segment, from the start of its frame.
 ///
 /// # Invariants
 ///
-/// The headers of IP and TCP are whole and lie one behind the other up to `length`; that of IP has
-/// neither options nor extension headers.
+/// The IP and TCP headers are complete and adjacent, up to `length`. The IP header has no options
+/// or extension headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroHeaders {
     l3: usize,
@@ -29,9 +29,9 @@ pub struct GroHeaders {
 }
 
 impl GroHeaders {
-    /// The headers of the segment that `packet` is, without the `tag` bytes that are stripped from
-    /// its frame. `None` for what is never joined: IP options and extension headers, other tags,
-    /// segments that are more than an acknowledgement with payload.
+    /// Headers of the segment in `packet`, with the first `tag` bytes of VLAN tag stripped from the
+    /// frame. Returns `None` if the segment cannot be merged: IP options or extension headers,
+    /// other tags, or flags besides ACK and PSH.
     #[inline]
     pub fn of(packet: &Packet, header: &tcp::Header<'_>, tag: usize) -> Option<Self> {
         let plain = packet.class == Class::Tcp
@@ -41,7 +41,7 @@ impl GroHeaders {
         if !plain || flags != flag::ACK || header.reserved() != 0 {
             return None;
         }
-        // INVARIANT: What the parser has found.
+        // INVARIANT: Established by the parser.
         Some(Self {
             l3: usize::from(packet.l3) - tag,
             l4: usize::from(packet.l4) - tag,
@@ -50,7 +50,7 @@ impl GroHeaders {
         })
     }
 
-    /// The most payload that one datagram holds behind them.
+    /// Maximum payload of one datagram with these headers.
     #[inline]
     pub fn most_payload(&self) -> usize {
         let counted = if self.v6 {
@@ -61,8 +61,8 @@ impl GroHeaders {
         usize::from(u16::MAX) - (self.length - counted)
     }
 
-    /// Whether a segment with the headers `next`, which lie alike, continues one with the headers
-    /// `first` that stands for `segments` wire frames. Sequence numbers are not looked at.
+    /// Whether a segment with headers `next`, of the same layout, continues one with headers
+    /// `first` that stands for `segments` wire frames. Does not compare sequence numbers.
     #[inline]
     pub fn continues(&self, first: &[u8], next: &[u8], segments: u16) -> bool {
         let same = |from: usize, to: usize| first[from..to] == next[from..to];
@@ -70,7 +70,7 @@ impl GroHeaders {
         let ip = if self.v6 {
             same(l3, l3 + ipv6::PAYLOAD_LENGTH) && same(l3 + ipv6::PAYLOAD_LENGTH + 2, l4)
         } else {
-            // An identification says nothing in a datagram that is never fragmented (RFC 6864 4.1).
+            // The identification of an atomic datagram has no meaning (RFC 6864 4.1).
             let id = |header: &[u8]| be16(header, l3 + ipv4::ID);
             let atomic = be16(first, l3 + 6) & ipv4::DONT_FRAGMENT != 0;
             (atomic || id(next) == id(first).wrapping_add(segments))
@@ -85,8 +85,8 @@ impl GroHeaders {
             && same(l4 + tcp::CHECKSUM + 2, self.length)
     }
 
-    /// Makes `header`, of the first segment, that of all: with `payload` bytes, pushed if the last
-    /// was. The TCP checksum is not completed.
+    /// Turns `header`, of the first segment, into the header of the merged segment with `payload`
+    /// bytes; `push` is the PSH flag of the last. The TCP checksum is set to 0.
     #[inline]
     pub fn finish(&self, header: &mut [u8], payload: usize, push: bool) {
         let length = self.length + payload;
@@ -117,7 +117,7 @@ mod tests {
     use crate::wire::ethernet;
     use crate::wire::sample;
 
-    /// A large segment with `payload` bytes, its checksum not completed.
+    /// A large segment with `payload` bytes of payload and without checksum.
     fn large(v6: bool, payload: usize) -> Vec<u8> {
         let repr = tcp::Repr {
             source: 1,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a port cannot do itself: checksums, and cutting large segments into wire frames.
+//! Software fallback for ports without offloads: checksums and segmentation.
 
 use crate::env::GsoKind;
 use crate::wire::checksum;
@@ -9,14 +9,15 @@ use crate::wire::ipv6;
 use crate::wire::tcp;
 use crate::wire::udp;
 
-/// Completes the checksum of `frame`: sums from `start` to the end and stores at `start + offset`,
-/// where the sum of the pseudo-header stands. False when that is not in the frame.
+/// Completes the partial checksum of `frame`: sums from `start` to the end and stores the result at
+/// `start + offset`, where the sum of the pseudo-header is. Returns `false` if the field is outside
+/// the frame.
 pub fn complete_checksum(frame: &mut [u8], start: usize, offset: usize) -> bool {
     let at = start + offset;
     if at + 2 > frame.len() {
         return false;
     }
-    // A UDP checksum of zero would mean none; all ones is the same number.
+    // A UDP checksum of zero means none (RFC 768); all ones is the same number.
     let check = match !checksum::sum(&frame[start..]) {
         0 if offset == udp::CHECKSUM => 0xffff,
         check => check,
@@ -25,22 +26,22 @@ pub fn complete_checksum(frame: &mut [u8], start: usize, offset: usize) -> bool 
     true
 }
 
-/// A large segment that is to be cut.
+/// A large segment to be cut into wire frames.
 #[derive(Clone, Copy, Debug)]
 pub struct Large<'a> {
     /// The whole frame.
     pub frame: &'a [u8],
-    /// What it is.
+    /// Segmentation type.
     pub kind: GsoKind,
-    /// Where its IP header starts.
+    /// Offset of the IP header.
     pub l3: usize,
-    /// Where its transport header starts.
+    /// Offset of the transport header.
     pub l4: usize,
-    /// Where its payload starts.
+    /// Offset of the payload.
     pub header: usize,
-    /// Payload bytes of each wire frame but the last, not 0.
+    /// Payload bytes of each wire frame except the last, not 0.
     pub size: usize,
-    /// It is IPv6.
+    /// The frame is IPv6.
     pub v6: bool,
 }
 
@@ -50,8 +51,8 @@ impl Large<'_> {
         (self.frame.len() - self.header).div_ceil(self.size).max(1)
     }
 
-    /// Writes wire frame `index` with complete checksums into `to` and returns its length. The
-    /// headers must have been found in the frame by the parser, and `to` must have room.
+    /// Writes wire frame `index`, with complete checksums, to `to` and returns its length. The
+    /// offsets must come from the parser, and `to` must have room for the frame.
     pub fn emit(&self, index: usize, to: &mut [u8]) -> usize {
         let payload = &self.frame[self.header..];
         let start = index * self.size;

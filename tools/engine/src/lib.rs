@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adapter's logic: what one offload processor does, without threads, clocks, sockets or files.
+//! Data path of one offload processor. Contains no threads, clocks, sockets or files.
 //!
-//! Time comes in as an argument, host memory and the port as an [`env::Env`]. Memory is allocated
-//! when a processor is made and, for rules and hash contexts, when these are set: never for a frame.
+//! The caller passes in the time; host memory and the port are accessed through an [`env::Env`].
+//! Memory is allocated when a processor is created and when rules or RSS contexts are configured,
+//! never per frame.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -30,5 +31,5 @@ mod storage;
 mod tuple;
 mod wheel;
 
-/// Largest MTU of a function.
+/// Largest MTU of a function, in bytes of Ethernet payload.
 pub const MAX_MTU: u32 = 9000;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adapter's end of the rings that the host fills, and of the completion ring.
+//! Adapter side of the rings: producer indices of the host, and the completion ring.
 
 use toe_abi::PAGE_SIZE;
 use toe_abi::ring;
@@ -10,8 +10,8 @@ use toe_abi::ring::Ring;
 use crate::env::Fault;
 use crate::env::Host;
 
-/// A ring makes no sense: an index beyond what it can hold, or memory that is gone. The processor
-/// cannot go on.
+/// The host has violated the ring protocol (an index out of range) or memory it provides is not
+/// mapped. The processor stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostError;
 
@@ -21,7 +21,7 @@ impl From<Fault> for HostError {
     }
 }
 
-/// Where a ring lies.
+/// Memory location of a ring.
 #[derive(Clone, Copy, Debug)]
 struct Location {
     ring: Ring,
@@ -31,7 +31,7 @@ struct Location {
 }
 
 impl Location {
-    /// `None` for a size or an alignment that the contract does not allow.
+    /// Returns `None` if the ABI does not allow the size or the alignment.
     fn new(ring: Ring, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         let fits = ring::LOG2_RANGE.contains(&log2_entries)
             && address % PAGE_SIZE as u64 == 0
@@ -56,23 +56,23 @@ impl Location {
     }
 }
 
-/// A ring that the host fills.
+/// A ring filled by the host.
 ///
 /// # Invariants
 ///
-/// `producer - consumer <= entries`: the producer index is taken over only after that check.
+/// `producer - consumer <= entries`: a producer index is checked before it is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Consumer {
     location: Location,
-    /// As last read.
+    /// Producer index as last read.
     producer: u32,
     consumer: u32,
-    /// What stands in the status page.
+    /// Consumer index in the status page.
     published: u32,
 }
 
 impl Consumer {
-    /// A ring with both indices at 0. `None` for a size or an alignment out of range.
+    /// Creates a ring with both indices 0. Returns `None` if size or alignment is out of range.
     pub fn new(ring: Ring, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         Some(Self {
             location: Location::new(ring, address, log2_entries, status)?,
@@ -86,7 +86,7 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`HostError`] when it claims more entries than there are.
+    /// [`HostError`] if it implies more entries than the ring has.
     #[inline]
     pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), HostError> {
         let producer = host.doorbell(self.location.ring.index_offset());
@@ -97,24 +97,25 @@ impl Consumer {
         Ok(())
     }
 
-    /// Size of the ring.
+    /// Number of entries of the ring.
     #[inline]
     pub fn entries(&self) -> u32 {
         self.location.entries
     }
 
-    /// Entries not taken yet, as of the last [`Consumer::refresh`].
+    /// Entries not yet consumed, as of the last [`Consumer::refresh`].
     #[inline]
     pub fn available(&self) -> u32 {
         self.producer.wrapping_sub(self.consumer)
     }
 
-    /// Copies the entries from the `offset`-th not taken on into `to`, a multiple of the entry size,
-    /// up to the end of the ring or of `to`; returns how many.
+    /// Copies unconsumed entries, starting `offset` entries after the consumer index, to `to`.
+    /// Stops at the end of the ring or of `to`, whose length is a multiple of the entry size.
+    /// Returns the number of entries copied.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when the ring's memory is gone.
+    /// [`HostError`] if the ring's memory is not mapped.
     #[inline]
     pub fn read<H: Host>(&self, host: &H, offset: u32, to: &mut [u8]) -> Result<u32, HostError> {
         let size = self.location.ring.entry_size();
@@ -125,25 +126,25 @@ impl Consumer {
         Ok(count as u32)
     }
 
-    /// Takes `count` entries, at most [`Consumer::available`].
+    /// Consumes `count` entries, at most [`Consumer::available`].
     #[inline]
     pub fn take(&mut self, count: u32) {
         debug_assert!(count <= self.available());
         self.consumer = self.consumer.wrapping_add(count);
     }
 
-    /// The consumer index.
+    /// Consumer index.
     #[inline]
     pub fn consumer(&self) -> u32 {
         self.consumer
     }
 
-    /// Writes the consumer index to the status page when it has moved: the host may use the entries
-    /// again.
+    /// Writes the consumer index to the status page if it has changed. The host may then reuse the
+    /// entries.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when the status page is gone.
+    /// [`HostError`] if the status page is not mapped.
     #[inline]
     pub fn publish<H: Host>(&mut self, host: &mut H) -> Result<(), HostError> {
         if self.published != self.consumer {
@@ -159,8 +160,8 @@ pub type Entry = [u8; COMPLETION_ENTRY];
 
 /// The completion ring.
 ///
-/// An entry is written in two steps: room for it is reserved before anything that it will report is
-/// done, and it is written when that is done. So a report can never be lost for want of room.
+/// An entry is written in two steps: it is reserved before the work that it reports begins, and
+/// written when the work is done. A report is therefore never lost for lack of room.
 ///
 /// # Invariants
 ///
@@ -168,17 +169,17 @@ pub type Entry = [u8; COMPLETION_ENTRY];
 #[derive(Clone, Copy, Debug)]
 pub struct Completions {
     location: Location,
-    /// Entries written, published or not.
+    /// Index after the last entry written, published or not.
     producer: u32,
     published: u32,
-    /// As last read.
+    /// Consumer index as last read.
     consumer: u32,
-    /// Entries promised to someone and not yet written.
+    /// Entries reserved and not yet written.
     reserved: u32,
 }
 
 impl Completions {
-    /// A ring with both indices at 0. `None` for a size or an alignment out of range.
+    /// Creates a ring with both indices 0. Returns `None` if size or alignment is out of range.
     pub fn new(address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         Some(Self {
             location: Location::new(Ring::Completion, address, log2_entries, status)?,
@@ -198,7 +199,7 @@ impl Completions {
     ///
     /// # Errors
     ///
-    /// [`HostError`] when it is ahead of what was published.
+    /// [`HostError`] if it is ahead of the published producer index.
     #[inline]
     pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), HostError> {
         let consumer = host.doorbell(self.location.ring.index_offset());
@@ -215,7 +216,7 @@ impl Completions {
         self.location.entries - self.producer.wrapping_sub(self.consumer) - self.reserved
     }
 
-    /// Reserves `count` entries; false, and nothing reserved, when there is no room for them.
+    /// Reserves `count` entries. Returns `false`, with nothing reserved, if there is no room.
     #[inline]
     #[must_use]
     pub fn reserve(&mut self, count: u32) -> bool {
@@ -226,19 +227,19 @@ impl Completions {
         fits
     }
 
-    /// Writes a reserved entry behind the last one.
+    /// Writes a reserved entry after the last one.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when the ring's memory is gone.
+    /// [`HostError`] if the ring's memory is not mapped.
     #[inline]
     pub fn write<H: Host>(&mut self, host: &mut H, entry: &Entry) -> Result<(), HostError> {
         let at = self.skip(1);
         self.fill(host, at, entry)
     }
 
-    /// Leaves `count` reserved entries out, to be filled before the next [`Completions::publish`];
-    /// returns the index of the first.
+    /// Skips `count` reserved entries, which must be filled in before the next
+    /// [`Completions::publish`]. Returns the index of the first.
     #[inline]
     pub fn skip(&mut self, count: u32) -> u32 {
         debug_assert!(count <= self.reserved);
@@ -248,11 +249,11 @@ impl Completions {
         first
     }
 
-    /// Writes the entry with index `index`, left out by [`Completions::skip`].
+    /// Writes the entry at `index`, skipped before by [`Completions::skip`].
     ///
     /// # Errors
     ///
-    /// [`HostError`] when the ring's memory is gone.
+    /// [`HostError`] if the ring's memory is not mapped.
     #[inline]
     pub fn fill<H: Host>(
         &mut self,
@@ -263,11 +264,11 @@ impl Completions {
         Ok(host.write(self.location.entry(index), entry)?)
     }
 
-    /// Shows everything that was written to the host.
+    /// Publishes all entries written so far to the host.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when the status page is gone.
+    /// [`HostError`] if the status page is not mapped.
     #[inline]
     pub fn publish<H: Host>(&mut self, host: &mut H) -> Result<(), HostError> {
         if self.published != self.producer {
@@ -277,7 +278,7 @@ impl Completions {
         Ok(())
     }
 
-    /// The producer index that the host sees.
+    /// Producer index visible to the host.
     #[inline]
     pub fn published(&self) -> u32 {
         self.published

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hash that spreads frames over processors (R4.2): Toeplitz, table by table, and the indirection
-//! table.
+//! Receive side scaling: Toeplitz hash by table lookup, and the indirection table.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -20,13 +19,13 @@ use crate::wire::packet::Packet;
 use crate::wire::tcp;
 use crate::wire::udp;
 
-/// Values of half a byte.
+/// Number of values of a nibble.
 const NIBBLE: usize = 16;
 
-/// The hash in force and the table that maps it to processors.
+/// RSS configuration: hash key, hash fields and indirection table.
 ///
-/// The hash is linear over exclusive or, so it is the exclusive or of one table entry per half byte
-/// of input: 72 tables of 64 bytes, which stay in the first-level cache.
+/// The Toeplitz hash is linear over XOR, so it is the XOR of one table entry per input nibble. The
+/// 72 tables of 64 bytes each fit in the L1 data cache.
 pub struct Dispatch {
     tables: Box<[[u32; NIBBLE]]>,
     indirection: Indirection,
@@ -34,7 +33,7 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// The key in force before the first `SetRss`, evenly over `processors`.
+    /// Default key and fields, with the indirection table spread evenly over `processors`.
     pub fn new(processors: u8) -> Self {
         let mut dispatch = Self {
             tables: vec![[0; NIBBLE]; 2 * Toeplitz::MAX_INPUT].into_boxed_slice(),
@@ -45,7 +44,7 @@ impl Dispatch {
         dispatch
     }
 
-    /// Sets everything.
+    /// Replaces key, indirection table and fields.
     pub fn set(&mut self, key: [u8; rss::KEY_SIZE], indirection: Indirection, fields: Fields) {
         self.set_key(key);
         self.indirection = indirection;
@@ -65,7 +64,7 @@ impl Dispatch {
         }
     }
 
-    /// The contribution of `bytes`, whose first is byte `at` of the input.
+    /// Contribution to the hash of `bytes`, which start at byte `at` of the input.
     #[inline]
     fn part(&self, at: usize, bytes: &[u8]) -> u32 {
         let tables = self.tables[2 * at..].chunks_exact(2);
@@ -74,7 +73,7 @@ impl Dispatch {
         })
     }
 
-    /// Hashes what `bits` of [`field`] say of addresses and ports.
+    /// Hashes those of the addresses and ports that `bits` ([`field`]) select.
     #[inline]
     fn hash(&self, source: &[u8], destination: &[u8], ports: (u16, u16), bits: u32) -> u32 {
         let length = source.len();
@@ -101,7 +100,7 @@ impl Dispatch {
             )
     }
 
-    /// What is hashed of this kind of traffic.
+    /// Hash fields of this kind of traffic.
     #[inline]
     fn bits(&self, version: u8, protocol: u8) -> u32 {
         let traffic = match (version, protocol) {
@@ -114,10 +113,10 @@ impl Dispatch {
         self.fields.of(traffic)
     }
 
-    /// The hash of a received frame and what it was computed over.
+    /// Hash of a received frame and the type of its input.
     ///
-    /// A first fragment of TCP hashes with its ports, although what follows it cannot: it has to
-    /// reach the processor of its connection, should that be delegated.
+    /// The first fragment of a TCP segment is hashed with its ports although the following
+    /// fragments cannot be: it must reach the processor of its connection if that is delegated.
     #[inline]
     pub fn of_packet(&self, packet: &Packet, frame: &[u8]) -> (u32, HashType) {
         if packet.version == 0 || matches!(packet.class, Class::Malformed(_)) {
@@ -140,13 +139,13 @@ impl Dispatch {
         (self.hash(source, destination, ports, bits), kind)
     }
 
-    /// The processor for `hash`.
+    /// Processor for `hash`.
     #[inline]
     pub fn processor(&self, hash: u32) -> u8 {
         self.indirection.processor(hash)
     }
 
-    /// The processor for frames that a connection receives.
+    /// Processor for the frames that a connection receives.
     pub fn of_tuple(&self, tuple: &Tuple) -> u8 {
         let (local, remote) = tuple.addresses();
         let ports = (tuple.remote_port, tuple.local_port);

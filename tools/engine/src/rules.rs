@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules that frames are held against, found by what they look at.
+//! N-tuple steering rules, grouped by mask for lookup.
 
 use alloc::vec::Vec;
 
 use toe_abi::rules::Rule;
 use toe_abi::rules::Words;
 
-/// Rules that look at the same bits.
+/// Rules with the same mask.
 struct Group {
     mask: Words,
-    /// In the order of value, then location.
+    /// Sorted by value, then location.
     rules: Vec<Rule>,
 }
 
 /// A set of rules.
 ///
-/// A frame is held against each group by a binary search: what a frame costs grows with the number of
-/// different masks, of which users have a few, and not with that of the rules.
+/// Lookup does one binary search per group, so its cost grows with the number of distinct masks,
+/// which is small in practice, and not with the number of rules.
 ///
 /// # Invariants
 ///
-/// Each location has one rule at most, in `all`, which is in the order of locations. No group is empty,
-/// and each rule stands in the group of its mask.
+/// `all` is sorted by location and has at most one rule per location. No group is empty, and each
+/// rule is in the group of its mask.
 #[derive(Default)]
 pub struct Rules {
     all: Vec<Rule>,
@@ -30,18 +30,18 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// In the order of their locations.
+    /// All rules, sorted by location.
     pub fn all(&self) -> &[Rule] {
         &self.all
     }
 
-    /// Sets a rule in place of the one at its location, if there is one.
+    /// Inserts a rule. Replaces the rule at the same location, if any.
     pub fn set(&mut self, rule: Rule) {
         self.remove(rule.location);
         let at = self.place(rule.location).unwrap_or_else(|at| at);
@@ -60,7 +60,7 @@ impl Rules {
         rules.insert(at, rule);
     }
 
-    /// Removes the rule at `location`, if there is one.
+    /// Removes the rule at `location`, if any.
     pub fn remove(&mut self, location: u16) {
         let Ok(at) = self.place(location) else {
             return;
@@ -77,7 +77,7 @@ impl Rules {
             .binary_search_by_key(&location, |rule| rule.location)
     }
 
-    /// The rule for a frame with these headers, if there is one.
+    /// The matching rule with the lowest location, if any.
     pub fn find(&self, headers: &Words) -> Option<&Rule> {
         let found = self.groups.iter().filter_map(|group| {
             let value = headers.masked(&group.mask);
@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// Headers of few values, so that rules hit.
+    /// Headers with few distinct values, so that rules match.
     fn headers() -> impl Strategy<Value = [u8; Headers::SIZE]> {
         (0u8..3, 0u8..3, 0u8..2).prop_map(|(port, protocol, version)| {
             let headers = Headers {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     proptest! {
-        /// As if the rules were looked at one after the other.
+        /// Lookup agrees with a linear search by location.
         #[test]
         fn the_lowest_location_counts(
             steps in vec((0u16..12, headers(), mask(), any::<bool>(), 0u8..4), 1..40),

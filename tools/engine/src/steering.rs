@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which processor a frame goes to (R4.2): by a rule, else by the hash.
+//! Selects the processor of a received frame: by a steering rule, else by the RSS hash.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -28,29 +28,29 @@ use crate::wire::ethernet;
 use crate::wire::packet::Class;
 use crate::wire::packet::Packet;
 
-/// Where a frame goes.
+/// Steering decision for a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its processor, dropped or not.
+    /// Processor of the frame, also if it is dropped.
     pub processor: u8,
-    /// Its hash, and what that was computed over.
+    /// RSS hash and the type of its input.
     pub hash: (u32, HashType),
-    /// A rule drops it.
+    /// A rule drops the frame.
     pub dropped: bool,
-    /// A rule says that its flow is of this network.
+    /// Network assigned to the flow by a rule.
     pub network: Option<Network>,
 }
 
-/// Rules and hash contexts of a function.
+/// Steering rules and RSS contexts of a function.
 ///
 /// # Invariants
 ///
-/// Rules name processors that the function has, and contexts that there are.
+/// Rules name only existing processors and contexts.
 pub struct Steering {
     processors: u8,
     /// Context 0.
     ordinary: Dispatch,
-    /// The others, from context 1 on.
+    /// Contexts 1 and up.
     contexts: Vec<Option<Box<Dispatch>>>,
     rules: Rules,
 }
@@ -68,11 +68,11 @@ impl Steering {
         }
     }
 
-    /// Sets the hash of `context`, which is created when there is none.
+    /// Configures RSS context `context`, creating it if needed.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a context or a processor that is out of range.
+    /// `Invalid` if the context or a processor is out of range.
     pub fn set_context(
         &mut self,
         context: u32,
@@ -99,7 +99,7 @@ impl Steering {
     ///
     /// # Errors
     ///
-    /// `Invalid` when there is none, or it is context 0; `State` when a rule names it.
+    /// `Invalid` if it does not exist or is context 0, `State` if a rule refers to it.
     pub fn remove_context(&mut self, context: u32) -> Result<(), Status> {
         let named =
             |rule: &Rule| matches!(rule.action, Action::Context(c) if u32::from(c) == context);
@@ -115,7 +115,7 @@ impl Steering {
         self.contexts.get_mut(index)
     }
 
-    /// Context `context`.
+    /// Looks up context `context`.
     fn context(&self, context: u8) -> Option<&Dispatch> {
         match usize::from(context).checked_sub(1) {
             None => Some(&self.ordinary),
@@ -123,11 +123,11 @@ impl Steering {
         }
     }
 
-    /// Sets a rule in place of the one at its location, if there is one.
+    /// Inserts a rule. Replaces the rule at the same location, if any.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a location, a processor or a context that is not there, or a tag of too many bits.
+    /// `Invalid` if location, processor or context does not exist, or the tag exceeds `TAG_BITS`.
     pub fn set_rule(&mut self, rule: Rule) -> Result<(), Status> {
         let there = match rule.action {
             Action::Drop => true,
@@ -141,12 +141,12 @@ impl Steering {
         Ok(())
     }
 
-    /// Removes the rule at `location`, if there is one.
+    /// Removes the rule at `location`, if any.
     pub fn remove_rule(&mut self, location: u16) {
         self.rules.remove(location);
     }
 
-    /// Where a received frame goes.
+    /// Steers a received frame.
     #[inline]
     pub fn of_packet(&self, packet: &Packet, frame: &[u8]) -> Target {
         if !self.rules.is_empty() {
@@ -163,7 +163,7 @@ impl Steering {
         }
     }
 
-    /// Where a frame goes that a rule is for.
+    /// Steers a frame that matches `rule`.
     fn ruled(&self, rule: &Rule, packet: &Packet, frame: &[u8]) -> Target {
         let dispatch = match rule.action {
             Action::Context(context) => self.context(context).unwrap_or(&self.ordinary),
@@ -181,8 +181,8 @@ impl Steering {
         }
     }
 
-    /// The processor for all frames that a connection of the host with address `mac` receives; `None`
-    /// when a rule drops them, or is for some of them only.
+    /// Processor for all frames that a connection receives, with `mac` as the host's address.
+    /// `None` if a rule drops them, or matches only some of them.
     pub fn of_tuple(&self, tuple: &Tuple, mac: [u8; 6]) -> Option<u8> {
         let (local, remote) = tuple.addresses();
         let headers = Headers::of_tcp(mac, remote, local, tuple.remote_port, tuple.local_port);
@@ -198,7 +198,7 @@ impl Steering {
     }
 }
 
-/// What of a frame rules are about.
+/// Header fields of a frame that rules match on.
 fn headers(packet: &Packet, frame: &[u8]) -> Words {
     let ethernet = &frame[..ethernet::HEADER.min(frame.len())];
     let mut headers = Headers::default();

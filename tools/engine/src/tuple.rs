@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who a connection is: addresses, ports and network, seen from the host.
+//! Connection identity: addresses, ports and network, from the host's point of view.
 
 use toe_abi::connection;
 use toe_abi::connection::Connection;
 
 use crate::wire::packet::Packet;
 
-/// The network that addresses are of: a VLAN, or one that is named by a virtual connection identifier
-/// (R1.2), which is that of VXLAN (RFC 7348) or the tag of a rule.
+/// Network that the addresses belong to: the default network, a VLAN, a VXLAN network (RFC 7348),
+/// or one named by the tag of a steering rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Network(u32);
 
 impl Network {
-    /// That of an 802.1Q tag; none, as of a priority tag (802.1Q 9.6), when its identifier is 0.
+    /// Network of an 802.1Q tag. VLAN identifier 0 marks a priority tag (802.1Q 9.6), which is in
+    /// the default network.
     #[inline]
     pub const fn vlan(tci: u16) -> Self {
         Self(tci as u32 & 0xfff)
     }
 
-    /// That of a VXLAN network identifier, 24 bits.
+    /// Network of a VXLAN network identifier (24 bits).
     #[inline]
     pub const fn vxlan(vni: u32) -> Self {
         Self(1 << 24 | vni & 0xff_ffff)
     }
 
-    /// That of a rule's tag, 24 bits.
+    /// Network of a rule's tag (24 bits).
     #[inline]
     pub const fn tag(tag: u32) -> Self {
         Self(2 << 24 | tag & 0xff_ffff)
@@ -35,28 +36,28 @@ impl Network {
 /// Addresses, ports and network of a TCP connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tuple {
-    /// The host's address, wire order; IPv4 in the first four bytes.
+    /// Host address in network byte order. IPv4 uses the first four bytes.
     pub local: [u8; 16],
-    /// The peer's address, likewise.
+    /// Peer address, in the same format.
     pub remote: [u8; 16],
-    /// The host's port.
+    /// Host port.
     pub local_port: u16,
-    /// The peer's port.
+    /// Peer port.
     pub remote_port: u16,
-    /// Where all that is.
+    /// Network of the addresses.
     pub network: Network,
-    /// IP version.
+    /// IP version, 4 or 6.
     pub version: u8,
 }
 
-/// What keeps hashes of tuples from being foreseen.
+/// Secret that makes tuple hashes unpredictable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(u64);
 
 impl Seed {
-    /// That of `number`, which should be random: whoever knows it can find tuples that collide. Each
-    /// is as good as any other, for it is scrambled (the finaliser of SplitMix64: Steele, Lea and
-    /// Flood, 2014).
+    /// Creates a seed from `number`, which should be random: knowing it allows tuples that collide
+    /// to be found. All numbers are equally good, because they are mixed first (finaliser of
+    /// SplitMix64: Steele, Lea and Flood, 2014).
     pub const fn new(number: u64) -> Self {
         let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -65,12 +66,12 @@ impl Seed {
     }
 }
 
-/// A tuple with its hash, by which the engine's tables find it.
+/// A tuple with its hash, the key of the engine's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The tuple.
     pub tuple: Tuple,
-    /// Its hash with the processor's seed.
+    /// Hash with the processor's seed.
     pub hash: u64,
 }
 
@@ -84,7 +85,7 @@ impl Key {
         }
     }
 
-    /// The key of the same tuple in `network`.
+    /// Key of the same tuple in `network`.
     pub fn of_network(self, network: Network, seed: Seed) -> Self {
         let tuple = Tuple {
             network,
@@ -94,10 +95,10 @@ impl Key {
     }
 }
 
-/// An address in the form of [`Tuple`].
+/// Converts an address of 4 or 16 bytes to the format of [`Tuple`].
 #[inline]
 fn address(bytes: &[u8]) -> [u8; 16] {
-    // By way of a register, where a copy of so few bytes of unknown number is a call.
+    // Through a register: copying an unknown small number of bytes would call memcpy.
     match <[u8; 4]>::try_from(bytes) {
         Ok(v4) => u128::from(u32::from_le_bytes(v4)).to_le_bytes(),
         Err(_) => <[u8; 16]>::try_from(bytes).unwrap_or_default(),
@@ -105,7 +106,7 @@ fn address(bytes: &[u8]) -> [u8; 16] {
 }
 
 impl Tuple {
-    /// The tuple of a received frame that has ports.
+    /// Tuple of a received frame, if it has ports.
     #[inline]
     pub fn of_received(packet: &Packet, frame: &[u8]) -> Option<Self> {
         let (remote_port, local_port) = packet.ports(frame)?;
@@ -120,7 +121,8 @@ impl Tuple {
         })
     }
 
-    /// The tuple of a frame that the host sends; a tag in it or `inserted` counts.
+    /// Tuple of a frame that the host sends, if it has ports. The VLAN tag is `inserted`, or else
+    /// one in the frame.
     #[inline]
     pub fn of_sent(packet: &Packet, frame: &[u8], inserted: Option<u16>) -> Option<Self> {
         let (local_port, remote_port) = packet.ports(frame)?;
@@ -135,7 +137,7 @@ impl Tuple {
         })
     }
 
-    /// The tuple of a connection that is handed over.
+    /// Tuple of a connection that is handed over.
     pub fn of_state(state: &Connection) -> Self {
         let v6 = state.flags & connection::flag::IPV6 != 0;
         let vlan = state.flags & connection::flag::VLAN != 0;
@@ -150,7 +152,7 @@ impl Tuple {
         }
     }
 
-    /// The addresses in their own length: local, remote.
+    /// Local and remote address, 4 or 16 bytes each.
     #[inline]
     pub fn addresses(&self) -> (&[u8], &[u8]) {
         let length = if self.version == 6 { 16 } else { 4 };
@@ -167,8 +169,8 @@ impl Tuple {
         let ports = u64::from(self.local_port) << 48
             | u64::from(self.remote_port) << 32
             | u64::from(self.network.0);
-        // Each step multiplies to 128 bits and folds, so every bit of a word reaches every bit of
-        // the result, and the seed is in each factor.
+        // Each step multiplies to 128 bits and folds, so that every bit of a word affects every bit
+        // of the result. The seed is in each factor.
         let mix = |hash: u64, word: u64| {
             let product = u128::from(hash ^ word) * u128::from(seed | 1 << 63 | 1);
             product as u64 ^ (product >> 64) as u64

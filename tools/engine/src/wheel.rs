@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A hierarchical timing wheel over a fixed set of items, in constant time and fixed memory.
+//! Hierarchical timer wheel over a fixed set of items, with constant-time operations and fixed
+//! memory (compare `kernel/time/timer.c`).
 
 use alloc::boxed::Box;
 use alloc::vec;
 
-/// log2 of a tick in microseconds.
+/// log2 of a tick, in microseconds.
 const TICK_SHIFT: u32 = 9;
-/// log2 of the slots of a level.
+/// log2 of the number of slots of a level.
 const LEVEL_SHIFT: u32 = 6;
-/// Slots of a level: one bit each in a word.
+/// Slots per level, one bit each in a word.
 const SLOTS: usize = 1 << LEVEL_SHIFT;
-/// Levels: 2^(4 * 6) ticks are over two hours. What lies beyond is put at the end and looked at
-/// again then.
+/// Levels. They span 2^(4 * 6) ticks, which is over two hours. A later deadline is queued in the
+/// last slot and requeued when that expires.
 const LEVELS: usize = 4;
-/// "Nothing": end of a list, not in a list.
+/// Null link: end of a list, or not queued.
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
 struct Node {
     next: u32,
     previous: u32,
-    /// Tick at which the item is due, when it is in a list.
+    /// Expiry tick while queued.
     tick: u64,
     /// `level * SLOTS + slot`, or [`NONE`].
     list: u32,
 }
 
-/// Timers of items `0..n`, one each.
+/// One timer for each of the items `0..n`.
 ///
-/// A timer never fires early; it fires up to one tick (512 microseconds) late.
+/// A timer never fires early. It fires up to one tick (512 microseconds) late.
 ///
 /// # Invariants
 ///
-/// - An item with `list != NONE` is in exactly that list; bit `slot` of `occupied[level]` is set
-///   when the list is not empty.
-/// - Every item in the wheel is due after tick `now`; the one on level `l` lies less than
-///   `64^(l + 1)` ticks ahead, so within one turn of its level.
+/// - An item with `list != NONE` is in exactly that list. Bit `slot` of `occupied[level]` is set if
+///   and only if the list is not empty.
+/// - Every queued item expires after tick `now`. An item on level `l` expires in less than `64^(l +
+///   1)` ticks, that is within one turn of its level.
 pub struct Wheel {
     nodes: Box<[Node]>,
     heads: [u32; LEVELS * SLOTS],
@@ -45,7 +46,7 @@ pub struct Wheel {
 }
 
 impl Wheel {
-    /// A wheel for `items` items, at time 0.
+    /// Creates a wheel for `items` items, at time 0.
     pub fn new(items: usize) -> Self {
         let node = Node {
             next: NONE,
@@ -61,7 +62,7 @@ impl Wheel {
         }
     }
 
-    /// Forgets every timer and moves to `now`.
+    /// Cancels all timers and sets the time to `now`, in microseconds.
     pub fn clear(&mut self, now: u64) {
         for node in &mut self.nodes {
             node.list = NONE;
@@ -71,8 +72,9 @@ impl Wheel {
         self.now = now >> TICK_SHIFT;
     }
 
-    /// Sets the timer of `item` to fire at `deadline` unless it fires earlier already: an item whose
-    /// deadline has moved away is woken at its old one, finds that out and sets it again.
+    /// Arms the timer of `item` for `deadline`, in microseconds, unless it expires earlier already.
+    /// An item whose deadline has moved later is woken at the old deadline and then re-armed by the
+    /// caller; this keeps the common case free of list operations.
     #[inline]
     pub fn at_latest(&mut self, item: u32, deadline: u64) {
         let tick = ((deadline + (1 << TICK_SHIFT) - 1) >> TICK_SHIFT).max(self.now + 1);
@@ -86,7 +88,7 @@ impl Wheel {
         self.link(item, tick);
     }
 
-    /// Takes the timer of `item` away.
+    /// Cancels the timer of `item`.
     pub fn cancel(&mut self, item: u32) {
         if self.nodes[item as usize].list != NONE {
             self.unlink(item);
@@ -138,14 +140,14 @@ impl Wheel {
         self.nodes[item as usize].list = NONE;
     }
 
-    /// The tick at which the wheel next has something to do: fire, or move a list down.
+    /// Next tick at which an item expires or a list moves to a lower level.
     fn next_tick(&self) -> Option<u64> {
         (0..LEVELS)
             .filter(|&level| self.occupied[level] != 0)
             .map(|level| {
                 let shift = LEVEL_SHIFT * level as u32;
                 let turn = self.now >> shift;
-                // Distance from the slot after the current one, around the wheel.
+                // Distance from the slot after the current one, modulo the wheel size.
                 let from = (turn + 1) % SLOTS as u64;
                 let ahead = self.occupied[level]
                     .rotate_right(from as u32)
@@ -155,18 +157,18 @@ impl Wheel {
             .min()
     }
 
-    /// When to call [`Wheel::expire`] next, in microseconds.
+    /// Time at which [`Wheel::expire`] must be called next, in microseconds.
     #[inline]
     pub fn deadline(&self) -> Option<u64> {
         self.next_tick().map(|tick| tick << TICK_SHIFT)
     }
 
-    /// Takes out an item that is due at `now`, if there is one.
+    /// Removes and returns one item that has expired at `now`, in microseconds.
     #[inline]
     pub fn expire(&mut self, now: u64) -> Option<u32> {
         let now = now >> TICK_SHIFT;
         loop {
-            // What is due stands in the current slot of the lowest level.
+            // Expired items are in the current slot of the lowest level.
             let head = self.heads[self.now as usize % SLOTS];
             if head != NONE && self.nodes[head as usize].tick <= self.now {
                 self.unlink(head);
@@ -182,7 +184,7 @@ impl Wheel {
         }
     }
 
-    /// Moves to `tick`, and the lists that begin there down to the levels below.
+    /// Advances to `tick` and moves the lists that start there to lower levels.
     fn advance(&mut self, tick: u64) {
         self.now = tick;
         for level in 1..LEVELS {
@@ -217,7 +219,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Against the obvious model: never early, at most a tick late when polled at deadlines.
+        /// Compared with a simple model: never early, at most a tick late when polled at deadlines.
         #[test]
         fn fires_in_time(
             timers in proptest::collection::vec((0u64..10_000_000_000, 0u64..20_000_000), 1..64),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Storage areas of an application, bound to one connection (R1.8): payload only, from many frames,
-//! no header ever.
+//! Receive buffers of an application, called areas, that are bound to one connection. They are
+//! filled with payload only, from consecutive segments.
 
 use toe_abi::PAGE_SIZE;
 use toe_abi::submission::AREAS;
@@ -10,14 +10,14 @@ use toe_abi::submission::Bind;
 use crate::env::Host;
 use crate::ring::HostError;
 
-/// Size of a page's address in the list that the host keeps.
+/// Size of a page address in the host's page list, in bytes.
 const ADDRESS: usize = 8;
 
 /// An area.
 ///
 /// # Invariants
 ///
-/// `filled < length`, and the list of its pages does not wrap round.
+/// `filled < length`, and the page list does not wrap around the address space.
 #[derive(Clone, Copy, Default)]
 pub struct Area {
     id: u32,
@@ -28,7 +28,7 @@ pub struct Area {
 }
 
 impl Area {
-    /// The area that the host describes; `None` when it contradicts itself.
+    /// Creates the area described by the host. Returns `None` if the description is inconsistent.
     pub fn new(bind: &Bind) -> Option<Self> {
         let end = u64::from(bind.offset) + u64::from(bind.length);
         let list = end.div_ceil(PAGE_SIZE as u64) * ADDRESS as u64;
@@ -36,7 +36,7 @@ impl Area {
             && (bind.offset as usize) < PAGE_SIZE
             && bind.pages % ADDRESS as u64 == 0
             && bind.pages.checked_add(list).is_some();
-        // INVARIANT: As checked.
+        // INVARIANT: Checked above.
         fits.then_some(Self {
             id: bind.area,
             pages: bind.pages,
@@ -46,13 +46,13 @@ impl Area {
         })
     }
 
-    /// The host's identifier.
+    /// The host's identifier of the area.
     #[inline]
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// Bytes that stand in it.
+    /// Bytes filled so far.
     #[inline]
     pub fn filled(&self) -> u32 {
         self.filled
@@ -64,7 +64,7 @@ impl Area {
     }
 }
 
-/// The areas of a connection, in the order in which they are filled.
+/// Areas of a connection in the order in which they are filled.
 #[derive(Default)]
 pub struct Areas {
     list: [Area; AREAS],
@@ -73,7 +73,7 @@ pub struct Areas {
 }
 
 impl Areas {
-    /// Adds an area behind the others; false when there are too many.
+    /// Appends an area. Returns `false` if there are too many.
     pub fn bind(&mut self, area: Area) -> bool {
         let fits = self.count < AREAS;
         if fits {
@@ -83,31 +83,32 @@ impl Areas {
         fits
     }
 
-    /// How many there are.
+    /// Number of areas.
     #[inline]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The area that is being filled.
+    /// The area being filled.
     #[inline]
     pub fn first(&self) -> Option<&Area> {
         (self.count != 0).then(|| &self.list[self.first])
     }
 
-    /// Bytes that all of them take.
+    /// Bytes that still fit in all areas.
     #[inline]
     pub fn room(&self) -> usize {
         let areas = (0..self.count).map(|i| &self.list[(self.first + i) % AREAS]);
         areas.map(Area::room).sum()
     }
 
-    /// Puts as many of `bytes` into the first area as one of its pages takes. Returns how many, and
-    /// whether the area is full now, which then is the first no more. There must be one.
+    /// Writes `bytes` to the first area, which must exist, up to the end of its current page.
+    /// Returns the number of bytes written, and whether the area is now full. A full area is
+    /// removed.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone, or the address of a page is none.
+    /// [`HostError`] if host memory is not mapped or a page address is not page-aligned.
     pub fn put<H: Host>(&mut self, host: &mut H, bytes: &[u8]) -> Result<(usize, bool), HostError> {
         let area = &mut self.list[self.first];
         let at = area.offset as usize + area.filled as usize;

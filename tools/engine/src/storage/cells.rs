@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hybrid page (R1.4): cells with headers of frames whose payload is stored apart, and with
-//! whole small frames, of any flows mixed.
+//! The hybrid page: fixed-size cells that hold whole small frames, and the headers of frames whose
+//! payload is split off. Frames of different flows share a page.
 
 use toe_abi::CELL_SIZE;
 use toe_abi::HEADER_PAD;
@@ -16,20 +16,20 @@ use super::Stripped;
 use crate::env::Host;
 use crate::ring::HostError;
 
-/// Longest header that is stored apart: what one cell holds behind its padding.
+/// Maximum length of headers that are split off: they and their padding fit in one cell.
 pub const MAX_HEADER: usize = CELL_SIZE - HEADER_PAD;
 
-/// Bytes of cells that `length` bytes take.
+/// Bytes of cells taken by `length` bytes of data.
 #[inline]
 const fn cells(length: usize) -> usize {
     (length + HEADER_PAD).next_multiple_of(CELL_SIZE)
 }
 
-/// A page is given up as soon as the largest small frame would not fit into it any more: at this
-/// offset whatever the threshold is, or later.
+/// A page is released as soon as the largest small frame no longer fits. This is the smallest
+/// offset at which that can happen, for any threshold.
 const LAST_OFFSET: usize = PAGE_SIZE - cells(MAX_SMALL_FRAME as usize);
 
-/// Headers that a page with `offset` bytes in use holds at least.
+/// Minimum number of headers that fit in a page with `offset` bytes used.
 #[inline]
 const fn header_room(offset: usize) -> usize {
     match LAST_OFFSET.checked_sub(offset) {
@@ -38,34 +38,34 @@ const fn header_room(offset: usize) -> usize {
     }
 }
 
-/// Headers that an empty page holds at least.
+/// Minimum number of headers that fit in an empty page.
 const HEADERS_PER_PAGE: usize = header_room(0);
 
-/// A page that is being filled.
+/// A page being filled.
 #[derive(Clone, Copy)]
 struct Hybrid {
     page: Page,
     offset: usize,
 }
 
-/// Where bytes may go.
+/// Where data can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Into the current page.
+    /// In the current page.
     Current,
-    /// Into a new one; the current one, if there is one, is to be given up.
+    /// In a new page. The current page, if any, must be released.
     New,
     /// Nowhere.
     None,
 }
 
-/// The hybrid page.
+/// The hybrid page of a processor.
 ///
 /// # Invariants
 ///
-/// - `current.offset` is a multiple of [`CELL_SIZE`] below [`PAGE_SIZE`], so that there is always
-///   room for one header. Its page is taken and has not been released.
-/// - `promised` headers find a cell in the current page and those at hand.
+/// - `current.offset` is a multiple of [`CELL_SIZE`] below [`PAGE_SIZE`], so at least one header
+///   fits. The page is taken and not released.
+/// - The current page and the available header pages have cells for `promised` headers.
 pub struct Cells {
     current: Option<Hybrid>,
     promised: usize,
@@ -73,7 +73,7 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// No page; the threshold is [`SMALL_FRAME`].
+    /// Creates an empty state with the threshold [`SMALL_FRAME`].
     pub fn new() -> Self {
         Self {
             current: None,
@@ -82,13 +82,13 @@ impl Cells {
         }
     }
 
-    /// Forgets the page and every promise.
+    /// Drops the page and all promises.
     pub fn clear(&mut self) {
         self.current = None;
         self.promised = 0;
     }
 
-    /// Sets the small-frame threshold.
+    /// Sets the small-frame threshold, in bytes.
     pub fn set(&mut self, small_frame: u16) {
         self.small_frame = usize::from(small_frame);
     }
@@ -99,13 +99,13 @@ impl Cells {
         length <= self.small_frame
     }
 
-    /// Headers that the current page holds at least.
+    /// Minimum number of headers that fit in the current page.
     #[inline]
     fn room(&self) -> usize {
         self.current.map_or(0, |hybrid| header_room(hybrid.offset))
     }
 
-    /// Header pages that may be taken without breaking a promise.
+    /// Header pages that can be taken while keeping all promises.
     #[inline]
     pub fn spare(&self, headers: &Pages) -> usize {
         let promised = self.promised.saturating_sub(self.room());
@@ -114,7 +114,8 @@ impl Cells {
             .saturating_sub(promised.div_ceil(HEADERS_PER_PAGE))
     }
 
-    /// Promises a cell for a header that is still to be written; false when that cannot be kept.
+    /// Promises a cell for a header to be written later. Returns `false` if that cannot be
+    /// guaranteed.
     #[inline]
     #[must_use]
     pub fn promise(&mut self, headers: &Pages) -> bool {
@@ -125,13 +126,13 @@ impl Cells {
         kept
     }
 
-    /// A promise is about to be kept, by [`Cells::put`], or not needed any more.
+    /// Ends a promise: [`Cells::put`] follows, or the cell is not needed.
     #[inline]
     pub fn redeem(&mut self) {
         self.promised -= 1;
     }
 
-    /// Where `length` bytes may go without breaking a promise.
+    /// Where `length` bytes can be written while keeping all promises.
     #[inline]
     pub fn place(&self, headers: &Pages, length: usize) -> Placement {
         let length = cells(length);
@@ -155,7 +156,7 @@ impl Cells {
         }
     }
 
-    /// Bytes of cells that the largest small frame or header takes.
+    /// Bytes of cells taken by the largest small frame or header.
     #[inline]
     fn largest(&self) -> usize {
         cells(self.small_frame.max(MAX_HEADER))
@@ -167,21 +168,20 @@ impl Cells {
         self.current.is_some()
     }
 
-    /// Gives the current page up, which a larger threshold has made too small.
+    /// Releases the current page. Needed when a raised threshold has made it too small.
     pub fn close(&mut self, headers: &mut Pages) -> Option<u32> {
         let hybrid = self.current.take()?;
         headers.release(hybrid.page.id);
         Some(hybrid.page.id)
     }
 
-    /// Writes `bytes` into cells of the current page, or of a new one when there is none, and their
-    /// location into `completion`. The page is released when the largest small frame would not fit
-    /// behind them.
+    /// Writes `bytes` to cells of the current page, or of a new one if there is none, and their
+    /// location to `completion`. Releases the page if the largest small frame no longer fits.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone, or when there is no page, which is to be asked
-    /// before: by [`Cells::place`] or [`Cells::promise`].
+    /// [`HostError`] if host memory is not mapped, or if no page is available, which
+    /// [`Cells::place`] or [`Cells::promise`] must have checked.
     #[inline]
     pub fn put<H: Host>(
         &mut self,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The re-assembly table (R1.6) of flows that the host carries itself: where the payload of each goes
-//! on, and what of it is still gathered for one completion (hardware GRO).
+//! Hardware GRO of flows that are not delegated: write position of each flow, and the pending
+//! completion for its payload.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -24,58 +24,58 @@ use crate::ring::Completions;
 use crate::ring::HostError;
 use crate::tcp::Seq;
 
-/// Flows that have a place in the table at a time; flows that share one take turns.
+/// Size of the table. Flows that map to the same entry evict each other.
 pub const SESSIONS: usize = 64;
-/// Pages that the payload of the largest datagram touches: not more than an skb has fragments.
+/// Pages spanned by the payload of the largest datagram. Does not exceed `MAX_SKB_FRAGS`.
 const SESSION_PAGES: usize = (u16::MAX as usize).div_ceil(PAGE_SIZE) + 1;
 
-/// A segment whose payload is stored apart from its headers.
+/// A segment whose payload can be split from its headers.
 #[derive(Clone, Copy)]
 pub struct GroSegment {
-    /// Its flow.
+    /// Identifier of the flow.
     pub flow: u32,
-    /// Sequence number of its first byte of payload.
+    /// Sequence number of the first payload byte.
     pub seq: Seq,
-    /// Length of its headers.
+    /// Length of the headers in bytes.
     pub header: usize,
-    /// Its payload is the flow's next, or its first.
+    /// The payload is the next of the flow, or its first.
     pub continues: bool,
-    /// It begins its flow, which may be another one than had this identifier before.
+    /// The segment starts a flow, possibly a different one than the identifier stood for before.
     pub begins: bool,
-    /// PSH is set.
+    /// PSH flag.
     pub push: bool,
-    /// How it may be joined to others; `None` for not at all.
+    /// Header layout for merging. `None` if the segment cannot be merged.
     pub joins: Option<GroHeaders>,
-    /// Payload bytes of each wire frame that it stands for but the last.
+    /// Payload bytes of each wire frame except the last.
     pub size: u16,
 }
 
-/// A segment taken apart.
+/// A segment split into headers and payload.
 #[derive(Clone, Copy)]
 pub struct SplitFrame<'a> {
-    /// What re-assembly has to know.
+    /// Metadata of the segment.
     pub segment: &'a GroSegment,
-    /// Its headers.
+    /// Headers.
     pub header: &'a [u8],
-    /// Its payload.
+    /// Payload.
     pub payload: &'a [u8],
 }
 
-/// Payload of one flow.
+/// GRO state of one flow.
 ///
 /// # Invariants
 ///
-/// `length` is the payload gathered, 0 for nothing. While it is not 0, a cell is promised for
-/// `header[..header_length]`, `entries` completions are reserved, `pages[..count]` are taken, each
-/// but the last full, those with a bit in `release` are released in the page array, and the session
-/// stands in [`GroTable::open`] at `place`.
+/// `length` is the number of pending payload bytes, 0 if nothing is pending. While it is not 0, a
+/// cell is promised for `header[..header_length]`, `entries` completions are reserved,
+/// `pages[..count]` are taken and all but the last full, those with a bit in `release` are released
+/// in the page array, and `GroTable::open[place]` is this session.
 struct GroSession {
     flow: u32,
     position: Position,
-    /// Something was placed since [`GroTable::reclaim`] last looked.
+    /// Payload was placed since the last [`GroTable::reclaim`].
     used: bool,
     place: usize,
-    /// What the completion will say.
+    /// The pending completion.
     completion: RxFrame,
     header: [u8; MAX_HEADER],
     header_length: usize,
@@ -114,7 +114,7 @@ impl GroSession {
         }
     }
 
-    /// Whether `split` goes on where what is gathered ends, and makes one large segment with it.
+    /// Whether `split` continues the pending payload and can be merged with it.
     #[inline]
     fn joins(&self, split: &SplitFrame<'_>, completion: &RxFrame) -> bool {
         const ALIKE: u8 = frame_flag::VLAN | frame_flag::L3_CSUM_OK | frame_flag::L4_CSUM_OK;
@@ -122,7 +122,7 @@ impl GroSession {
         let Some(layout) = &self.joins else {
             return false;
         };
-        // All wire frames are of one size, the last of them may be shorter.
+        // All wire frames have the same size; only the last may be shorter.
         let whole = self.length % usize::from(self.size.max(1)) == 0;
         let fits =
             segment.size == self.size || completion.segments == 1 && segment.size < self.size;
@@ -142,7 +142,7 @@ impl GroSession {
             )
     }
 
-    /// Places `payload` behind what is gathered, all of it or nothing.
+    /// Places all of `payload` after the pending payload, or nothing.
     #[inline]
     fn place<H: Host>(
         &mut self,
@@ -182,7 +182,7 @@ impl GroSession {
         Ok(Stored::Done)
     }
 
-    /// Adds a segment that [`GroSession::joins`], and has been placed.
+    /// Merges a segment that passed [`GroSession::joins`] and whose payload has been placed.
     #[inline]
     fn extend(&mut self, split: &SplitFrame<'_>, completion: &RxFrame) {
         self.completion.gso_size = self.size;
@@ -191,8 +191,7 @@ impl GroSession {
         self.push = split.segment.push;
     }
 
-    /// Writes the completions of what is gathered, which is not nothing, as many as have been
-    /// reserved.
+    /// Writes the pending completions, which exist and are reserved.
     fn write<H: Host>(
         &mut self,
         host: &mut H,
@@ -219,17 +218,17 @@ impl GroSession {
     }
 }
 
-/// The re-assembly table.
+/// GRO sessions, by flow identifier modulo [`SESSIONS`].
 pub struct GroTable {
     sessions: Box<[GroSession]>,
-    /// GroTable with something gathered, by their number.
+    /// Indices of the sessions with pending payload.
     open: Vec<u8>,
-    /// Where the search for idle pages stands.
+    /// Scan position of [`GroTable::reclaim`].
     hand: usize,
 }
 
 impl GroTable {
-    /// No flow has a place.
+    /// Creates a table without flows.
     pub fn new() -> Self {
         let mut sessions = Vec::with_capacity(SESSIONS);
         sessions.resize_with(SESSIONS, GroSession::new);
@@ -240,24 +239,24 @@ impl GroTable {
         }
     }
 
-    /// Forgets every flow.
+    /// Drops all flows.
     pub fn clear(&mut self) {
         self.sessions.fill_with(GroSession::new);
         self.open.clear();
     }
 
-    /// The place of `flow`.
+    /// Index of the session of `flow`.
     #[inline]
     fn place(flow: u32) -> usize {
         flow as usize % SESSIONS
     }
 
-    /// Adds `split` to what is gathered of its flow. False when it does not continue that, or finds
-    /// no room.
+    /// Merges `split` with the pending payload of its flow. Returns `false` if it does not continue
+    /// that or there is no room.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn extend<H: Host>(
         &mut self,
@@ -278,12 +277,12 @@ impl GroTable {
         Ok(stored == Stored::Done)
     }
 
-    /// Stores `split`; with `gather` its completion may wait for what follows. What was gathered of
-    /// its flow must have been written.
+    /// Stores `split`. With `gather`, its completion stays pending for later segments. The flow
+    /// must have nothing pending.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn begin<H: Host>(
         &mut self,
@@ -327,7 +326,7 @@ impl GroTable {
         Ok(Stored::Done)
     }
 
-    /// Frees place `number`. False when there is no room to give its page back.
+    /// Evicts the flow of session `number`. Returns `false` if there is no room to return its page.
     fn vacate<H: Host>(
         &mut self,
         host: &mut H,
@@ -348,7 +347,7 @@ impl GroTable {
         Ok(true)
     }
 
-    /// Writes what is gathered at place `number`, if anything is.
+    /// Writes the pending completions of session `number`, if any.
     #[inline]
     fn write<H: Host>(
         &mut self,
@@ -370,11 +369,12 @@ impl GroTable {
         Ok(())
     }
 
-    /// Writes what is gathered of `flow`, if anything is: another frame of it is about to be stored.
+    /// Writes the pending completions of `flow`, if any. Called before another frame of the flow is
+    /// stored.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn flush_flow<H: Host>(
         &mut self,
@@ -390,12 +390,12 @@ impl GroTable {
         Ok(())
     }
 
-    /// Writes everything that is gathered: the batch ends. When pages are `scarce`, the rest of each is
-    /// left.
+    /// Ends the batch: writes all pending completions. If pages are `scarce`, the current page of
+    /// each of these flows is released too.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn flush<H: Host>(
         &mut self,
@@ -420,8 +420,8 @@ impl GroTable {
         Ok(())
     }
 
-    /// Gives the page of one flow up, half empty as it may be, if nothing was placed in it since it
-    /// was looked at last: pages are scarce. Nothing may be gathered.
+    /// Releases the partly filled page of one flow that was idle since the scan last passed it.
+    /// Used while pages are scarce. Nothing may be pending.
     pub fn reclaim(&mut self, pages: &mut Pages) -> Option<u32> {
         self.hand = (self.hand + 1) % SESSIONS;
         let session = &mut self.sessions[self.hand];

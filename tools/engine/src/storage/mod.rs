@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receive storage (R1.4 to R1.6): where received frames and payload go in the host's memory.
+//! Receive storage: placement of received frames and payload in host memory.
 //!
-//! | what | where |
+//! | Data | Placement |
 //! |---|---|
-//! | a small frame; the headers of a segment whose payload is stored apart | cells of the hybrid page ([`Cells`]) |
-//! | payload that continues its flow, with `SPLIT` | the re-assembly page of the flow ([`GroTable`]) |
-//! | payload that does not, with `SPLIT_ALL` | payload pages of its own |
-//! | payload of a delegated connection | areas of its application ([`Areas`]), else its re-assembly page ([`Reassembly`]) |
-//! | another frame of up to half a page | half an MTU page |
-//! | a larger one | a chain of pages |
+//! | small frame; headers of a segment whose payload is split off | cells of the hybrid page ([`Cells`]) |
+//! | in-order payload of a flow, with `SPLIT` | GRO page of the flow ([`GroTable`]) |
+//! | other payload, with `SPLIT_ALL` | payload pages of its own |
+//! | payload of a delegated connection | areas of the application ([`Areas`]), else the connection's reassembly page ([`Reassembly`]) |
+//! | other frame of up to half a page | half of an MTU page |
+//! | larger frame | a chain of pages |
 //!
-//! Pages with payload alone come from the payload page ring, all others from the header page ring.
+//! Pages that hold only payload come from the payload page ring, all others from the header page
+//! ring.
 
 mod areas;
 mod cells;
@@ -53,17 +54,17 @@ use crate::env::Host;
 use crate::ring::Completions;
 use crate::ring::HostError;
 
-/// Half an MTU page.
+/// Size of a slot in an MTU page.
 const MTU_SLOT: usize = PAGE_SIZE / 2;
-/// Payload pages are scarce when fewer are at hand.
+/// Number of available payload pages below which they are scarce.
 const SCARCE: usize = 32;
-/// Longest frame that is stored: the largest IP datagram with Ethernet header and tags.
+/// Maximum length of a stored frame: the largest IP datagram with Ethernet header and tags.
 pub const MAX_FRAME: usize = 65_535 + 40 + 22;
-/// Most pages of one frame.
+/// Maximum number of pages of a frame.
 pub const MAX_PAGES: usize = (MAX_FRAME + HEADER_PAD).div_ceil(PAGE_SIZE);
-/// Most completions that storing one frame takes. Of ordinary traffic: its own, one for a hybrid page
-/// that it did not fit into, and one for the page of a flow that gives way to its own. Of a delegated
-/// connection: its own, and one for each area that is bound.
+/// Maximum number of completions for storing a frame. An ordinary frame needs its own, one for a
+/// hybrid page that it does not fit in, and one for the page of an evicted flow. A segment of a
+/// delegated connection needs its own and one for each bound area.
 pub const MAX_ENTRIES: u32 = {
     let ordinary = MAX_PAGES.div_ceil(FRAME_PAGES) + 2;
     let delegated = 1 + MAX_PAGES.div_ceil(DELIVER_PAGES) + AREAS;
@@ -74,17 +75,17 @@ pub const MAX_ENTRIES: u32 = {
     }) as u32
 };
 
-/// A received frame as it is to be stored: an 802.1Q tag that is stripped is left out.
+/// A received frame to be stored, without its stripped 802.1Q tag.
 #[derive(Clone, Copy)]
 pub struct Stripped<'a> {
-    /// The bytes before the tag, or the whole frame.
+    /// Bytes before the stripped tag, or the whole frame.
     front: &'a [u8],
-    /// The bytes behind it.
+    /// Bytes after the stripped tag.
     back: &'a [u8],
 }
 
 impl<'a> Stripped<'a> {
-    /// `frame` without the `tag` bytes behind its addresses.
+    /// `frame` without the `tag` bytes that follow its MAC addresses.
     #[inline]
     pub fn new(frame: &'a [u8], tag: usize) -> Self {
         if tag == 0 {
@@ -105,7 +106,7 @@ impl<'a> Stripped<'a> {
         self.front.len() + self.back.len()
     }
 
-    /// Headers, put together in `buffer` when they are not in one piece, and payload.
+    /// Splits into headers and payload. Headers that are not contiguous are copied to `buffer`.
     #[inline]
     fn split_headers<'b>(
         &self,
@@ -127,7 +128,7 @@ impl<'a> Stripped<'a> {
         SplitFrame {
             segment,
             header,
-            // A tag stands among the headers.
+            // The tag is within the headers.
             payload: match payload.front {
                 [] => payload.back,
                 front => front,
@@ -135,7 +136,7 @@ impl<'a> Stripped<'a> {
         }
     }
 
-    /// The first `at` bytes, and the rest.
+    /// Splits at byte `at`.
     #[inline]
     fn split(&self, at: usize) -> (Self, Self) {
         let (a, b) = self.front.split_at(at.min(self.front.len()));
@@ -153,26 +154,26 @@ impl<'a> Stripped<'a> {
     }
 }
 
-/// What became of a frame.
+/// Outcome of storing a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// It is in host memory, its completions are written.
+    /// The frame is in host memory and its completions are written or reserved.
     Done,
-    /// There is no page for it.
+    /// Not stored: no page is available.
     NoPage,
-    /// There is no room for its completions.
+    /// Not stored: no room in the completion ring.
     NoCompletion,
 }
 
-/// The storage areas of a processor.
+/// Receive storage of a processor.
 ///
 /// # Invariants
 ///
-/// The page in `mtu` is taken and has not been released.
+/// The page in `mtu` is taken and not released.
 pub struct Storage {
-    /// What the host has posted.
+    /// Pages posted by the host.
     pub supply: Supply,
-    /// An MTU page of which the second half is free.
+    /// MTU page whose second half is free.
     mtu: Option<Page>,
     gro_table: GroTable,
     split: bool,
@@ -181,7 +182,7 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Storage for page identifiers below `pages` of either ring.
+    /// Creates storage for page identifiers below `pages` in either ring.
     pub fn new(pages: u32) -> Self {
         Self {
             supply: Supply::new(pages),
@@ -193,19 +194,19 @@ impl Storage {
         }
     }
 
-    /// Forgets every page; the settings stay.
+    /// Drops all pages. Settings are kept.
     pub fn clear(&mut self) {
         self.supply.clear();
         self.mtu = None;
         self.gro_table.clear();
     }
 
-    /// Back to the settings of a function that was just reset.
+    /// Restores the settings that apply after a reset.
     pub fn defaults(&mut self) {
         self.set(storage::SPLIT, SMALL_FRAME);
     }
 
-    /// Sets [`storage`] bits and the small-frame threshold.
+    /// Applies [`storage`] bits and the small-frame threshold in bytes.
     pub fn set(&mut self, flags: u32, small_frame: u16) {
         self.split = flags & storage::SPLIT != 0;
         self.split_all = flags & storage::SPLIT_ALL != 0;
@@ -213,7 +214,7 @@ impl Storage {
         self.supply.cells.set(small_frame);
     }
 
-    /// Whether several wire frames may be stored as one.
+    /// Whether hardware GRO is enabled.
     #[inline]
     pub fn gro(&self) -> bool {
         self.gro
@@ -225,7 +226,7 @@ impl Storage {
         self.supply.cells.is_small(length)
     }
 
-    /// Pages that may be taken from the header ring for a frame.
+    /// Number of header pages that can be taken for a frame.
     #[inline]
     pub fn header_pages(&self) -> usize {
         self.supply.cells.spare(&self.supply.headers)
@@ -237,12 +238,13 @@ impl Storage {
         self.supply.payload.available() < SCARCE
     }
 
-    /// Stores `frame` and completes `completion`, which has everything but locations. `segment` says
-    /// how it continues its flow, when it is known and the frame has payload; `flow` is its flow.
+    /// Stores `frame` and writes `completion`, to which the caller has set everything except the
+    /// placement. `flow` is the flow of the frame; `segment` describes how it continues the flow,
+    /// if that is known and the frame has payload.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn store<H: Host>(
         &mut self,
@@ -288,11 +290,11 @@ impl Storage {
         }
     }
 
-    /// Ends the batch: writes the completions of what has been gathered.
+    /// Ends the batch: writes the completions that GRO has delayed.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn flush<H: Host>(
         &mut self,
@@ -305,13 +307,13 @@ impl Storage {
         supply.releases.flush(host, completions)
     }
 
-    /// Takes the page of one flow back, and that of `connection`, where nothing was placed in it since
-    /// it was looked at last: pages are scarce. Everything gathered must have been flushed, and so
-    /// must [`Storage::flush`] follow.
+    /// Returns partly filled pages while payload pages are scarce: that of one flow, and that of
+    /// `connection`, if unused since the last call. Must be called after [`Storage::flush`], and
+    /// another flush must follow.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     pub fn reclaim<H: Host>(
         &mut self,
         host: &mut H,
@@ -334,7 +336,7 @@ impl Storage {
         Ok(())
     }
 
-    /// A small frame, whole.
+    /// Stores a small frame whole in cells.
     #[inline]
     fn put_small<H: Host>(
         &mut self,
@@ -347,7 +349,7 @@ impl Storage {
         match cells.place(headers, frame.length()) {
             Placement::None => return Ok(Stored::NoPage),
             Placement::Current if completions.reserve(1) => {}
-            // A page that is too full although it was not released: the threshold has grown.
+            // The current page is too full but not released, because the threshold was raised.
             Placement::New if completions.reserve(1 + u32::from(cells.is_open())) => {
                 if let Some(id) = cells.close(headers) {
                     completions.write(host, &released(id).to_bytes())?;
@@ -360,7 +362,7 @@ impl Storage {
         Ok(Stored::Done)
     }
 
-    /// Payload that is no flow's next, apart from its headers.
+    /// Stores payload that is out of order in pages of its own, apart from its headers.
     fn put_apart<H: Host>(
         &mut self,
         host: &mut H,
@@ -388,7 +390,7 @@ impl Storage {
         Ok(Stored::Done)
     }
 
-    /// A frame of up to half a page.
+    /// Stores a frame of up to half a page.
     #[inline]
     fn put_mtu<H: Host>(
         &mut self,
@@ -429,7 +431,7 @@ impl Storage {
         Ok(Stored::Done)
     }
 
-    /// A larger frame: in pages of its own.
+    /// Stores a larger frame in a chain of pages.
     fn put_chain<H: Host>(
         &mut self,
         host: &mut H,
@@ -452,8 +454,9 @@ impl Storage {
     }
 }
 
-/// Writes `data` into pages of `from` that it has for itself, from `offset` of the first on, and the
-/// completions that list them. There are pages and completions for it, as the caller has checked.
+/// Writes `data` to newly taken pages of `from`, starting at `offset` in the first, and writes the
+/// completions that list them. The caller has checked that pages are available and has reserved the
+/// completions.
 fn write_in_fresh<H: Host>(
     host: &mut H,
     completions: &mut Completions,
@@ -484,7 +487,7 @@ fn write_in_fresh<H: Host>(
     data.write(host, completions, completion)
 }
 
-/// Says that page `id` of the header ring comes back.
+/// Completion that returns page `id` of the header ring.
 fn released(id: u32) -> PagesReleased {
     let mut pages = PagesReleased {
         op: Op::PagesReleased.raw(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages that the host lends, by identifier (R1.5).
+//! Pages posted by the host, by identifier.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -15,10 +15,10 @@ use crate::env::Host;
 use crate::ring::Consumer;
 use crate::ring::HostError;
 
-/// Batches that are read from the ring in one access.
+/// Bytes of ring entries read in one access.
 const READ: usize = 8 * BATCH * PAGE_ENTRY;
 
-/// A page of the host.
+/// A host page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Identifier.
@@ -28,47 +28,47 @@ pub struct Page {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Lent {
+struct PageState {
     address: u64,
-    lent: bool,
+    posted: bool,
 }
 
-/// The pages of one page ring.
+/// Pages of one page ring.
 ///
 /// # Invariants
 ///
-/// - `lent` is set from the moment an identifier is fetched until it is released, and no other
-///   fetch of it is accepted in between: a page is never in two places.
-/// - `free[..count]` holds the identifiers that are lent and not taken, each once; so `count` never
-///   passes the number of identifiers.
+/// - `posted` is set while the adapter owns the page, from the fetch of its identifier until its
+///   release. Posting it again in between is rejected, so a page is never used twice.
+/// - `free[..count]` holds the identifiers that are posted and not taken, each once. `count`
+///   therefore never exceeds the number of identifiers.
 pub struct Pages {
-    table: Box<[Lent]>,
+    table: Box<[PageState]>,
     free: Box<[u32]>,
     count: usize,
 }
 
 impl Pages {
-    /// Room for identifiers below `pages`.
+    /// Creates a table for identifiers below `pages`.
     pub fn new(pages: u32) -> Self {
         Self {
-            table: vec![Lent::default(); pages as usize].into_boxed_slice(),
+            table: vec![PageState::default(); pages as usize].into_boxed_slice(),
             free: vec![0; pages as usize].into_boxed_slice(),
             count: 0,
         }
     }
 
-    /// Forgets every page.
+    /// Drops all pages.
     pub fn clear(&mut self) {
-        self.table.fill(Lent::default());
+        self.table.fill(PageState::default());
         self.count = 0;
     }
 
-    /// Fetches everything posted in `ring`, whole batches at a time. An entry that names an
-    /// identifier out of range, or lent already, is counted and ignored.
+    /// Fetches everything posted in `ring`, in whole batches. An entry whose identifier is out of
+    /// range or already posted is counted and ignored.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when the ring makes no sense.
+    /// [`HostError`] if the ring's index is invalid or its memory not mapped.
     pub fn fetch<H: Host>(
         &mut self,
         host: &mut H,
@@ -84,7 +84,7 @@ impl Pages {
             }
             let want = (whole * PAGE_ENTRY).min(READ);
             let got = ring.read(host, 0, &mut batch[..want])?;
-            // The last first: they are taken from the end.
+            // In reverse, since pages are taken from the end.
             for raw in batch[..got as usize * PAGE_ENTRY].rchunks_exact(PAGE_ENTRY) {
                 let mut entry = [0; PAGE_ENTRY];
                 entry.copy_from_slice(raw);
@@ -99,10 +99,10 @@ impl Pages {
 
     fn post(&mut self, post: PagePost) -> bool {
         match self.table.get_mut(post.id() as usize) {
-            Some(entry) if !entry.lent => {
-                *entry = Lent {
+            Some(entry) if !entry.posted => {
+                *entry = PageState {
                     address: post.address(),
-                    lent: true,
+                    posted: true,
                 };
                 self.free[self.count] = post.id();
                 self.count += 1;
@@ -118,7 +118,7 @@ impl Pages {
         self.count
     }
 
-    /// Takes a page to put data in: the pages of a batch come in the order in which they were posted.
+    /// Takes a page. The pages of a batch are taken in the order in which they were posted.
     #[inline]
     pub fn take(&mut self) -> Option<Page> {
         self.count = self.count.checked_sub(1)?;
@@ -127,11 +127,11 @@ impl Pages {
         Some(Page { id, address })
     }
 
-    /// Gives a taken page back to the host: to be called with the completion that says so, before
-    /// that is published.
+    /// Releases a taken page to the host. Must be called before the completion that reports it is
+    /// published.
     #[inline]
     pub fn release(&mut self, id: u32) {
-        debug_assert!(self.table[id as usize].lent);
-        self.table[id as usize].lent = false;
+        debug_assert!(self.table[id as usize].posted);
+        self.table[id as usize].posted = false;
     }
 }

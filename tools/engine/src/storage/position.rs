@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the payload of one flow goes on (R1.6): its current page and the next offset in it.
+//! Write position of a flow: its current payload page and the next offset in it.
 
 use toe_abi::PAGE_SIZE;
 
@@ -9,7 +9,7 @@ use super::Pages;
 use crate::env::Host;
 use crate::ring::HostError;
 
-/// The current page of a flow and the next offset in it.
+/// Write position of a flow.
 ///
 /// # Invariants
 ///
@@ -20,15 +20,15 @@ pub struct Position {
     offset: usize,
 }
 
-/// What was put where.
+/// Result of [`Position::put`].
 pub struct Put {
-    /// The page.
+    /// Identifier of the page.
     pub id: u32,
-    /// Where in it.
+    /// Offset of the data in the page.
     pub offset: usize,
-    /// How many bytes.
+    /// Number of bytes written.
     pub length: usize,
-    /// The page is full, and released.
+    /// The page is full and was released.
     pub full: bool,
 }
 
@@ -39,20 +39,20 @@ impl Position {
         self.page.is_some()
     }
 
-    /// Pages that `length` more bytes take, besides the current one.
+    /// Pages needed for `length` more bytes, besides the current one.
     #[inline]
     pub fn more_pages(&self, length: usize) -> usize {
         let room = self.page.map_or(0, |_| PAGE_SIZE - self.offset);
         length.saturating_sub(room).div_ceil(PAGE_SIZE)
     }
 
-    /// Puts as many of `bytes` as one page takes, into the current page or a new one. A page that is
-    /// full is released: whoever lists it says so to the host.
+    /// Writes `bytes` to the current page, or a new one, up to its end. A full page is released;
+    /// the caller reports that to the host.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone, or when there is no page, which is to be asked
-    /// before.
+    /// [`HostError`] if host memory is not mapped, or if no page is available, which the caller
+    /// must have checked.
     #[inline]
     pub fn put<H: Host>(
         &mut self,
@@ -85,9 +85,10 @@ impl Position {
         })
     }
 
-    /// Ends a batch that has brought `length` bytes of the flow. After much payload the current page is
-    /// given up as by [`Position::close`]: what comes next then begins a page, and of two batches that
-    /// would share one, one more whole page can be mapped into an application.
+    /// Ends a batch that contained `length` bytes of the flow. After a page or more of payload, the
+    /// current page is released as by [`Position::close`]. The next batch then starts a new page,
+    /// so one more whole page can be mapped into an application than if the two batches shared a
+    /// page.
     #[inline]
     pub fn end_batch(&mut self, pages: &mut Pages, length: usize) -> Option<u32> {
         if length < PAGE_SIZE {
@@ -96,8 +97,7 @@ impl Position {
         self.close(pages)
     }
 
-    /// Gives the current page up, if there is one. Whatever stands in it must have been reported, or
-    /// be reported before its release.
+    /// Releases the current page, if any. The data in it must be reported before the release is.
     #[inline]
     pub fn close(&mut self, pages: &mut Pages) -> Option<u32> {
         let page = self.page.take()?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Payload of one delegated connection: where it goes on, and the completion that is being gathered.
+//! Payload placement of one delegated connection, and its pending completion.
 
 use core::mem;
 
@@ -20,20 +20,20 @@ use crate::ring::Completions;
 use crate::ring::HostError;
 use crate::tcp::Seq;
 
-/// Where the payload of a connection goes: into areas of the application, when such are bound, else
-/// into payload pages.
+/// Payload placement of a connection: into areas of the application if any are bound, else into
+/// payload pages.
 ///
-/// Contiguous payload of a batch is gathered in one completion, which is written when its list of
-/// pages or the area is full, or at the end of the batch: what the host pays for is completions.
+/// Contiguous payload of a batch shares one completion, because the host's cost is per completion.
+/// It is written when its page list or the area is full, or at the end of the batch.
 ///
 /// # Invariants
 ///
-/// - Of `gathered` and `placed` one at most has a `data_length`, and then one completion is reserved
-///   for it.
-/// - When it is `gathered`, its pages are taken, all but the last are full, and those with a release
-///   bit are released in the page array.
+/// - At most one of `gathered` and `placed` has a `data_length` other than 0. One completion is
+///   reserved for it.
+/// - The pages in `gathered` are taken, all but the last are full, and those with a release bit are
+///   released in the page array.
 pub struct Reassembly {
-    /// Something was placed since [`Reassembly::reclaim`] last looked.
+    /// Payload was placed since the last [`Reassembly::reclaim`].
     used: bool,
     position: Position,
     areas: Areas,
@@ -44,7 +44,7 @@ pub struct Reassembly {
 }
 
 impl Reassembly {
-    /// Nothing placed.
+    /// Creates an empty placement for the connection with the host's identifier `host_id`.
     pub fn new(host_id: u32) -> Self {
         Self {
             used: false,
@@ -65,27 +65,27 @@ impl Reassembly {
         }
     }
 
-    /// Binds an area of the application; false when there are too many.
+    /// Binds an area of the application. Returns `false` if there are too many.
     pub fn bind(&mut self, area: Area) -> bool {
         self.areas.bind(area)
     }
 
-    /// Whether `length` bytes can be placed with what `pages` and `completions` have.
+    /// Whether `length` bytes can be placed with the pages and completions available.
     #[inline]
     pub fn fits(&self, pages: &Pages, completions: &Completions, length: usize) -> bool {
         let beside = length.saturating_sub(self.areas.room());
         let new = self.position.more_pages(beside);
-        // Each completion lists at least one page that no other lists, but for the first. Each area
-        // takes one.
+        // Each completion but the first lists at least one page that no other lists. Each area
+        // takes one completion.
         let entries = 1 + new.div_ceil(DELIVER_PAGES) + self.areas.count();
         pages.available() >= new && completions.room() as usize >= entries
     }
 
-    /// Places `bytes`, which have sequence number `seq` and follow what was placed before.
+    /// Places `bytes`, which start at sequence number `seq` and follow the bytes placed before.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone, or when [`Reassembly::fits`] was not asked.
+    /// [`HostError`] if host memory is not mapped, or if [`Reassembly::fits`] was not checked.
     #[inline]
     pub fn place<H: Host>(
         &mut self,
@@ -108,7 +108,8 @@ impl Reassembly {
         Ok(())
     }
 
-    /// Puts as much of `bytes` as one page of `area`, the first, takes; returns how much.
+    /// Writes `bytes` to `area`, the first one, up to the end of its current page. Returns the
+    /// number of bytes written.
     fn put_in_area<H: Host>(
         &mut self,
         host: &mut H,
@@ -137,7 +138,8 @@ impl Reassembly {
         Ok(length)
     }
 
-    /// Puts as much of `bytes` as the current payload page takes, or a new one; returns how much.
+    /// Writes `bytes` to the current payload page, or a new one, up to its end. Returns the number
+    /// of bytes written.
     #[inline]
     fn put_in_page<H: Host>(
         &mut self,
@@ -173,23 +175,23 @@ impl Reassembly {
         Ok(put.length)
     }
 
-    /// Notes the peer's latest timestamp.
+    /// Records the peer's latest timestamp.
     #[inline]
     pub fn note_timestamp(&mut self, ts_recent: u32) {
         self.ts_recent = ts_recent;
     }
 
-    /// Notes whether the peer pushed the last byte that was placed.
+    /// Records whether the last byte placed was pushed by the peer.
     #[inline]
     pub fn note_push(&mut self, push: bool) {
         self.push = push;
     }
 
-    /// Writes the completion for what has been gathered, if anything has.
+    /// Ends the batch: writes the pending completion, if any.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn flush<H: Host>(
         &mut self,
@@ -204,7 +206,7 @@ impl Reassembly {
         self.write(host, completions)
     }
 
-    /// Writes the completion for what has been gathered, if anything has.
+    /// Writes the pending completion, if any.
     #[inline]
     fn write<H: Host>(
         &mut self,
@@ -235,16 +237,15 @@ impl Reassembly {
         Ok(())
     }
 
-    /// Gives the current page up, half empty as it may be, if nothing was placed since this was asked
-    /// last: pages are scarce, and an idle connection can take a new one.
+    /// Returns the current page, even if only partly filled, if the connection was idle since the
+    /// last call. Used while pages are scarce: an idle connection can take a new page later.
     pub fn reclaim(&mut self, pages: &mut Pages) -> Option<u32> {
         let idle = !self.used && self.gathered.data_length == 0 && self.placed.data_length == 0;
         self.used = false;
         if idle { self.close(pages) } else { None }
     }
 
-    /// Gives the current page up. Everything gathered must have been flushed, or be flushed before
-    /// the release is reported.
+    /// Returns the current page. The payload in it must be flushed before its release is reported.
     pub fn close(&mut self, pages: &mut Pages) -> Option<u32> {
         self.position.close(pages)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Payload pages that go back without data, many to a completion.
+//! Payload pages returned without data, several per completion.
 
 use toe_abi::Layout;
 use toe_abi::completion::Op;
@@ -11,18 +11,18 @@ use crate::env::Host;
 use crate::ring::Completions;
 use crate::ring::HostError;
 
-/// Payload pages to be given back at the end of the batch.
+/// Payload pages to return at the end of the batch.
 ///
 /// # Invariants
 ///
-/// One completion is reserved while `entry` lists a page, and it lists fewer than
-/// [`RELEASED_PAGES`].
+/// While `entry` lists a page, one completion is reserved for it. `entry` lists fewer than
+/// [`RELEASED_PAGES`] pages.
 pub struct Releases {
     entry: PagesReleased,
 }
 
 impl Releases {
-    /// None.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self {
             entry: PagesReleased {
@@ -39,12 +39,12 @@ impl Releases {
         self.entry.page_count != 0 || completions.room() != 0
     }
 
-    /// Adds page `id`, which has been released in the page array. What was placed in it has been
-    /// reported.
+    /// Adds page `id`, which is released in the page array and whose data has been reported.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone, or there is no room, which is to be asked before.
+    /// [`HostError`] if host memory is not mapped, or if there is no room, which the caller must
+    /// have checked.
     pub fn add<H: Host>(
         &mut self,
         host: &mut H,
@@ -63,11 +63,11 @@ impl Releases {
         Ok(())
     }
 
-    /// Writes the completion, if there is anything to report.
+    /// Writes the completion, if there are pages to return.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn flush<H: Host>(
         &mut self,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the host supplies, and how its use is reported.
+//! Posted pages and the completions that report their use.
 
 use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
@@ -16,7 +16,7 @@ use crate::env::Host;
 use crate::ring::Completions;
 use crate::ring::HostError;
 
-/// Pages that the host has posted, and what of them is spoken for.
+/// Posted pages and the reservations on them.
 pub struct Supply {
     /// Pages of the header ring.
     pub headers: Pages,
@@ -24,12 +24,12 @@ pub struct Supply {
     pub payload: Pages,
     /// The hybrid page.
     pub(super) cells: Cells,
-    /// Payload pages that go back without data.
+    /// Payload pages to return without data.
     pub(super) releases: Releases,
 }
 
 impl Supply {
-    /// None, for page identifiers below `pages` of either ring.
+    /// Creates an empty supply for page identifiers below `pages` in either ring.
     pub(super) fn new(pages: u32) -> Self {
         Self {
             headers: Pages::new(pages),
@@ -39,7 +39,7 @@ impl Supply {
         }
     }
 
-    /// Forgets every page.
+    /// Drops all pages.
     pub(super) fn clear(&mut self) {
         self.headers.clear();
         self.payload.clear();
@@ -48,32 +48,32 @@ impl Supply {
     }
 }
 
-/// Data of one frame that stands in pages.
+/// Data of one frame in pages.
 pub struct InPages<'a> {
-    /// The pages in their order, all but the last full to their end.
+    /// Pages in order. All but the last are filled to the end.
     pub pages: &'a [u32],
-    /// Those that are released: a bit for each.
+    /// Bit mask of the pages that are released.
     pub release: u32,
-    /// Where the data begins in the first.
+    /// Offset of the data in the first page.
     pub offset: usize,
-    /// Bytes.
+    /// Length of the data in bytes.
     pub length: usize,
 }
 
 impl InPages<'_> {
-    /// Completions that list `pages`.
+    /// Number of completions needed to list `pages` pages.
     #[inline]
     pub const fn entries(pages: usize) -> u32 {
         // CAST: pages of one frame.
         pages.div_ceil(FRAME_PAGES) as u32
     }
 
-    /// Writes the completions of the frame, as many as [`InPages::entries`], which have been
-    /// reserved. `completion` has all but the pages.
+    /// Writes the completions of the frame. Their number, [`InPages::entries`], has been reserved.
+    /// `completion` has everything except the pages.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when memory of the host is gone.
+    /// [`HostError`] if host memory is not mapped.
     #[inline]
     pub fn write<H: Host>(
         &self,
@@ -89,7 +89,7 @@ impl InPages<'_> {
             completion.page_count = list.len() as u8;
             completion.data_offset = offset as u16;
             completion.data_length = here as u32;
-            // CAST: a bit for each of the pages listed.
+            // CAST: one bit for each listed page.
             completion.release |= ((release & ((1 << list.len()) - 1)) << 1) as u16;
             match lists.peek() {
                 Some(_) => completion.flags |= frame_flag::MORE,

@@ -2,11 +2,12 @@
 
 //! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
 
-/// Sums `bytes` as big-endian 16-bit words in one's complement, the last odd byte padded with zero.
+/// Sums `bytes` as big-endian 16-bit words in one's complement. A last odd byte is padded with
+/// zero.
 pub fn sum(bytes: &[u8]) -> u16 {
-    // Four accumulators of 32-bit halves, eight bytes a step: no carry can leave 64 bits before
-    // 2^32 steps. One's complement addition commutes with swapping bytes (RFC 1071 2(B)), so words
-    // are added little-endian and swapped once at the end.
+    // Four 64-bit accumulators of 32-bit halves, so no carry is lost in fewer than 2^32 steps.
+    // One's complement addition commutes with swapping bytes (RFC 1071 2(B)), so words are added
+    // little-endian and the sum is swapped once at the end.
     let mut lanes = [0u64; 4];
     let mut blocks = bytes.chunks_exact(32);
     for block in &mut blocks {
@@ -21,7 +22,8 @@ pub fn sum(bytes: &[u8]) -> u16 {
     for lane in lanes {
         total += (lane & 0xffff_ffff) + (lane >> 32);
     }
-    // Headers are short: what is left is added without a copy of an unknown few bytes.
+    // The remainder is added word by word: headers are short, and copying an unknown small number
+    // of bytes would call memcpy.
     let mut words = blocks.remainder().chunks_exact(4);
     for word in &mut words {
         total += u64::from(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
@@ -35,7 +37,7 @@ pub fn sum(bytes: &[u8]) -> u16 {
     fold(total).swap_bytes()
 }
 
-/// Folds carries until 16 bits are left.
+/// Folds the carries into 16 bits.
 #[inline]
 pub const fn fold(mut sum: u64) -> u16 {
     sum = (sum & 0xffff_ffff) + (sum >> 32);
@@ -45,7 +47,7 @@ pub const fn fold(mut sum: u64) -> u16 {
     sum as u16
 }
 
-/// A sum over pieces that may have odd lengths.
+/// A sum over consecutive byte ranges, which may have odd lengths.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum {
     total: u64,
@@ -61,26 +63,21 @@ impl Sum {
         }
     }
 
-    /// Adds the bytes that follow those added before.
+    /// Adds the bytes that follow the ones added before.
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
         self.add_sum(sum(bytes), bytes.len());
     }
 
-    /// Adds the sum of `length` bytes that follow those added before.
+    /// Adds the sum of `length` bytes that follow the ones added before.
     #[inline]
     pub fn add_sum(&mut self, sum: u16, length: usize) {
         self.total += u64::from(if self.odd { sum.swap_bytes() } else { sum });
         self.odd ^= length % 2 == 1;
     }
 
-    /// Adds a 16-bit word that is not part of the byte sequence.
-    #[inline]
-    pub fn add_word(&mut self, word: u16) {
-        self.total += u64::from(word);
-    }
-
-    /// The sum, not complemented: what a `CHECKSUM_PARTIAL` field holds of a pseudo-header.
+    /// The sum, not complemented. This is the value of the checksum field with `CHECKSUM_PARTIAL`
+    /// if the sum is over a pseudo-header.
     #[inline]
     pub fn value(&self) -> u16 {
         fold(self.total)
@@ -93,8 +90,8 @@ impl Sum {
     }
 }
 
-/// Sums the pseudo-header of TCP or UDP: addresses of 4 or 16 bytes (wire order), protocol and
-/// length of the transport header with payload (RFC 9293 3.1, RFC 8200 8.1).
+/// Sums the pseudo-header of TCP or UDP: addresses of 4 or 16 bytes in network byte order,
+/// protocol, and length of transport header and payload (RFC 9293 3.1, RFC 8200 8.1).
 #[inline]
 pub fn pseudo_header(source: &[u8], destination: &[u8], protocol: u8, length: u32) -> Sum {
     let mut sum = Sum::new();
@@ -104,17 +101,11 @@ pub fn pseudo_header(source: &[u8], destination: &[u8], protocol: u8, length: u3
     sum
 }
 
-/// The checksum `check` after the word `old` under it has become `new` (RFC 1624 eqn. 3).
+/// Updates the checksum `check` for a change of a word in its data from `old` to `new` (RFC 1624
+/// eqn. 3).
 #[inline]
 pub const fn update(check: u16, old: u16, new: u16) -> u16 {
     !fold(!check as u64 + !old as u64 + new as u64)
-}
-
-/// The checksum `check` after the 32-bit number `old` under it, at an even offset, has become `new`.
-#[inline]
-pub const fn update32(check: u16, old: u32, new: u32) -> u16 {
-    let check = update(check, (old >> 16) as u16, (new >> 16) as u16);
-    update(check, old as u16, new as u16)
 }
 
 #[cfg(test)]
@@ -161,17 +152,17 @@ mod tests {
         #[test]
         fn update_equals_recomputation(
             bytes in proptest::collection::vec(any::<u8>(), 8..64),
-            new in any::<u32>(),
+            new in any::<u16>(),
         ) {
             // A sum of zero is the one case where both representations of zero can differ; TCP
             // receivers take either.
             let mut bytes = bytes;
             bytes.truncate(bytes.len() & !1);
             bytes[0] = 1;
-            let old = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+            let old = u16::from_be_bytes([bytes[4], bytes[5]]);
             let before = !plain(&bytes);
-            bytes[4..8].copy_from_slice(&new.to_be_bytes());
-            prop_assert_eq!(update32(before, old, new), !plain(&bytes));
+            bytes[4..6].copy_from_slice(&new.to_be_bytes());
+            prop_assert_eq!(update(before, old, new), !plain(&bytes));
         }
     }
 }

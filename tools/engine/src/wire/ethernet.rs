@@ -24,7 +24,7 @@ pub mod ethertype {
     pub const SERVICE_VLAN: u16 = 0x88a8;
 }
 
-/// A header with up to two tags.
+/// A header with up to two VLAN tags.
 #[derive(Clone, Copy, Debug)]
 pub struct Header<'a> {
     bytes: &'a [u8],
@@ -33,11 +33,12 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Looks at the start of `frame`.
+    /// Parses the header at the start of `frame`.
     ///
     /// # Errors
     ///
-    /// `Truncated` when header or tags do not fit. A third tag is not followed: it is the EtherType.
+    /// `Truncated` if header or tags are cut off. A third tag is not parsed: it becomes the
+    /// EtherType.
     #[inline]
     pub fn new(frame: &'a [u8]) -> Result<Self, Malformed> {
         if frame.len() < HEADER {
@@ -69,19 +70,19 @@ impl<'a> Header<'a> {
         mac
     }
 
-    /// EtherType behind the tags.
+    /// EtherType after the tags.
     #[inline]
     pub fn ethertype(&self) -> u16 {
         self.ethertype
     }
 
-    /// Length with tags.
+    /// Length in bytes, tags included.
     #[inline]
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Tag control information of the outermost tag, when that is an 802.1Q tag.
+    /// Tag control information of the outermost tag if that is an 802.1Q tag.
     #[inline]
     pub fn vlan(&self) -> Option<u16> {
         (be16(self.bytes, TYPE) == ethertype::VLAN && self.length > HEADER)
@@ -89,13 +90,13 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Destination address of a frame; zero when it is not even that long.
+/// Destination address of a frame; zero if the frame is too short.
 #[inline]
 pub fn destination(frame: &[u8]) -> [u8; 6] {
     frame.first_chunk().copied().unwrap_or_default()
 }
 
-/// Whether `mac` is a group address (broadcast included).
+/// Whether `mac` is a group address (multicast or broadcast).
 #[inline]
 pub const fn is_multicast(mac: [u8; 6]) -> bool {
     mac[0] & 1 == 1

@@ -21,18 +21,19 @@ pub const SOURCE: usize = 12;
 /// Don't fragment, in the flags and fragment offset word.
 pub const DONT_FRAGMENT: u16 = 0x4000;
 
-/// A header, options included.
+/// A header with its options.
 #[derive(Clone, Copy, Debug)]
 pub struct Header<'a>(&'a [u8]);
 
 impl<'a> Header<'a> {
-    /// Looks at the start of `bytes`, the first of a frame's `present` bytes from here on, which may
-    /// end in padding. The header checksum is not looked at: see [`Header::checksum_ok`].
+    /// Parses the header at the start of `bytes`. `present` is the number of bytes of the frame
+    /// from the header on, which may include padding. Does not verify the header checksum; see
+    /// [`Header::checksum_ok`].
     ///
     /// # Errors
     ///
-    /// `Truncated` when header or datagram are cut off, `Version` when it is not IPv4, `Length` when
-    /// header or total length are too small.
+    /// `Truncated` if header or datagram is cut off, `Version` if it is not IPv4, `Length` if
+    /// header length or total length is too small.
     #[inline]
     pub fn new(bytes: &'a [u8], present: usize) -> Result<Self, Malformed> {
         if bytes.len() < HEADER {
@@ -52,13 +53,13 @@ impl<'a> Header<'a> {
         Ok(Self(&bytes[..length]))
     }
 
-    /// Length of the header with options.
+    /// Header length in bytes, options included.
     #[inline]
     pub fn length(&self) -> usize {
         self.0.len()
     }
 
-    /// Length of header and payload.
+    /// Length in bytes of header and payload.
     #[inline]
     pub fn total_length(&self) -> usize {
         usize::from(be16(self.0, TOTAL_LENGTH))
@@ -76,14 +77,14 @@ impl<'a> Header<'a> {
         self.0[1]
     }
 
-    /// More fragments, and fragment offset in bytes.
+    /// More-fragments flag, and fragment offset in bytes.
     #[inline]
     pub fn fragment(&self) -> (bool, usize) {
         let word = be16(self.0, 6);
         (word & 0x2000 != 0, usize::from(word & 0x1fff) * 8)
     }
 
-    /// Whether the header checksum is right.
+    /// Whether the header checksum is correct.
     #[inline]
     pub fn checksum_ok(&self) -> bool {
         checksum::sum(self.0) == 0xffff
@@ -95,7 +96,7 @@ impl<'a> Header<'a> {
 ///
 /// # Panics
 ///
-/// Unless `bytes` starts with a header that [`Header::new`] or [`Repr::emit`] has seen.
+/// If `bytes` does not start with a header checked by [`Header::new`] or written by [`Repr::emit`].
 #[inline]
 pub fn finish(bytes: &mut [u8], total_length: u16, id: u16) {
     let length = usize::from(bytes[0] & 15) * 4;
@@ -106,7 +107,7 @@ pub fn finish(bytes: &mut [u8], total_length: u16, id: u16) {
     put16(bytes, CHECKSUM, check);
 }
 
-/// What a header without options says.
+/// Fields of a header without options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repr {
     /// Type of service, ECN bits included.
@@ -122,12 +123,12 @@ pub struct Repr {
 }
 
 impl Repr {
-    /// Writes the header with don't-fragment set; total length, identification and checksum are
-    /// left for [`finish`].
+    /// Writes the header with don't-fragment set. Total length, identification and checksum are
+    /// left to [`finish`].
     ///
     /// # Panics
     ///
-    /// When `bytes` is shorter than [`HEADER`].
+    /// If `bytes` is shorter than [`HEADER`].
     pub fn emit(&self, bytes: &mut [u8]) {
         bytes[..HEADER].fill(0);
         bytes[0] = 0x45;

@@ -14,7 +14,7 @@ pub const PAYLOAD_LENGTH: usize = 4;
 /// Offset of the source address; the destination follows.
 pub const SOURCE: usize = 8;
 
-/// Next-header numbers of the extension headers that are walked over.
+/// Next-header numbers of the extension headers that are parsed.
 mod next {
     pub(super) const HOP_BY_HOP: u8 = 0;
     pub(super) const ROUTING: u8 = 43;
@@ -23,7 +23,7 @@ mod next {
     pub(super) const DESTINATION: u8 = 60;
 }
 
-/// Most extension headers that are followed; a chain that is longer is not understood.
+/// Maximum number of extension headers. A longer chain is malformed.
 const MAX_EXTENSIONS: usize = 8;
 
 /// A header with its chain of extension headers.
@@ -37,14 +37,15 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Looks at the start of `bytes`, the first of a frame's `present` bytes from here on, which may
-    /// end in padding, and walks the extension headers up to the first that is none, or to a fragment that is not the first of its packet.
+    /// Parses the header at the start of `bytes`. `present` is the number of bytes of the frame
+    /// from the header on, which may include padding. Walks the extension headers up to the first
+    /// other header, or to a fragment header with an offset other than 0.
     ///
     /// # Errors
     ///
-    /// `Truncated` when header or payload are cut off, `Version` when it is not IPv6, `Length` when
-    /// an extension header reaches beyond the payload or the chain is too long. A payload length of
-    /// zero (jumbogram, or nothing) means no payload.
+    /// `Truncated` if header or payload is cut off, `Version` if it is not IPv6, `Length` if an
+    /// extension header exceeds the payload or the chain is too long. A payload length of zero
+    /// (jumbogram, or no payload) means no payload.
     #[inline]
     pub fn new(bytes: &'a [u8], present: usize) -> Result<Self, Malformed> {
         if bytes.len() < HEADER {
@@ -105,19 +106,19 @@ impl<'a> Header<'a> {
         Err(Malformed::Length)
     }
 
-    /// Length of the header with extension headers.
+    /// Length in bytes of the header with its extension headers.
     #[inline]
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Length of everything from the header on.
+    /// Length in bytes of header and payload.
     #[inline]
     pub fn total_length(&self) -> usize {
         self.total
     }
 
-    /// Protocol number of what follows the extension headers.
+    /// Protocol number after the extension headers.
     #[inline]
     pub fn protocol(&self) -> u8 {
         self.protocol
@@ -129,14 +130,14 @@ impl<'a> Header<'a> {
         self.bytes[0] << 4 | self.bytes[1] >> 4
     }
 
-    /// Of a fragment header: more fragments, and fragment offset in bytes.
+    /// From the fragment header: more-fragments flag, and fragment offset in bytes.
     #[inline]
     pub fn fragment(&self) -> Option<(bool, usize)> {
         self.fragment
     }
 }
 
-/// What a header without extension headers says.
+/// Fields of a header without extension headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repr {
     /// Traffic class, ECN bits included.
@@ -154,11 +155,11 @@ pub struct Repr {
 }
 
 impl Repr {
-    /// Writes the header; the payload length is left for [`finish`].
+    /// Writes the header. The payload length is left to [`finish`].
     ///
     /// # Panics
     ///
-    /// When `bytes` is shorter than [`HEADER`].
+    /// If `bytes` is shorter than [`HEADER`].
     pub fn emit(&self, bytes: &mut [u8]) {
         let first = 6 << 28 | u32::from(self.traffic_class) << 20 | self.flow_label & 0xf_ffff;
         put32(bytes, 0, first);
@@ -174,7 +175,7 @@ impl Repr {
 ///
 /// # Panics
 ///
-/// When `bytes` is shorter than [`HEADER`].
+/// If `bytes` is shorter than [`HEADER`].
 #[inline]
 pub fn finish(bytes: &mut [u8], payload_length: u16) {
     put16(bytes, PAYLOAD_LENGTH, payload_length);

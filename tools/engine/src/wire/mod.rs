@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Header formats: checked views over bytes, what they mean, and how to write them (R1.1).
+//! Header formats: checked views of received bytes, and representations to emit.
 //!
-//! A view (`Header<'a>`) is made by a constructor that checks every length once; its accessors then
-//! cannot fail. Numbers are returned in host order, addresses in wire order. Nothing here trusts its
-//! input, and no input makes it panic.
+//! The constructor of a view (`Header<'a>`) checks every length once, so its accessors cannot fail.
+//! Numbers are returned in host byte order, addresses in network byte order. Input is not trusted,
+//! and no input causes a panic.
 
 pub mod checksum;
 pub mod ethernet;
@@ -18,48 +18,48 @@ pub mod vxlan;
 #[cfg(test)]
 pub(crate) mod sample;
 
-/// Why bytes are not the header they should be.
+/// Reasons why bytes are not a valid header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Fewer bytes than the header needs, or than a length in it says.
+    /// Fewer bytes than the header needs or than one of its length fields says.
     Truncated,
-    /// The IP version is not that of the EtherType.
+    /// The IP version does not match the EtherType.
     Version,
-    /// A length field is smaller than what it has to cover.
+    /// A length field is too small.
     Length,
-    /// An option is cut off, or its length contradicts its kind.
+    /// An option is cut off, or its length does not match its kind.
     Option,
     /// The IPv4 header checksum is wrong.
     Checksum,
 }
 
-/// Reads a big-endian 16-bit number at `at`.
+/// Reads a big-endian 16-bit number at offset `at`.
 ///
 /// # Panics
 ///
-/// When `bytes` is too short; a view has checked that before.
+/// If `bytes` is too short; views check the length beforehand.
 #[inline(always)]
 pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// Reads a big-endian 32-bit number at `at`.
+/// Reads a big-endian 32-bit number at offset `at`.
 ///
 /// # Panics
 ///
-/// When `bytes` is too short; a view has checked that before.
+/// If `bytes` is too short; views check the length beforehand.
 #[inline(always)]
 fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// Writes a big-endian 16-bit number at `at`.
+/// Writes a big-endian 16-bit number at offset `at`.
 #[inline(always)]
 pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {
     bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 
-/// Writes a big-endian 32-bit number at `at`.
+/// Writes a big-endian 32-bit number at offset `at`.
 #[inline(always)]
 fn put32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The parser: what a whole frame is, where its parts lie (R1.1).
+//! Frame parser: classifies a frame and locates its headers.
 
 use super::Malformed;
 use super::be16;
@@ -12,16 +12,16 @@ use super::ipv6;
 use super::tcp;
 use super::udp;
 
-/// What a frame carries.
+/// Content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Not IP.
     Other,
-    /// Not the header that it claims to be.
+    /// A header is malformed.
     Malformed(Malformed),
-    /// IP with a transport that is neither TCP nor UDP.
+    /// IP with a transport other than TCP or UDP.
     Ip,
-    /// The first fragment of a datagram, its ports included.
+    /// First fragment of a TCP or UDP datagram, ports included.
     FirstFragment,
     /// A fragment without ports.
     Fragment,
@@ -31,34 +31,34 @@ pub enum Class {
     Tcp,
 }
 
-/// Where the parts of a frame lie; offsets count from the start of the frame.
+/// Location of the headers of a frame. Offsets count from the start of the frame.
 ///
 /// # Invariants
 ///
-/// `l3 <= l4 <= payload <= end`, `end` is not beyond the frame, and for a frame of class `Ip`,
-/// fragment, `Udp` or `Tcp` the headers between these offsets are whole. Methods take the same frame
-/// that the packet was parsed from.
+/// `l3 <= l4 <= payload <= end`, and `end` is within the frame. The headers between these offsets
+/// are complete for the classes `Ip`, `FirstFragment`, `Fragment`, `Udp` and `Tcp`. Methods must be
+/// passed the frame that the packet was parsed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// What it carries.
+    /// Content.
     pub class: Class,
-    /// IP version, 0 for none.
+    /// IP version, 0 if not IP.
     pub version: u8,
-    /// Protocol number of the transport.
+    /// Protocol number of the transport (IANA).
     pub protocol: u8,
     /// Type of service or traffic class, ECN bits included.
     pub tos: u8,
-    /// There are IP options or extension headers.
+    /// IP options or extension headers are present.
     pub ip_options: bool,
-    /// The outermost 802.1Q tag.
+    /// Tag control information of the outermost tag if that is an 802.1Q tag.
     pub vlan: Option<u16>,
-    /// The IP header.
+    /// Offset of the IP header.
     pub l3: u16,
-    /// The transport header, or the IP payload.
+    /// Offset of the transport header, or of the IP payload.
     pub l4: u16,
-    /// The transport's payload, or the IP payload.
+    /// Offset of the transport payload, or of the IP payload.
     pub payload: u16,
-    /// The end of the datagram: what follows is padding.
+    /// End of the datagram. Padding follows.
     pub end: u32,
 }
 
@@ -67,18 +67,18 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// When there is not even an Ethernet header. Everything else that is wrong is a [`Class`].
+    /// If the Ethernet header is truncated. All other defects are reported as a [`Class`].
     #[inline]
     pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
         Self::parse_head(frame, frame.len())
     }
 
-    /// Parses a frame of `length` bytes from its first bytes, which must hold all headers. Of the
-    /// methods, those that look at payload are not to be used then.
+    /// Parses a frame of `length` bytes from its first bytes, which must contain all headers.
+    /// Methods that read payload must not be used on the result.
     ///
     /// # Errors
     ///
-    /// When there is not even an Ethernet header. Everything else that is wrong is a [`Class`].
+    /// If the Ethernet header is truncated. All other defects are reported as a [`Class`].
     #[inline]
     pub fn parse_head(frame: &[u8], length: usize) -> Result<Self, Malformed> {
         let ethernet = ethernet::Header::new(frame)?;
@@ -136,7 +136,7 @@ impl Packet {
         self.protocol = header.protocol();
         self.tos = header.traffic_class();
         self.ip_options = header.length() != ipv6::HEADER;
-        // An atomic fragment (RFC 6946) is a whole datagram.
+        // An atomic fragment (RFC 6946) is a complete datagram.
         let fragment = header.fragment().filter(|&fragment| fragment != (false, 0));
         self.transport(
             frame,
@@ -154,8 +154,8 @@ impl Packet {
         end: usize,
         fragment: Option<(bool, usize)>,
     ) -> Result<(), Malformed> {
-        // Neither can be cut: an IP header chain ends within its datagram of less than 64 KiB plus
-        // 40 bytes, and `payload` lies within `u16` for any chain a port can deliver.
+        // Cannot fail for an IP header chain, which ends within its datagram of less than 64 KiB
+        // plus 40 bytes; `payload` fits in `u16` for any chain that a port can deliver.
         let offset = |at: usize| u16::try_from(at).map_err(|_| Malformed::Length);
         self.l4 = offset(l4)?;
         self.payload = self.l4;
@@ -180,7 +180,7 @@ impl Packet {
         Ok(())
     }
 
-    /// Source and destination address, 4 or 16 bytes each; empty when it is not IP.
+    /// Source and destination address, 4 or 16 bytes each. Empty if not IP.
     #[inline]
     pub fn addresses<'a>(&self, frame: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         let l3 = usize::from(self.l3);
@@ -191,7 +191,7 @@ impl Packet {
         }
     }
 
-    /// Source and destination port, of TCP, UDP and a first fragment.
+    /// Source and destination port of TCP, UDP or a first fragment.
     #[inline]
     pub fn ports(&self, frame: &[u8]) -> Option<(u16, u16)> {
         let l4 = usize::from(self.l4);
@@ -208,20 +208,21 @@ impl Packet {
         tcp::Header::new(&frame[usize::from(self.l4)..usize::from(self.payload)]).ok()
     }
 
-    /// The transport's payload, without padding.
+    /// Transport payload without padding.
     #[inline]
     pub fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         &frame[usize::from(self.payload)..self.end as usize]
     }
 
-    /// Length of the payload.
+    /// Length of the payload, in bytes.
     #[inline]
     pub fn payload_length(&self) -> u32 {
         self.end - u32::from(self.payload)
     }
 
-    /// Verifies the transport checksum. `None` when there is none, or when it is not the parser's to
-    /// judge: another transport, a fragment, a destination hidden in an extension header.
+    /// Verifies the transport checksum. Returns `None` if there is none or it cannot be verified:
+    /// other transports, fragments, and IPv6 extension headers, which may hide the final
+    /// destination.
     pub fn checksum_ok(&self, frame: &[u8]) -> Option<bool> {
         match self.class {
             Class::Tcp => {}
@@ -336,11 +337,14 @@ mod tests {
             prop_assert_eq!(packet.payload(&bytes), &payload[..]);
             prop_assert_eq!(packet.checksum_ok(&bytes), Some(true));
             let header = packet.tcp(&bytes).unwrap();
-            prop_assert_eq!(Repr::parse(&header).unwrap(), repr);
+            prop_assert_eq!((header.seq(), header.ack()), (seq, ack));
+            prop_assert_eq!(packet.ports(&bytes), Some((source, destination)));
+            prop_assert_eq!((header.flags(), header.window()), (flags, window));
+            prop_assert_eq!(header.options().unwrap(), options);
         }
     }
 
-    /// Exercises every accessor and checks the invariant.
+    /// Calls every accessor and checks the invariant.
     fn check(packet: &Packet, bytes: &[u8]) {
         assert!(packet.l3 <= packet.l4 && packet.l4 <= packet.payload);
         assert!(packet.end as usize <= bytes.len());

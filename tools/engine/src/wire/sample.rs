@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames to test with.
+//! Sample frames for tests.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use super::put16;
 use super::tcp;
 use super::tcp::Repr;
 
-/// A TCP frame over IPv4 or IPv6 with a right checksum.
+/// A TCP frame over IPv4 or IPv6 with a valid checksum.
 pub fn frame(v6: bool, tcp: &Repr, payload: &[u8]) -> Vec<u8> {
     let ip = if v6 { ipv6::HEADER } else { ipv4::HEADER };
     let mut frame = vec![0; ethernet::HEADER + ip + tcp.length()];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! TCP headers (RFC 9293) with the options of RFC 9293, 7323 and 2018.
+//! TCP headers (RFC 9293) with the options of RFCs 9293, 7323 and 2018.
 
 use super::Malformed;
 use super::be16;
@@ -15,7 +15,7 @@ pub use crate::tcp::flag;
 
 /// Length of a header without options.
 pub const HEADER: usize = 20;
-/// Length of the longest header.
+/// Maximum length of a header.
 pub const MAX_HEADER: usize = 60;
 /// Offset of the sequence number.
 pub const SEQ: usize = 4;
@@ -40,16 +40,16 @@ mod kind {
     pub(super) const TIMESTAMPS: u8 = 8;
 }
 
-/// A header, options included.
+/// A header with its options.
 #[derive(Clone, Copy, Debug)]
 pub struct Header<'a>(&'a [u8]);
 
 impl<'a> Header<'a> {
-    /// Looks at the start of `segment`.
+    /// Parses the header at the start of `segment`.
     ///
     /// # Errors
     ///
-    /// `Truncated` when the header is cut off, `Length` when the data offset is too small.
+    /// `Truncated` if the header is cut off, `Length` if the data offset is too small.
     #[inline]
     pub fn new(segment: &'a [u8]) -> Result<Self, Malformed> {
         if segment.len() < HEADER {
@@ -65,22 +65,10 @@ impl<'a> Header<'a> {
         Ok(Self(&segment[..length]))
     }
 
-    /// Length with options.
+    /// Length in bytes, options included.
     #[inline]
     pub fn length(&self) -> usize {
         self.0.len()
-    }
-
-    /// Source port.
-    #[inline]
-    pub fn source(&self) -> u16 {
-        be16(self.0, 0)
-    }
-
-    /// Destination port.
-    #[inline]
-    pub fn destination(&self) -> u16 {
-        be16(self.0, 2)
     }
 
     /// Sequence number.
@@ -101,26 +89,19 @@ impl<'a> Header<'a> {
         self.0[FLAGS]
     }
 
-    /// The reserved bits and AE (RFC 9768), which are zero on a connection that has not agreed to
-    /// them.
+    /// Reserved bits and AE (RFC 9768), all zero unless the connection has negotiated their use.
     #[inline]
     pub fn reserved(&self) -> u8 {
         self.0[12] & 15
     }
 
-    /// Window, not scaled.
+    /// Window field, not scaled.
     #[inline]
     pub fn window(&self) -> u16 {
         be16(self.0, WINDOW)
     }
 
-    /// Checksum.
-    #[inline]
-    pub fn checksum(&self) -> u16 {
-        be16(self.0, CHECKSUM)
-    }
-
-    /// Where the value of the timestamps option stands, from the start of the header.
+    /// Offset of the value of the timestamps option from the start of the header.
     pub fn timestamps_offset(&self) -> Option<usize> {
         let mut at = HEADER;
         loop {
@@ -141,18 +122,18 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// The options.
+    /// Parses the options.
     ///
     /// # Errors
     ///
-    /// `Option` when one is cut off or has an impossible length.
+    /// `Option` if an option is cut off or has an invalid length.
     #[inline]
     pub fn options(&self) -> Result<Options, Malformed> {
         Options::parse(&self.0[HEADER..])
     }
 }
 
-/// Decodes the value of a timestamps option, 8 bytes.
+/// Decodes the 8-byte value of a timestamps option.
 #[inline(always)]
 fn timestamps(value: &[u8]) -> Timestamps {
     Timestamps {
@@ -161,12 +142,12 @@ fn timestamps(value: &[u8]) -> Timestamps {
     }
 }
 
-/// The options of a segment.
+/// Options of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Maximum segment size.
+    /// Maximum segment size, in bytes.
     pub mss: Option<u16>,
-    /// Window scale.
+    /// Window scale shift count.
     pub window_scale: Option<u8>,
     /// SACK permitted.
     pub sack_permitted: bool,
@@ -174,20 +155,21 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks.
     pub sack: SackBlocks,
-    /// There is an option besides these.
+    /// The header has other options.
     pub unknown: bool,
 }
 
 impl Options {
-    /// Parses the bytes behind the fixed header.
+    /// Parses the options, which follow the fixed header.
     ///
     /// # Errors
     ///
-    /// `Option` when an option is cut off or has an impossible length.
+    /// `Option` if an option is cut off or has an invalid length.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut options = Self::default();
-        // What nearly every segment of an established connection has (RFC 7323 appendix A).
+        // Fast path: the layout recommended in RFC 7323 appendix A, which nearly every segment of
+        // an established connection has.
         if let [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10, value @ ..] = bytes {
             if value.len() == 8 {
                 options.timestamps = Some(timestamps(value));
@@ -243,7 +225,7 @@ impl Options {
         Ok(())
     }
 
-    /// Length when emitted, padding included.
+    /// Length in bytes when emitted, padding included.
     #[inline]
     pub fn length(&self) -> usize {
         let mss = if self.mss.is_some() { 4 } else { 0 };
@@ -253,12 +235,12 @@ impl Options {
         mss + scale + permitted + timestamps + usize::from(self.sack.option_length())
     }
 
-    /// Writes the options, each padded in front to a multiple of 4 bytes. Together they must be
-    /// at most 40 bytes.
+    /// Writes the options, each preceded by NOPs to a multiple of 4 bytes. Their total length must
+    /// not exceed 40 bytes.
     ///
     /// # Panics
     ///
-    /// When `bytes` is shorter than [`Options::length`].
+    /// If `bytes` is shorter than [`Options::length`].
     pub fn emit(&self, bytes: &mut [u8]) {
         let mut at = 0;
         if let Some(mss) = self.mss {
@@ -293,7 +275,7 @@ impl Options {
     }
 }
 
-/// What a segment's header says.
+/// Fields of a header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repr {
     /// Source port.
@@ -306,41 +288,24 @@ pub struct Repr {
     pub ack: Seq,
     /// Control bits ([`flag`]).
     pub flags: u8,
-    /// Window, not scaled.
+    /// Window field, not scaled.
     pub window: u16,
     /// Options.
     pub options: Options,
 }
 
 impl Repr {
-    /// Parses a header.
-    ///
-    /// # Errors
-    ///
-    /// `Option` when an option is cut off or has an impossible length.
-    pub fn parse(header: &Header<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            source: header.source(),
-            destination: header.destination(),
-            seq: header.seq(),
-            ack: header.ack(),
-            flags: header.flags(),
-            window: header.window(),
-            options: header.options()?,
-        })
-    }
-
-    /// Length of the header when emitted.
+    /// Length in bytes of the emitted header.
     #[inline]
     pub fn length(&self) -> usize {
         HEADER + self.options.length()
     }
 
-    /// Writes the header; the checksum is zero.
+    /// Writes the header with checksum and urgent pointer 0.
     ///
     /// # Panics
     ///
-    /// When `bytes` is shorter than [`Repr::length`].
+    /// If `bytes` is shorter than [`Repr::length`].
     pub fn emit(&self, bytes: &mut [u8]) {
         let length = self.length();
         put16(bytes, 0, self.source);

@@ -19,11 +19,12 @@ pub const PROTOCOL: u8 = 17;
 pub struct Header<'a>(&'a [u8]);
 
 impl<'a> Header<'a> {
-    /// Looks at the start of `datagram`, the first of `present` bytes.
+    /// Parses the header at the start of `datagram`. `present` is the number of bytes of the frame
+    /// from the header on.
     ///
     /// # Errors
     ///
-    /// `Truncated` when header or datagram are cut off, `Length` when the length is too small.
+    /// `Truncated` if header or datagram is cut off, `Length` if the length field is too small.
     #[inline]
     pub fn new(datagram: &'a [u8], present: usize) -> Result<Self, Malformed> {
         if datagram.len() < HEADER {
@@ -39,27 +40,9 @@ impl<'a> Header<'a> {
         Ok(header)
     }
 
-    /// Source port.
-    #[inline]
-    pub fn source(&self) -> u16 {
-        be16(self.0, 0)
-    }
-
-    /// Destination port.
-    #[inline]
-    pub fn destination(&self) -> u16 {
-        be16(self.0, 2)
-    }
-
-    /// Length of header and payload.
+    /// Length in bytes of header and payload.
     #[inline]
     pub fn length(&self) -> usize {
         usize::from(be16(self.0, LENGTH))
-    }
-
-    /// Checksum; 0 for none.
-    #[inline]
-    pub fn checksum(&self) -> u16 {
-        be16(self.0, CHECKSUM)
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VXLAN (RFC 7348): Ethernet frames of a virtual network in UDP datagrams.
+//! VXLAN (RFC 7348): Ethernet frames of an overlay network in UDP datagrams.
 
 use super::be16;
 use super::packet::Class;
@@ -8,25 +8,25 @@ use super::packet::Packet;
 
 /// Length of a header.
 pub const HEADER: usize = 8;
-/// UDP port that it is recognised by.
+/// UDP destination port (IANA).
 pub const PORT: u16 = 4789;
-/// Flags of a header with a network identifier and nothing else (RFC 7348 5).
+/// Flags of a header with a valid network identifier and no other bit (RFC 7348 5).
 const FLAGS: u8 = 0x08;
 
-/// A frame inside another.
+/// The inner frame of a VXLAN packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inner {
     /// VXLAN network identifier, 24 bits.
     pub vni: u32,
-    /// Where the inner frame starts in the outer one. Offsets in `packet` count from there.
+    /// Offset of the inner frame in the outer one. Offsets in `packet` are relative to it.
     pub start: usize,
     /// The inner frame.
     pub packet: Packet,
 }
 
 impl Inner {
-    /// The frame inside `frame`, which `packet` was parsed from. `None` when it is not VXLAN, carries
-    /// something else than Ethernet, or ends before the datagram does.
+    /// Parses the inner frame of `frame`, which `packet` was parsed from. Returns `None` if it is
+    /// not VXLAN, does not carry Ethernet, or the inner frame does not end with the datagram.
     #[inline]
     pub fn of(packet: &Packet, frame: &[u8]) -> Option<Self> {
         if packet.class != Class::Udp || be16(frame, usize::from(packet.l4) + 2) != PORT {
@@ -45,7 +45,7 @@ impl Inner {
         })
     }
 
-    /// The inner frame's bytes.
+    /// Bytes of the inner frame.
     #[inline]
     pub fn frame<'a>(&self, outer: &'a [u8]) -> &'a [u8] {
         &outer[self.start..self.start + self.packet.end as usize]
