@@ -6,6 +6,7 @@
  * Sorted alphabetically.
  */
 
+#include <linux/completion.h>
 #include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
@@ -13,32 +14,32 @@
 #include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/interrupt.h>
+#include <linux/jiffies.h>
 #include <linux/netdev_features.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
-#include <net/netlink.h>
-#include <uapi/linux/genetlink.h>
 #include <linux/pci.h>
+#include <linux/rcupdate.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
-#include <linux/spinlock.h>
-#include <linux/workqueue.h>
-#include <linux/rcupdate.h>
 #include <linux/socket.h>
+#include <linux/spinlock.h>
 #include <linux/tcp.h>
-#include <linux/in.h>
-#include <linux/in6.h>
-#include <linux/completion.h>
+#include <linux/workqueue.h>
 #include <net/dropreason-core.h>
 #include <net/genetlink.h>
 #include <net/gro.h>
 #include <net/netdev_queues.h>
+#include <net/netlink.h>
 #include <net/page_pool/helpers.h>
+#include <net/page_pool/types.h>
 #include <net/sock.h>
 #include <net/tcp.h>
-#include <net/page_pool/types.h>
 #include <net/xdp.h>
+#include <uapi/linux/genetlink.h>
 
 #include "genl_helpers.h"
 #include "helpers.h"

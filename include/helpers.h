@@ -8,16 +8,20 @@
 #ifndef _TOE_HELPERS_H
 #define _TOE_HELPERS_H
 
+#include <linux/completion.h>
 #include <linux/dma-mapping.h>
 #include <linux/ethtool.h>
 #include <linux/interrupt.h>
+#include <linux/jiffies.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
-#include <linux/workqueue.h>
 #include <net/netmem.h>
 #include <net/page_pool/types.h>
 #include <net/xdp.h>
+
+/* rust/helpers/completion.c */
+void toe_helper_init_completion(struct completion *completion);
 
 /* rust/helpers/dma.c */
 dma_addr_t toe_helper_dma_map_single(struct device *dev, void *ptr, size_t size,
@@ -117,10 +121,8 @@ int toe_helper_skb_checksum_start_offset(const struct sk_buff *skb);
 unsigned int toe_helper_skb_gso_header_length(const struct sk_buff *skb);
 netdev_features_t toe_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features);
 
-/* rust/helpers/work.c */
-void toe_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, const char *name,
-				  struct lock_class_key *key);
-void toe_helper_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
+/* rust/helpers/time.c */
+unsigned int toe_helper_jiffies_to_msecs(unsigned long j);
 
 /* rust/helpers/xdp.c */
 struct toe_xdp_buff {

@@ -44,7 +44,7 @@ use crate::{
     offload::Client,
     util::{
         lock::BhSpinLock,
-        work::Tick, //
+        workqueue::Tick, //
     }, //
 };
 use core::ops::Deref;

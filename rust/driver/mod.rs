@@ -56,7 +56,7 @@ use crate::{
         Client,
         Handle, //
     },
-    util::work::Periodic, //
+    util::workqueue::Periodic, //
 };
 use kernel::{
     device::{
@@ -81,7 +81,7 @@ const WATCHDOG: u32 = 5000;
 /// A bound function. Fields are dropped in their order: nothing looks at the interface any more when
 /// it goes, and nothing interrupts the adapter when the function is reset.
 pub(crate) struct Driver<'bound, C: Client> {
-    _tick: Pin<KBox<Periodic<Adapter<C>>>>,
+    _tick: Periodic<Adapter<C>>,
     _registration: Registration<'bound, Adapter<C>>,
     _vectors: Vectors<'bound>,
     _shutdown: Shutdown<C>,

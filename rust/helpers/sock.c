@@ -126,22 +126,6 @@ void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
 	sk->sk_backlog.len += skb->truesize;
 }
 
-void toe_helper_init_completion(struct completion *completion)
-{
-	init_completion(completion);
-}
-
-bool toe_helper_wait_for_completion_msecs(struct completion *completion, unsigned int msecs)
-{
-	return wait_for_completion_timeout(completion, msecs_to_jiffies(msecs));
-}
-
-/* A clock of milliseconds that wraps. */
-u32 toe_helper_ticks(void)
-{
-	return jiffies_to_msecs(jiffies);
-}
-
 size_t toe_helper_msg_data_left(const struct msghdr *msg)
 {
 	return msg_data_left(msg);

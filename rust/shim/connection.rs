@@ -22,15 +22,13 @@ use crate::{
         }, //
     },
     util::{
+        completion::Completion,
         counter::Counter,
-        event::{
-            ticks,
-            Event, //
-        },
         lock::{
             new_bh_spinlock,
             BhSpinLock, //
-        }, //
+        },
+        time::jiffies_msecs, //
     }, //
 };
 use kernel::{
@@ -67,15 +65,15 @@ pub(super) struct Connection {
     pub(super) mail: BhSpinLock<Mail>,
     /// The adapter has answered the hand-over; the answer is in `answer`.
     #[pin]
-    pub(super) answered: Event,
+    pub(super) answered: Completion,
     /// A [`completion::Status`], or [`STOPPED`].
     pub(super) answer: Atomic<u32>,
     /// The adapter is done with the connection: `Returned` has arrived, or never will.
     #[pin]
-    pub(super) given_back: Event,
+    pub(super) given_back: Completion,
     /// A [`Phase`], for those who do not hold the lock.
     phase: Atomic<u32>,
-    /// When the hand-over was asked for ([`ticks`]).
+    /// When the hand-over was asked for ([`jiffies_msecs`]).
     pub(super) since: u32,
     /// Payload bytes that the peer has acknowledged to the adapter. Written by its poll.
     pub(super) sent: Counter,
@@ -233,11 +231,11 @@ impl Connection {
                 tuple: Tuple::of(state),
                 cell: SockCell::new(sock, shadow),
                 mail <- new_bh_spinlock!(mail),
-                answered <- Event::new(),
+                answered <- Completion::new(),
                 answer: Atomic::new(0),
-                given_back <- Event::new(),
+                given_back <- Completion::new(),
                 phase: Atomic::new(Phase::Delegating as u32),
-                since: ticks(),
+                since: jiffies_msecs(),
                 sent: Counter::new(),
                 received: Counter::new(),
             }),

@@ -34,7 +34,7 @@ use crate::{
         namespace::Namespace, //
     },
     tcp::sock,
-    util::event::ticks, //
+    util::time::jiffies_msecs, //
 };
 use kernel::{
     prelude::*,
@@ -190,7 +190,7 @@ fn put_connection(message: &mut Message<'_>, connection: &Connection) -> Result 
     message.put_uint(TOE_A_CONN_RECEIVED, connection.received.get())?;
     message.put_uint(
         TOE_A_CONN_AGE,
-        ticks().wrapping_sub(connection.since).into(),
+        jiffies_msecs().wrapping_sub(connection.since).into(),
     )
 }
 

@@ -40,6 +40,7 @@ use crate::{
         Tcp, //
     }, //
 };
+use kernel::time::msecs_to_jiffies;
 
 /// Asks for a connection back, and does not wait. With the socket locked.
 pub(super) fn ask(connection: &Connection, shadow: &mut Shadow, cause: Cause) {
@@ -75,7 +76,10 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause
         ask(connection, shadow, cause);
     }
     let mut patience = Patience::new(&connection.lane);
-    while !connection.given_back.wait(20) {
+    while !connection
+        .given_back
+        .wait_for_completion_timeout(msecs_to_jiffies(20))
+    {
         // A `Return` that found no room is submitted from here.
         sock.flush_backlog();
         if patience.is_over() {

@@ -58,6 +58,7 @@ use kernel::{
     },
     time::{
         delay::fsleep,
+        msecs_to_jiffies,
         Delta, //
     }, //
 };
@@ -169,7 +170,10 @@ fn ask(connection: &Connection, state: &State) -> Result<(), Refusal> {
     }
     // An adapter that does not answer is reset; the answer is then that it has stopped.
     let mut patience = Patience::new(lane);
-    while !connection.answered.wait(SILENCE) {
+    while !connection
+        .answered
+        .wait_for_completion_timeout(msecs_to_jiffies(SILENCE))
+    {
         if patience.is_over() {
             lane.handle.fault("a hand-over was not answered");
         }

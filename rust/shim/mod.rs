@@ -108,7 +108,7 @@ pub(crate) struct Shim {
 impl Shim {
     /// Offers delegation to sockets. Before the first adapter starts.
     pub(crate) fn new() -> Result<Self> {
-        let adapters = registry::Adapters::new();
+        let adapters = registry::Adapters::new()?;
         let sysctl = sysctl::Registration::new()?;
         let ulp = ULP.register()?;
         let policy = policy::Worker::new()?;
@@ -184,9 +184,9 @@ impl Client for Shim {
             // that is waited for has come, or never will.
             if connection.phase() == Phase::Delegating {
                 let _ = connection.answer.cmpxchg(0, STOPPED, Release);
-                connection.answered.happen();
+                connection.answered.complete_all();
             }
-            connection.given_back.happen();
+            connection.given_back.complete_all();
             let mut sock = connection.sock().lock();
             if matches!(connection.phase(), Phase::Delegated | Phase::Returning) {
                 giveback::lost(&connection, &mut sock);

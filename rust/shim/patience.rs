@@ -3,7 +3,7 @@
 //! How long the adapter may take to answer.
 
 use super::table::Lane;
-use crate::util::event::ticks;
+use crate::util::time::jiffies_msecs;
 
 /// How long a processor may say nothing at all, in milliseconds. It needs microseconds; a machine
 /// that emulates everything on a busy processor needs more.
@@ -23,7 +23,7 @@ pub(super) struct Patience<'a> {
 impl<'a> Patience<'a> {
     /// From now on.
     pub(super) fn new(lane: &'a Lane) -> Self {
-        let now = ticks();
+        let now = jiffies_msecs();
         Self {
             lane,
             begun: now,
@@ -35,7 +35,7 @@ impl<'a> Patience<'a> {
     /// Whether it has taken too long: the processor has been silent, or has not answered for very
     /// long.
     pub(super) fn is_over(&mut self) -> bool {
-        let now = ticks();
+        let now = jiffies_msecs();
         if now.wrapping_sub(self.begun) > ANSWER {
             return true;
         }

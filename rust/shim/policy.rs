@@ -30,13 +30,13 @@ use crate::{
         }, //
     },
     util::{
-        event::ticks,
         global::Global,
         lock::{
             new_bh_spinlock,
             BhSpinLock, //
         },
-        work, //
+        time::jiffies_msecs,
+        workqueue, //
     }, //
 };
 use core::ptr;
@@ -100,7 +100,9 @@ fn memory(sock: &TcpSock) -> (&'static Memory, u64) {
 fn put_off(sock: &TcpSock, pause: u32, strikes: u32) {
     let (memory, name) = memory(sock);
     memory.socket.store(name, Relaxed);
-    memory.until.store(ticks().wrapping_add(pause), Relaxed);
+    memory
+        .until
+        .store(jiffies_msecs().wrapping_add(pause), Relaxed);
     memory.strikes.store(strikes, Relaxed);
 }
 
@@ -126,7 +128,7 @@ fn refused(sock: &TcpSock, refusal: Refusal) {
 /// Decides how long a connection that came back is left alone.
 pub(super) fn returned(connection: &Connection, cause: Cause) {
     let sock = connection.sock();
-    let good = ticks().wrapping_sub(connection.since) > GOOD;
+    let good = jiffies_msecs().wrapping_sub(connection.since) > GOOD;
     let strikes = if good || !cause.is_involuntary() {
         1
     } else {
@@ -172,7 +174,7 @@ impl Drop for Worker {
                 break;
             }
         }
-        work::flush(&queue.work);
+        workqueue::flush_work(&queue.work);
     }
 }
 
@@ -203,19 +205,18 @@ pub(super) fn consider(sock: &TcpSock) {
 fn enqueue(sock: &TcpSock) {
     let (memory, name) = memory(sock);
     if memory.socket.load(Relaxed) == name
-        && (ticks().wrapping_sub(memory.until.load(Relaxed)) as i32) < 0
+        && (jiffies_msecs().wrapping_sub(memory.until.load(Relaxed)) as i32) < 0
     {
         return;
     }
-    let guard = rcu::read_lock();
-    let (Some(queue), Some(held)) = (QUEUE.get(&guard), sock.try_hold()) else {
+    let (Some(queue), Some(held)) = (QUEUE.get(), sock.try_hold()) else {
         return;
     };
     // Not again before the worker has had its turn.
     put_off(sock, PAUSE, strikes(sock));
     let full = queue.candidates.lock().push_within_capacity(held).err();
     if full.is_none() {
-        let _ = work::unbound().enqueue(queue);
+        let _ = workqueue::system_dfl().enqueue(queue);
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn delegated(this: &mut Processor, answer: Delegated) {
         this.admit(connection.clone());
     }
     connection.answer.store(answer.status.into(), Release);
-    connection.answered.happen();
+    connection.answered.complete_all();
 }
 
 /// Payload of one connection that has not been applied yet: what several completions of one poll
@@ -275,7 +275,7 @@ pub(super) fn returned(this: &mut Processor, header: Returned, state: abi::Conne
             }
         }
     }
-    connection.given_back.happen();
+    connection.given_back.complete_all();
 }
 
 /// Lets connections submit that had no room.

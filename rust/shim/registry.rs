@@ -11,13 +11,15 @@ use super::{
 };
 use crate::{
     net::namespace::Namespace,
-    offload::Handle, //
+    offload::Handle,
+    util::global::Global, //
 };
 use kernel::{
     prelude::*,
     sync::{
         atomic::ordering::Relaxed,
-        Arc, //
+        Arc,
+        Mutex, //
     }, //
 };
 
@@ -32,33 +34,37 @@ struct Adapter {
     lanes: KVec<Option<Arc<Lane>>>,
 }
 
-kernel::sync::global_lock! {
-    // SAFETY: `init` is called before anything else of the shim.
-    unsafe(uninit) static ADAPTERS: Mutex<KVec<Adapter>> = KVec::new();
-}
+static ADAPTERS: Global<Mutex<KVec<Adapter>>> = Global::new();
 
-/// What the shim knows of adapters, as a whole. Dropping forgets it.
+/// The registry of adapters, published until this is dropped.
 pub(super) struct Adapters(());
 
 impl Adapters {
-    /// To be called once, before anything else here.
-    pub(super) fn new() -> Self {
-        // SAFETY: Called once, before any use.
-        unsafe { ADAPTERS.init() };
-        Self(())
+    /// Publishes an empty registry.
+    pub(super) fn new() -> Result<Self> {
+        let adapters = kernel::new_mutex!(KVec::new(), "toe::adapters");
+        ADAPTERS.publish(Arc::pin_init(adapters, GFP_KERNEL)?)?;
+        Ok(Self(()))
     }
 }
 
 impl Drop for Adapters {
     fn drop(&mut self) {
-        let adapters = core::mem::replace(&mut *ADAPTERS.lock(), KVec::new());
-        drop(adapters);
+        ADAPTERS.retract();
     }
+}
+
+/// Runs `f` on the registry; `None` when it is not published.
+fn with<R>(f: impl FnOnce(&mut KVec<Adapter>) -> R) -> Option<R> {
+    let adapters = ADAPTERS.get()?;
+    let mut adapters = adapters.lock();
+    Some(f(&mut adapters))
 }
 
 /// The lane of a processor that is about to start.
 pub(super) fn lane_for_start(handle: &Handle, processor: u8) -> Result<Arc<Lane>> {
-    let mut adapters = ADAPTERS.lock();
+    let adapters = ADAPTERS.get().ok_or(ENODEV)?;
+    let mut adapters = adapters.lock();
     let known = adapters.iter().position(|a| a.handle.is_same(handle));
     let i = match known {
         Some(i) => i,
@@ -85,31 +91,29 @@ pub(super) fn lane_for_start(handle: &Handle, processor: u8) -> Result<Arc<Lane>
 
 /// Forgets an adapter that is gone. What still has a lane of it in hand keeps that.
 pub(super) fn forget(handle: &Handle) {
-    let mut adapters = ADAPTERS.lock();
-    let known = adapters.iter().position(|a| a.handle.is_same(handle));
-    let forgotten = known.and_then(|i| adapters.remove(i).ok());
-    drop(adapters);
-    drop(forgotten);
+    // Dropped after the lock.
+    let _forgotten = with(|adapters| {
+        let known = adapters.iter().position(|a| a.handle.is_same(handle));
+        known.and_then(|i| adapters.remove(i).ok())
+    });
 }
 
 /// The lane of a processor, if it was ever started.
 pub(super) fn lane(handle: &Handle, processor: u8) -> Option<Arc<Lane>> {
-    ADAPTERS
-        .lock()
-        .iter()
-        .find(|a| a.handle.is_same(handle))?
-        .lanes
-        .get(usize::from(processor))?
-        .clone()
+    with(|adapters| {
+        let adapter = adapters.iter().find(|a| a.handle.is_same(handle))?;
+        adapter.lanes.get(usize::from(processor))?.clone()
+    })?
 }
 
 /// Counts the outcome of a hand-over.
 pub(super) fn count(handle: &Handle, result: Result<(), Refusal>) {
-    let adapters = ADAPTERS.lock();
-    let stats = adapters
-        .iter()
-        .find(|a| a.handle.is_same(handle))
-        .map_or(&NOWHERE, |a| &*a.stats);
+    let stats = with(|adapters| {
+        let adapter = adapters.iter().find(|a| a.handle.is_same(handle))?;
+        Some(adapter.stats.clone())
+    });
+    let stats = stats.flatten();
+    let stats = stats.as_deref().unwrap_or(&NOWHERE);
     match result {
         Ok(()) => {
             stats.delegated.fetch_add(1, Relaxed);
@@ -120,27 +124,25 @@ pub(super) fn count(handle: &Handle, result: Result<(), Refusal>) {
 
 /// The `n`-th lane of all, in the order in which they first started.
 pub(super) fn nth_lane(n: usize) -> Option<Arc<Lane>> {
-    ADAPTERS
-        .lock()
-        .iter()
-        .flat_map(|a| a.lanes.iter().flatten())
-        .nth(n)
-        .cloned()
+    with(|adapters| {
+        let mut lanes = adapters.iter().flat_map(|a| a.lanes.iter().flatten());
+        lanes.nth(n).cloned()
+    })?
 }
 
 /// The adapter whose interface is `ifindex` in `namespace`.
 pub(super) fn adapter(namespace: &Namespace, ifindex: u32) -> Option<Handle> {
-    ADAPTERS
-        .lock()
-        .iter()
-        .map(|a| &a.handle)
-        .find(|handle| handle.ifindex() == ifindex && handle.netdev().is_in(namespace))
-        .cloned()
+    with(|adapters| {
+        let mut handles = adapters.iter().map(|a| &a.handle);
+        let found =
+            handles.find(|handle| handle.ifindex() == ifindex && handle.netdev().is_in(namespace));
+        found.cloned()
+    })?
 }
 
 /// The `n`-th adapter.
 pub(super) fn nth_adapter(n: usize) -> Option<Handle> {
-    ADAPTERS.lock().get(n).map(|a| a.handle.clone())
+    with(|adapters| adapters.get(n).map(|a| a.handle.clone()))?
 }
 
 /// Every lane, one after the other.

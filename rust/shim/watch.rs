@@ -35,15 +35,12 @@ use crate::{
     },
     util::{
         global::Global,
-        work, //
+        workqueue, //
     }, //
 };
 use kernel::{
     prelude::*,
-    sync::{
-        rcu,
-        Arc, //
-    },
+    sync::Arc,
     workqueue::{
         Work,
         WorkItem, //
@@ -56,7 +53,7 @@ const INTERVAL: u32 = 1_000;
 /// The watch. Dropping ends it, and waits until nobody looks any more.
 pub(super) struct Watch {
     _notices: change::Registration<Round>,
-    _tick: Pin<KBox<work::Periodic<Round>>>,
+    _tick: workqueue::Periodic<Round>,
     _round: Published,
 }
 
@@ -72,7 +69,7 @@ impl Watch {
         ROUND.publish(round.clone())?;
         let published = Published(());
         Ok(Self {
-            _tick: work::Periodic::new(round, INTERVAL)?,
+            _tick: workqueue::Periodic::new(round, INTERVAL)?,
             _notices: change::Registration::new()?,
             _round: published,
         })
@@ -87,7 +84,7 @@ struct Published(());
 impl Drop for Published {
     fn drop(&mut self) {
         if let Some(round) = ROUND.retract() {
-            work::flush(&round.work);
+            workqueue::flush_work(&round.work);
         }
     }
 }
@@ -106,8 +103,8 @@ kernel::impl_has_work! {
 /// Begins a look at every delegated connection. From any context but hard interrupts.
 pub(super) fn look_now() {
     // Queued already: that round has yet to begin, and will see what has changed.
-    if let Some(round) = ROUND.get(&rcu::read_lock()) {
-        let _ = work::unbound().enqueue(round);
+    if let Some(round) = ROUND.get() {
+        let _ = workqueue::system_dfl().enqueue(round);
     }
 }
 
@@ -117,7 +114,7 @@ impl change::Watcher for Round {
     }
 }
 
-impl work::Tick for Round {
+impl workqueue::Tick for Round {
     fn tick(&self) {
         look_now();
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A counter for statistics.
+//! Statistics counters.
 
 use kernel::sync::atomic::{
     Atomic,
@@ -9,7 +9,7 @@ use kernel::sync::atomic::{
 
 /// A counter with one writer at a time and any number of readers.
 ///
-/// Counting is a load and a store, not a locked instruction: two writers at once lose counts.
+/// Adding is a load and a store, not an atomic read-modify-write: concurrent writers lose counts.
 pub struct Counter(Atomic<u64>);
 
 impl Default for Counter {
@@ -19,18 +19,18 @@ impl Default for Counter {
 }
 
 impl Counter {
-    /// A counter that stands at zero.
+    /// Creates a counter with the value 0.
     pub const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
-    /// Adds `n`. For the counter's one writer.
+    /// Adds `n`. Only one context at a time may call this.
     #[inline]
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// The count.
+    /// Returns the value.
     #[inline]
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)

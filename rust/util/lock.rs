@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spin lock for data shared between softirq and process context.
+//! Spinlocks for data shared between softirq and process context.
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 
@@ -10,12 +10,37 @@ use kernel::sync::lock::{
     Lock, //
 };
 
-/// A spin lock that keeps bottom halves off the CPU while it is held.
+/// A spinlock that is taken with bottom halves disabled (`spin_lock_bh`).
 ///
-/// To be taken in process or softirq context with interrupts on; never in a hard interrupt.
+/// It may be taken in process and softirq context with interrupts enabled, never in hard interrupt
+/// context. Create one with [`new_bh_spinlock!`].
+///
+/// # Examples
+///
+/// ```
+/// struct Inner {
+///     frames: u64,
+/// }
+///
+/// #[pin_data]
+/// struct Stats {
+///     #[pin]
+///     inner: BhSpinLock<Inner>,
+/// }
+///
+/// let stats = KBox::pin_init(
+///     pin_init!(Stats {
+///         inner <- new_bh_spinlock!(Inner { frames: 0 }),
+///     }),
+///     GFP_KERNEL,
+/// )?;
+/// stats.inner.lock().frames += 1;
+/// assert_eq!(stats.inner.lock().frames, 1);
+/// # Ok::<(), Error>(())
+/// ```
 pub type BhSpinLock<T> = Lock<T, BhSpinLockBackend>;
 
-/// A `spinlock_t` taken with `spin_lock_bh`.
+/// [`Backend`] of a `spinlock_t` taken with `spin_lock_bh`.
 pub struct BhSpinLockBackend;
 
 // SAFETY: `spinlock_t` ensures mutual exclusion. `relock` is the default that calls `lock`.
@@ -59,7 +84,7 @@ unsafe impl Backend for BhSpinLockBackend {
     }
 }
 
-/// Creates an initialiser of a [`BhSpinLock`] with a lock class of its own.
+/// Creates an initialiser for a [`BhSpinLock`] with a new lock class.
 macro_rules! new_bh_spinlock {
     ($inner:expr $(,)?) => {
         $crate::util::lock::BhSpinLock::new(
@@ -72,7 +97,7 @@ macro_rules! new_bh_spinlock {
 pub(crate) use new_bh_spinlock;
 
 #[cfg(CONFIG_KUNIT = "y")]
-#[kernel::macros::kunit_tests(toe_net_lock)]
+#[kernel::macros::kunit_tests(toe_util_lock)]
 mod tests {
     use super::*;
     use kernel::prelude::*;

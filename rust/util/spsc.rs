@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A bounded queue between one producer and one consumer, without a lock.
+//! Bounded lock-free queues with a single producer and a single consumer.
 
 use core::{
     cell::UnsafeCell,
+    marker::PhantomData,
     mem::MaybeUninit, //
 };
 use kernel::{
@@ -19,10 +20,15 @@ use kernel::{
     }, //
 };
 
+/// The ring that both ends share.
+///
 /// # Invariants
 ///
-/// Both indices run free; `tail` to `head` are at most `mask + 1` apart, and exactly the slots
-/// between them are initialised. `head` is written by the sender only, `tail` by the receiver only.
+/// - `slots` has `mask + 1` elements, a power of two.
+/// - `head` and `tail` run freely, and `head - tail` is at most `mask + 1`.
+/// - Exactly the slots from `tail` to `head` are initialised. They belong to the receiver, all others
+///   to the sender.
+/// - Only the sender writes `head`, only the receiver `tail`.
 struct Shared<T> {
     slots: KVec<UnsafeCell<MaybeUninit<T>>>,
     mask: u32,
@@ -30,7 +36,7 @@ struct Shared<T> {
     tail: Atomic<u32>,
 }
 
-// SAFETY: A slot belongs to the sender or to the receiver, never to both, by the type invariant.
+// SAFETY: By the type invariants a slot belongs to one end at a time.
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: As above.
 unsafe impl<T: Send> Sync for Shared<T> {}
@@ -39,7 +45,7 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         let (mut tail, head) = (self.tail.load(Relaxed), self.head.load(Relaxed));
         while tail != head {
-            // SAFETY: By the type invariant, and nobody else is left.
+            // SAFETY: By the type invariants the slot is initialised, and both ends are gone.
             unsafe {
                 self.slots[(tail & self.mask) as usize]
                     .get_mut()
@@ -53,17 +59,34 @@ impl<T> Drop for Shared<T> {
 /// The producer's end.
 pub struct Sender<T>(Arc<Shared<T>>);
 
-/// The consumer's end.
-pub struct Receiver<T>(Arc<Shared<T>>);
+/// The consumer's end. It gives out `&T`, so it is [`Sync`] only if `T` is.
+pub struct Receiver<T>(Arc<Shared<T>>, PhantomData<T>);
 
-/// A queue for `1 << log2` values.
+/// Creates a queue for `1 << log2` values.
+///
+/// # Errors
+///
+/// [`EINVAL`] when `log2` is 32 or more, [`ENOMEM`] when there is no memory.
+///
+/// # Examples
+///
+/// ```
+/// let (mut sender, mut receiver) = spsc::channel::<u32>(1)?;
+///
+/// assert_eq!(sender.push(1), Ok(()));
+/// assert_eq!(sender.push(2), Ok(()));
+/// assert_eq!(sender.push(3), Err(3));
+/// assert_eq!(receiver.peek(), Some(&1));
+/// assert_eq!(receiver.pop(), Some(1));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn channel<T: Send>(log2: u8) -> Result<(Sender<T>, Receiver<T>)> {
     let count = 1u32.checked_shl(log2.into()).ok_or(EINVAL)?;
     let mut slots = KVec::with_capacity(count as usize, GFP_KERNEL)?;
     for _ in 0..count {
         slots.push(UnsafeCell::new(MaybeUninit::uninit()), GFP_KERNEL)?;
     }
-    // INVARIANT: Empty.
+    // INVARIANT: The queue is empty: all slots belong to the sender.
     let shared = Arc::new(
         Shared {
             slots,
@@ -73,7 +96,7 @@ pub fn channel<T: Send>(log2: u8) -> Result<(Sender<T>, Receiver<T>)> {
         },
         GFP_KERNEL,
     )?;
-    Ok((Sender(shared.clone()), Receiver(shared)))
+    Ok((Sender(shared.clone()), Receiver(shared, PhantomData)))
 }
 
 impl<T> Shared<T> {
@@ -88,77 +111,82 @@ impl<T> Shared<T> {
 }
 
 impl<T> Sender<T> {
-    /// How many more values fit, at least.
+    /// Number of values that fit. Grows when the receiver pops one.
     #[inline]
     pub fn room(&self) -> u32 {
         self.0.room()
     }
 
-    /// Appends a value, or gives it back when the queue is full.
+    /// Appends `value`.
+    ///
+    /// # Errors
+    ///
+    /// Returns `value` when the queue is full.
     #[inline]
     pub fn push(&mut self, value: T) -> Result<(), T> {
         if self.room() == 0 {
             return Err(value);
         }
         let head = self.0.head.load(Relaxed);
-        // SAFETY: The slot is free, and so the sender's, by the type invariant.
+        // SAFETY: By the type invariants the slot at `head` is the sender's, as there is room.
         unsafe { (*self.0.slots[(head & self.0.mask) as usize].get()).write(value) };
-        // INVARIANT: The slot is initialised before the index says so.
+        // INVARIANT: The release makes the initialised slot visible with the new index.
         self.0.head.store(head.wrapping_add(1), Release);
         Ok(())
     }
 }
 
 impl<T> Receiver<T> {
-    /// How many values would fit now.
+    /// Number of values that fit. Shrinks when the sender pushes one.
     #[inline]
     pub fn room(&self) -> u32 {
         self.0.room()
     }
 
-    /// How many values are in the queue, at least.
+    /// Number of values in the queue. Grows when the sender pushes one.
     #[inline]
     pub fn count(&self) -> u32 {
         let head = self.0.head.load(Acquire);
         head.wrapping_sub(self.0.tail.load(Relaxed))
     }
 
-    /// The value that comes next.
+    /// Returns the oldest value without removing it.
     #[inline]
     pub fn peek(&self) -> Option<&T> {
         if self.count() == 0 {
             return None;
         }
         let tail = self.0.tail.load(Relaxed);
-        // SAFETY: The slot is initialised, and so the receiver's, by the type invariant; it stays so
-        // until `pop`, which takes `&mut self`.
+        // SAFETY: By the type invariants the slot at `tail` is initialised and the receiver's, as the
+        // queue is not empty. It stays so until `pop`, which takes `&mut self`.
         Some(unsafe { (*self.0.slots[(tail & self.0.mask) as usize].get()).assume_init_ref() })
     }
 
-    /// Number of values ever taken, modulo 2^32.
+    /// Number of values popped so far, modulo 2^32.
     #[inline]
     pub fn taken(&self) -> u32 {
         self.0.tail.load(Relaxed)
     }
 
-    /// Takes the oldest value.
+    /// Removes and returns the oldest value.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
         if self.count() == 0 {
             return None;
         }
         let tail = self.0.tail.load(Relaxed);
-        // SAFETY: The slot is initialised, and so the receiver's, by the type invariant.
+        // SAFETY: By the type invariants the slot at `tail` is initialised and the receiver's, as the
+        // queue is not empty.
         let value =
             unsafe { (*self.0.slots[(tail & self.0.mask) as usize].get()).assume_init_read() };
-        // INVARIANT: The slot was emptied before the index says so.
+        // INVARIANT: The value was moved out before the release passes the slot to the sender.
         self.0.tail.store(tail.wrapping_add(1), Release);
         Some(value)
     }
 }
 
 #[cfg(CONFIG_KUNIT = "y")]
-#[kernel::macros::kunit_tests(toe_net_spsc)]
+#[kernel::macros::kunit_tests(toe_util_spsc)]
 mod tests {
     use super::*;
 
