@@ -16,12 +16,10 @@
 #include <linux/if_link.h>
 #include <linux/in.h>
 #include <linux/in6.h>
-#include <linux/interrupt.h>
 #include <linux/jiffies.h>
 #include <linux/netdev_features.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
-#include <linux/pci.h>
 #include <linux/rcupdate.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>

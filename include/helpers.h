@@ -11,7 +11,6 @@
 #include <linux/completion.h>
 #include <linux/dma-mapping.h>
 #include <linux/ethtool.h>
-#include <linux/interrupt.h>
 #include <linux/jiffies.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
@@ -37,10 +36,6 @@ void toe_helper_put_netmem(netmem_ref netmem);
 /* rust/helpers/ethtool.c */
 u32 *toe_helper_ethtool_rxfh_context_indir(struct ethtool_rxfh_context *ctx);
 u8 *toe_helper_ethtool_rxfh_context_key(struct ethtool_rxfh_context *ctx);
-
-/* rust/helpers/irq.c */
-int toe_helper_request_irq(unsigned int irq, irq_handler_t handler, unsigned long flags,
-			   const char *name, void *dev);
 
 /* rust/helpers/lock.c */
 void toe_helper_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key);

@@ -37,7 +37,6 @@ use crate::{
             Coalesce,
             FlowRule, //
         },
-        irq::ThreadHandler,
         napi::Napi,
         xdp, //
     },
@@ -232,6 +231,13 @@ impl<C: Client> Adapter<C> {
         })
     }
 
+    /// Handles the events of the admin queue. In process context.
+    pub(super) fn handle_admin_events(&self) {
+        if let Some(admin) = &mut *self.admin.lock() {
+            admin.events(&self.registers, |event, value| self.event(event, value));
+        }
+    }
+
     fn event(&self, event: Event, value: u32) {
         match event {
             Event::Link => self.netdev.device().schedule_work(work::LINK),
@@ -341,15 +347,6 @@ impl<C: Client> Adapter<C> {
             completions: coalesce.frames,
             ..Default::default()
         })
-    }
-}
-
-impl<C: Client> ThreadHandler for Adapter<C> {
-    /// The admin interrupt.
-    fn handle(&self) {
-        if let Some(admin) = &mut *self.admin.lock() {
-            admin.events(&self.registers, |event, value| self.event(event, value));
-        }
     }
 }
 

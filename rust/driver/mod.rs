@@ -4,6 +4,7 @@
 //!
 //! - `registers`, `admin`: the function itself, and how it is told things;
 //! - `adapter`: what it is, and what is set;
+//! - `irq`: its interrupts;
 //! - `lifecycle`: how it is started, stopped, reshaped, brought back, lost;
 //! - `sizes`, `launch`: a processor's memory, and its way into operation;
 //! - `processor`, `transmit`, `receive`, `poll`: the data path of one offload processor;
@@ -14,6 +15,7 @@
 mod adapter;
 mod admin;
 mod ethtool;
+mod irq;
 mod launch;
 mod lifecycle;
 mod operations;
@@ -34,6 +36,7 @@ use self::{
         Function,
         Settings, //
     },
+    irq::Interrupts,
     registers::Registers,
     sizes::Sizes, //
 };
@@ -49,8 +52,7 @@ use crate::{
             Registration,
             Unregistered, //
         },
-        ethtool::Coalesce,
-        irq::Vectors, //
+        ethtool::Coalesce, //
     },
     offload::{
         Client,
@@ -69,7 +71,6 @@ use kernel::{
     },
     pci,
     prelude::*,
-    str::CString,
     sync::Arc, //
 };
 
@@ -83,7 +84,7 @@ const WATCHDOG: u32 = 5000;
 pub(crate) struct Driver<'bound, C: Client> {
     _tick: Periodic<Adapter<C>>,
     _registration: Registration<'bound, Adapter<C>>,
-    _vectors: Vectors<'bound>,
+    _interrupts: Interrupts<'bound, C>,
     _shutdown: Shutdown<C>,
 }
 
@@ -215,13 +216,7 @@ impl<'bound, C: Client> Driver<'bound, C> {
         };
         adapter.apply(pdev.as_ref(), &settings)?;
 
-        let mut vectors = Vectors::new(pdev, 1 + u32::from(processors))?;
-        let name = CString::try_from_fmt(fmt!("toe-admin"))?;
-        vectors.request_thread(regs::ADMIN_VECTOR.into(), name, adapter.clone())?;
-        for processor in &adapter.processors {
-            let name = CString::try_from_fmt(fmt!("toe-{}", processor.index))?;
-            vectors.request_napi(1 + u32::from(processor.index), name, &processor.napi)?;
-        }
+        let interrupts = Interrupts::request(pdev, &adapter)?;
         let registration = netdev.register(adapter.clone(), settings)?;
         dev_info!(
             pdev,
@@ -233,7 +228,7 @@ impl<'bound, C: Client> Driver<'bound, C> {
         Ok(Self {
             _tick: Periodic::new(adapter, TICK)?,
             _registration: registration,
-            _vectors: vectors,
+            _interrupts: interrupts,
             _shutdown: shutdown,
         })
     }

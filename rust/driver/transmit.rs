@@ -125,7 +125,7 @@ pub(super) fn pair(
     status: &Arc<SharedPage>,
     mapper: &Mapper,
 ) -> Result<(Sender, Completer)> {
-    let (sender, receiver) = spsc::channel(ring.entries().ilog2() as u8)?;
+    let (sender, receiver) = spsc::channel(ring.log2())?;
     Ok((
         Sender {
             processor: processor.clone(),

@@ -79,6 +79,12 @@ impl<const ENTRY: usize> Ring<ENTRY> {
         self.mask + 1
     }
 
+    /// Base-2 logarithm of [`Self::entries`].
+    #[inline]
+    pub fn log2(&self) -> u8 {
+        self.mask.trailing_ones() as u8
+    }
+
     /// Where the device finds the ring.
     #[inline]
     pub fn dma_address(&self) -> DmaAddress {

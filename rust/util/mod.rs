@@ -5,6 +5,7 @@
 pub mod completion;
 pub mod counter;
 pub mod global;
+pub mod irq;
 pub mod lock;
 pub mod spsc;
 pub mod time;
