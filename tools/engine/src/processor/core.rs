@@ -391,7 +391,7 @@ impl Core {
         let Some(connection) = self.table.get(place) else {
             return;
         };
-        let news = connection.tcb.take_news();
+        let news = connection.tcb.take_events();
         self.counters
             .add(Counter::ToeTimeouts, u64::from(news.timeouts));
         self.counters

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an acknowledgement does to the sending half.
+//! ACK processing of the sending half.
 
 use super::rack;
 use super::segment::Range;
@@ -16,39 +16,39 @@ use super::time::SECOND;
 use super::time::Timer;
 use super::time::TimestampClock;
 
-/// How long a peer may delay an acknowledgement (RFC 8985, 7.2, `TLP.max_ack_delay`).
+/// Maximum delay of an ACK by the peer (RFC 8985 7.2, `TLP.max_ack_delay`).
 const MAX_ACK_DELAY: u64 = 200 * MILLISECOND;
-/// Room for the coarseness of the peer's timers in a tail loss probe's timeout, as Linux leaves it.
+/// Allowance for the peer's timer granularity in the probe timeout, as in
+/// `tcp_schedule_loss_probe()`.
 const PROBE_SLACK: u64 = 2 * MILLISECOND;
-/// Longest round trip that an echoed timestamp is believed.
+/// Maximum RTT accepted from a timestamp echo.
 const ECHO_MAX: u64 = 60 * SECOND;
 
-/// What one acknowledgement has brought.
+/// Effect of one ACK.
 #[derive(Clone, Copy, Default)]
 struct Progress {
-    /// SND.UNA has advanced.
+    /// SND.UNA advanced.
     advanced: bool,
-    /// Bytes newly known to be delivered, in order or not.
+    /// Bytes newly delivered, in order or not.
     delivered: u32,
-    /// ... out of order only.
+    /// The part of `delivered` that is SACKed.
     sacked: u32,
-    /// Bytes newly taken for lost.
+    /// Bytes newly marked lost.
     lost: u32,
-    /// The peer reported this as received twice.
+    /// Range reported as a duplicate (D-SACK).
     duplicate: Option<Range>,
 }
 
 impl Sender {
-    /// Whether SEG.ACK is one that the peer can have sent: not so old that it must be forged (RFC
-    /// 5961, 5.2), and of something that was sent.
+    /// Whether SEG.ACK is not so old that it must be forged (RFC 5961 5.2).
     #[inline]
     pub fn ack_is_new_enough(&self, ack: Seq) -> bool {
         ack.at_least(self.board.una() - self.max_window)
     }
 
-    /// Takes in the acknowledgement, window, SACK blocks and congestion echo of an acceptable
-    /// segment whose SEG.ACK is not beyond [`Self::acknowledgeable`]. One that was overtaken is old in
-    /// all but the SACK blocks.
+    /// Processes acknowledgement, window, SACK blocks and ECE of an acceptable segment whose
+    /// SEG.ACK is at most [`Self::acknowledgeable`]. Of a reordered older ACK, only the SACK blocks
+    /// are used.
     pub fn on_ack(&mut self, now: Instant, segment: &Segment, clock: Option<&TimestampClock>) {
         let nxt = self.board.nxt();
         if segment.ack.after(nxt) && !self.board.send(segment.ack - nxt, now, self.grain()) {
@@ -66,13 +66,13 @@ impl Sender {
             _ => None,
         };
         let ca_state = self.ca_state;
-        self.unused = match self.limited {
+        self.cwnd_unused = match self.limited {
             true => self.room(),
             false => 0,
         };
         let in_flight = self.board.outstanding() > 0;
         let window_changed = !overtaken && self.update_window(now, segment);
-        let mut progress = self.take_in(now, segment, echo);
+        let mut progress = self.apply_ack(now, segment, echo);
         if progress.advanced {
             self.on_advance(now, segment.ack, echo);
         }
@@ -81,24 +81,24 @@ impl Sender {
             && !progress.advanced
             && !window_changed
             && segment.length == 0;
-        self.find_losses(now, repeats, &mut progress);
+        self.detect_losses(now, repeats, &mut progress);
         self.on_tail_probe_ack(segment.ack, repeats, &mut progress);
-        self.change_phase(now, segment, &mut progress, echo);
-        self.adapt_window(now, ca_state, &progress);
+        self.update_ca_state(now, segment, &mut progress, echo);
+        self.update_cwnd(now, ca_state, &progress);
         let progressing = progress.advanced || progress.sacked > 0;
         if progressing && self.ca_state == CaState::Recovery {
             self.tail = None;
         }
         self.arm(now, progressing);
-        self.news.acked |=
+        self.events.acked |=
             progress.advanced || window_changed || progress.lost > 0 || ca_state != self.ca_state;
     }
 
-    /// RFC 9293, 3.10.7.4: SND.WND. Returns whether it has changed.
+    /// Updates SND.WND (RFC 9293 3.10.7.4). Returns whether it has changed.
     ///
-    /// Where acknowledgements overtake each other, the same SEG.SEQ and SEG.ACK come with an older
-    /// window after a newer one. As the right edge of a window does not move back (3.8.6), the one
-    /// that is larger is the newer one; a closed window is believed always.
+    /// When ACKs are reordered, the same SEG.SEQ and SEG.ACK may arrive with an older window after
+    /// a newer one. Since the right edge of a window does not move back (3.8.6), the larger window
+    /// is the newer one. A zero window is always accepted.
     fn update_window(&mut self, now: Instant, segment: &Segment) -> bool {
         let window = u32::from(segment.window) << self.wscale;
         let newer = segment.ack.after(self.board.una())
@@ -108,7 +108,7 @@ impl Sender {
             return false;
         }
         let before = self.window;
-        // Seen from the new SND.UNA; what that makes of it is the caller's next step.
+        // Relative to the new SND.UNA, which the caller updates next.
         self.window = window;
         self.wl1 = segment.seq;
         self.max_window = self.max_window.max(window);
@@ -117,7 +117,7 @@ impl Sender {
         }
         if before == 0 && window > 0 {
             if self.probes > 0 {
-                // What was sent into the closed window is gone.
+                // Segments sent into the closed window are lost.
                 self.board.lose(|_| true);
             } else if self.board.outstanding() > 0 {
                 self.rto_at.start(now + u64::from(self.rtt.rto()));
@@ -129,8 +129,8 @@ impl Sender {
         before != window
     }
 
-    /// Notes on the scoreboard what the segment acknowledges and reports.
-    fn take_in(
+    /// Records on the scoreboard what the segment acknowledges and SACKs.
+    fn apply_ack(
         &mut self,
         now: Instant,
         segment: &Segment,
@@ -169,7 +169,7 @@ impl Sender {
             if sound {
                 board.sack(block, |span| {
                     progress.sacked += span.range.length();
-                    // As long as there is a hole, the timestamp echoed is that of before it.
+                    // While there is a hole, the timestamp echo is the one from before the hole.
                     rack.on_delivered(now, &span, fack, min_rtt, mss, None);
                 });
             }
@@ -188,8 +188,8 @@ impl Sender {
                 self.rtt.sample(u32::try_from(now - at).unwrap_or(u32::MAX));
             }
             (None, Some((echo, clock))) if self.ca_state != CaState::Open => {
-                // Karn's algorithm forbids to time what was sent again; the echo tells which of the
-                // two was acknowledged (RFC 7323, 4).
+                // Karn's algorithm excludes retransmitted segments from RTT samples, but the echo
+                // identifies the transmission that was acknowledged (RFC 7323 4).
                 let ticks = clock.value(now).wrapping_sub(echo);
                 let elapsed = u64::from(ticks) * u64::from(clock.tick_us());
                 if elapsed < ECHO_MAX {
@@ -206,8 +206,8 @@ impl Sender {
         };
     }
 
-    /// Takes for lost what is. `repeats`: the segment is a duplicate acknowledgement by RFC 5681, 2.
-    fn find_losses(&mut self, now: Instant, repeats: bool, progress: &mut Progress) {
+    /// Marks lost segments. `repeats`: the segment is a duplicate ACK as defined in RFC 5681 2.
+    fn detect_losses(&mut self, now: Instant, repeats: bool, progress: &mut Progress) {
         if self.sack {
             if self.board.sacked() == 0 {
                 self.duplicates = 0;
@@ -224,16 +224,16 @@ impl Sender {
             self.duplicates += 1;
             progress.delivered = self.mss;
             let enough = self.duplicates >= self.rack.reordering().max(rack::DUP_THRESH);
-            if enough && matches!(self.ca_state, CaState::Open | CaState::Reducing) {
+            if enough && matches!(self.ca_state, CaState::Open | CaState::Cwr) {
                 progress.lost = self.board.lose_head(self.mss);
             }
         } else if progress.advanced {
             let segments = progress.delivered.div_ceil(self.mss);
-            // What duplicates stood for has been counted.
+            // Do not count again what duplicate ACKs stood for.
             let counted = self.duplicates.saturating_mul(self.mss);
             progress.delivered = progress.delivered.saturating_sub(counted).max(1);
             if self.ca_state == CaState::Recovery && self.board.una().before(self.high) {
-                // RFC 6582, 3.2, step 3: a partial acknowledgement.
+                // Partial acknowledgement (RFC 6582 3.2, step 3).
                 self.duplicates = self.duplicates.saturating_sub(segments.saturating_sub(1));
                 progress.lost = self.board.lose_head(self.mss);
             } else {
@@ -242,7 +242,7 @@ impl Sender {
         }
     }
 
-    /// Takes for lost what time says, and sets the timer for what it will say.
+    /// Runs RACK loss detection and arms its reordering timer.
     pub(super) fn detect(&mut self, now: Instant) -> u32 {
         let path = self.path();
         let (lost, timeout) = self.rack.detect(&mut self.board, now, &path);
@@ -255,7 +255,7 @@ impl Sender {
         lost
     }
 
-    /// RFC 8985, 7.4.2: has the tail loss probe repaired a loss?
+    /// RFC 8985 7.4.2: checks whether the tail loss probe repaired a loss.
     fn on_tail_probe_ack(&mut self, ack: Seq, repeats: bool, progress: &mut Progress) {
         let Some(tail) = self.tail else {
             return;
@@ -270,20 +270,20 @@ impl Sender {
             .is_some_and(|range| range.end == tail.end)
         {
             self.tail = None;
-            // It says that the probe was needless, and nothing of reordering.
+            // The D-SACK reports a needless probe, not reordering.
             progress.duplicate = None;
         } else if ack.after(tail.end) {
             self.tail = None;
             if self.ca_state == CaState::Open {
-                self.reduce(CaState::Reducing);
+                self.reduce(CaState::Cwr);
             }
         } else if repeats && progress.sacked == 0 {
             self.tail = None;
         }
     }
 
-    /// Begins and ends recovery.
-    fn change_phase(
+    /// Enters and leaves recovery.
+    fn update_ca_state(
         &mut self,
         now: Instant,
         segment: &Segment,
@@ -310,22 +310,22 @@ impl Sender {
             }
             self.ca_state = CaState::Open;
             self.duplicates = 0;
-            // What is lost now was sent after the reduction, which does not answer for it.
+            // Losses detected by this ACK were sent after the reduction and start a new one.
             progress.lost = self.board.lost();
         }
-        if progress.lost > 0 && matches!(self.ca_state, CaState::Open | CaState::Reducing) {
+        if progress.lost > 0 && matches!(self.ca_state, CaState::Open | CaState::Cwr) {
             self.enter_recovery();
         } else if self.ecn && segment.flags & flag::ECE != 0 && self.ca_state == CaState::Open {
-            // RFC 3168, 6.1.2: once a window.
-            self.reduce(CaState::Reducing);
+            // RFC 3168 6.1.2: once per window.
+            self.reduce(CaState::Cwr);
             self.undo.close();
             self.cwr = true;
         }
     }
 
-    /// All that was sent again had arrived anyway, by the time that timestamps tell (`late`) or by
-    /// reported duplicates: the reduction was for nothing. What is still missing is on its way
-    /// again, until time shows it to be lost indeed.
+    /// Undoes the reduction: everything retransmitted had arrived already, as shown by timestamps
+    /// (`late`) or D-SACK. Segments still missing count as in flight again until RACK detects their
+    /// loss.
     fn undo_reduction(&mut self, now: Instant, late: bool, progress: &mut Progress) {
         if late && self.ca_state == CaState::Recovery {
             self.rack.on_late();
@@ -341,14 +341,14 @@ impl Sender {
         };
     }
 
-    /// Something was found lost: fast recovery.
+    /// Enters fast recovery after a loss was detected.
     pub(super) fn enter_recovery(&mut self) {
         self.reduce(CaState::Recovery);
-        self.news.recoveries = self.news.recoveries.saturating_add(1);
+        self.events.recoveries = self.events.recoveries.saturating_add(1);
     }
 
-    /// Adapts the congestion window. `before`: the ca_state that the acknowledgement found.
-    fn adapt_window(&mut self, now: Instant, before: CaState, progress: &Progress) {
+    /// Updates the congestion window. `before` is the state before this ACK.
+    fn update_cwnd(&mut self, now: Instant, before: CaState, progress: &Progress) {
         if progress.delivered == 0 && progress.lost == 0 {
             return;
         }
@@ -358,15 +358,15 @@ impl Sender {
             .wrapping_add(progress.delivered.div_ceil(self.mss));
         match self.ca_state {
             CaState::Open => {
-                // RFC 5681, 3.2: duplicates say nothing for a larger window, except where the
-                // network is known to reorder, and a loss shows in time.
+                // RFC 5681 3.2: duplicate ACKs do not grow the window, except if the network is
+                // known to reorder; losses then show with time.
                 let progressing = progress.advanced || self.rack.reordering_seen();
-                if matches!(before, CaState::Recovery | CaState::Reducing) || !progressing {
+                if matches!(before, CaState::Recovery | CaState::Cwr) || !progressing {
                     return;
                 }
                 let cwnd = self.cubic.cwnd();
-                // RFC 7661's concern, as Linux decides it: an unused window says nothing of the
-                // path.
+                // Do not grow an unused window, which is not evidence of path capacity (RFC 7661;
+                // `tcp_is_cwnd_limited()`).
                 let used = self.limited
                     || self.flight + self.mss > cwnd
                     || (self.cubic.in_slow_start() && cwnd / 2 < self.flight);
@@ -379,7 +379,7 @@ impl Sender {
                 self.cubic
                     .grow(now, progress.delivered, self.rtt.srtt(), self.mss);
             }
-            CaState::Reducing | CaState::Recovery => {
+            CaState::Cwr | CaState::Recovery => {
                 let pipe = self.pipe();
                 let progressing = progress.advanced && progress.lost == 0;
                 let ssthresh = self.cubic.ssthresh();
@@ -391,12 +391,12 @@ impl Sender {
         }
     }
 
-    /// Sets the timer of the tail loss probe (RFC 8985, 7.2) after a transmission or news of what has
-    /// arrived, and stops it when there is another way to learn of a loss.
+    /// Arms the tail loss probe (RFC 8985 7.2) after a transmission or a delivery, and cancels it
+    /// if another timer or state detects the loss.
     ///
-    /// Unlike there, fast recovery is probed too: where a round trip takes a fraction of the smallest
-    /// timeout, a lost retransmission with nothing behind it, or the loss of its acknowledgement,
-    /// would cost a thousand round trips.
+    /// Unlike in the RFC, fast recovery is probed too. Where the RTT is a fraction of the minimum
+    /// RTO, a lost retransmission with nothing sent after it, or the loss of its ACK, would
+    /// otherwise cost a thousand round trips.
     pub(super) fn arm(&mut self, now: Instant, restart: bool) {
         let waiting = self.sack
             && self.ca_state != CaState::Loss
@@ -423,8 +423,8 @@ impl Sender {
     }
 }
 
-/// RFC 2883, 4: the first block reports a duplicate when it is below the acknowledgement or within
-/// the second block. One further back than `oldest` is not believed.
+/// D-SACK (RFC 2883 4): the first block reports a duplicate if it is below the acknowledgement
+/// number or within the second block. A block before `oldest` is ignored.
 fn duplicate_in(ack: Seq, oldest: Seq, blocks: &[Range]) -> Option<Range> {
     let first = *blocks.first()?;
     if !first.start.before(first.end) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The congestion window: CUBIC (RFC 9438) with slow start (RFC 5681). Windows in bytes.
+//! Congestion window: CUBIC (RFC 9438) with slow start (RFC 5681). Windows are in bytes.
 
 use super::time::Instant;
 
-/// Largest congestion window.
+/// Maximum congestion window.
 const CWND_MAX: u32 = 1 << 30;
 
-/// Window after idle time at least, in segments (RFC 6928, as Linux's `TCP_INIT_CWND`).
+/// Minimum window after an idle period, in segments (RFC 6928; `TCP_INIT_CWND`).
 const RESTART_SEGMENTS: u32 = 10;
 
-/// What a spurious reduction is undone with.
+/// State to restore when a reduction was spurious.
 #[derive(Clone, Copy, Debug)]
 struct Saved {
     cwnd: u32,
@@ -18,17 +18,17 @@ struct Saved {
     w_max: u32,
 }
 
-/// A period of congestion avoidance without a reduction.
+/// An epoch of congestion avoidance between two reductions.
 #[derive(Clone, Copy, Debug)]
 struct Epoch {
     start: Instant,
-    /// Time from the start to the plateau in milliseconds: K.
+    /// Time from the start to the plateau, in milliseconds (K).
     k: u32,
     /// Window at the plateau.
     origin: u32,
-    /// The window that Reno would have: W_est.
+    /// Window of Reno (W_est).
     w_est: u32,
-    /// Remainders of the two divisions by the window, so that slow growth is growth.
+    /// Remainders of the divisions by the window, so that slow growth is not rounded away.
     credit: u64,
     reno_credit: u64,
 }
@@ -38,14 +38,14 @@ struct Epoch {
 pub struct Cubic {
     cwnd: u32,
     ssthresh: u32,
-    /// Window before the last reduction: W_max.
+    /// Window before the last reduction (W_max).
     w_max: u32,
     epoch: Option<Epoch>,
     saved: Saved,
 }
 
 impl Cubic {
-    /// Goes on with these windows; an `ssthresh` of `u32::MAX` was never set.
+    /// Starts with the given windows. An `ssthresh` of `u32::MAX` means it was never set.
     pub fn new(cwnd: u32, ssthresh: u32) -> Self {
         let cwnd = cwnd.min(CWND_MAX);
         Self {
@@ -73,18 +73,18 @@ impl Cubic {
         self.ssthresh
     }
 
-    /// Whether the window grows by what is acknowledged.
+    /// Whether the window is below ssthresh.
     #[inline]
     pub fn in_slow_start(&self) -> bool {
         self.cwnd < self.ssthresh
     }
 
-    /// Sets the window while another rule governs it (recovery, timeout).
+    /// Sets the window while another rule governs it (recovery, RTO).
     pub fn set_cwnd(&mut self, cwnd: u32, mss: u32) {
         self.cwnd = cwnd.clamp(mss, CWND_MAX);
     }
 
-    /// `acked` more bytes have reached the peer, and the window was what limited sending.
+    /// Grows the window for `acked` more delivered bytes. Called only if the window limits sending.
     pub fn grow(&mut self, now: Instant, mut acked: u32, srtt: u32, mss: u32) {
         if self.in_slow_start() {
             let growth = acked.min(self.ssthresh - self.cwnd);
@@ -96,13 +96,13 @@ impl Cubic {
         }
     }
 
-    /// Congestion avoidance: RFC 9438, 4.2 to 4.5.
+    /// Congestion avoidance (RFC 9438 4.2 to 4.5).
     fn avoid_congestion(&mut self, now: Instant, acked: u32, srtt: u32, mss: u32) {
         let cwnd = self.cwnd;
         let w_max = self.w_max;
         let epoch = self.epoch.get_or_insert_with(|| Epoch {
             start: now,
-            // K = cbrt((W_max - cwnd) / C), C = 0.4 segments/s^3, here in milliseconds.
+            // K = cbrt((W_max - cwnd) / C) with C = 0.4 segments/s^3, in milliseconds.
             k: cbrt(u64::from(w_max.saturating_sub(cwnd)) * 2_500_000_000 / u64::from(mss)),
             origin: w_max.max(cwnd),
             w_est: cwnd,
@@ -110,8 +110,8 @@ impl Cubic {
             reno_credit: 0,
         });
 
-        // 4.3: Reno's window, with alpha = 3 * (1 - beta) / (1 + beta) = 9/17 until it has come
-        // back to where the last reduction began, then 1.
+        // 4.3: Reno's window, with alpha = 3 * (1 - beta) / (1 + beta) = 9/17 until it has regained
+        // the window before the last reduction, then 1.
         let alpha = if epoch.w_est < w_max { 9 } else { 17 };
         epoch.reno_credit += u64::from(acked) * u64::from(mss) * alpha;
         let step = u64::from(cwnd) * 17;
@@ -124,7 +124,7 @@ impl Cubic {
             self.cwnd = cwnd.max(epoch.w_est);
             return;
         }
-        // 4.2: the window a round trip from now, at most half as much again.
+        // 4.2: the window one RTT from now, at most 1.5 times the current one.
         let target = w_cubic(epoch, elapsed + u64::from(srtt), mss);
         let target = target.clamp(cwnd, cwnd.saturating_add(cwnd / 2));
         epoch.credit += u64::from(acked) * u64::from(target - cwnd);
@@ -133,8 +133,8 @@ impl Cubic {
         self.cwnd = cwnd.saturating_add(growth as u32).min(CWND_MAX);
     }
 
-    /// Congestion: sets the threshold (RFC 9438, 4.6, with fast convergence, 4.7). The window
-    /// follows by the rules of recovery.
+    /// Reacts to congestion by reducing ssthresh (RFC 9438 4.6, with fast convergence, 4.7).
+    /// Recovery then sets the window.
     pub fn on_congestion(&mut self, mss: u32) {
         self.saved = Saved {
             cwnd: self.cwnd,
@@ -150,7 +150,7 @@ impl Cubic {
         self.epoch = None;
     }
 
-    /// The congestion was none: goes back to what was before (RFC 9438, 4.9).
+    /// Undoes a spurious reduction (RFC 9438 4.9).
     pub fn undo(&mut self) {
         self.cwnd = self.cwnd.max(self.saved.cwnd);
         self.ssthresh = self.ssthresh.max(self.saved.ssthresh);
@@ -158,9 +158,8 @@ impl Cubic {
         self.epoch = None;
     }
 
-    /// Sending resumes after `idle` microseconds of silence: halves the window for each timeout
-    /// that has gone by (RFC 2861 as Linux's `tcp_slow_start_after_idle` has it), and takes the
-    /// silence out of the epoch.
+    /// Sending resumes after `idle` microseconds. Halves the window once per elapsed RTO (RFC 2861;
+    /// `tcp_slow_start_after_idle`), and excludes the idle period from the epoch.
     pub fn on_idle(&mut self, idle: u64, rto: u32, mss: u32) {
         if let Some(epoch) = &mut self.epoch {
             epoch.start = epoch.start + idle;
@@ -174,9 +173,9 @@ impl Cubic {
     }
 }
 
-/// W_cubic(t) (RFC 9438, 4.2), `elapsed` microseconds into the epoch.
+/// W_cubic(t) (RFC 9438 4.2), `elapsed` microseconds into the epoch.
 fn w_cubic(epoch: &Epoch, elapsed: u64, mss: u32) -> u32 {
-    // 2^19 ms are nearly nine minutes; the window is at its limit long before.
+    // 2^19 ms are nearly nine minutes. The window reaches its limit long before.
     let t = (elapsed / 1000).min(1 << 19);
     let distance = t.abs_diff(u64::from(epoch.k)).min(1 << 19);
     let milli_segments = distance * distance * distance / 2_500_000;
@@ -189,7 +188,7 @@ fn w_cubic(epoch: &Epoch, elapsed: u64, mss: u32) -> u32 {
     }
 }
 
-/// Cube root, rounded down; digit by digit.
+/// Integer cube root, digit by digit.
 fn cbrt(mut x: u64) -> u32 {
     let mut root = 0u64;
     for shift in (0..=63).rev().step_by(3) {

@@ -1,39 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device's TCP: the established phase of a connection as a pure protocol machine.
+//! TCP of the adapter: the ESTABLISHED state of a connection as a pure state machine.
 //!
-//! A [`Tcb`] is told what arrives, what the host submits and what time it is; it answers with what
-//! to do with payload and what to send. It touches no memory but its own, knows neither rings nor
-//! frames, and allocates nothing.
+//! The caller of a [`Tcb`] passes in received segments, submissions of the host and the time. The
+//! result says where payload goes and which segments to send. The module accesses no memory except
+//! its own, knows neither rings nor frames, and does not allocate.
 //!
-//! # How it is driven
+//! # Use
 //!
-//! - **Receive.** [`Tcb::on_segment`] takes in everything but the payload and returns a [`Verdict`].
-//!   For `Deliver` and `Hold` the caller stores the piece and then says so with [`Tcb::accept`],
-//!   which answers with the sequence number up to which payload is now contiguous: after the piece
-//!   itself, the caller delivers what it holds up to there. A piece that cannot be stored is simply
-//!   not accepted: as if it had been lost on the way. When the completions are in host memory, the
-//!   caller says so with [`Tcb::delivered`], and only that lets the acknowledgement number move
-//!   (invariant 2 of the design). One `delivered` may cover many segments.
-//! - **Send.** [`Tcb::submit`] announces payload. [`Tcb::poll_transmit`] is called until it returns
-//!   `None`: after a batch of segments, a submission, a timer. What it returns counts as sent; a
-//!   frame that the port loses is recovered like any other. The caller reads payload by sequence
-//!   number, and must keep everything from [`Tcb::snd_una`] on.
-//! - **Time.** Every call takes the time. [`Tcb::deadline`] is the one moment to wait for, at which
-//!   [`Tcb::on_timer`] is to be called; it moves with every call. Calling early does no harm.
-//! - **Report.** [`Tcb::take_news`] says whether an `Acked` completion is due, [`Tcb::acked`] is its
-//!   content.
-//! - **Return.** When a call answers with a [`Reason`], or the caller has one of its own, the state
-//!   for the host is [`Tcb::export`]. Everything accepted must have been delivered by then.
+//! - **Receive.** [`Tcb::on_segment`] processes everything except the payload and returns a
+//!   [`Verdict`]. For `Deliver` and `Hold`, the caller stores the payload and calls
+//!   [`Tcb::accept`], which returns the sequence number up to which payload is now contiguous.
+//!   After the segment's own payload, the caller delivers what it holds out of order up to that
+//!   number. Payload that cannot be stored is not accepted, as if it had been lost in the network.
+//!   Once the completions are in host memory, the caller calls [`Tcb::delivered`]. Only then does
+//!   the acknowledgement number advance, so nothing is acknowledged that the host does not have.
+//!   One call of `delivered` may cover many segments.
+//! - **Send.** [`Tcb::submit`] announces payload. After a batch of segments, a submission or a
+//!   timer, [`Tcb::poll_transmit`] is called until it returns `None`. What it returns counts as
+//!   sent; a frame that the port drops is recovered like any other loss. The caller reads payload
+//!   by sequence number and must keep everything from [`Tcb::snd_una`] on.
+//! - **Timers.** Every call takes the time. [`Tcb::on_timer`] must be called at [`Tcb::deadline`],
+//!   which any call may change. An early call is harmless.
+//! - **Reports.** [`Tcb::take_events`] tells whether an `Acked` completion is due; [`Tcb::acked`]
+//!   returns its contents.
+//! - **Return.** When a call returns a [`Reason`], or the caller has another reason to return the
+//!   connection, [`Tcb::export`] returns the state for the host. All accepted payload must have
+//!   been delivered by then.
 //!
-//! # What it is
+//! # Scope
 //!
-//! RFC 9293 with 5681, 5961, 6298, 7323, 2018, 2883, 3042, 3168, 3522, 3708, 6582 (without SACK),
-//! 6937, 8985 (RACK and tail loss probes) and 9438 (CUBIC). Bounds: `scoreboard` and `held` say how
-//! much of a lossy window is remembered, and what happens beyond.
+//! RFC 9293 with RFCs 5681, 5961, 6298, 7323, 2018, 2883, 3042, 3168, 3522, 3708, 6582 (without
+//! SACK), 6937, 8985 (RACK-TLP) and 9438 (CUBIC). `scoreboard` and `out_of_order` document how much
+//! state of a lossy window is kept and what happens beyond.
 //!
-//! What it is not: connection establishment and teardown, urgent data, keepalive, path MTU
-//! discovery, accurate ECN, F-RTO, HyStart, pacing. The first four are the host's.
+//! Not implemented: connection establishment and teardown, urgent data, keepalive, path MTU
+//! discovery (all handled by the host), AccECN, F-RTO, HyStart, pacing.
 
 mod ack;
 mod cubic;
@@ -63,8 +65,8 @@ use toe_abi::connection::Connection;
 use toe_abi::connection::flag as state_flag;
 
 pub use self::segment::Drop;
+pub use self::segment::Events;
 pub use self::segment::HostFrame;
-pub use self::segment::News;
 pub use self::segment::Outgoing;
 pub use self::segment::Range;
 pub use self::segment::Rewrite;
@@ -82,7 +84,7 @@ use self::receiver::Receiver;
 use self::sender::Sender;
 use self::time::TimestampClock;
 
-/// Flags of a connection that this TCP understands.
+/// Connection flags that this TCP supports.
 const KNOWN_FLAGS: u16 = state_flag::IPV6
     | state_flag::TIMESTAMPS
     | state_flag::SACK
@@ -93,10 +95,10 @@ const KNOWN_FLAGS: u16 = state_flag::IPV6
     | state_flag::CORK
     | state_flag::ECN_ECHO;
 
-/// Longest tick of a timestamp clock, microseconds (RFC 7323, 5.4: at least one tick a second).
+/// Maximum tick of a timestamp clock, in microseconds (RFC 7323 5.4: at least one tick per second).
 const TICK_MAX: u32 = 1_000_000;
 
-/// Counts of segments, since the hand-over.
+/// Segment counters since the hand-over.
 #[derive(Clone, Copy, Debug, Default)]
 struct SegmentCounts {
     segs_in: u32,
@@ -106,35 +108,36 @@ struct SegmentCounts {
     out_of_order: u32,
 }
 
-/// A connection in the established phase.
+/// A connection in ESTABLISHED state.
 pub struct Tcb {
     receiver: Receiver,
     sender: Sender,
-    /// The clock behind our timestamps, when they were agreed.
+    /// Clock for our timestamps, if negotiated.
     clock: Option<TimestampClock>,
-    /// The host's TCP has sent a keepalive probe that is not answered yet.
+    /// A keepalive probe of the host's TCP is unanswered.
     keepalive: bool,
     counts: SegmentCounts,
 }
 
-/// R8.2: what a connection costs, whatever is added to it.
+/// Upper bound for the memory of a connection.
 const _: () = assert!(size_of::<Tcb>() <= 1280);
 
 impl Tcb {
-    /// Takes over the connection that `state` describes.
+    /// Takes over the connection described by `state`.
     ///
-    /// `uploaded` is the end of the contiguous run, from `state.rcv_nxt` on, that the host has been
-    /// given in ordinary frames already (`state.rcv_nxt` when there is none): delivery begins there.
-    /// Until [`Tcb::on_host_frame`] has seen the host acknowledge that end, acknowledgements do not
-    /// pass what the host has acknowledged.
+    /// `uploaded` is the end of the contiguous range, starting at `state.rcv_nxt`, that has been
+    /// uploaded in ordinary frames (`state.rcv_nxt` if nothing was). Delivery begins there. Until
+    /// [`Tcb::on_host_frame`] sees the host acknowledge `uploaded`, the acknowledgement number does
+    /// not exceed what the host has acknowledged.
     ///
-    /// Payload between `state.snd_una` and `state.snd_nxt` is in flight. The host submits it again,
-    /// from `state.snd_una` on, and with it whatever follows; what it has not submitted yet is not
-    /// asked for.
+    /// Payload between `state.snd_una` and `state.snd_nxt` is in flight. The host submits it again
+    /// from `state.snd_una` on, followed by new payload. Payload not yet submitted is not requested
+    /// from the caller.
     ///
     /// # Errors
     ///
-    /// `BadState` when the state contradicts itself, `Unsupported` for what this TCP does not do.
+    /// `BadState` if the state is inconsistent, `Unsupported` if it uses features that this TCP
+    /// lacks.
     pub fn new(state: &Connection, uploaded: Seq, now: Instant) -> Result<Self, Status> {
         if state.flags & !KNOWN_FLAGS != 0 {
             return Err(Status::Unsupported);
@@ -157,11 +160,11 @@ impl Tcb {
         })
     }
 
-    /// Takes in a received segment, all but its payload.
+    /// Processes a received segment except its payload.
     ///
-    /// The order of checks is that of RFC 9293, 3.10.7.4, with RFC 7323 (5.3) and RFC 5961 worked
-    /// in. Whatever is not plain data or acknowledgement goes back to the host's TCP, which sends
-    /// the challenge acknowledgements (RFC 5961) too.
+    /// Checks are in the order of RFC 9293 3.10.7.4, with those of RFC 7323 5.3 and RFC 5961 added.
+    /// A segment that is not plain data or acknowledgement is returned to the host's TCP, which
+    /// also sends the challenge ACKs of RFC 5961.
     pub fn on_segment(&mut self, now: Instant, segment: &Segment) -> Verdict {
         let wire_segments = u32::from(segment.wire_segments.max(1));
         self.counts.segs_in = self.counts.segs_in.wrapping_add(wire_segments);
@@ -184,11 +187,11 @@ impl Tcb {
         verdict
     }
 
-    /// Why the segment is none for this TCP, if so.
+    /// Returns a verdict if the segment must not be processed.
     fn refuse(&mut self, now: Instant, segment: &Segment) -> Option<Verdict> {
         let has = |flag| segment.flags & flag != 0;
         if has(flag::SYN) {
-            // RFC 5961, 4.2: whatever its sequence number.
+            // RFC 5961 4.2: irrespective of the sequence number.
             return Some(Verdict::Return(Reason::Syn));
         }
         let old = segment
@@ -213,7 +216,7 @@ impl Tcb {
                 self.counts.duplicates = self.counts.duplicates.wrapping_add(wire_segments);
                 return Some(Verdict::Duplicate);
             }
-            if self.receiver.probed_in_vain() {
+            if self.receiver.probes_exhausted() {
                 return Some(Verdict::Return(Reason::Window));
             }
             return Some(Verdict::Drop(Drop::Window));
@@ -227,11 +230,11 @@ impl Tcb {
         if has(flag::URG) {
             return Some(Verdict::Return(Reason::Urgent));
         }
-        // RFC 7323, 3.2 has every segment carry timestamps once they are agreed.
+        // RFC 7323 3.2: every segment carries timestamps once they are negotiated.
         if segment.unknown_option || (self.clock.is_some() && segment.timestamps.is_none()) {
             return Some(Verdict::Return(Reason::Option));
         }
-        // RFC 5961, 5.2, of both.
+        // RFC 5961 5.2, for both bounds.
         if segment.ack.after(self.sender.acknowledgeable()) {
             self.receiver.challenge(now);
             return Some(Verdict::Drop(Drop::FutureAck));
@@ -246,9 +249,9 @@ impl Tcb {
         None
     }
 
-    /// The caller has stored `piece` of a `Deliver` or `Hold` verdict of the latest `on_segment`.
-    /// Returns the sequence number up to which payload is contiguous now. What the caller holds
-    /// below the end of a delivered piece is superseded by it.
+    /// The caller has stored `piece` of the `Deliver` or `Hold` verdict of the latest `on_segment`.
+    /// Returns the sequence number up to which payload is now contiguous. A delivered piece
+    /// replaces what the caller holds out of order below its end.
     pub fn accept(&mut self, now: Instant, piece: &Trimmed) -> Seq {
         if piece.seq.after(self.receiver.nxt()) {
             self.counts.out_of_order = self.counts.out_of_order.wrapping_add(1);
@@ -256,43 +259,43 @@ impl Tcb {
         self.receiver.accept(now, piece)
     }
 
-    /// Everything up to `end` is in host memory, with its completions.
+    /// Everything before `end` is in host memory and has been reported in completions.
     #[inline]
     pub fn delivered(&mut self, end: Seq) {
         self.receiver.set_delivered(end);
     }
 
-    /// First byte not yet accepted in order.
+    /// RCV.NXT: the first byte not accepted in order.
     #[inline]
     pub fn rcv_nxt(&self) -> Seq {
         self.receiver.nxt()
     }
 
-    /// Latest timestamp of the peer, 0 without timestamps.
+    /// TS.Recent, 0 without timestamps.
     #[inline]
     pub fn ts_recent(&self) -> u32 {
         self.receiver.ts_recent().unwrap_or(0)
     }
 
-    /// The host submits `length` bytes from `seq` on. `push`: the application's write ends here;
-    /// `more`: more is about to come ([`toe_abi::submission::send_flag`]).
+    /// The host submits `length` bytes of payload starting at `seq`. `push`: end of a write by the
+    /// application. `more`: more payload follows soon ([`toe_abi::submission::send_flag`]).
     ///
     /// # Errors
     ///
-    /// `Submission` when `seq` does not follow what was submitted before (the first time: is not
-    /// the `snd_una` of the hand-over), or when more than 2^30 bytes would be outstanding.
+    /// `Submission` if `seq` does not follow the previous submission (or is not `snd_una` of the
+    /// hand-over for the first), or if more than 2^30 bytes would be outstanding.
     #[inline]
     pub fn submit(&mut self, seq: Seq, length: u32, push: bool, more: bool) -> Result<(), Reason> {
         self.sender.submit(seq, length, push, more)
     }
 
-    /// The next segment to send, with at most `max_length` bytes of payload: the port's limit for a
-    /// large segment, or anything not above `mss` when it takes none.
+    /// Returns the next segment to send, with at most `max_length` bytes of payload. `max_length`
+    /// is the port's limit for a large segment, or at most `mss` if the port does not segment.
     ///
-    /// Where the peer's TCP recovers from loss, it does so the better the more it is told: call this
-    /// after every segment with a `Hold` verdict rather than once for many.
+    /// Call this after each `Hold` verdict rather than once per batch: the peer's loss recovery
+    /// benefits from every SACK.
     pub fn poll_transmit(&mut self, now: Instant, max_length: u32) -> Option<Outgoing> {
-        // Header space for options is 40 bytes, of which timestamps take 12.
+        // Options take up to 40 bytes, of which timestamps use 12.
         let blocks = if self.clock.is_some() { 3 } else { 4 };
         let sack = self.receiver.sack_blocks(blocks);
         let options = u32::from(sack.option_length());
@@ -367,16 +370,17 @@ impl Tcb {
         })
     }
 
-    /// First byte not acknowledged: what is before it is never asked for again.
+    /// SND.UNA: the first byte not acknowledged. Earlier payload is not requested again.
     #[inline]
     pub fn snd_una(&self) -> Seq {
         self.sender.una()
     }
 
-    /// The host's own TCP sends a pure acknowledgement: takes the right edge of its window and its
-    /// acknowledgement in, and returns what has to stand in it (invariant 3 of the design). A
-    /// keepalive probe, below SND.UNA, keeps its sequence number, and the peer's answer to it is
-    /// reported as news. Payload that it sends may be acknowledged, though this TCP has not sent it.
+    /// The host's own TCP sends a frame, usually a pure ACK. Records the right edge of its window
+    /// and its acknowledgement, and returns the header fields the frame must have when it leaves. A
+    /// keepalive probe, which is below SND.UNA, keeps its sequence number, and the peer's answer to
+    /// it is reported as an event. Payload in the frame may be acknowledged although this TCP has
+    /// not sent it.
     pub fn on_host_frame(&mut self, now: Instant, frame: &HostFrame) -> Rewrite {
         self.receiver.set_announced(frame.ack, frame.window);
         self.receiver.on_host_ack(frame.ack);
@@ -386,7 +390,7 @@ impl Tcb {
         let probe = frame.seq.before(self.sender.una());
         self.keepalive |= probe;
         self.counts.segs_out = self.counts.segs_out.wrapping_add(1);
-        // The host's frame has no SACK option, and no room for one.
+        // The host's frame has no SACK option and no room for one.
         let acknowledgement = self.receiver.on_transmit(now, false, false);
         Rewrite {
             seq: if probe {
@@ -400,51 +404,52 @@ impl Tcb {
         }
     }
 
-    /// The host moves the right edge of the receive window; one before the current edge is ignored.
+    /// The host moves the right edge of the receive window. An edge before the current one is
+    /// ignored.
     #[inline]
     pub fn set_rcv_edge(&mut self, edge: Seq) {
         self.receiver.set_edge(edge);
     }
 
-    /// The host changes `NODELAY` or `CORK` ([`toe_abi::connection::flag`]).
+    /// The host changes `NODELAY` and `CORK` ([`toe_abi::connection::flag`]).
     #[inline]
     pub fn set_flags(&mut self, flags: u16) {
         self.sender.set_flags(flags);
     }
 
-    /// The host changes the largest payload of a segment sent.
+    /// The host changes the maximum payload of a transmitted segment, in bytes.
     ///
     /// # Errors
     ///
-    /// `Submission` when it is below what a connection can have.
+    /// `Submission` if `mss` is below the minimum.
     #[inline]
     pub fn set_mss(&mut self, mss: u16) -> Result<(), Reason> {
         self.sender.set_mss(mss)
     }
 
-    /// When to call [`Tcb::on_timer`] at the latest.
+    /// Time by which [`Tcb::on_timer`] must be called.
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         self.sender.timer().min(self.receiver.timer()).moment()
     }
 
-    /// Does what is due at `now`; what that makes ready to send, [`Tcb::poll_transmit`] returns.
+    /// Handles timers due at `now`. [`Tcb::poll_transmit`] then returns the segments to send.
     ///
     /// # Errors
     ///
-    /// `Timeout` when the peer has not answered for too long.
+    /// `Timeout` if the peer has not answered for too long.
     pub fn on_timer(&mut self, now: Instant) -> Result<(), Reason> {
         self.receiver.on_timer(now);
         self.sender.on_timer(now)
     }
 
-    /// What has happened since the last call.
+    /// Events since the last call.
     #[inline]
-    pub fn take_news(&mut self) -> News {
-        self.sender.take_news()
+    pub fn take_events(&mut self) -> Events {
+        self.sender.take_events()
     }
 
-    /// Content of an `Acked` completion.
+    /// Contents of an `Acked` completion.
     pub fn acked(&self, host_id: u32) -> Acked {
         Acked {
             op: Op::Acked.raw(),
@@ -455,9 +460,9 @@ impl Tcb {
         }
     }
 
-    /// The state for the host. Fields that say who the connection is (addresses, ports, MAC
-    /// addresses, VLAN, flow label, TOS, TTL, the flags `IPV6` and `VLAN`) and what it announced
-    /// when it began (`rcv_mss`) are zero: the caller fills them in.
+    /// State for the host. The identity of the connection (addresses, ports, MAC addresses, VLAN,
+    /// flow label, TOS, TTL, flags `IPV6` and `VLAN`) and the peer's announced `rcv_mss` are zero;
+    /// the caller sets them.
     pub fn export(&self, now: Instant) -> Connection {
         let mut state = Connection {
             tsval: self.clock.map_or(0, |clock| clock.value(now)),

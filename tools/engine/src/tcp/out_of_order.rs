@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which payload has arrived out of order.
+//! Ranges of payload received out of order.
 
 use super::segment::Range;
 use super::segment::SackBlocks;
 use super::seq::Seq;
 
-/// Separate ranges that a connection can hold. What would make one more is dropped.
+/// Maximum number of ranges per connection. Payload that would need one more is dropped.
 const RANGES: usize = 24;
 
-/// Ranges of payload behind a hole, the one that changed last first: the order in which a SACK
-/// option reports them (RFC 2018, 4).
+/// Ranges received out of order, most recently changed first, which is the order of a SACK option
+/// (RFC 2018 4).
 ///
 /// # Invariants
 ///
-/// No two of `ranges[..len]` overlap or touch, none is empty.
+/// No two of `ranges[..len]` overlap or adjoin, and none is empty.
 pub struct OutOfOrder {
     len: usize,
     ranges: [Range; RANGES],
 }
 
 impl OutOfOrder {
-    /// Nothing held.
+    /// Creates an empty list.
     pub const fn new() -> Self {
         let none = Range {
             start: Seq(0),
@@ -33,19 +33,19 @@ impl OutOfOrder {
         }
     }
 
-    /// Whether nothing is held.
+    /// Whether there are no ranges.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The ranges, the one that changed last first.
+    /// The ranges, most recently changed first.
     #[inline]
     pub fn ranges(&self) -> &[Range] {
         &self.ranges[..self.len]
     }
 
-    /// First part of `range` that is not held yet, if any.
+    /// First subrange of `range` that is not present yet, if any.
     pub fn first_missing(&self, mut range: Range) -> Option<Range> {
         while let Some(held) = self
             .ranges()
@@ -65,7 +65,7 @@ impl OutOfOrder {
         Some(range)
     }
 
-    /// Whether there is room for `range`, which is not held in any part.
+    /// Whether `range`, which is not present even in part, can be inserted.
     pub fn has_room(&self, range: Range) -> bool {
         self.len < RANGES
             || self
@@ -74,8 +74,8 @@ impl OutOfOrder {
                 .any(|held| held.end == range.start || held.start == range.end)
     }
 
-    /// Adds `range` and makes it, with what it joins, the one that changed last. Without room (see
-    /// [`Self::has_room`]) nothing happens.
+    /// Inserts `range`, merged with its neighbours, as the most recently changed. Has no effect
+    /// without room ([`Self::has_room`]).
     pub fn insert(&mut self, range: Range) {
         if !range.start.before(range.end) || !self.has_room(range) {
             return;
@@ -94,8 +94,8 @@ impl OutOfOrder {
         self.len += 1;
     }
 
-    /// Payload up to `nxt` has come in order: forgets what is below it and returns the end of the
-    /// run that is contiguous now.
+    /// RCV.NXT has advanced to `nxt`: removes ranges below it and returns the end of the contiguous
+    /// payload.
     pub fn advance(&mut self, mut nxt: Seq) -> Seq {
         while let Some(held) = self.ranges().iter().find(|held| held.start.at_most(nxt)) {
             nxt = nxt.max(held.end);
@@ -104,7 +104,7 @@ impl OutOfOrder {
         nxt
     }
 
-    /// Makes the range that holds `seq` the one that changed last, and returns it.
+    /// Makes the range that contains `seq` the most recently changed and returns it.
     pub fn touch(&mut self, seq: Seq) -> Option<Range> {
         let index = self
             .ranges()
@@ -114,7 +114,7 @@ impl OutOfOrder {
         Some(self.ranges[0])
     }
 
-    /// Blocks to report: `duplicate` in front (RFC 2883), then held ranges, `max` in all.
+    /// SACK blocks to send, at most `max`: `duplicate` first (RFC 2883), then the ranges.
     pub fn blocks(&self, duplicate: Option<Range>, max: usize) -> SackBlocks {
         let mut blocks = SackBlocks::new();
         let all = duplicate.into_iter().chain(self.ranges().iter().copied());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the sending half sends next.
+//! Output of the sending half: selects the next payload to send.
 
 use super::segment::Range;
 use super::segment::flag;
@@ -13,27 +13,27 @@ use super::time::MILLISECOND;
 use super::time::Timer;
 use super::time::TimestampClock;
 
-/// Longest that `CORK` and `MORE` hold data back when nothing is in flight, as tcp(7) promises.
-const HELD_MAX: u64 = 200 * MILLISECOND;
+/// Maximum time that `CORK` and `MORE` delay data when nothing is in flight (tcp(7), `TCP_CORK`).
+const CORK_MAX: u64 = 200 * MILLISECOND;
 
-/// Payload to be sent.
+/// Payload to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Transmission {
-    /// Which bytes.
+    /// Sequence range.
     pub range: Range,
-    /// Largest payload of a wire frame.
+    /// Maximum payload of a wire frame, in bytes.
     pub mss: u32,
-    /// Some of it has been sent before.
+    /// Part of it is a retransmission.
     pub resent: bool,
     /// [`flag`] bits beside `ACK`.
     pub flags: u8,
-    /// It is new data, which may carry the ECN-capable mark (RFC 3168, 6.1.5).
+    /// New data, which is sent as ECN-capable (RFC 3168 6.1.5).
     pub ect: bool,
 }
 
 impl Sender {
-    /// The next payload to send, at most `max_length` bytes, with `options` bytes of each wire frame
-    /// taken by options that `mss` does not count.
+    /// Returns the next payload to send, at most `max_length` bytes. `options` is the number of
+    /// option bytes per wire frame that `mss` does not account for.
     pub fn next(
         &mut self,
         now: Instant,
@@ -62,8 +62,8 @@ impl Sender {
         transmission
     }
 
-    /// How much of `want` bytes the congestion window allows: all, or whole segments of it. With
-    /// nothing on its way, one segment always.
+    /// Number of bytes out of `want` that the congestion window allows: all, or whole segments. One
+    /// segment is always allowed if nothing is in flight.
     fn allowed(&self, want: u32, mss: u32) -> u32 {
         let room = self.room();
         if room >= want {
@@ -75,8 +75,8 @@ impl Sender {
         }
     }
 
-    /// What was lost first, as far as the windows allow. RFC 9293, 3.8.6 (SHLD-17): a window that
-    /// has shrunk holds for retransmissions too.
+    /// Retransmits the first lost range as far as the windows allow. A window that has shrunk also
+    /// limits retransmissions (RFC 9293 3.8.6, SHLD-17).
     fn retransmission(
         &mut self,
         now: Instant,
@@ -102,7 +102,7 @@ impl Sender {
         Some(self.resend(now, range, mss))
     }
 
-    /// Notes that the reduction in force is to blame for sending `range` again.
+    /// Attributes the retransmission of `range` to the current reduction.
     fn note_resent(
         &mut self,
         now: Instant,
@@ -115,7 +115,7 @@ impl Sender {
         self.undo.on_resend(range, segments, timestamp);
     }
 
-    /// Notes that `range`, within one run of the scoreboard, is sent again.
+    /// Records the retransmission of `range`, which is within one span of the scoreboard.
     fn resend(&mut self, now: Instant, range: Range, mss: u32) -> Transmission {
         let segments = range.length().div_ceil(mss);
         self.board.resend(range, now, self.grain());
@@ -139,7 +139,7 @@ impl Sender {
         let idle = now - self.last_sent;
         if self.board.outstanding() == 0 && idle > u64::from(self.rtt.rto()) {
             self.cubic.on_idle(idle, self.rtt.rto(), self.mss);
-            // What follows is noted as sent now, and the silence is over.
+            // The idle period ends with this segment.
             self.last_sent = now;
         }
         let nxt = self.board.nxt();
@@ -162,28 +162,28 @@ impl Sender {
         self.send(now, length, mss)
     }
 
-    /// Whether the segment at the end of the next `length` bytes, which is not full, may be sent
-    /// (RFC 9293, 3.8.6.2.1).
+    /// Whether a partial segment at the end of the next `length` bytes may be sent (RFC 9293
+    /// 3.8.6.2.1).
     fn may_send_partial(&self, length: u32, unsent: u32) -> bool {
         if length == unsent {
-            // Nagle's algorithm, in Minshall's form: only a segment that was not full either holds
-            // this one back.
+            // Nagle's algorithm with Minshall's modification: wait only while another partial
+            // segment is unacknowledged.
             let held = self.small.after(self.board.una()) && self.small.at_most(self.board.nxt());
             !self.more && !self.cork && (self.nodelay || !held)
         } else {
-            // Cut by the peer's window: not for a window much smaller than it can be.
+            // Limited by the peer's window: send if that is at least half of its maximum.
             length >= self.max_window / 2
         }
     }
 
-    /// Notes that the next `length` bytes are sent.
+    /// Records the transmission of the next `length` bytes, which are new data.
     fn send(&mut self, now: Instant, length: u32, mss: u32) -> Option<Transmission> {
         let range = Range {
             start: self.board.nxt(),
             end: self.board.nxt() + length,
         };
         if !self.board.send(length, now, self.grain()) {
-            // No room on the scoreboard: waits for an acknowledgement like for a window.
+            // The scoreboard is full. Wait for an ACK, as with a closed window.
             return None;
         }
         if length % mss != 0 {
@@ -202,7 +202,7 @@ impl Sender {
         Some(transmission)
     }
 
-    /// What all transmissions have in common.
+    /// Common part of all transmissions.
     fn sent(
         &mut self,
         now: Instant,
@@ -217,7 +217,7 @@ impl Sender {
             self.persist_at = Timer::OFF;
             self.rto_at.start(now + u64::from(self.rtt.rto()));
         }
-        if matches!(self.ca_state, CaState::Recovery | CaState::Reducing) {
+        if matches!(self.ca_state, CaState::Recovery | CaState::Cwr) {
             self.prr.sent(range.length());
         }
         self.flight = self.pipe();
@@ -236,7 +236,7 @@ impl Sender {
         }
     }
 
-    /// What a timer wants to be sent.
+    /// Sends a probe requested by a timer.
     fn probe(
         &mut self,
         now: Instant,
@@ -259,9 +259,9 @@ impl Sender {
         }
     }
 
-    /// RFC 8985, 7.3: new data if there is some, else the last segment again that may not have
-    /// arrived. In recovery, what is lost goes first. It is pushed: new data may be one segment all
-    /// by itself, and a receiver that waits for a second would wait long.
+    /// RFC 8985 7.3: sends new data if any, else retransmits the last segment in flight. In
+    /// recovery, a lost segment goes first. The probe has PSH set: new data may be a single
+    /// segment, whose ACK the receiver would otherwise delay.
     fn tail_probe(
         &mut self,
         now: Instant,
@@ -307,8 +307,8 @@ impl Sender {
         Some(transmission)
     }
 
-    /// RFC 9293, 3.8.6.1: as much as the window takes, at least an octet, so that the peer tells its
-    /// window.
+    /// RFC 9293 3.8.6.1: sends as much as the window allows, at least one byte, to make the peer
+    /// report its window.
     fn window_probe(&mut self, now: Instant, mss: u32) -> Option<Transmission> {
         let una = self.board.una();
         let window = self.window.clamp(1, mss);
@@ -335,8 +335,8 @@ impl Sender {
         Some(transmission)
     }
 
-    /// With nothing on its way that an acknowledgement could answer, a timer has to go on: to probe
-    /// the window, or to let go of what is held back.
+    /// If nothing is in flight that an ACK could answer, arms the persist timer, to probe the
+    /// window or to send corked data.
     fn wait_for_window(&mut self, now: Instant) {
         if self.persist_at.is_on() || self.rto_at.is_on() {
             return;
@@ -347,7 +347,7 @@ impl Sender {
         }
         let fits = (self.board.nxt() + unsent.min(self.mss)).at_most(self.window_end());
         self.persist_at = Timer::at(if fits && self.board.lost() == 0 {
-            now + HELD_MAX
+            now + CORK_MAX
         } else {
             now + u64::from(self.rtt.backed_off(self.probes))
         });

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Proportional rate reduction (RFC 6937): how much may be sent while the congestion window comes
-//! down to the slow start threshold. All amounts in bytes.
+//! Proportional rate reduction (RFC 6937): limits sending while the congestion window is reduced to
+//! ssthresh. All amounts are in bytes.
 
 /// State of one reduction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Prr {
-    /// Delivered since the reduction began.
+    /// Delivered since the reduction began (prr_delivered).
     delivered: u64,
-    /// Sent since.
+    /// Sent since the reduction began (prr_out).
     out: u64,
-    /// Outstanding when it began ("RecoverFS").
+    /// Outstanding when the reduction began (RecoverFS).
     flight: u64,
 }
 
 impl Prr {
-    /// Begins a reduction with `flight` bytes outstanding, and `unused` that the window had room for
-    /// before, because acknowledgements came several at a time: as if these had been sent, and had
-    /// arrived.
+    /// Begins a reduction with `flight` bytes outstanding. `unused` is cwnd left unused because
+    /// several ACKs were processed before sending; it is credited as if sent and delivered.
     pub fn new(flight: u32, unused: u32) -> Self {
         Self {
             delivered: u64::from(unused),
@@ -32,11 +31,12 @@ impl Prr {
         self.out += u64::from(length);
     }
 
-    /// `delivered` more bytes have reached the peer and `pipe` are on their way. Returns how many
-    /// bytes may be sent now.
+    /// Processes an ACK that delivers `delivered` more bytes and leaves `pipe` in flight. Returns
+    /// the number of bytes that may be sent now.
     ///
-    /// `progress`: SND.UNA has advanced and nothing more was found lost. Only then may the window
-    /// grow back as in slow start (RFC 6937's heuristic for its two bounds, as Linux has it).
+    /// `progress`: SND.UNA has advanced and no further loss was detected. Only then may the window
+    /// grow as in slow start (heuristic of RFC 6937 for CRB and SSRB, as in
+    /// `tcp_cwnd_reduction()`).
     pub fn on_ack(
         &mut self,
         delivered: u32,
@@ -56,7 +56,7 @@ impl Prr {
             }
             limit.min(u64::from(ssthresh - pipe))
         };
-        // The fast retransmit itself must not wait.
+        // Always allow the fast retransmit.
         let least = if self.out == 0 { mss } else { 0 };
         u32::try_from(allowed).unwrap_or(u32::MAX).max(least)
     }
@@ -68,8 +68,8 @@ mod tests {
 
     const MSS: u32 = 1000;
 
-    /// Half the window after a loss: a segment for every other acknowledgement until what is on its
-    /// way is as much as the threshold, then one for each.
+    /// Reduction to half: one segment for every other ACK until the data in flight is down to
+    /// ssthresh, then one per ACK.
     #[test]
     fn rfc6937_reduces_in_proportion() {
         let mut prr = Prr::new(20 * MSS, 0);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Loss detection by time (RACK, RFC 8985, 6): what was sent before something that has been
-//! delivered since, and by more than the reordering window, is lost.
+//! RACK loss detection (RFC 8985 6): a segment is lost if another one that was sent later, by more
+//! than the reordering window, has been delivered.
 //!
-//! Times are those of the scoreboard's runs, which are true to a grain. The reordering window has a
-//! grain to spare, so a loss may be found later than segment by segment, never earlier.
+//! Send times are those of the scoreboard's spans, which are rounded down to a grain. The
+//! reordering window is enlarged by one grain, so a loss may be detected later than with exact
+//! times, but never earlier.
 
 use super::scoreboard::Scoreboard;
 use super::seq::Seq;
@@ -14,34 +15,34 @@ use super::span::State;
 use super::time::Instant;
 use super::time::TimestampClock;
 
-/// Segments reported behind a hole that show a loss while no reordering has been seen (RFC 5681).
+/// Duplicate threshold: SACKed segments above a hole that indicate loss while no reordering has
+/// been observed (RFC 5681).
 pub const DUP_THRESH: u32 = 3;
 
-/// Recoveries for which a widened reordering window lasts (RFC 8985, 6.2, step 4).
+/// Number of recoveries for which an enlarged reordering window persists (RFC 8985 6.2, step 4).
 const REO_WND_PERSIST: u8 = 16;
 
-/// Where and when the segment was sent that was sent last of all that are known to be delivered.
+/// The most recently sent segment among those delivered (RACK.segment).
 #[derive(Clone, Copy, Debug)]
 struct Latest {
     stamp: Stamp,
     end: Seq,
-    /// It was not the first time.
+    /// It was a retransmission.
     resent: bool,
-    /// Round-trip time of it, microseconds.
+    /// Its RTT in microseconds.
     rtt: u32,
 }
 
 impl Latest {
-    /// `RACK_sent_after(other, self)`: what was sent at the same time is in the order of its sequence
-    /// numbers.
+    /// `RACK_sent_after(other, self)`: segments sent at the same time are ordered by sequence
+    /// number.
     #[inline]
     fn is_before(&self, stamp: Stamp, end: Seq) -> bool {
         stamp.after(self.stamp) || (stamp == self.stamp && end.after(self.end))
     }
 
-    /// `RACK_sent_after(self, span)`. Within a grain, sequence numbers tell the order of what was
-    /// sent for the first time only: new data that left just before a retransmission says nothing
-    /// of it.
+    /// `RACK_sent_after(self, span)`. Within a grain, sequence numbers give the order of first
+    /// transmissions only: new data sent just before a retransmission says nothing about it.
     #[inline]
     fn was_sent_after(&self, span: &Span) -> bool {
         self.stamp.after(span.stamp)
@@ -52,16 +53,16 @@ impl Latest {
     }
 }
 
-/// Circumstances that decide on the reordering window.
+/// Inputs to the reordering window.
 #[derive(Clone, Copy, Debug)]
 pub struct Path {
-    /// Smallest round-trip time, `u32::MAX` when unknown.
+    /// Minimum RTT in microseconds, `u32::MAX` if unknown.
     pub min_rtt: u32,
-    /// Smoothed round-trip time.
+    /// Smoothed RTT in microseconds.
     pub srtt: u32,
-    /// How much too early the scoreboard's stamps can be, microseconds.
+    /// Maximum rounding error of the scoreboard's stamps, in microseconds.
     pub grain: u32,
-    /// In recovery, or as many segments as [`DUP_THRESH`] reported behind a hole.
+    /// In recovery, or at least [`DUP_THRESH`] segments are SACKed above a hole.
     pub suspicious: bool,
 }
 
@@ -69,19 +70,19 @@ pub struct Path {
 #[derive(Clone, Copy, Debug)]
 pub struct Rack {
     latest: Option<Latest>,
-    /// End of the highest byte that is known to be delivered.
+    /// RACK.fack: end of the highest byte delivered.
     fack: Seq,
-    /// Highest degree of reordering seen, in segments; at least [`DUP_THRESH`].
+    /// Highest degree of reordering observed, in segments; at least [`DUP_THRESH`].
     reordering: u32,
-    /// Reordering window in quarters of the smallest round-trip time.
+    /// Reordering window in units of min RTT / 4 (RACK.reo_wnd_mult).
     reo_wnd_mult: u8,
     reo_wnd_persist: u8,
-    /// A duplicate was reported, and the window is not widened again before this is acknowledged.
+    /// SND.NXT at the last D-SACK. The window is not enlarged again before this is acknowledged.
     dsack_round: Option<Seq>,
 }
 
 impl Rack {
-    /// Begins with everything before `una` delivered, and `reordering` as seen so far.
+    /// Starts with everything before `una` delivered and the degree of reordering observed so far.
     pub fn new(una: Seq, reordering: u32) -> Self {
         Self {
             latest: None,
@@ -93,19 +94,19 @@ impl Rack {
         }
     }
 
-    /// Highest degree of reordering seen, in segments.
+    /// Highest degree of reordering observed, in segments.
     pub fn reordering(&self) -> u32 {
         self.reordering
     }
 
-    /// End of the highest byte that is known to be delivered.
+    /// End of the highest byte delivered.
     pub fn fack(&self) -> Seq {
         self.fack
     }
 
-    /// `span`, in this state until now, has been delivered (RFC 8985, 6.2, steps 1 to 3). `echo`:
-    /// the timestamp echoed with the news, and the clock that it is of; `fack`: [`Self::fack`] as
-    /// it was before these news, which may be told in any order.
+    /// `span` has been delivered; its state is the one before (RFC 8985 6.2, steps 1 to 3). `echo`
+    /// is the timestamp echo of the ACK with its clock. `fack` is [`Self::fack`] before the ACK,
+    /// whose spans may be passed in any order.
     pub fn on_delivered(
         &mut self,
         now: Instant,
@@ -127,7 +128,7 @@ impl Rack {
         let rtt = span.stamp.elapsed(now);
         let resent = !span.state.is_original();
         if resent {
-            // Rather an answer to what was sent first?
+            // The echo shows that the original transmission was delivered.
             let early = echo.is_some_and(|(echo, clock)| {
                 let sent = clock.value(Instant(now.0.saturating_sub(u64::from(rtt))));
                 (echo.wrapping_sub(sent) as i32) < 0
@@ -149,18 +150,18 @@ impl Rack {
         }
     }
 
-    /// Whether the network has been seen to reorder.
+    /// Whether reordering has been observed.
     #[inline]
     pub fn reordering_seen(&self) -> bool {
         self.reordering > DUP_THRESH
     }
 
-    /// What was taken for lost was late.
+    /// A segment marked lost was late.
     pub fn on_late(&mut self) {
         self.reordering = self.reordering.max(DUP_THRESH + 1);
     }
 
-    /// The peer reported a duplicate: what was taken for lost was late (step 4).
+    /// D-SACK: a segment marked lost was late (step 4).
     pub fn on_duplicate(&mut self, una: Seq, nxt: Seq) {
         if self.dsack_round.is_some_and(|round| una.before(round)) {
             return;
@@ -178,7 +179,7 @@ impl Rack {
         }
     }
 
-    /// How much later than something sent after it a segment may arrive (step 4), microseconds.
+    /// Reordering window in microseconds (step 4).
     fn reo_wnd(&self, latest: &Latest, path: &Path) -> u32 {
         let seen = self.reordering_seen() || self.reo_wnd_mult > 1;
         if !seen && path.suspicious {
@@ -190,21 +191,21 @@ impl Rack {
             .saturating_add(path.grain)
     }
 
-    /// Takes for lost what is (step 5). Returns how many bytes, and after how many microseconds more
-    /// will be unless it is delivered by then.
+    /// Marks lost segments (step 5). Returns the number of bytes, and the time in microseconds
+    /// after which more segments will be lost unless delivered by then.
     pub fn detect(&self, board: &mut Scoreboard, now: Instant, path: &Path) -> (u32, Option<u32>) {
         let Some(latest) = self.latest else {
             return (0, None);
         };
-        let patience = latest.rtt.saturating_add(self.reo_wnd(&latest, path));
+        let limit = latest.rtt.saturating_add(self.reo_wnd(&latest, path));
         let mut timeout = None;
         let lost = board.lose(|span| {
             if !latest.was_sent_after(&span) {
                 return false;
             }
             let elapsed = span.stamp.elapsed(now);
-            if elapsed < patience {
-                timeout = timeout.max(Some(patience - elapsed));
+            if elapsed < limit {
+                timeout = timeout.max(Some(limit - elapsed));
                 return false;
             }
             true
@@ -212,12 +213,12 @@ impl Rack {
         (lost, timeout)
     }
 
-    /// The retransmission timer has expired: takes for lost what has been on its way for longer than
-    /// it should (RFC 8985, 6.3).
+    /// RTO: marks segments lost that have been in flight for longer than the RTT plus the
+    /// reordering window (RFC 8985 6.3).
     pub fn expire(&self, board: &mut Scoreboard, now: Instant, path: &Path) {
-        let patience = self.latest.map_or(0, |latest| {
+        let limit = self.latest.map_or(0, |latest| {
             latest.rtt.saturating_add(self.reo_wnd(&latest, path))
         });
-        board.lose(|span| span.stamp.elapsed(now) >= patience);
+        board.lose(|span| span.stamp.elapsed(now) >= limit);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The receiving half: which payload to take, and when to acknowledge it.
+//! Receiving half: accepts payload and decides when to acknowledge it.
 
 use toe_abi::completion::Status;
 use toe_abi::connection::Connection;
@@ -19,38 +19,38 @@ use super::time::MILLISECOND;
 use super::time::SECOND;
 use super::time::Timer;
 
-/// Longest delay of an acknowledgement: Linux's `TCP_DELACK_MIN`; RFC 9293, 3.8.6.3 allows 500 ms.
+/// Delayed-ACK timeout (`TCP_DELACK_MIN`; RFC 9293 3.8.6.3 allows 500 ms).
 const DELAYED_ACK: u64 = 40 * MILLISECOND;
-/// Acknowledgements sent without delay at the start, when the peer may be in slow start.
+/// ACKs sent without delay at the start, when the peer may be in slow start (quickack mode).
 const QUICK_ACKS: u8 = 16;
-/// Shortest distance of two answers to segments that are outside the window and carry nothing:
-/// Linux's `tcp_invalid_ratelimit`. Keeps two ends from answering each other for ever.
+/// Minimum interval between ACKs in reply to out-of-window segments without payload
+/// (`tcp_invalid_ratelimit`). Prevents ACK loops.
 const ANSWER_INTERVAL: u64 = 500 * MILLISECOND;
-/// Probes of a closed window that are answered while the host does not open it.
+/// Number of zero-window probes answered while the host does not open the window.
 const PROBES: u8 = 8;
-/// How long a timestamp of the peer says something about new ones (RFC 7323, 5.5).
+/// Lifetime of TS.Recent (RFC 7323 5.5).
 const PAWS_LIFETIME: u64 = 24 * 86_400 * SECOND;
-/// Smallest full-sized segment that is believed (RFC 9293, 3.7.1: the default send MSS).
+/// Minimum estimate of a full-sized segment (RFC 9293 3.7.1: default send MSS).
 const MIN_FULL: u16 = 536;
-/// Largest distance of the window's edge (RFC 7323, 2.3).
+/// Maximum distance of the window's right edge from RCV.NXT (RFC 7323 2.3).
 const WINDOW_MAX: u32 = 1 << 30;
 
-/// Acknowledgements do not pass `limit` before the host has acknowledged `until`.
+/// The acknowledgement number does not exceed `limit` until the host has acknowledged `until`.
 #[derive(Clone, Copy, Debug)]
 struct AckLimit {
     limit: Seq,
     until: Seq,
 }
 
-/// What of the latest segment counts once its payload has been stored.
+/// Properties of the latest segment that are used once its payload is accepted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Arrival {
     push: bool,
-    /// Payload bytes of the largest wire frame in it.
+    /// Payload bytes of its largest wire frame.
     frame: u16,
 }
 
-/// What an outgoing segment says about the receiving half.
+/// Acknowledgement fields of an outgoing segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledgement {
     /// SEG.ACK.
@@ -63,44 +63,44 @@ pub struct Acknowledgement {
 ///
 /// # Invariants
 ///
-/// - `last_ack <= delivered <= nxt`: nothing is acknowledged that the host does not have (invariant
-///   2 of the design).
-/// - `edge` moves by [`Receiver::set_edge`] only, and only forward (invariant 3).
-/// - `held` is all above `nxt`.
+/// - `last_ack <= delivered <= nxt`: nothing is acknowledged that the host does not have.
+/// - `edge` is changed by [`Receiver::set_edge`] only and never moves back: the window that the
+///   host granted is not exceeded, nor withdrawn.
+/// - All ranges in `out_of_order` are above `nxt`.
 pub struct Receiver {
     /// RCV.NXT: first byte not accepted in order.
     nxt: Seq,
-    /// First byte that is not in host memory with its completion.
+    /// End of the payload that is in host memory and reported in completions.
     delivered: Seq,
     ack_limit: Option<AckLimit>,
     /// Last.ACK.sent.
     last_ack: Seq,
-    /// Right edge of the window: first byte that the peer may not send.
+    /// Right edge of the window: first byte the peer may not send.
     edge: Seq,
     window_scaling: bool,
     wscale: u8,
     sack: bool,
     ecn: bool,
-    /// Report congestion until the peer says that it has heard (RFC 3168, 6.1.3).
+    /// Set ECE until the peer answers with CWR (RFC 3168 6.1.3).
     ecn_echo: bool,
-    /// TS.Recent, with timestamps.
+    /// TS.Recent, if timestamps are negotiated.
     ts_recent: Option<u32>,
     ts_recent_at: Instant,
     out_of_order: OutOfOrder,
     duplicate: Option<Range>,
     arrival: Arrival,
-    /// Largest segment that the peer can send, and the largest that it has sent.
+    /// MSS of the peer, and the largest segment it has sent.
     mss: u16,
     full: u16,
-    /// An acknowledgement is due at once; more than one for a peer that counts duplicates.
+    /// Number of ACKs to send at once. More than one if the peer counts duplicate ACKs.
     due: u8,
     delayed: Timer,
     quick: u8,
-    /// Data goes both ways: an acknowledgement will find a segment to travel on.
+    /// Data flows both ways, so an ACK can be piggybacked (pingpong mode).
     interactive: bool,
     last_data: Instant,
     answer_after: Instant,
-    /// Segments that came while the window was closed, since the host moved its edge last.
+    /// Segments received while the window was closed, since its edge last moved.
     probes: u8,
 }
 
@@ -155,25 +155,25 @@ impl Receiver {
         self.nxt
     }
 
-    /// TS.Recent, with timestamps.
+    /// TS.Recent, if timestamps are negotiated.
     #[inline]
     pub fn ts_recent(&self) -> Option<u32> {
         self.ts_recent
     }
 
-    /// Whether congestion is being reported to the peer.
+    /// Whether ECE is being sent.
     #[inline]
     pub fn ecn_echo(&self) -> bool {
         self.ecn_echo
     }
 
-    /// When a delayed acknowledgement is due.
+    /// Delayed-ACK timer.
     #[inline]
     pub fn timer(&self) -> Timer {
         self.delayed
     }
 
-    /// RFC 7323, 5.3, R1: whether this timestamp shows the segment to be an old duplicate.
+    /// PAWS (RFC 7323 5.3, R1): whether this timestamp identifies an old duplicate.
     #[inline]
     pub fn paws_rejects(&self, now: Instant, value: u32) -> bool {
         self.ts_recent.is_some_and(|recent| {
@@ -181,11 +181,12 @@ impl Receiver {
         })
     }
 
-    /// RFC 9293, 3.10.7.4, first: whether any of the segment is in the window.
+    /// Acceptability test of RFC 9293 3.10.7.4: whether part of the segment is in the window.
     ///
-    /// The left edge for a segment without payload is the last acknowledgement sent: the peer knows
-    /// of no later one. Its right edge belongs to the window, because a peer that has filled it
-    /// sends its acknowledgements from there; of a closed window the octet of a probe behind it too.
+    /// For a segment without payload, the left edge is the last acknowledgement number sent, since
+    /// the peer knows of no later one. The right edge is included, because a peer that has filled
+    /// the window sends its ACKs from there. If the window is closed, the byte of a probe after it
+    /// is included too.
     pub fn acceptable(&self, seq: Seq, length: u32) -> bool {
         let end = seq + length;
         let edge = self.edge.max(self.nxt);
@@ -197,9 +198,9 @@ impl Receiver {
         }
     }
 
-    /// Whether the peer repeats payload that was uploaded before the hand-over and that the host has
-    /// not acknowledged since. The host may have dropped it: then only the host can receive it, and
-    /// what was delivered behind it here is not acknowledged yet.
+    /// Whether the peer retransmits payload that was uploaded before the hand-over and not
+    /// acknowledged by the host since. The host may have dropped it, so only the host can receive
+    /// it. Payload delivered after it is not acknowledged yet.
     pub fn repeats_unseen(&self, segment: &Segment) -> bool {
         let end = segment.seq + segment.length;
         segment.length > 0
@@ -209,8 +210,8 @@ impl Receiver {
                 .is_some_and(|unseen| segment.seq.before(unseen.until) && end.after(unseen.limit))
     }
 
-    /// The segment is not acceptable: answers with an acknowledgement, and with a report of the
-    /// duplicate (RFC 2883, 4) if it is one.
+    /// Answers an unacceptable segment with an ACK, and with a D-SACK (RFC 2883 4) if it is a
+    /// duplicate.
     pub fn answer(&mut self, now: Instant, segment: &Segment) {
         if segment.length > 0 {
             let end = segment.seq + segment.length;
@@ -223,17 +224,17 @@ impl Receiver {
         }
     }
 
-    /// Counts a segment that is not acceptable as a probe, if the window is closed. True when the
-    /// host should see it: it may believe to have opened the window, with a frame that was lost on
-    /// its way here.
-    pub fn probed_in_vain(&mut self) -> bool {
+    /// Counts an unacceptable segment as a probe if the window is closed. Returns `true` if the
+    /// host must handle it: the host may have opened the window in a frame that was lost on its way
+    /// to the adapter.
+    pub fn probes_exhausted(&mut self) -> bool {
         if !self.edge.after(self.nxt) {
             self.probes = self.probes.saturating_add(1);
         }
         self.probes > PROBES
     }
 
-    /// Answers what the peer cannot have meant, not too often (RFC 5961, 7).
+    /// Sends a rate-limited challenge ACK (RFC 5961 7).
     pub fn challenge(&mut self, now: Instant) {
         if now >= self.answer_after {
             self.answer_after = now + ANSWER_INTERVAL;
@@ -241,11 +242,11 @@ impl Receiver {
         }
     }
 
-    /// An acceptable segment says something about timestamps and congestion.
+    /// Processes timestamp and ECN bits of an acceptable segment.
     #[inline]
     pub fn on_header(&mut self, now: Instant, segment: &Segment) {
         if let (Some(recent), Some(timestamps)) = (&mut self.ts_recent, segment.timestamps) {
-            // RFC 7323, 4.3 (2); PAWS has seen that it is not older.
+            // RFC 7323 4.3 (2). PAWS has excluded older timestamps.
             if segment.seq.at_most(self.last_ack) {
                 *recent = timestamps.value;
                 self.ts_recent_at = now;
@@ -262,7 +263,7 @@ impl Receiver {
         }
     }
 
-    /// What to do with the payload of an acceptable segment.
+    /// Decides about the payload of an acceptable segment.
     pub fn on_payload(&mut self, segment: &Segment) -> Verdict {
         if segment.length == 0 {
             return Verdict::Done;
@@ -282,7 +283,7 @@ impl Receiver {
             self.report_duplicate(segment.seq, self.nxt);
         }
         if !range.start.before(range.end) {
-            // What is new of it lies behind a closed window.
+            // The new part is beyond the closed window.
             self.ack_now();
             return Verdict::Duplicate;
         }
@@ -308,7 +309,7 @@ impl Receiver {
         }
     }
 
-    /// Payload is stored: see [`Tcb::accept`](super::Tcb::accept).
+    /// Payload has been stored: see [`Tcb::accept`](super::Tcb::accept).
     pub fn accept(&mut self, now: Instant, piece: &Trimmed) -> Seq {
         let range = Range {
             start: piece.seq,
@@ -316,8 +317,8 @@ impl Receiver {
         };
         if range.start.after(self.nxt) {
             self.out_of_order.insert(range);
-            // RFC 5681, 4.2: a duplicate acknowledgement for each segment out of order. SACK
-            // blocks say the same in one.
+            // RFC 5681 4.2: a duplicate ACK for each out-of-order segment. With SACK, one ACK
+            // carries the same information.
             self.due = if self.sack {
                 1
             } else {
@@ -332,12 +333,12 @@ impl Receiver {
         self.nxt
     }
 
-    /// Decides when to acknowledge payload that came in order (RFC 5681, 4.2). `hole`: it fills
-    /// some of one.
+    /// Decides when to acknowledge in-order payload (RFC 5681 4.2). `hole`: the payload fills all
+    /// or part of a hole.
     fn schedule(&mut self, now: Instant, hole: bool) {
         self.full = self.full.max(self.arrival.frame);
         if self.ack_limit.is_some() {
-            // It would repeat what was acknowledged; the host's acknowledgement releases one.
+            // It would repeat the last ACK. The host's ACK triggers the next one.
             return;
         }
         let second_full = self.nxt - self.last_ack > u32::from(self.full);
@@ -352,7 +353,7 @@ impl Receiver {
         }
     }
 
-    /// Everything up to `end` is in host memory.
+    /// Everything before `end` is in host memory.
     pub fn set_delivered(&mut self, end: Seq) {
         self.delivered = self.delivered.max(end.min(self.nxt));
     }
@@ -371,7 +372,8 @@ impl Receiver {
         }
     }
 
-    /// The host moves the right edge; one before the current edge or absurdly far is ignored.
+    /// Moves the right edge of the window. An edge before the current one or too far ahead is
+    /// ignored.
     pub fn set_edge(&mut self, edge: Seq) {
         if edge.after(self.edge) && edge - self.nxt <= WINDOW_MAX {
             self.edge = edge;
@@ -379,23 +381,23 @@ impl Receiver {
         }
     }
 
-    /// The host announces `window` from `ack` on.
+    /// The host announces `window` (not scaled) with acknowledgement number `ack`.
     pub fn set_announced(&mut self, ack: Seq, window: u16) {
         self.set_edge(ack + (u32::from(window) << self.wscale));
     }
 
-    /// Whether a pure acknowledgement has to leave now.
+    /// Whether a pure ACK must be sent now.
     #[inline]
     pub fn ack_due(&self) -> bool {
         self.due > 0
     }
 
-    /// An acknowledgement has to leave now.
+    /// Requests an immediate ACK.
     pub fn ack_now(&mut self) {
         self.due = self.due.max(1);
     }
 
-    /// A delayed acknowledgement is due.
+    /// Handles the delayed-ACK timer.
     pub fn on_timer(&mut self, now: Instant) {
         if self.delayed.is_due(now) {
             self.delayed = Timer::OFF;
@@ -404,7 +406,7 @@ impl Receiver {
         }
     }
 
-    /// What would be acknowledged now.
+    /// Acknowledgement number to send.
     #[inline]
     fn ack(&self) -> Seq {
         match self.ack_limit {
@@ -418,7 +420,7 @@ impl Receiver {
         self.sack && (!self.out_of_order.is_empty() || self.duplicate.is_some())
     }
 
-    /// SACK blocks for the next segment, at most `max` (RFC 2018, 4; RFC 2883).
+    /// SACK blocks for the next segment, at most `max` (RFC 2018 4, RFC 2883).
     pub fn sack_blocks(&self, max: usize) -> SackBlocks {
         if !self.has_blocks() {
             return SackBlocks::new();
@@ -426,8 +428,8 @@ impl Receiver {
         self.out_of_order.blocks(self.duplicate, max)
     }
 
-    /// A segment leaves: what it acknowledges. With `data`, it carries payload too; with `sack`, what
-    /// [`Self::sack_blocks`] says.
+    /// A segment is sent: returns its acknowledgement fields. `data`: it carries payload. `sack`:
+    /// it carries [`Self::sack_blocks`].
     pub fn on_transmit(&mut self, now: Instant, data: bool, sack: bool) -> Acknowledgement {
         let ack = self.ack();
         let room = if self.edge.after(ack) {
@@ -442,7 +444,7 @@ impl Receiver {
         }
         self.delayed = Timer::OFF;
         if ack != self.nxt && self.ack_limit.is_none() {
-            // Not all of it is in host memory yet.
+            // Part of the payload is not in host memory yet.
             self.delayed.start(now + DELAYED_ACK);
         }
         if data && now - self.last_data < DELAYED_ACK {
@@ -454,7 +456,7 @@ impl Receiver {
         }
     }
 
-    /// The receiving half of the state for the host.
+    /// Exports the receiving half of the state for the host.
     pub fn export(&self, state: &mut Connection) {
         if self.ecn_echo {
             state.flags |= state_flag::ECN_ECHO;

@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Round-trip time and retransmission timeout (RFC 6298).
+//! RTT estimation and retransmission timeout (RFC 6298).
 
 use super::time::MILLISECOND;
 use super::time::SECOND;
 
-/// Smallest timeout variation term, and so the smallest timeout: Linux's `TCP_RTO_MIN`. RFC 6298
-/// asks for a second; 200 ms is what the field uses, and what the host's TCP would have used.
+/// Minimum of the variance term of the RTO, and thereby of the RTO (`TCP_RTO_MIN`). RFC 6298
+/// recommends one second; 200 ms is common practice and equals the host's TCP.
 const RTO_MIN: u32 = (200 * MILLISECOND) as u32;
-/// Largest timeout: Linux's `TCP_RTO_MAX`.
+/// Maximum RTO (`TCP_RTO_MAX`).
 const RTO_MAX: u32 = (120 * SECOND) as u32;
-/// Timeout before the first measurement (RFC 6298, 2.1).
+/// Initial RTO (RFC 6298 2.1).
 const RTO_INITIAL: u32 = SECOND as u32;
-/// No round trip takes longer than this; larger samples are cut, so that nothing overflows.
+/// Maximum RTT. Larger samples are clamped to avoid overflow.
 const RTT_MAX: u32 = RTO_MAX;
 
-/// Estimates of the round-trip time, in microseconds.
+/// RTT estimator. Times are in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Rtt {
-    /// Smoothed time, times 8 so that the gain of 1/8 loses nothing; 0 when none was measured.
+    /// SRTT * 8, so that the gain of 1/8 does not round. 0 if there was no sample.
     srtt8: u32,
-    /// Variation, times 4.
+    /// RTTVAR * 4.
     rttvar4: u32,
     min: u32,
     rto: u32,
 }
 
 impl Rtt {
-    /// Goes on from another estimator's state: `srtt` is 0 and `min` is `u32::MAX` when nothing was
-    /// measured.
+    /// Continues with the state of another estimator. Without samples, `srtt` is 0 and `min` is
+    /// `u32::MAX`.
     pub fn new(srtt: u32, rttvar: u32, min: u32, rto: u32) -> Self {
         Self {
             srtt8: srtt.min(RTT_MAX) * 8,
@@ -38,45 +38,45 @@ impl Rtt {
         }
     }
 
-    /// Smoothed round-trip time, 0 when none was measured.
+    /// SRTT, 0 if there was no sample.
     #[inline]
     pub fn srtt(&self) -> u32 {
         self.srtt8 / 8
     }
 
-    /// Round-trip time variation.
+    /// RTTVAR.
     #[inline]
     pub fn rttvar(&self) -> u32 {
         self.rttvar4 / 4
     }
 
-    /// Smallest round-trip time seen, `u32::MAX` when none was.
+    /// Minimum RTT, `u32::MAX` if there was no sample.
     #[inline]
     pub fn min(&self) -> u32 {
         self.min
     }
 
-    /// Retransmission timeout in force.
+    /// Current RTO, including backoff.
     #[inline]
     pub fn rto(&self) -> u32 {
         self.rto
     }
 
-    /// A precise measurement of `rtt`: all of the estimates, and the timeout afresh.
+    /// Adds an exact sample. Resets the backoff.
     pub fn sample(&mut self, rtt: u32) {
         self.min = self.min.min(rtt);
         self.sample_coarse(rtt);
     }
 
-    /// A measurement too coarse for the smallest time.
+    /// Adds a sample that is too coarse for the minimum RTT. Resets the backoff.
     pub fn sample_coarse(&mut self, rtt: u32) {
         let rtt = rtt.clamp(1, RTT_MAX);
         if self.srtt8 == 0 {
-            // RFC 6298, 2.2.
+            // RFC 6298 2.2.
             self.srtt8 = rtt * 8;
             self.rttvar4 = rtt * 2;
         } else {
-            // RFC 6298, 2.3: the variation first, with the smoothed time as it was.
+            // RFC 6298 2.3: update RTTVAR first, from the old SRTT.
             let deviation = (self.srtt8 / 8).abs_diff(rtt);
             self.rttvar4 = self.rttvar4 - self.rttvar4 / 4 + deviation;
             self.srtt8 = self.srtt8 - self.srtt8 / 8 + rtt;
@@ -84,12 +84,12 @@ impl Rtt {
         self.rto = (self.srtt() + self.rttvar4.max(RTO_MIN)).min(RTO_MAX);
     }
 
-    /// The timeout has expired: backs off (RFC 6298, 5.5).
+    /// Doubles the RTO after a timeout (RFC 6298 5.5).
     pub fn back_off(&mut self) {
         self.rto = self.rto.saturating_mul(2).min(RTO_MAX);
     }
 
-    /// The timeout after `times` unanswered probes of a closed window (RFC 9293, 3.8.6.1).
+    /// RTO after `times` unanswered zero-window probes (RFC 9293 3.8.6.1).
     pub fn backed_off(&self, times: u8) -> u32 {
         self.rto
             .checked_shl(u32::from(times))

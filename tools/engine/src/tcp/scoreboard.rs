@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What has been sent and not yet acknowledged, and what is known of each byte of it.
+//! The scoreboard (RFC 6675): state of each byte between SND.UNA and SND.NXT.
 //!
-//! RFC 6675 calls this the scoreboard. Here it is the sequence space from SND.UNA to SND.NXT cut
-//! into *starts*: neighbouring bytes of the same state that were sent at (nearly) the same time. A
-//! loss-free connection has sixteen starts at most, one for each grain of time in a round trip; every
-//! hole that the peer reports adds two.
+//! The sequence space is divided into *spans*: adjacent bytes in the same state that were sent at
+//! (nearly) the same time. A loss-free connection has at most sixteen spans, one for each grain of
+//! time in a round trip. Every hole reported by SACK adds two.
 
 use super::segment::Range;
 use super::seq::Seq;
@@ -15,20 +14,20 @@ use super::span::Stamp;
 use super::span::State;
 use super::time::Instant;
 
-/// Runs that the scoreboard can hold. What the peer reports beyond that is ignored, as if the SACK
-/// option had not been there: those bytes may then be sent once too often.
+/// Maximum number of spans. SACK blocks that need more are ignored; their bytes may then be
+/// retransmitted needlessly.
 const SPANS: usize = 64;
 
-/// Runs that SACK blocks leave free, so that what is sent can always be noted.
+/// Number of spans that SACK blocks must leave free, so that transmissions can be recorded.
 const RESERVE: usize = 4;
 
 /// The scoreboard.
 ///
 /// # Invariants
 ///
-/// - `starts[..len]` ascend, the first starts at `una`, the last ends at `nxt`, none is empty;
-///   `len == 0` exactly when `una == nxt`.
-/// - `sacked` and `lost` are the bytes in starts of that state.
+/// - `starts[..len]` are in ascending order, the first is at `una`, the last span ends at `nxt`,
+///   and no span is empty. `len == 0` if and only if `una == nxt`.
+/// - `sacked` and `lost` are the number of bytes in spans of these states.
 pub struct Scoreboard {
     una: Seq,
     nxt: Seq,
@@ -39,7 +38,7 @@ pub struct Scoreboard {
 }
 
 impl Scoreboard {
-    /// A scoreboard of which everything from `una` to `nxt` was sent at `now`.
+    /// Creates a scoreboard on which everything from `una` to `nxt` was sent at `now`.
     pub fn new(una: Seq, nxt: Seq, now: Instant) -> Self {
         let mut board = Self {
             una,
@@ -53,37 +52,37 @@ impl Scoreboard {
         board
     }
 
-    /// SND.UNA: the first byte not acknowledged.
+    /// SND.UNA: first byte not acknowledged.
     #[inline]
     pub fn una(&self) -> Seq {
         self.una
     }
 
-    /// SND.NXT: the first byte not yet sent.
+    /// SND.NXT: first byte not sent.
     #[inline]
     pub fn nxt(&self) -> Seq {
         self.nxt
     }
 
-    /// Bytes not acknowledged, whatever is known of them.
+    /// Bytes sent and not acknowledged, in any state.
     #[inline]
     pub fn outstanding(&self) -> u32 {
         self.nxt - self.una
     }
 
-    /// Bytes that the peer has out of order.
+    /// SACKed bytes.
     #[inline]
     pub fn sacked(&self) -> u32 {
         self.sacked
     }
 
-    /// Bytes to be sent again.
+    /// Bytes to be retransmitted.
     #[inline]
     pub fn lost(&self) -> u32 {
         self.lost
     }
 
-    /// Bytes on their way to the peer (RFC 6675, "pipe").
+    /// Bytes in flight ("pipe" in RFC 6675).
     #[inline]
     pub fn pipe(&self) -> u32 {
         self.outstanding() - self.sacked - self.lost
@@ -111,7 +110,7 @@ impl Scoreboard {
         }
     }
 
-    /// The starts in order.
+    /// The spans in order.
     pub fn spans(&self) -> impl DoubleEndedIterator<Item = Span> + '_ {
         (0..self.len).map(|index| self.span(index))
     }
@@ -134,8 +133,8 @@ impl Scoreboard {
         }
     }
 
-    /// `length` new bytes are sent. What was sent in the same `grain` of time is in the same start.
-    /// Returns `false`, having done nothing, when there is no room to note it.
+    /// Records the transmission of `length` new bytes. Bytes sent in the same `grain` of time share
+    /// a span. Returns `false`, without effect, if there is no room.
     pub fn send(&mut self, length: u32, now: Instant, grain: u32) -> bool {
         if length == 0 {
             return true;
@@ -157,8 +156,8 @@ impl Scoreboard {
         true
     }
 
-    /// Everything before `ack` (which is in `una..=nxt`) has been acknowledged: takes it off, and
-    /// shows each span of it to `each`.
+    /// Removes everything before `ack`, which is in `una..=nxt`. Calls `each` for each span
+    /// removed.
     pub fn acknowledge(&mut self, ack: Seq, mut each: impl FnMut(Span)) {
         let mut gone = 0;
         while gone < self.len && self.starts[gone].start.before(ack) {
@@ -180,8 +179,7 @@ impl Scoreboard {
         self.una = ack;
     }
 
-    /// The peer has `block` out of order: notes it, and shows each span that was not yet known to
-    /// `each`, as it was before.
+    /// Marks `block` as SACKed. Calls `each` for each span newly SACKed, with its previous state.
     pub fn sack(&mut self, block: Range, mut each: impl FnMut(Span)) {
         let mut block = Range {
             start: block.start.max(self.una),
@@ -190,7 +188,7 @@ impl Scoreboard {
         if !block.start.before(block.end) {
             return;
         }
-        // Most blocks say nothing new, or only a little at one end.
+        // Most blocks contain nothing new, or only little at one end.
         let first = self.span(self.find(block.start));
         if first.state == State::Sacked {
             block.start = first.range.end;
@@ -210,7 +208,7 @@ impl Scoreboard {
         });
     }
 
-    /// First span to be sent again.
+    /// First range to retransmit.
     pub fn first_lost(&self) -> Option<Range> {
         if self.lost == 0 {
             return None;
@@ -220,17 +218,17 @@ impl Scoreboard {
             .map(|span| span.range)
     }
 
-    /// `range`, within one start, is sent again. `grain` as for [`Self::send`].
+    /// Records the retransmission of `range`, which is within one span. `grain` is as in
+    /// [`Self::send`].
     ///
-    /// When there is no room to note where `range` ends, the whole start counts as sent again. The
-    /// rest of it is then found lost later than it could be.
+    /// If there is no room for a boundary at the end of `range`, the whole span counts as
+    /// retransmitted, and the loss of its remainder is detected late.
     pub fn resend(&mut self, range: Range, now: Instant, grain: u32) {
         let stamp = Stamp::new(now, grain);
         self.change(range, |_| Some((State::Resent, stamp)));
     }
 
-    /// Takes for lost what `judge` says of the spans that are in flight. Returns the number of
-    /// bytes.
+    /// Marks the spans in flight that `judge` selects as lost. Returns the number of bytes.
     pub fn lose(&mut self, mut judge: impl FnMut(Span) -> bool) -> u32 {
         let before = self.lost;
         let all = Range {
@@ -243,7 +241,7 @@ impl Scoreboard {
         self.lost - before
     }
 
-    /// Takes the first `length` bytes for lost if they are in flight. Returns the number of bytes.
+    /// Marks the first `length` bytes as lost if in flight. Returns the number of bytes.
     pub fn lose_head(&mut self, length: u32) -> u32 {
         let before = self.lost;
         let head = Range {
@@ -254,7 +252,7 @@ impl Scoreboard {
         self.lost - before
     }
 
-    /// What was taken for lost was not: it is on its way since it was sent.
+    /// Removes all loss marks: the bytes count as in flight since they were sent.
     pub fn restore_lost(&mut self) {
         let all = Range {
             start: self.una,
@@ -263,7 +261,7 @@ impl Scoreboard {
         self.change(all, |span| Some((span.state.restored(), span.stamp)));
     }
 
-    /// The peer has dropped what it had reported (RFC 2018, 8): forgets its reports.
+    /// Removes all SACK marks, because the peer has reneged (RFC 2018 8).
     pub fn forget_sacked(&mut self) {
         let all = Range {
             start: self.una,
@@ -274,7 +272,7 @@ impl Scoreboard {
         });
     }
 
-    /// Index of the start that `seq` is in, `len` when it is not in any.
+    /// Index of the span that contains `seq`, `len` if none does.
     fn find(&self, seq: Seq) -> usize {
         if seq.at_least(self.nxt) {
             return self.len;
@@ -284,7 +282,7 @@ impl Scoreboard {
             .saturating_sub(1)
     }
 
-    /// Makes a start start at `seq`, if it is within one and there is room.
+    /// Splits the span that contains `seq` there, if there is room.
     fn split(&mut self, seq: Seq) {
         let index = self.find(seq);
         if index == self.len || self.starts[index].start == seq || self.len == SPANS {
@@ -295,7 +293,8 @@ impl Scoreboard {
         self.len += 1;
     }
 
-    /// Gives every span of `range` (within `una..=nxt`) the state and time that `to` answers.
+    /// Sets state and stamp of each span in `range`, which is within `una..=nxt`, to the result of
+    /// `to`.
     fn change(&mut self, range: Range, mut to: impl FnMut(Span) -> Option<(State, Stamp)>) {
         let first = self.find(range.start);
         if first == self.len || !range.start.before(range.end) {
@@ -317,7 +316,7 @@ impl Scoreboard {
         self.join();
     }
 
-    /// Makes one of neighbours that can be one.
+    /// Merges adjacent spans where possible.
     fn join(&mut self) {
         let mut kept = 0;
         for index in 1..self.len {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What crosses the border of the protocol machine: segments in, segments out, verdicts.
+//! Interface types of the TCP state machine: segments in and out, and verdicts.
 
 use toe_abi::completion::Reason;
 
 use super::seq::Seq;
 
-/// Bits of the flags byte of a TCP header (RFC 9293, 3.1).
+/// Flags of the TCP header (RFC 9293 3.1).
 pub mod flag {
     /// No more data from the sender.
     pub const FIN: u8 = 1 << 0;
@@ -16,26 +16,26 @@ pub mod flag {
     pub const RST: u8 = 1 << 2;
     /// Push.
     pub const PSH: u8 = 1 << 3;
-    /// The acknowledgement field counts.
+    /// The acknowledgement field is significant.
     pub const ACK: u8 = 1 << 4;
-    /// The urgent pointer counts.
+    /// The urgent pointer is significant.
     pub const URG: u8 = 1 << 5;
-    /// A congestion-experienced mark was seen (RFC 3168).
+    /// ECN echo (RFC 3168).
     pub const ECE: u8 = 1 << 6;
-    /// The sender has reduced its congestion window (RFC 3168).
+    /// Congestion window reduced (RFC 3168).
     pub const CWR: u8 = 1 << 7;
 }
 
-/// The timestamps option (RFC 7323), as the numbers on the wire.
+/// Timestamps option (RFC 7323), in host byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamps {
-    /// TSval: the sender's clock.
+    /// TSval: clock of the sender.
     pub value: u32,
-    /// TSecr: the echo of the other side's clock.
+    /// TSecr: echo of the peer's clock.
     pub echo: u32,
 }
 
-/// A range of sequence numbers, `start` in it and `end` not.
+/// A half-open range of sequence numbers, `[start, end)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     /// First byte.
@@ -45,7 +45,7 @@ pub struct Range {
 }
 
 impl Range {
-    /// From `start` to `end`, in numbers that a test can write down.
+    /// Shorthand for tests.
     #[cfg(test)]
     pub fn of(start: u32, end: u32) -> Self {
         Self {
@@ -54,20 +54,20 @@ impl Range {
         }
     }
 
-    /// Number of bytes.
+    /// Length in bytes.
     #[inline]
     pub fn length(self) -> u32 {
         self.end - self.start
     }
 
-    /// Whether all of `other` is in this range.
+    /// Whether `other` is within this range.
     #[inline]
     pub fn contains(self, other: Self) -> bool {
         self.start.at_most(other.start) && other.end.at_most(self.end)
     }
 }
 
-/// Blocks of a SACK option (RFC 2018), at most [`SackBlocks::MAX`], in the order of the wire.
+/// Blocks of a SACK option (RFC 2018) in wire order, at most [`SackBlocks::MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SackBlocks {
     blocks: [Range; Self::MAX],
@@ -75,10 +75,10 @@ pub struct SackBlocks {
 }
 
 impl SackBlocks {
-    /// Blocks that fit into an option.
+    /// Maximum number of blocks in an option.
     pub const MAX: usize = 4;
 
-    /// No block.
+    /// No blocks.
     pub const fn new() -> Self {
         let none = Range {
             start: Seq(0),
@@ -90,7 +90,7 @@ impl SackBlocks {
         }
     }
 
-    /// Appends a block; one beyond the fourth is ignored.
+    /// Appends a block. A fifth block is ignored.
     #[inline]
     pub fn push(&mut self, block: Range) {
         if let Some(place) = self.blocks.get_mut(usize::from(self.count)) {
@@ -107,14 +107,13 @@ impl SackBlocks {
             .unwrap_or_default()
     }
 
-    /// Whether there is none.
+    /// Whether there are no blocks.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Bytes that the option takes in a header, two no-operations in front for alignment included;
-    /// 0 without blocks.
+    /// Length of the option in bytes, including two NOPs for alignment; 0 without blocks.
     #[inline]
     pub fn option_length(&self) -> u16 {
         if self.count == 0 {
@@ -125,101 +124,99 @@ impl SackBlocks {
     }
 }
 
-/// A received segment: what the parser found in a frame of the connection.
+/// A received segment of a connection, as parsed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Segment {
     /// SEG.SEQ.
     pub seq: Seq,
-    /// SEG.ACK, with [`flag::ACK`].
+    /// SEG.ACK, valid with [`flag::ACK`].
     pub ack: Seq,
     /// [`flag`] bits.
     pub flags: u8,
-    /// SEG.WND as it stands in the header.
+    /// SEG.WND, not scaled.
     pub window: u16,
     /// The timestamps option.
     pub timestamps: Option<Timestamps>,
     /// The SACK option.
     pub sack: SackBlocks,
-    /// Bytes of payload.
+    /// Payload bytes.
     pub length: u32,
-    /// Wire frames that this segment stands for, at least 1.
+    /// Number of wire frames the segment stands for, at least 1.
     pub wire_segments: u16,
-    /// The IP header carries the congestion-experienced mark.
+    /// The IP header is marked CE (RFC 3168).
     pub congestion_experienced: bool,
-    /// There is a TCP option that the parser does not know, or one that has no place in an
-    /// established connection.
+    /// There is an option that is unknown or invalid in ESTABLISHED state.
     pub unknown_option: bool,
 }
 
-/// A piece of a segment's payload.
+/// Payload of a segment, trimmed to what is new and within the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trimmed {
-    /// Sequence number of the piece's first byte.
+    /// Sequence number of the first byte.
     pub seq: Seq,
-    /// Bytes of the segment's payload in front of the piece that are to be left out.
+    /// Payload bytes of the segment to skip in front.
     pub skip: u32,
-    /// Bytes of the piece, at least 1. What follows in the segment's payload is left out.
+    /// Length in bytes, at least 1. Payload of the segment beyond that is dropped.
     pub length: u32,
 }
 
-/// Why nothing of a segment was used.
+/// Reasons for dropping a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drop {
-    /// Outside the receive window, or the sender's answer to one of ours that was (RFC 9293,
+    /// Outside the receive window, or a reply to an out-of-window segment of ours (RFC 9293
     /// 3.10.7.4).
     Window,
-    /// An old timestamp (RFC 7323, 5).
+    /// Old timestamp (RFC 7323 5).
     Paws,
-    /// An acknowledgement older than any window the peer has announced (RFC 5961, 5).
+    /// ACK older than any window the peer has announced (RFC 5961 5).
     OldAck,
-    /// An acknowledgement of what nobody can have sent (RFC 9293, 3.10.7.4; RFC 5961, 5).
+    /// ACK of data that was not sent (RFC 9293 3.10.7.4, RFC 5961 5).
     FutureAck,
-    /// No ACK bit.
+    /// ACK flag missing.
     NoAck,
 }
 
-/// What the caller is to do with a received segment.
+/// What the caller must do with a received segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// No payload; all that the segment said has been taken in.
+    /// Nothing: the segment has no payload and has been processed.
     Done,
-    /// The payload is all old. Its acknowledgement has been used if it could be.
+    /// Nothing: the payload is a duplicate. The ACK has been processed where possible.
     Duplicate,
-    /// Place this piece behind what was delivered last, then call
+    /// Place this payload after what was delivered last, then call
     /// [`Tcb::accept`](super::Tcb::accept).
     Deliver(Trimmed),
-    /// Hold this piece until what is missing in front of it has come, then call
+    /// Hold this payload until the hole before it is filled, then call
     /// [`Tcb::accept`](super::Tcb::accept).
     Hold(Trimmed),
-    /// Out of order, and there is no room to remember it: dropped, the peer will send it again.
+    /// Out of order with no room for another range: drop. The peer will retransmit it.
     NoRoom,
-    /// Dropped. An answer is sent where the protocol wants one.
+    /// Drop. An ACK is sent where the protocol requires one.
     Drop(Drop),
-    /// The host's TCP has to deal with this frame: return the connection, with the frame behind it.
-    /// Nothing of the segment has been taken in.
+    /// Return the connection to the host's TCP, followed by this frame. The segment has not been
+    /// processed.
     Return(Reason),
 }
 
-/// A segment to be sent.
+/// A segment to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// SEG.SEQ.
     pub seq: Seq,
-    /// Bytes of payload from `seq` on, to be read from the host's memory; 0 for a pure
-    /// acknowledgement.
+    /// Payload bytes from `seq` on, to be read from host memory; 0 for a pure ACK.
     pub length: u32,
-    /// Payload bytes of each wire frame but the last, when there is more than one; else 0.
+    /// Payload bytes of each wire frame except the last if there are several, else 0.
     pub gso_size: u16,
     /// Number of wire frames.
     pub wire_segments: u16,
-    /// Some of the payload has been sent before.
+    /// Part of the payload is a retransmission.
     pub retransmit: bool,
-    /// [`flag`] bits. With `gso_size`: `PSH` belongs to the last wire frame only, `CWR` to the first
-    /// only.
+    /// [`flag`] bits. With `gso_size`, `PSH` applies to the last wire frame only and `CWR` to the
+    /// first only.
     pub flags: u8,
     /// SEG.ACK.
     pub ack: Seq,
-    /// SEG.WND as it goes into the header.
+    /// SEG.WND, not scaled.
     pub window: u16,
     /// The timestamps option.
     pub timestamps: Option<Timestamps>,
@@ -229,41 +226,41 @@ pub struct Outgoing {
     pub ect: bool,
 }
 
-/// A frame that the host's own TCP has made: a pure acknowledgement; or payload, which was on its way
-/// to the device when the connection was handed over, or which a timer has sent again.
+/// A frame made by the host's own TCP: a pure ACK; or payload that was queued when the connection
+/// was handed over, or retransmitted by a timer.
 #[derive(Clone, Copy, Debug)]
 pub struct HostFrame {
     /// SEG.SEQ.
     pub seq: Seq,
-    /// Bytes of payload.
+    /// Payload bytes.
     pub length: u32,
     /// SEG.ACK.
     pub ack: Seq,
-    /// SEG.WND as it stands in the header.
+    /// SEG.WND, not scaled.
     pub window: u16,
 }
 
-/// What has to stand in a host's frame when it leaves.
+/// Header fields of a host's frame when it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewrite {
     /// SEG.SEQ.
     pub seq: Seq,
     /// SEG.ACK.
     pub ack: Seq,
-    /// SEG.WND as it goes into the header.
+    /// SEG.WND, not scaled.
     pub window: u16,
-    /// The timestamps option; the host's frame has one exactly when this is `Some`.
+    /// Timestamps option. `Some` if and only if the host's frame has one.
     pub timestamps: Option<Timestamps>,
 }
 
-/// What has happened since the caller asked last.
+/// Events since the last query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct News {
-    /// Something that an `Acked` completion reports has changed, or the peer answered a keepalive
-    /// probe.
+pub struct Events {
+    /// An `Acked` completion is due: its contents have changed, or the peer has answered a
+    /// keepalive probe.
     pub acked: bool,
-    /// Retransmission timeouts.
+    /// Number of RTOs.
     pub timeouts: u8,
-    /// Fast recoveries entered.
+    /// Number of fast recoveries entered.
     pub recoveries: u8,
 }

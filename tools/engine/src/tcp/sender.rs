@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sending half: its state, and what the host may change of it. What an acknowledgement does is
-//! in `ack`, what is sent in `output`, what timers do in `timer`.
+//! Sending half: state and configuration. ACK processing is in `ack`, output in `output`, timers in
+//! `timer`.
 
 use toe_abi::completion::Acked;
 use toe_abi::completion::Reason;
@@ -15,114 +15,111 @@ use super::rack;
 use super::rack::Rack;
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
-use super::segment::News;
+use super::segment::Events;
 use super::seq::Seq;
 use super::span::GRAIN_MIN;
 use super::time::Instant;
 use super::time::Timer;
 use super::undo::Undo;
 
-/// Smallest `mss` that leaves room for payload beside the largest SACK option.
+/// Minimum MSS, which leaves room for payload beside the largest SACK option.
 pub const MSS_MIN: u16 = 64;
-/// Largest window that a peer can announce (RFC 7323, 2.2).
+/// Maximum window that a peer can announce (RFC 7323 2.2).
 const WINDOW_MAX: u32 = (u16::MAX as u32) << 14;
-/// Most bytes that can be submitted and not acknowledged: half of what sequence numbers can tell
-/// apart.
+/// Maximum number of bytes submitted and not acknowledged, so that sequence numbers stay
+/// comparable.
 const SUBMITTED_MAX: u32 = 1 << 30;
 
-/// What the sender is doing about congestion.
+/// Congestion state (`enum tcp_ca_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaState {
-    /// Nothing.
+    /// No reduction in progress.
     Open,
-    /// Reducing the window because of a mark or a repaired loss, with nothing to retransmit.
-    Reducing,
+    /// Cwr the window because of ECE or a loss repaired by a probe; nothing to retransmit.
+    Cwr,
     /// Fast recovery.
     Recovery,
-    /// Recovery after a retransmission timeout.
+    /// Recovery after an RTO.
     Loss,
 }
 
-/// A tail loss probe that is out (RFC 8985, 7).
+/// An outstanding tail loss probe (RFC 8985 7).
 #[derive(Clone, Copy, Debug)]
 pub struct TailProbe {
-    /// SND.NXT after it.
+    /// SND.NXT after the probe (TLP.end_seq).
     pub end: Seq,
-    /// It was a retransmission.
+    /// The probe was a retransmission.
     pub resent: bool,
 }
 
-/// Something that a timer wants to be sent whatever windows say.
+/// Segment requested by a timer, sent irrespective of the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// A tail loss probe.
+    /// Tail loss probe.
     Tail,
-    /// A probe of a window that is closed, or too small for what there is to send.
+    /// Window probe: the window is closed, or too small for the next segment.
     Window,
-    /// Data held back by `CORK` or `MORE` for too long.
+    /// Data delayed too long by `CORK` or `MORE`.
     Corked,
 }
 
-/// Counts for the host, since the hand-over.
+/// Counters for the host since the hand-over.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SenderCounts {
-    /// Segments that carried data.
+    /// Data segments sent, retransmissions included.
     pub data_segments: u32,
-    /// Segments among them sent again.
+    /// Retransmitted segments.
     pub retransmits: u32,
-    /// Bytes sent again.
+    /// Retransmitted bytes.
     pub bytes_retransmitted: u64,
-    /// Segments known to have reached the peer.
+    /// Segments delivered to the peer.
     pub delivered: u32,
 }
 
 /// The sending half of a connection.
 pub struct Sender {
     pub(super) board: Scoreboard,
-    /// First byte not submitted. Before SND.NXT while the host has not yet submitted again what its
-    /// own TCP had in flight.
+    /// First byte not submitted. Before SND.NXT until the host has submitted again what its own TCP
+    /// had in flight.
     pub(super) end: Seq,
-    /// End of the payload that the host's own stack has sent during the delegation; never before
-    /// SND.UNA.
+    /// End of the payload sent by the host's own stack during the delegation; never before SND.UNA.
     pub(super) host_sent: Seq,
-    /// SND.WND, from SND.UNA.
+    /// SND.WND, relative to SND.UNA.
     pub(super) window: u32,
-    /// SND.WL1. SND.WL2 is not needed: it is never after SND.UNA, and older acknowledgements are
-    /// not looked at.
+    /// SND.WL1. SND.WL2 is not needed: it is never after SND.UNA, and older ACKs are ignored.
     pub(super) wl1: Seq,
     pub(super) max_window: u32,
     pub(super) wscale: u8,
     pub(super) mss: u32,
-    /// End of the latest write of the application.
+    /// End of the latest write by the application.
     pub(super) push: Seq,
-    /// End of the latest segment that was not full.
+    /// End of the latest partial segment.
     pub(super) small: Seq,
     pub(super) more: bool,
     pub(super) nodelay: bool,
     pub(super) cork: bool,
     pub(super) sack: bool,
     pub(super) ecn: bool,
-    /// Tell the peer that the window was reduced (RFC 3168, 6.1.2).
+    /// Set CWR in the next new segment (RFC 3168 6.1.2).
     pub(super) cwr: bool,
-    /// The congestion window was what limited sending.
+    /// The congestion window limited the last transmission.
     pub(super) limited: bool,
-    /// What it had room for, though, when the latest acknowledgement came: the room that others
-    /// before it had made, all of them taken in before anything is sent.
-    pub(super) unused: u32,
+    /// cwnd left unused because several ACKs were processed before sending; credited to PRR.
+    pub(super) cwnd_unused: u32,
     pub(super) ca_state: CaState,
     pub(super) probe: Option<Probe>,
     /// Consecutive timeouts without an answer.
     pub(super) timeouts: u8,
-    /// Probes of the closed window sent.
+    /// Zero-window probes sent.
     pub(super) probes: u8,
-    /// SND.NXT when the ca_state began: its end.
+    /// SND.NXT when the current state was entered; acknowledging it ends the state (`high_seq`).
     pub(super) high: Seq,
-    /// Duplicate acknowledgements; with SACK, segments reported behind a hole.
+    /// Duplicate ACKs. With SACK, segments SACKed above a hole.
     pub(super) duplicates: u32,
-    /// Bytes on their way after the latest transmission.
+    /// Bytes in flight after the latest transmission.
     pub(super) flight: u32,
     pub(super) rtt: Rtt,
-    /// The segment that is being timed: its end, when it was sent.
+    /// End and send time of the segment used for the next RTT sample.
     pub(super) timed: Option<(Seq, Instant)>,
     pub(super) cubic: Cubic,
     pub(super) rack: Rack,
@@ -135,7 +132,7 @@ pub struct Sender {
     pub(super) persist_at: Timer,
     pub(super) last_sent: Instant,
     pub(super) counts: SenderCounts,
-    pub(super) news: News,
+    pub(super) events: Events,
 }
 
 impl Sender {
@@ -184,7 +181,7 @@ impl Sender {
             ecn: has(state_flag::ECN),
             cwr: false,
             limited: false,
-            unused: 0,
+            cwnd_unused: 0,
             ca_state: CaState::Open,
             probe: None,
             timeouts: u8::try_from(state.backoff).unwrap_or(u8::MAX),
@@ -205,7 +202,7 @@ impl Sender {
             persist_at: Timer::OFF,
             last_sent: now,
             counts: SenderCounts::default(),
-            news: News::default(),
+            events: Events::default(),
         };
         if nxt != una {
             sender.rto_at = Timer::at(now + u64::from(rtt.rto()));
@@ -214,7 +211,7 @@ impl Sender {
         Ok(sender)
     }
 
-    /// The host submits payload: see [`Tcb::submit`](super::Tcb::submit).
+    /// Adds submitted payload: see [`Tcb::submit`](super::Tcb::submit).
     pub fn submit(&mut self, seq: Seq, length: u32, push: bool, more: bool) -> Result<(), Reason> {
         let submitted = self.end - self.board.una().min(self.end);
         if seq != self.end || length == 0 || length > SUBMITTED_MAX - submitted {
@@ -228,13 +225,13 @@ impl Sender {
         Ok(())
     }
 
-    /// `NODELAY` and `CORK` change.
+    /// Changes `NODELAY` and `CORK`.
     pub fn set_flags(&mut self, flags: u16) {
         self.nodelay = flags & state_flag::NODELAY != 0;
         self.cork = flags & state_flag::CORK != 0;
     }
 
-    /// The largest payload of a segment changes. Windows stay what they are in bytes.
+    /// Changes the maximum payload of a segment. Windows keep their size in bytes.
     pub fn set_mss(&mut self, mss: u16) -> Result<(), Reason> {
         if mss < MSS_MIN {
             return Err(Reason::Submission);
@@ -255,23 +252,24 @@ impl Sender {
         self.board.nxt()
     }
 
-    /// Up to where the peer may acknowledge: SND.NXT, or what the host's own stack has sent beyond it.
+    /// Highest acknowledgement number the peer may send: SND.NXT, or the end of what the host's own
+    /// stack has sent beyond it.
     #[inline]
     pub fn acknowledgeable(&self) -> Seq {
         self.board.nxt().max(self.host_sent.min(self.end))
     }
 
-    /// The host's own stack sends payload up to `end`. Only of what it has submitted to the device
-    /// that counts.
+    /// The host's own stack sends payload up to `end`. Counts only payload that was also submitted
+    /// to the adapter.
     pub fn on_host_payload(&mut self, end: Seq) {
         if end.at_most(self.end) {
             self.host_sent = self.host_sent.max(end);
         }
     }
 
-    /// Sequence number of a segment without payload: SND.NXT, but not beyond the peer's window,
-    /// where a probe may have gone, and the peer would refuse the acknowledgement. What the field of
-    /// an open window rounds off does not count: the peer knows its window to the octet.
+    /// Sequence number for a segment without payload: SND.NXT, but not beyond the peer's window,
+    /// where a probe may have been sent; the peer would reject the segment. The error from scaling
+    /// an open window is tolerated, since the peer knows its window exactly.
     #[inline]
     pub fn acceptable_seq(&self) -> Seq {
         let nxt = self.board.nxt();
@@ -287,18 +285,18 @@ impl Sender {
         }
     }
 
-    /// Something an `Acked` completion reports has changed.
+    /// Requests an `Acked` completion.
     pub fn report(&mut self) {
-        self.news.acked = true;
+        self.events.acked = true;
     }
 
-    /// What has happened since the last call.
+    /// Events since the last call.
     #[inline]
-    pub fn take_news(&mut self) -> News {
-        core::mem::take(&mut self.news)
+    pub fn take_events(&mut self) -> Events {
+        core::mem::take(&mut self.events)
     }
 
-    /// The sending half of an `Acked` completion.
+    /// Sending half of an `Acked` completion.
     pub fn acked(&self) -> Acked {
         Acked {
             snd_una: self.una().0,
@@ -317,7 +315,7 @@ impl Sender {
         }
     }
 
-    /// The sending half of the state for the host.
+    /// Exports the sending half of the state for the host.
     pub fn export(&self, state: &mut Connection) {
         for (flag, set) in [
             (state_flag::SACK, self.sack),
@@ -340,7 +338,7 @@ impl Sender {
         state.rttvar_us = self.rtt.rttvar();
         state.min_rtt_us = self.rtt.min();
         state.rto_us = self.rtt.rto();
-        state.cwnd = self.cwnd_to_go_on();
+        state.cwnd = self.cwnd_for_host();
         state.ssthresh = self.ssthresh_segments();
         state.reordering = self.rack.reordering();
         state.backoff = u32::from(self.timeouts);
@@ -350,7 +348,7 @@ impl Sender {
         state.bytes_retransmitted = self.counts.bytes_retransmitted;
     }
 
-    /// Bytes submitted and not yet sent.
+    /// Bytes submitted and not sent.
     #[inline]
     pub fn unsent(&self) -> u32 {
         if self.end.after(self.board.nxt()) {
@@ -366,8 +364,8 @@ impl Sender {
         self.board.una() + self.window
     }
 
-    /// Bytes on their way to the peer. Without SACK, each duplicate acknowledgement stands for a
-    /// segment that has arrived (RFC 5681, 3.2, step 4; RFC 3042).
+    /// Bytes in flight. Without SACK, each duplicate ACK stands for one delivered segment (RFC 5681
+    /// 3.2, step 4; RFC 3042).
     #[inline]
     pub fn pipe(&self) -> u32 {
         let pipe = self.board.pipe();
@@ -378,14 +376,13 @@ impl Sender {
         }
     }
 
-    /// Bytes that the congestion window leaves room for.
+    /// Bytes that the congestion window allows to be sent.
     #[inline]
     pub fn room(&self) -> u32 {
         self.cubic.cwnd().saturating_sub(self.pipe())
     }
 
-    /// How exactly the scoreboard notes times: a sixteenth to an eighth of a round trip, a power of
-    /// two of microseconds.
+    /// Grain of the scoreboard's send times: 1/16 to 1/8 of SRTT, a power of two in microseconds.
     #[inline]
     pub fn grain(&self) -> u32 {
         1 << (self.rtt.srtt() / 8).max(GRAIN_MIN).ilog2()
@@ -396,7 +393,7 @@ impl Sender {
         (self.cubic.cwnd() / self.mss).max(1)
     }
 
-    /// Slow start threshold in segments, `u32::MAX` when it was never set.
+    /// Slow start threshold in segments, `u32::MAX` if never set.
     pub fn ssthresh_segments(&self) -> u32 {
         match self.cubic.ssthresh() {
             u32::MAX => u32::MAX,
@@ -404,18 +401,16 @@ impl Sender {
         }
     }
 
-    /// The window that the host's TCP is to go on with, in segments: in the middle of a reduction,
-    /// what it leads to.
-    pub fn cwnd_to_go_on(&self) -> u32 {
+    /// Congestion window for the host's TCP, in segments. During a reduction, the window at its
+    /// end.
+    pub fn cwnd_for_host(&self) -> u32 {
         match self.ca_state {
             CaState::Open | CaState::Loss => self.cwnd_segments(),
-            CaState::Reducing | CaState::Recovery => {
-                self.cwnd_segments().max(self.ssthresh_segments())
-            }
+            CaState::Cwr | CaState::Recovery => self.cwnd_segments().max(self.ssthresh_segments()),
         }
     }
 
-    /// What loss detection has to know.
+    /// Inputs to RACK.
     pub(super) fn path(&self) -> rack::Path {
         rack::Path {
             min_rtt: self.rtt.min(),
@@ -425,21 +420,22 @@ impl Sender {
         }
     }
 
-    /// Begins a reduction of the window that goes on until everything out now is acknowledged.
+    /// Starts a reduction of the congestion window, which lasts until everything outstanding is
+    /// acknowledged.
     pub(super) fn reduce(&mut self, ca_state: CaState) {
         if matches!(self.ca_state, CaState::Open) {
             self.cubic.on_congestion(self.mss);
-            self.prr = Prr::new(self.board.outstanding(), self.unused);
+            self.prr = Prr::new(self.board.outstanding(), self.cwnd_unused);
             self.high = self.board.nxt();
             self.undo.begin(self.board.una());
         }
         self.ca_state = ca_state;
         self.tail = None;
         self.tail_at = Timer::OFF;
-        self.news.acked = true;
+        self.events.acked = true;
     }
 
-    /// When the earliest timer fires.
+    /// Earliest timer.
     #[inline]
     pub fn timer(&self) -> Timer {
         self.rto_at

@@ -1,54 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sequence numbers (RFC 9293, 3.4).
+//! Sequence numbers (RFC 9293 3.4).
 
 use core::ops::Add;
 use core::ops::Sub;
 
-/// A sequence number. Comparison is modulo 2^32: of two numbers less than 2^31 apart, the one that
-/// the other reaches by counting up comes first. So there is no total order and no `Ord`.
+/// A sequence number. Comparison is modulo 2^32, for numbers less than 2^31 apart (as `before()` in
+/// `include/net/tcp.h`). It is not a total order, so there is no `Ord`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seq(pub u32);
 
 impl Seq {
-    /// Whether this one comes before `other`.
+    /// Whether `self` is before `other`.
     #[inline]
     pub const fn before(self, other: Self) -> bool {
         (self.0.wrapping_sub(other.0) as i32) < 0
     }
 
-    /// Whether this one comes after `other`.
+    /// Whether `self` is after `other`.
     #[inline]
     pub const fn after(self, other: Self) -> bool {
         other.before(self)
     }
 
-    /// Whether this one is `other` or comes before it.
+    /// Whether `self` is before or equal to `other`.
     #[inline]
     pub const fn at_most(self, other: Self) -> bool {
         !other.before(self)
     }
 
-    /// Whether this one is `other` or comes after it.
+    /// Whether `self` is after or equal to `other`.
     #[inline]
     pub const fn at_least(self, other: Self) -> bool {
         !self.before(other)
     }
 
-    /// The later of the two.
+    /// The later one.
     #[inline]
     pub const fn max(self, other: Self) -> Self {
         if self.before(other) { other } else { self }
     }
 
-    /// The earlier of the two.
+    /// The earlier one.
     #[inline]
     pub const fn min(self, other: Self) -> Self {
         if other.before(self) { other } else { self }
     }
 }
 
-/// The number `length` bytes on.
+/// Advances by `length` bytes.
 impl Add<u32> for Seq {
     type Output = Self;
 
@@ -58,7 +58,7 @@ impl Add<u32> for Seq {
     }
 }
 
-/// The number `length` bytes back.
+/// Goes back by `length` bytes.
 impl Sub<u32> for Seq {
     type Output = Self;
 
@@ -68,7 +68,7 @@ impl Sub<u32> for Seq {
     }
 }
 
-/// Bytes from `start` up to this one, modulo 2^32.
+/// Number of bytes from `start` to `self`, modulo 2^32.
 impl Sub for Seq {
     type Output = u32;
 

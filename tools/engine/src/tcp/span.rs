@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A run: neighbouring bytes on the scoreboard of which the same is known.
+//! Spans of the scoreboard: adjacent bytes in the same state.
 
 use super::segment::Range;
 use super::seq::Seq;
 use super::time::Instant;
 
-/// Finest grain of a [`Stamp`] in microseconds: its bits below hold the state of a run.
+/// Minimum grain of a [`Stamp`], in microseconds. The bits below hold the state of a span.
 pub const GRAIN_MIN: u32 = 8;
 
-/// When something was sent: microseconds modulo 2^32, rounded down to the grain that it was noted
-/// with. Two stamps compare right when they are less than 35 minutes apart.
+/// Send time: microseconds modulo 2^32, rounded down to a grain. Two stamps compare correctly if
+/// less than 35 minutes apart.
 ///
-/// The grain is absolute. A run that grew as long as something follows closely would grow for as
-/// long as segments leave, and its one time would be wrong by a whole window.
+/// Grains are at fixed times. If a span instead were extended whenever a segment follows closely,
+/// it would grow for as long as segments are sent, and its single time would be wrong by a whole
+/// window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp(u32);
 
 impl Stamp {
-    /// Bits of a run's word that hold its state.
+    /// Bits of a span's word that hold its state.
     const STATE: u32 = GRAIN_MIN - 1;
 
-    /// The stamp of `now`; `grain` is a power of two, of microseconds.
+    /// Stamp of `now`. `grain` is a power of two in microseconds.
     #[inline]
     pub fn new(now: Instant, grain: u32) -> Self {
         Self(now.0 as u32 & !(grain.max(GRAIN_MIN) - 1))
     }
 
-    /// Microseconds from this stamp to `now`; 0 when it is in the future.
+    /// Microseconds from this stamp to `now`, 0 if it is in the future.
     #[inline]
     pub fn elapsed(self, now: Instant) -> u32 {
         ((now.0 as u32).wrapping_sub(self.0) as i32).max(0) as u32
@@ -40,18 +41,18 @@ impl Stamp {
     }
 }
 
-/// What is known of a byte that was sent.
+/// State of a byte that has been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Sent once; in flight.
+    /// Sent once, in flight.
     Sent,
-    /// Sent again; in flight.
+    /// Retransmitted, in flight.
     Resent,
-    /// Sent once, and taken for lost; to be sent again.
+    /// Sent once and marked lost: to be retransmitted.
     Lost,
-    /// Sent again, and that too taken for lost.
+    /// Retransmitted and marked lost again.
     LostAgain,
-    /// The peer has it, out of order (RFC 2018).
+    /// SACKed (RFC 2018).
     Sacked,
 }
 
@@ -67,20 +68,19 @@ impl State {
         }
     }
 
-    /// Whether bytes of this state are to be sent again.
+    /// Whether bytes in this state are to be retransmitted.
     #[inline]
     pub fn is_lost(self) -> bool {
         matches!(self, Self::Lost | Self::LostAgain)
     }
 
-    /// Whether bytes of this state have been sent once only, so that it is known what an
-    /// acknowledgement answers.
+    /// Whether bytes in this state were sent only once, so that an ACK is unambiguous.
     #[inline]
     pub fn is_original(self) -> bool {
         matches!(self, Self::Sent | Self::Lost)
     }
 
-    /// What bytes of this state are when they are taken for lost.
+    /// State after being marked lost.
     #[inline]
     pub fn lost(self) -> Self {
         match self {
@@ -90,7 +90,7 @@ impl State {
         }
     }
 
-    /// What bytes of this state are when they turn out not to be lost.
+    /// State after a loss mark is removed.
     #[inline]
     pub fn restored(self) -> Self {
         match self {
@@ -100,24 +100,24 @@ impl State {
         }
     }
 
-    /// Whether bytes of this state count as on their way to the peer.
+    /// Whether bytes in this state count as in flight.
     #[inline]
     pub fn in_flight(self) -> bool {
         matches!(self, Self::Sent | Self::Resent)
     }
 }
 
-/// A run as stored: it ends where the next one starts.
+/// Start of a span, as stored. The span ends where the next one starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpanStart {
     /// First byte.
     pub start: Seq,
-    /// [`Stamp`] and [`State`] in one.
+    /// [`Stamp`] and [`State`] in one word.
     word: u32,
 }
 
 impl SpanStart {
-    /// The run that starts at `start`.
+    /// Creates the start of a span.
     #[inline]
     pub fn new(start: Seq, stamp: Stamp, state: State) -> Self {
         Self {
@@ -126,33 +126,33 @@ impl SpanStart {
         }
     }
 
-    /// What is known of its bytes.
+    /// State of the bytes.
     #[inline]
     pub fn state(self) -> State {
         State::from_bits(self.word)
     }
 
-    /// When it was sent last.
+    /// Time of the last transmission.
     #[inline]
     pub fn stamp(self) -> Stamp {
         Stamp(self.word & !Stamp::STATE)
     }
 
-    /// Whether this run and a neighbour can be one: the time of what has arrived does not matter any
-    /// more.
+    /// Whether this span can be merged with a neighbour. The send time of SACKed bytes is no longer
+    /// used.
     #[inline]
     pub fn joins(self, other: Self) -> bool {
         self.word == other.word || (self.state() == State::Sacked && other.state() == State::Sacked)
     }
 }
 
-/// A run, or a part of one, as reported to the caller.
+/// A span, or a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Where it is.
+    /// Sequence range.
     pub range: Range,
-    /// What is known of it.
+    /// State of the bytes.
     pub state: State,
-    /// When it was sent last; means nothing for `Sacked`.
+    /// Time of the last transmission. Undefined for `Sacked`.
     pub stamp: Stamp,
 }

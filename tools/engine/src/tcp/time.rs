@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Time as the protocol machine sees it. Durations are plain numbers of microseconds.
+//! Time, timers and the timestamp clock. Durations are in microseconds.
 
 use core::ops::Add;
 use core::ops::Sub;
 
-/// Microseconds of a millisecond.
+/// Microseconds per millisecond.
 pub const MILLISECOND: u64 = 1_000;
-/// Microseconds of a second.
+/// Microseconds per second.
 pub const SECOND: u64 = 1_000_000;
 
-/// A moment: microseconds on the caller's clock, which never goes back.
+/// A point in time, in microseconds of the caller's monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(pub u64);
 
-/// The moment so many microseconds later.
+/// Adds a duration in microseconds. Saturates.
 impl Add<u64> for Instant {
     type Output = Self;
 
@@ -24,7 +24,7 @@ impl Add<u64> for Instant {
     }
 }
 
-/// Microseconds since `earlier`, 0 when it is in the future.
+/// Microseconds since `earlier`, 0 if it is in the future.
 impl Sub for Instant {
     type Output = u64;
 
@@ -34,39 +34,39 @@ impl Sub for Instant {
     }
 }
 
-/// A timer: off, or the moment at which it fires.
+/// A one-shot timer: off, or its expiry time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer(Instant);
 
 impl Timer {
-    /// Not running; later than any moment.
+    /// Not armed. Compares later than any armed timer.
     pub const OFF: Self = Self(Instant(u64::MAX));
 
-    /// Fires at `moment`.
+    /// Armed for `moment`.
     #[inline]
     pub const fn at(moment: Instant) -> Self {
         Self(moment)
     }
 
-    /// Whether it runs.
+    /// Whether the timer is armed.
     #[inline]
     pub fn is_on(self) -> bool {
         self != Self::OFF
     }
 
-    /// Whether it runs and has come to its moment.
+    /// Whether the timer has expired.
     #[inline]
     pub fn is_due(self, now: Instant) -> bool {
         self.is_on() && self.0 <= now
     }
 
-    /// When it fires.
+    /// Expiry time, if armed.
     #[inline]
     pub fn moment(self) -> Option<Instant> {
         self.is_on().then_some(self.0)
     }
 
-    /// Starts it for `moment` unless it runs already.
+    /// Arms the timer for `moment` unless it is armed already.
     #[inline]
     pub fn start(&mut self, moment: Instant) {
         if !self.is_on() {
@@ -75,17 +75,18 @@ impl Timer {
     }
 }
 
-/// The clock behind the timestamps that we send (RFC 7323, 5.4).
+/// Clock for the timestamps option (RFC 7323 5.4).
 #[derive(Clone, Copy, Debug)]
 pub struct TimestampClock {
-    /// Value of the clock at `since`.
+    /// Value at `since`.
     value: u32,
     since: Instant,
     tick_us: u32,
 }
 
 impl TimestampClock {
-    /// A clock that shows `value` at `now` and ticks every `tick_us` microseconds (at least 1).
+    /// Creates a clock with value `value` at `now` and a tick of `tick_us` microseconds, at least
+    /// 1.
     pub fn new(value: u32, tick_us: u32, now: Instant) -> Self {
         Self {
             value,
@@ -94,14 +95,14 @@ impl TimestampClock {
         }
     }
 
-    /// What the clock shows at `now`.
+    /// Value at `now`.
     #[inline]
     pub fn value(&self, now: Instant) -> u32 {
         let ticks = (now - self.since) / u64::from(self.tick_us);
         self.value.wrapping_add(ticks as u32)
     }
 
-    /// Microseconds of one tick.
+    /// Tick in microseconds.
     pub fn tick_us(&self) -> u32 {
         self.tick_us
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What timers do to the sending half.
+//! Timers of the sending half: RTO, tail loss probe, RACK reordering, persist.
 
 use toe_abi::completion::Reason;
 
@@ -11,16 +11,16 @@ use super::span::State;
 use super::time::Instant;
 use super::time::Timer;
 
-/// Timeouts in a row without an answer at which the connection goes back to the host's TCP, which
-/// has the last word on giving up (`tcp_retries2`).
+/// Number of consecutive timeouts after which the connection is returned to the host's TCP, which
+/// decides when to give up (`tcp_retries2`).
 const TIMEOUTS_MAX: u8 = 6;
 
 impl Sender {
-    /// Does what is due.
+    /// Handles the timers that are due.
     pub fn on_timer(&mut self, now: Instant) -> Result<(), Reason> {
         if self.reorder_at.is_due(now) {
             self.reorder_at = Timer::OFF;
-            if self.detect(now) > 0 && matches!(self.ca_state, CaState::Open | CaState::Reducing) {
+            if self.detect(now) > 0 && matches!(self.ca_state, CaState::Open | CaState::Cwr) {
                 self.enter_recovery();
                 self.cubic
                     .set_cwnd(self.pipe().saturating_add(self.mss), self.mss);
@@ -30,7 +30,7 @@ impl Sender {
         if self.tail_at.is_due(now) {
             self.tail_at = Timer::OFF;
             self.probe = Some(Probe::Tail);
-            // The probe starts it again; without one, the timeout itself is what is left.
+            // The probe rearms the RTO. If no probe can be sent, the RTO must still be armed.
             self.rto_at.start(now + u64::from(self.rtt.rto()));
             return Ok(());
         }
@@ -43,7 +43,7 @@ impl Sender {
         Ok(())
     }
 
-    /// RFC 6298, 5.4 to 5.6; RFC 5681, 3.1; RFC 8985, 6.3.
+    /// RFC 6298 5.4 to 5.6, RFC 5681 3.1, RFC 8985 6.3.
     fn on_retransmission_timeout(&mut self, now: Instant) -> Result<(), Reason> {
         self.rto_at = Timer::OFF;
         if self.board.outstanding() == 0 {
@@ -53,9 +53,9 @@ impl Sender {
             return self.on_persist_timeout();
         }
         self.count_timeout()?;
-        self.news.timeouts = self.news.timeouts.saturating_add(1);
+        self.events.timeouts = self.events.timeouts.saturating_add(1);
         if self.ca_state == CaState::Loss && self.timeouts == 1 {
-            // There was progress since the last one: this is another loss.
+            // There was progress since the last RTO, so this is a new loss.
             self.ca_state = CaState::Open;
         }
         self.reduce(CaState::Loss);
@@ -74,7 +74,7 @@ impl Sender {
         self.duplicates = 0;
         self.timed = None;
         self.reorder_at = Timer::OFF;
-        // The loss window (RFC 5681): one segment beside what still counts as on its way.
+        // Loss window (RFC 5681): one segment in addition to what still counts as in flight.
         self.cubic
             .set_cwnd(self.pipe().saturating_add(self.mss), self.mss);
         self.rtt.back_off();
@@ -82,7 +82,7 @@ impl Sender {
         Ok(())
     }
 
-    /// RFC 9293, 3.8.6.1: probes the window, or lets go of what is held back.
+    /// Persist timer (RFC 9293 3.8.6.1): probes the window, or sends corked data.
     fn on_persist_timeout(&mut self) -> Result<(), Reason> {
         self.persist_at = Timer::OFF;
         let unsent = self.unsent();

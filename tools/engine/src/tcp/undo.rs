@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Finding that a reduction of the window was for nothing: what was sent again had arrived, late, in
-//! the first place. Timestamps tell (Eifel, RFC 3522), and so do duplicates that the peer reports
-//! (RFC 3708).
+//! Detection of spurious reductions: the original transmission of what was retransmitted had been
+//! delivered, but late. Shown by timestamps (Eifel, RFC 3522) or D-SACK (RFC 3708).
 
 use super::segment::Range;
 use super::seq::Seq;
 
-/// What was sent again since the window was reduced last.
+/// Retransmissions since the last reduction.
 #[derive(Clone, Copy, Debug)]
 pub struct Undo {
-    /// From the first byte of it to the last; empty when nothing was.
+    /// Range from the first to the last retransmitted byte; empty if none.
     again: Range,
-    /// Segments of it whose duplicate the peer has not reported.
+    /// Retransmitted segments not yet reported by D-SACK.
     missing: u32,
-    /// Timestamp of the first.
+    /// Timestamp of the first retransmission.
     timestamp: Option<u32>,
     /// The reduction can still be undone.
     open: bool,
 }
 
 impl Undo {
-    /// Nothing was sent again.
+    /// No retransmissions.
     pub fn none() -> Self {
         let at = Seq(0);
         Self {
@@ -32,9 +31,8 @@ impl Undo {
         }
     }
 
-    /// A reduction begins that may turn out to be for nothing. What was sent again before, and is
-    /// not acknowledged up to `una`, counts still: its answer will come in this reduction, and is
-    /// old compared with whatever is sent again from now on.
+    /// A reduction begins. Earlier retransmissions that are not acknowledged up to `una` are kept:
+    /// their ACKs arrive in this reduction and are older than any retransmission from now on.
     pub fn begin(&mut self, una: Seq) {
         if !self.again.end.after(una) {
             *self = Self::none();
@@ -42,7 +40,7 @@ impl Undo {
         self.open = true;
     }
 
-    /// The reduction stays, whatever is heard of it.
+    /// Makes the current reduction final.
     pub fn close(&mut self) {
         self.open = false;
     }
@@ -52,7 +50,7 @@ impl Undo {
         self.again.start == self.again.end
     }
 
-    /// `range`, of `segments` segments, is sent again, with `timestamp` in it.
+    /// Records the retransmission of `range`, in `segments` segments, with `timestamp`.
     pub fn on_resend(&mut self, range: Range, segments: u32, timestamp: Option<u32>) {
         self.again = if self.is_empty() {
             range
@@ -66,8 +64,8 @@ impl Undo {
         self.timestamp = self.timestamp.or(timestamp);
     }
 
-    /// The peer has reported `duplicate`. Returns whether that is because of what was sent again: a
-    /// network that doubles frames makes duplicates too.
+    /// Processes a D-SACK for `duplicate`. Returns whether it reports a retransmission; a network
+    /// that duplicates frames causes D-SACKs too.
     pub fn on_duplicate(&mut self, duplicate: Range, mss: u32) -> bool {
         if self.is_empty() || !self.again.contains(duplicate) {
             return false;
@@ -77,15 +75,15 @@ impl Undo {
         true
     }
 
-    /// Whether `echo`, the timestamp echoed with an advance of SND.UNA, is older than all that was
-    /// sent again: the advance answers what was sent first.
+    /// Whether `echo`, the timestamp echo of an ACK that advances SND.UNA, is older than all
+    /// retransmissions, so that the ACK answers the original transmission.
     #[inline]
     pub fn shown_by_time(&self, echo: u32) -> bool {
         let before = |first| (echo.wrapping_sub(first) as i32) < 0;
         self.open && self.timestamp.is_some_and(before)
     }
 
-    /// Whether all that was sent again has been reported as received twice.
+    /// Whether D-SACKs have reported all retransmissions.
     #[inline]
     pub fn shown_by_duplicates(&self) -> bool {
         self.open && !self.is_empty() && self.missing == 0
@@ -103,7 +101,7 @@ mod tests {
         assert!(!undo.shown_by_duplicates());
         undo.on_resend(Range::of(1000, 2000), 1, None);
         undo.on_resend(Range::of(5000, 7000), 2, None);
-        // The network's own duplicates say nothing.
+        // Duplicates made by the network are ignored.
         assert!(!undo.on_duplicate(Range::of(7000, 8000), 1000));
         assert!(undo.on_duplicate(Range::of(1000, 2000), 1000));
         assert!(!undo.shown_by_duplicates());

@@ -191,9 +191,9 @@ impl Network {
             self.transmit(index, out);
         }
         let end = &mut self.ends[index];
-        let news = end.tcb.take_news();
-        end.timeouts += u32::from(news.timeouts);
-        end.recoveries += u32::from(news.recoveries);
+        let events = end.tcb.take_events();
+        end.timeouts += u32::from(events.timeouts);
+        end.recoveries += u32::from(events.recoveries);
         let all = end.tcb.snd_una() - end.iss == end.behaviour.total;
         if all && end.finished.is_none() {
             end.finished = Some(now);

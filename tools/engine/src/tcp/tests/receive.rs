@@ -543,7 +543,7 @@ fn a_frame_of_the_host_does_not_replace_a_report() {
 fn a_keepalive_probe_of_the_host_keeps_its_number() {
     let mut script = Script::new();
     script.submit(MSS).sends(&[(0, MSS)]).ack(MSS);
-    script.tcb.take_news();
+    script.tcb.take_events();
     let frame = HostFrame {
         seq: ISS + MSS - 1,
         length: 0,
@@ -554,11 +554,11 @@ fn a_keepalive_probe_of_the_host_keeps_its_number() {
         script.tcb.on_host_frame(Instant(0), &frame).seq,
         ISS + MSS - 1
     );
-    assert!(!script.tcb.take_news().acked);
+    assert!(!script.tcb.take_events().acked);
     script.ack(MSS);
-    assert!(script.tcb.take_news().acked);
+    assert!(script.tcb.take_events().acked);
     script.ack(MSS);
-    assert!(!script.tcb.take_news().acked);
+    assert!(!script.tcb.take_events().acked);
     let other = HostFrame {
         seq: ISS + 10 * MSS,
         length: 0,

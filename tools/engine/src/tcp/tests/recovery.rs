@@ -30,12 +30,12 @@ fn rfc8985_three_reported_segments_show_a_loss() {
     script.sack(0, &[(MSS, 2 * MSS)]).sends(&[(10 * MSS, MSS)]);
     script.sack(0, &[(MSS, 3 * MSS)]).sends(&[(11 * MSS, MSS)]);
     script.sack(0, &[(MSS, 4 * MSS)]).leaves(&[(0, MSS)], true);
-    assert_eq!(script.tcb.take_news().recoveries, 1);
+    assert_eq!(script.tcb.take_events().recoveries, 1);
     assert_eq!(script.tcb.acked(0).ssthresh, 7);
     script.at(200).ack(12 * MSS);
     let acked = script.tcb.acked(0);
     assert_eq!((acked.cwnd, acked.retransmits), (7, 1));
-    assert_eq!(script.tcb.take_news().timeouts, 0);
+    assert_eq!(script.tcb.take_events().timeouts, 0);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn rfc8985_a_lost_retransmission_is_found_without_a_timeout() {
             script.tcb.on_timer(at).expect("no return");
         }
     }
-    assert_eq!(script.tcb.take_news().timeouts, 0);
+    assert_eq!(script.tcb.take_events().timeouts, 0);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn rfc5681_2_what_is_no_duplicate_does_not_count() {
     while let Some(out) = script.poll() {
         assert!(!out.retransmit);
     }
-    assert_eq!(script.tcb.take_news().recoveries, 0);
+    assert_eq!(script.tcb.take_events().recoveries, 0);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn rfc6298_5_the_timeout_doubles_and_the_window_is_one_segment() {
     script.timer(900).resends(&[(0, MSS)]);
     script.timer(2_100).resends(&[(0, MSS)]);
     assert_eq!(script.tcb.acked(0).ssthresh, 7);
-    assert_eq!(script.tcb.take_news().timeouts, 3);
+    assert_eq!(script.tcb.take_events().timeouts, 3);
     // Slow start from one segment, through all that was out.
     script.at(2_200).ack(MSS).resends(&full(MSS, 2));
     script.at(2_300).ack(3 * MSS).resends(&full(3 * MSS, 4));
@@ -288,7 +288,7 @@ fn rfc8985_7_a_lost_tail_is_found_by_a_probe() {
     // That shows the rest to be lost.
     script.at(402).sack(2 * MSS, &[(4 * MSS, 5 * MSS)]);
     script.resends(&full(2 * MSS, 1));
-    assert_eq!(script.tcb.take_news().timeouts, 0);
+    assert_eq!(script.tcb.take_events().timeouts, 0);
 }
 
 /// The retransmission is lost, and the receive window lets nothing follow it that would tell.
@@ -305,7 +305,7 @@ fn a_recovery_that_hears_nothing_is_probed() {
     assert_eq!((out.seq, out.length, out.retransmit), (ISS, MSS, true));
     assert_eq!(out.flags & flag::PSH, flag::PSH);
     script.at(400).window(10 * MSS, 10 * MSS);
-    assert_eq!(script.tcb.take_news().timeouts, 0);
+    assert_eq!(script.tcb.take_events().timeouts, 0);
     assert_eq!(script.tcb.acked(0).ssthresh, 7);
 }
 
@@ -362,7 +362,7 @@ fn rfc2018_8_a_peer_may_forget_what_it_reported() {
     while script.poll().is_some() {}
     // It acknowledges the hole only, though it had reported all behind it.
     let mut sent = alloc::vec::Vec::new();
-    while script.tcb.take_news().timeouts == 0 {
+    while script.tcb.take_events().timeouts == 0 {
         let at = script.tcb.deadline().expect("a timer");
         script.now = at.0;
         script.tcb.on_timer(at).expect("no return");
