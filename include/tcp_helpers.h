@@ -47,6 +47,8 @@ u32 toe_helper_sock_uid(const struct sock *sk);
 struct net *toe_helper_sock_net(const struct sock *sk);
 int toe_helper_sock_ifindex(const struct sock *sk);
 u32 toe_helper_sock_hash(const struct sock *sk);
+struct sock *toe_helper_tcp_lookup(struct net *net, bool ipv6, const u8 *local, u16 local_port,
+				   const u8 *remote, u16 remote_port, int ifindex);
 struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic);
 void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb);
 int toe_helper_backlog_marker_kind(const struct sk_buff *skb);

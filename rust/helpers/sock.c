@@ -3,6 +3,8 @@
 #include <linux/etherdevice.h>
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
+#include <net/inet6_hashtables.h>
+#include <net/inet_hashtables.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 
@@ -156,4 +158,34 @@ void toe_helper_msg_zerocopy_end(struct msghdr *msg, bool sent)
 u32 toe_helper_sock_hash(const struct sock *sk)
 {
 	return READ_ONCE(sk->sk_hash);
+}
+
+/* An established TCP socket, held, or NULL. Ports in host order. */
+struct sock *toe_helper_tcp_lookup(struct net *net, bool ipv6, const u8 *local, u16 local_port,
+				   const u8 *remote, u16 remote_port, int ifindex)
+{
+	struct sock *sk;
+
+	if (ipv6) {
+#if IS_ENABLED(CONFIG_IPV6)
+		sk = __inet6_lookup_established(net, (const struct in6_addr *)remote,
+						htons(remote_port),
+						(const struct in6_addr *)local, local_port,
+						ifindex, 0);
+#else
+		sk = NULL;
+#endif
+	} else {
+		__be32 raddr, laddr;
+
+		memcpy(&raddr, remote, sizeof(raddr));
+		memcpy(&laddr, local, sizeof(laddr));
+		sk = __inet_lookup_established(net, raddr, htons(remote_port), laddr, local_port,
+					       ifindex, 0);
+	}
+	if (sk && (!sk_fullsock(sk) || !sk_is_tcp(sk))) {
+		sock_gen_put(sk);
+		sk = NULL;
+	}
+	return sk;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a netlink request is told beside its error number.
+//! Error messages for netlink requests.
 //!
 //! C header: [`include/linux/netlink.h`](srctree/include/linux/netlink.h)
 
@@ -11,26 +11,26 @@ use kernel::{
     str::CStr, //
 };
 
-/// Where somebody who wants something is told why he does not get it.
+/// The extended acknowledgement of a netlink request (`struct netlink_ext_ack`).
 ///
 /// # Invariants
 ///
-/// Null, where nobody listens, or valid for `'a`.
+/// The pointer is null when the caller takes no message, else valid for `'a`.
 pub struct Extack<'a>(*mut bindings::netlink_ext_ack, PhantomData<&'a mut ()>);
 
 impl Extack<'_> {
     /// # Safety
     ///
-    /// `raw` is null, or valid as long as the result.
+    /// `raw` must be null, or valid for the lifetime of the result.
     pub(in crate::net) unsafe fn from_raw(raw: *mut bindings::netlink_ext_ack) -> Self {
         // INVARIANT: The caller promises it.
         Self(raw, PhantomData)
     }
 
-    /// Says why; the last word counts.
+    /// Sets the message (`NL_SET_ERR_MSG`). A later message replaces an earlier one.
     pub fn set(&mut self, message: &'static CStr) {
         if !self.0.is_null() {
-            // SAFETY: By the type invariant. The message stays.
+            // SAFETY: By the type invariant.
             unsafe { (*self.0)._msg = message.as_char_ptr() };
         }
     }

@@ -25,8 +25,7 @@ use crate::{
             Command,
             Dump,
             Family,
-            Group,
-            Message,
+            GenlMsg,
             Operation,
             Policy,
             Request, //
@@ -37,6 +36,7 @@ use crate::{
     util::time::jiffies_msecs, //
 };
 use kernel::{
+    net::netlink::MulticastGroup,
     prelude::*,
     sync::{
         atomic::ordering::Relaxed,
@@ -45,7 +45,7 @@ use kernel::{
 };
 
 /// The family.
-pub(super) static FAMILY: Family = Family::new(
+pub(super) static FAMILY: Family = Family::const_new(
     kernel::module::this_module::<crate::Toe>(),
     TOE_FAMILY_NAME,
     TOE_FAMILY_VERSION,
@@ -53,7 +53,7 @@ pub(super) static FAMILY: Family = Family::new(
     &GROUPS,
 );
 
-static GROUPS: [Group; 1] = [Group::new(TOE_MCGRP_CONN)];
+static GROUPS: [MulticastGroup; 1] = [MulticastGroup::const_new(c"conn")];
 /// Place of the group `conn` in [`GROUPS`].
 const CONN: u32 = 0;
 
@@ -99,16 +99,11 @@ static IMPAIR_POLICY: [Policy; TOE_A_IMPAIR_MAX as usize + 1] = {
 
 /// The connection that a request names by addresses and ports.
 fn tuple(request: &Request<'_>) -> Result<Tuple> {
-    let port = |number| {
-        request
-            .number(number)
-            .and_then(|port| u16::try_from(port).ok())
-            .ok_or(EINVAL)
-    };
+    let port = |attrtype| request.attrs().get_u16(attrtype).ok_or(EINVAL);
     let mut tuple = Tuple {
-        ipv6: match request.number(TOE_A_CONN_FAMILY) {
-            Some(family) if family == u64::from(AF_INET) => false,
-            Some(family) if family == u64::from(AF_INET6) => true,
+        ipv6: match request.attrs().get_u32(TOE_A_CONN_FAMILY) {
+            Some(AF_INET) => false,
+            Some(AF_INET6) => true,
             _ => return Err(EAFNOSUPPORT),
         },
         local: [0; 16],
@@ -117,11 +112,11 @@ fn tuple(request: &Request<'_>) -> Result<Tuple> {
         remote_port: port(TOE_A_CONN_REMOTE_PORT)?,
     };
     let width = tuple.width();
-    for (number, address) in [
+    for (attrtype, address) in [
         (TOE_A_CONN_LOCAL_ADDRESS, &mut tuple.local),
         (TOE_A_CONN_REMOTE_ADDRESS, &mut tuple.remote),
     ] {
-        let bytes = request.bytes(number).ok_or(EINVAL)?;
+        let bytes = request.attrs().get_bytes(attrtype).ok_or(EINVAL)?;
         if bytes.len() != width {
             return Err(EINVAL);
         }
@@ -156,7 +151,8 @@ fn next(namespace: &Namespace, position: &mut [c_long; 2]) -> Option<Arc<Connect
 /// The delegated connection that a request names.
 fn named(request: &Request<'_>) -> Result<Arc<Connection>> {
     let cookie = request
-        .number(TOE_A_CONN_COOKIE)
+        .attrs()
+        .get_uint(TOE_A_CONN_COOKIE)
         .filter(|&cookie| cookie != 0);
     let tuple = match cookie {
         Some(_) => None,
@@ -170,25 +166,25 @@ fn named(request: &Request<'_>) -> Result<Arc<Connection>> {
         .ok_or(ENOENT)
 }
 
-fn put_connection(message: &mut Message<'_>, connection: &Connection) -> Result {
+fn put_connection(msg: &mut GenlMsg<'_>, connection: &Connection) -> Result {
     let (lane, tuple) = (&connection.lane, &connection.tuple);
     let width = tuple.width();
-    message.put_u32(TOE_A_CONN_IFINDEX, lane.handle.ifindex())?;
-    message.put_u32(TOE_A_CONN_PROCESSOR, lane.processor.into())?;
-    message.put_u32(TOE_A_CONN_HOST_ID, connection.host_id.load(Relaxed))?;
-    message.put_u32(TOE_A_CONN_DEVICE_ID, connection.device_id())?;
+    msg.put_u32(TOE_A_CONN_IFINDEX, lane.handle.ifindex())?;
+    msg.put_u32(TOE_A_CONN_PROCESSOR, lane.processor.into())?;
+    msg.put_u32(TOE_A_CONN_HOST_ID, connection.host_id.load(Relaxed))?;
+    msg.put_u32(TOE_A_CONN_DEVICE_ID, connection.device_id())?;
     let family = if tuple.ipv6 { AF_INET6 } else { AF_INET };
-    message.put_u16(TOE_A_CONN_FAMILY, family as u16)?;
-    message.put_bytes(TOE_A_CONN_LOCAL_ADDRESS, &tuple.local[..width])?;
-    message.put_bytes(TOE_A_CONN_REMOTE_ADDRESS, &tuple.remote[..width])?;
-    message.put_u16(TOE_A_CONN_LOCAL_PORT, tuple.local_port)?;
-    message.put_u16(TOE_A_CONN_REMOTE_PORT, tuple.remote_port)?;
-    message.put_uint(TOE_A_CONN_COOKIE, connection.sock().cookie())?;
-    message.put_u32(TOE_A_CONN_UID, connection.sock().uid())?;
-    message.put_u32(TOE_A_CONN_STATE, connection.phase() as u32)?;
-    message.put_uint(TOE_A_CONN_SENT, connection.sent.get())?;
-    message.put_uint(TOE_A_CONN_RECEIVED, connection.received.get())?;
-    message.put_uint(
+    msg.put_u16(TOE_A_CONN_FAMILY, family as u16)?;
+    msg.put_bytes(TOE_A_CONN_LOCAL_ADDRESS, &tuple.local[..width])?;
+    msg.put_bytes(TOE_A_CONN_REMOTE_ADDRESS, &tuple.remote[..width])?;
+    msg.put_u16(TOE_A_CONN_LOCAL_PORT, tuple.local_port)?;
+    msg.put_u16(TOE_A_CONN_REMOTE_PORT, tuple.remote_port)?;
+    msg.put_uint(TOE_A_CONN_COOKIE, connection.sock().cookie())?;
+    msg.put_u32(TOE_A_CONN_UID, connection.sock().uid())?;
+    msg.put_u32(TOE_A_CONN_STATE, connection.phase() as u32)?;
+    msg.put_uint(TOE_A_CONN_SENT, connection.sent.get())?;
+    msg.put_uint(TOE_A_CONN_RECEIVED, connection.received.get())?;
+    msg.put_uint(
         TOE_A_CONN_AGE,
         jiffies_msecs().wrapping_sub(connection.since).into(),
     )
@@ -196,48 +192,44 @@ fn put_connection(message: &mut Message<'_>, connection: &Connection) -> Result 
 
 /// `conn-delegated-ntf`. With the socket locked.
 pub(super) fn notify_delegated(connection: &Connection) {
-    let number = TOE_CMD_CONN_DELEGATED_NTF as u8;
-    FAMILY.notify(connection.sock().namespace(), CONN, number, |message| {
-        put_connection(message, connection)
+    let cmd = TOE_CMD_CONN_DELEGATED_NTF as u8;
+    FAMILY.multicast(connection.sock().namespace(), CONN, cmd, |msg| {
+        put_connection(msg, connection)
     });
 }
 
 /// `conn-returned-ntf`. With the socket locked.
 pub(super) fn notify_returned(connection: &Connection, cause: Cause) {
-    let number = TOE_CMD_CONN_RETURNED_NTF as u8;
-    FAMILY.notify(connection.sock().namespace(), CONN, number, |message| {
-        put_connection(message, connection)?;
-        message.put_u32(TOE_A_CONN_REASON, cause as u32)
+    let cmd = TOE_CMD_CONN_RETURNED_NTF as u8;
+    FAMILY.multicast(connection.sock().namespace(), CONN, cmd, |msg| {
+        put_connection(msg, connection)?;
+        msg.put_u32(TOE_A_CONN_REASON, cause as u32)
     });
 }
 
 /// `conn-get`
 struct ConnGet;
 
+#[vtable]
 impl Command for ConnGet {
-    const NUMBER: u8 = TOE_CMD_CONN_GET as u8;
+    const CMD: u8 = TOE_CMD_CONN_GET as u8;
     const POLICY: &'static [Policy] = &CONN_POLICY;
-    const ACTS: bool = true;
-    const DUMPS: bool = true;
 
-    fn act(request: &Request<'_>) -> Result {
+    fn doit(request: &Request<'_>) -> Result {
         let connection = named(request)?;
-        request.reply(|message| put_connection(message, &connection))
+        request.reply(|msg| put_connection(msg, &connection))
     }
 
-    fn dump(dump: &mut Dump<'_>) -> Result {
-        let ifindex = dump.number(TOE_A_CONN_IFINDEX);
+    fn dumpit(dump: &mut Dump<'_>) -> Result {
+        let ifindex = dump.attrs().get_u32(TOE_A_CONN_IFINDEX);
         loop {
             let mut position = *dump.position();
             let Some(connection) = next(dump.namespace(), &mut position) else {
                 return Ok(());
             };
-            let wanted = ifindex
-                .is_none_or(|ifindex| u64::from(connection.lane.handle.ifindex()) == ifindex);
+            let wanted = ifindex.is_none_or(|ifindex| connection.lane.handle.ifindex() == ifindex);
             if wanted {
-                dump.add(&FAMILY, Self::NUMBER, |message| {
-                    put_connection(message, &connection)
-                })?;
+                dump.put(|msg| put_connection(msg, &connection))?;
             }
             *dump.position() = position;
         }
@@ -247,13 +239,13 @@ impl Command for ConnGet {
 /// `conn-offload`
 struct ConnOffload;
 
+#[vtable]
 impl Command for ConnOffload {
-    const NUMBER: u8 = TOE_CMD_CONN_OFFLOAD as u8;
+    const CMD: u8 = TOE_CMD_CONN_OFFLOAD as u8;
     const ADMIN: bool = true;
     const POLICY: &'static [Policy] = &CONN_POLICY;
-    const ACTS: bool = true;
 
-    fn act(request: &Request<'_>) -> Result {
+    fn doit(request: &Request<'_>) -> Result {
         let tuple = tuple(request)?;
         let width = tuple.width();
         // A socket that is not bound to an interface is found by way of any.
@@ -271,7 +263,7 @@ impl Command for ConnOffload {
         let _file = socket.file().ok_or(ENOTCONN)?;
         let mut socket = socket.lock();
         handover::delegate(&mut socket).map_err(|refusal| {
-            request.explain(refusal.text());
+            request.extack().set(refusal.text());
             refusal.error()
         })
     }
@@ -280,25 +272,25 @@ impl Command for ConnOffload {
 /// `conn-return`
 struct ConnReturn;
 
+#[vtable]
 impl Command for ConnReturn {
-    const NUMBER: u8 = TOE_CMD_CONN_RETURN as u8;
+    const CMD: u8 = TOE_CMD_CONN_RETURN as u8;
     const ADMIN: bool = true;
     const POLICY: &'static [Policy] = &CONN_POLICY;
-    const ACTS: bool = true;
 
-    fn act(request: &Request<'_>) -> Result {
+    fn doit(request: &Request<'_>) -> Result {
         let give_back = |connection: Arc<Connection>| {
             let mut socket = connection.sock().lock();
             giveback::recall(&connection, &mut socket, Cause::User);
         };
-        if !request.has(TOE_A_CONN_ALL) {
+        if !request.attrs().get_flag(TOE_A_CONN_ALL) {
             give_back(named(request)?);
             return Ok(());
         }
-        let ifindex = request.number(TOE_A_CONN_IFINDEX);
+        let ifindex = request.attrs().get_u32(TOE_A_CONN_IFINDEX);
         connections(request.namespace())
             .filter(|connection| {
-                ifindex.is_none_or(|ifindex| u64::from(connection.lane.handle.ifindex()) == ifindex)
+                ifindex.is_none_or(|ifindex| connection.lane.handle.ifindex() == ifindex)
             })
             .for_each(give_back);
         Ok(())
@@ -308,15 +300,15 @@ impl Command for ConnReturn {
 /// `stats-get`
 struct StatsGet;
 
-fn put_reasons(message: &mut Message<'_>, stats: &Stats) -> Result {
+fn put_reasons(msg: &mut GenlMsg<'_>, stats: &Stats) -> Result {
     for (refusal, count) in stats.refusals().filter(|&(_, count)| count > 0) {
-        message.put_nest(TOE_A_STATS_REFUSED, |nest| {
+        msg.put_nest(TOE_A_STATS_REFUSED, |nest| {
             nest.put_u32(TOE_A_REFUSED_REASON, refusal as u32)?;
             nest.put_uint(TOE_A_REFUSED_COUNT, count)
         })?;
     }
     for (cause, count) in stats.returns().filter(|&(_, count)| count > 0) {
-        message.put_nest(TOE_A_STATS_RETURNED, |nest| {
+        msg.put_nest(TOE_A_STATS_RETURNED, |nest| {
             nest.put_u32(TOE_A_RETURNED_REASON, cause as u32)?;
             nest.put_uint(TOE_A_RETURNED_COUNT, count)
         })?;
@@ -324,10 +316,10 @@ fn put_reasons(message: &mut Message<'_>, stats: &Stats) -> Result {
     Ok(())
 }
 
-fn put_stats(message: &mut Message<'_>, ifindex: u32) -> Result {
-    message.put_u32(TOE_A_STATS_IFINDEX, ifindex)?;
+fn put_stats(msg: &mut GenlMsg<'_>, ifindex: u32) -> Result {
+    msg.put_u32(TOE_A_STATS_IFINDEX, ifindex)?;
     if ifindex == 0 {
-        return put_reasons(message, &registry::NOWHERE);
+        return put_reasons(msg, &registry::NOWHERE);
     }
     let (mut count, mut capacity, mut sent, mut received) = (0, 0, 0u64, 0u64);
     let mut stats = None;
@@ -339,30 +331,28 @@ fn put_stats(message: &mut Message<'_>, ifindex: u32) -> Result {
         stats = Some(lane.stats.clone());
     }
     let stats = stats.ok_or(ENODEV)?;
-    message.put_u32(TOE_A_STATS_CONNECTIONS, count)?;
-    message.put_u32(TOE_A_STATS_CAPACITY, capacity)?;
-    message.put_uint(TOE_A_STATS_DELEGATED, stats.delegated.load(Relaxed))?;
-    message.put_uint(TOE_A_STATS_SENT, sent)?;
-    message.put_uint(TOE_A_STATS_RECEIVED, received)?;
-    put_reasons(message, &stats)
+    msg.put_u32(TOE_A_STATS_CONNECTIONS, count)?;
+    msg.put_u32(TOE_A_STATS_CAPACITY, capacity)?;
+    msg.put_uint(TOE_A_STATS_DELEGATED, stats.delegated.load(Relaxed))?;
+    msg.put_uint(TOE_A_STATS_SENT, sent)?;
+    msg.put_uint(TOE_A_STATS_RECEIVED, received)?;
+    put_reasons(msg, &stats)
 }
 
+#[vtable]
 impl Command for StatsGet {
-    const NUMBER: u8 = TOE_CMD_STATS_GET as u8;
+    const CMD: u8 = TOE_CMD_STATS_GET as u8;
     const POLICY: &'static [Policy] = &STATS_POLICY;
-    const ACTS: bool = true;
-    const DUMPS: bool = true;
 
-    fn act(request: &Request<'_>) -> Result {
-        // CAST: a 32-bit attribute.
-        let ifindex = request.number(TOE_A_STATS_IFINDEX).ok_or(EINVAL)? as u32;
+    fn doit(request: &Request<'_>) -> Result {
+        let ifindex = request.attrs().get_u32(TOE_A_STATS_IFINDEX).ok_or(EINVAL)?;
         if ifindex != 0 {
             registry::adapter(request.namespace(), ifindex).ok_or(ENODEV)?;
         }
-        request.reply(|message| put_stats(message, ifindex))
+        request.reply(|msg| put_stats(msg, ifindex))
     }
 
-    fn dump(dump: &mut Dump<'_>) -> Result {
+    fn dumpit(dump: &mut Dump<'_>) -> Result {
         loop {
             // Position 0 is what was refused before an adapter was found, then come the adapters.
             let n = dump.position()[0] as usize;
@@ -377,7 +367,7 @@ impl Command for StatsGet {
                 },
             };
             if let Some(ifindex) = ifindex {
-                dump.add(&FAMILY, Self::NUMBER, |message| put_stats(message, ifindex))?;
+                dump.put(|msg| put_stats(msg, ifindex))?;
             }
             dump.position()[0] += 1;
         }
@@ -387,23 +377,26 @@ impl Command for StatsGet {
 /// `impair-set`
 struct ImpairSet;
 
+#[vtable]
 impl Command for ImpairSet {
-    const NUMBER: u8 = TOE_CMD_IMPAIR_SET as u8;
+    const CMD: u8 = TOE_CMD_IMPAIR_SET as u8;
     const ADMIN: bool = true;
     const POLICY: &'static [Policy] = &IMPAIR_POLICY;
-    const ACTS: bool = true;
 
-    fn act(request: &Request<'_>) -> Result {
-        // CAST: 32-bit attributes.
-        let small = |number| request.number(number).unwrap_or(0) as u32;
+    fn doit(request: &Request<'_>) -> Result {
+        let small = |attrtype| request.attrs().get_u32(attrtype).unwrap_or(0);
         let Some(handle) = registry::adapter(request.namespace(), small(TOE_A_IMPAIR_IFINDEX))
         else {
-            request.explain(c"no such interface of an adapter here");
+            request
+                .extack()
+                .set(c"no such interface of an adapter here");
             return Err(ENODEV);
         };
         let directions = small(TOE_A_IMPAIR_DIRECTIONS);
         if directions == 0 || directions & !(direction::EGRESS | direction::INGRESS) != 0 {
-            request.explain(c"directions are egress, ingress or both");
+            request
+                .extack()
+                .set(c"directions are egress, ingress or both");
             return Err(EINVAL);
         }
         let impairment = SetImpairment {
@@ -415,8 +408,8 @@ impl Command for ImpairSet {
             corrupt_ppm: small(TOE_A_IMPAIR_CORRUPT),
             delay_us: small(TOE_A_IMPAIR_DELAY),
             jitter_us: small(TOE_A_IMPAIR_JITTER),
-            rate_bps: request.number(TOE_A_IMPAIR_RATE).unwrap_or(0),
-            seed: request.number(TOE_A_IMPAIR_SEED).unwrap_or(0),
+            rate_bps: request.attrs().get_uint(TOE_A_IMPAIR_RATE).unwrap_or(0),
+            seed: request.attrs().get_uint(TOE_A_IMPAIR_SEED).unwrap_or(0),
             ..SetImpairment::default()
         };
         let probabilities = [
@@ -426,7 +419,9 @@ impl Command for ImpairSet {
             impairment.corrupt_ppm,
         ];
         if probabilities.iter().any(|&ppm| ppm > 1_000_000) {
-            request.explain(c"a probability is at most 1000000 parts per million");
+            request
+                .extack()
+                .set(c"a probability is at most 1000000 parts per million");
             return Err(ERANGE);
         }
         handle.impair(&impairment)

@@ -54,10 +54,7 @@ use crate::{
         }, //
     },
     bindings,
-    net::{
-        genetlink,
-        skb::SkBuff, //
-    },
+    net::skb::SkBuff,
     offload::{
         Client,
         Handle,
@@ -86,6 +83,7 @@ use crate::{
     }, //
 };
 use kernel::{
+    net::netlink,
     prelude::*,
     sync::{
         atomic::ordering::Release,
@@ -97,7 +95,7 @@ use kernel::{
 /// The shim. To be dropped after the last adapter has stopped.
 pub(crate) struct Shim {
     // Dropped in this order: first those that begin something.
-    _family: genetlink::Registration,
+    _family: netlink::Registration,
     _watch: watch::Watch,
     _policy: policy::Worker,
     _ulp: shadow::Registration<Connection>,
