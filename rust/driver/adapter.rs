@@ -179,7 +179,7 @@ impl<C: Client> Adapter<C> {
         }
         let steering = Steering::new(function.processors)?;
         let parent = ARef::from(&**dev);
-        let mapper = Mapper::new(dev);
+        let mapper = Mapper::new(dev)?;
         Arc::pin_init(
             pin_init!(Self {
                 dev: parent,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that the host and a device share: rings, a status page, and mapped pieces of frames.
+//! DMA memory: coherent rings and pages, and streaming mappings of frames for the device to read.
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
@@ -11,12 +11,16 @@ use super::{
     },
     xdp, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    util::device::raw_device, //
+};
 use kernel::{
     device::{
         self,
         Bound, //
     },
+    devres::Devres,
     dma::{
         Coherent,
         DmaAddress, //
@@ -24,33 +28,23 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{
             Acquire,
             Atomic,
             Relaxed, //
-        }, //
+        },
+        Arc, //
     }, //
 };
 
-/// The device as this module's bindings see it.
-#[inline]
-pub(super) fn raw_device<C: device::DeviceContext>(
-    dev: &device::Device<C>,
-) -> *mut bindings::device {
-    // CAST: both bindings describe the same `struct device`, and `device::Device` is transparent
-    // over it.
-    core::ptr::from_ref(dev).cast_mut().cast()
-}
-
-/// A ring of entries of `ENTRY` bytes, a power of two of them, in coherent memory.
+/// A ring of entries of `ENTRY` bytes in coherent memory. The number of entries is a power of two.
 ///
-/// Entries are copied in and out word by word. The device may write at the same time; what is read
-/// then is some mixture, never undefined.
+/// Entries are copied in and out with relaxed atomic accesses of 64 bits. An entry that the device
+/// writes at the same time is read as a mixture of old and new words.
 ///
 /// # Invariants
 ///
-/// The memory holds `mask + 1` entries.
+/// `memory` has `mask + 1` entries, a power of two.
 pub struct Ring<const ENTRY: usize> {
     memory: Coherent<[u64]>,
     mask: u32,
@@ -62,11 +56,11 @@ impl<const ENTRY: usize> Ring<ENTRY> {
         ENTRY / 8
     };
 
-    /// A zeroed ring of `1 << log2` entries, page-aligned.
+    /// Allocates a zeroed, page-aligned ring of `1 << log2` entries.
     pub fn new(dev: &device::Device<Bound>, log2: u8) -> Result<Self> {
         let entries = 1u32.checked_shl(log2.into()).ok_or(EINVAL)?;
         let words = (entries as usize).checked_mul(Self::WORDS).ok_or(EINVAL)?;
-        // INVARIANT: So many words are so many entries.
+        // INVARIANT: There are at least `words` words, which are `entries` entries.
         Ok(Self {
             memory: Coherent::zeroed_slice(dev, words.max(PAGE_SIZE / 8), GFP_KERNEL)?,
             mask: entries - 1,
@@ -85,7 +79,7 @@ impl<const ENTRY: usize> Ring<ENTRY> {
         self.mask.trailing_ones() as u8
     }
 
-    /// Where the device finds the ring.
+    /// DMA address of the first entry.
     #[inline]
     pub fn dma_address(&self) -> DmaAddress {
         self.memory.dma_address()
@@ -94,15 +88,15 @@ impl<const ENTRY: usize> Ring<ENTRY> {
     #[inline]
     fn words(&self, index: u32) -> &[Atomic<u64>] {
         let first = (index & self.mask) as usize * Self::WORDS;
-        // SAFETY: By the type invariant the entry is within the memory, which lives as long as
-        // `self`. It is only ever accessed atomically by the host.
+        // SAFETY: By the type invariant the entry is within the memory, which is valid as long as
+        // `self`. The host accesses it atomically only.
         unsafe {
             let start = self.memory.as_ptr().cast::<Atomic<u64>>().add(first);
             core::slice::from_raw_parts(start, Self::WORDS)
         }
     }
 
-    /// Writes the entry of the free-running `index`.
+    /// Writes the entry at `index`, taken modulo the number of entries.
     #[inline]
     pub fn write(&self, index: u32, entry: &[u8; ENTRY]) {
         for (word, bytes) in self.words(index).iter().zip(entry.chunks_exact(8)) {
@@ -112,7 +106,7 @@ impl<const ENTRY: usize> Ring<ENTRY> {
         }
     }
 
-    /// Reads the entry of the free-running `index`.
+    /// Reads the entry at `index`, taken modulo the number of entries.
     #[inline]
     pub fn read(&self, index: u32) -> [u8; ENTRY] {
         let mut entry = [0; ENTRY];
@@ -123,11 +117,11 @@ impl<const ENTRY: usize> Ring<ENTRY> {
     }
 }
 
-/// A page of coherent memory in which each word has one writer.
+/// A page of coherent memory that the device writes and the host reads.
 pub struct SharedPage(Coherent<[u64]>);
 
 impl SharedPage {
-    /// A zeroed page.
+    /// Allocates a zeroed page.
     pub fn new(dev: &device::Device<Bound>) -> Result<Self> {
         Ok(Self(Coherent::zeroed_slice(
             dev,
@@ -136,13 +130,14 @@ impl SharedPage {
         )?))
     }
 
-    /// Where the device finds the page.
+    /// DMA address of the page.
     #[inline]
     pub fn dma_address(&self) -> DmaAddress {
         self.0.dma_address()
     }
 
-    /// The little-endian word at `OFFSET`; what the device wrote before it is visible then.
+    /// Reads the little-endian 32-bit word at byte `OFFSET`, with acquire semantics: what the device
+    /// wrote before it is visible afterwards.
     #[inline]
     pub fn load_acquire<const OFFSET: usize>(&self) -> u32 {
         const { assert!(OFFSET % 4 == 0 && OFFSET < PAGE_SIZE) };
@@ -151,7 +146,8 @@ impl SharedPage {
         u32::from_le(word.load(Acquire))
     }
 
-    /// The little-endian 64-bit word at `offset`; 0 when that is not within the page.
+    /// Reads the little-endian 64-bit word at byte `offset`, rounded down to a multiple of 8. Returns 0
+    /// beyond the end of the page.
     #[inline]
     pub fn load64(&self, offset: usize) -> u64 {
         if offset >= PAGE_SIZE {
@@ -163,38 +159,39 @@ impl SharedPage {
     }
 }
 
-/// Bytes in coherent memory: the operand of a command.
+/// Bytes in coherent memory that the device reads.
 pub struct SharedBytes(Coherent<[u8]>);
 
 impl SharedBytes {
-    /// A copy of `bytes`.
+    /// Allocates memory and copies `bytes` into it.
     pub fn new(dev: &device::Device<Bound>, bytes: &[u8]) -> Result<Self> {
         Ok(Self(Coherent::from_slice(dev, bytes, GFP_KERNEL)?))
     }
 
-    /// Where the device finds them.
+    /// DMA address of the first byte.
     pub fn dma_address(&self) -> DmaAddress {
         self.0.dma_address()
     }
 }
 
-/// A piece of memory that is mapped for the device to read, or has an address for it as it is.
+/// A streaming mapping that the device reads (`DMA_TO_DEVICE`).
 ///
-/// It goes back to the [`Mapper`] that made it; one that does not stays mapped.
+/// It must be given back to [`Mapper::unmap`], or it stays mapped.
 #[must_use]
 pub struct Mapping {
     address: DmaAddress,
     length: u32,
+    /// The device that it is mapped for.
     dev: *mut bindings::device,
-    /// It has to be unmapped.
+    /// Whether it must be unmapped. A `net_iov` is mapped by its owner.
     mapped: bool,
 }
 
-// SAFETY: A mapping is not bound to a thread; the pointer is only compared.
+// SAFETY: A mapping is not bound to a thread. The pointer is only compared.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Where the device finds the memory.
+    /// DMA address of the memory.
     #[inline]
     pub fn address(&self) -> DmaAddress {
         self.address
@@ -208,25 +205,40 @@ impl Mapping {
     }
 }
 
-/// Maps memory for one device to read.
+/// Maps memory for one device to read, as long as the device is bound to its driver.
+///
+/// The DMA API may only be used for a bound device. A mapper may outlive the binding: it maps and
+/// unmaps nothing then. The check is an RCU read-side critical section around each call, which is
+/// negligible beside the mapping itself. Clones are the same mapper.
 #[derive(Clone)]
-pub struct Mapper(ARef<device::Device>);
+pub struct Mapper(Arc<Devres<()>>);
 
 impl Mapper {
-    /// A mapper for `dev`. To be dropped, with all that it mapped, before `dev` is unbound.
-    pub fn new(dev: &device::Device<Bound>) -> Self {
-        Self(dev.into())
+    /// Creates a mapper for `dev`.
+    pub fn new(dev: &device::Device<Bound>) -> Result<Self> {
+        Ok(Self(Arc::new(Devres::new(dev, ())?, GFP_KERNEL)?))
     }
 
     #[inline]
     fn dev(&self) -> *mut bindings::device {
-        raw_device(&*self.0)
+        raw_device(self.0.device())
     }
 
+    /// Maps `length` bytes by `map`; `None` when that fails or the device is unbound.
+    ///
+    /// # Safety
+    ///
+    /// `map` must return what a function of the DMA API does for the device.
     #[inline]
-    fn checked(&self, address: DmaAddress, length: u32) -> Option<Mapping> {
+    unsafe fn map(
+        &self,
+        length: u32,
+        map: impl FnOnce(*mut bindings::device) -> DmaAddress,
+    ) -> Option<Mapping> {
+        let _bound = self.0.try_access()?;
         let dev = self.dev();
-        // SAFETY: The device is valid.
+        let address = map(dev);
+        // SAFETY: The device is valid and bound.
         (unsafe { bindings::dma_mapping_error(dev, address) } == 0).then_some(Mapping {
             address,
             length,
@@ -235,13 +247,13 @@ impl Mapper {
         })
     }
 
-    /// Maps the linear part of `skb`; `None` when that fails.
+    /// Maps the linear part of `skb`. Returns `None` when that fails.
     #[inline]
     pub fn map_linear(&self, skb: &SkBuff) -> Option<Mapping> {
         self.map_bytes(skb.linear())
     }
 
-    /// Maps the linear part of `frame`; `None` when that fails.
+    /// Maps the linear part of `frame`. Returns `None` when that fails.
     #[inline]
     pub fn map_frame(&self, frame: &xdp::Frame) -> Option<Mapping> {
         self.map_bytes(frame.linear())
@@ -249,42 +261,52 @@ impl Mapper {
 
     #[inline]
     fn map_bytes(&self, linear: &[u8]) -> Option<Mapping> {
-        // SAFETY: The device is valid, and the memory is directly mapped.
-        let address = unsafe {
-            bindings::dma_map_single(
-                self.dev(),
-                linear.as_ptr().cast_mut().cast(),
-                linear.len(),
-                bindings::dma_data_direction::DMA_TO_DEVICE,
-            )
-        };
-        self.checked(address, linear.len() as u32)
+        // SAFETY: The device is valid and bound, and the memory is in the kernel's linear mapping.
+        unsafe {
+            self.map(linear.len() as u32, |dev| {
+                bindings::dma_map_single(
+                    dev,
+                    linear.as_ptr().cast_mut().cast(),
+                    linear.len(),
+                    bindings::dma_data_direction::DMA_TO_DEVICE,
+                )
+            })
+        }
     }
 
-    /// Maps a fragment; `None` when that fails.
+    /// Maps a fragment of a frame that is sent through the device. Returns `None` when that fails.
+    ///
+    /// A `net_iov` has a DMA address already; the core has checked that it is one for this device
+    /// (`validate_xmit_unreadable_skb`).
     #[inline]
     pub fn map_frag(&self, frag: &Frag) -> Option<Mapping> {
-        // SAFETY: The device is valid, and so is the fragment.
-        let address = unsafe { bindings::skb_frag_dma_map(self.dev(), frag.as_raw()) };
-        let mapping = self.checked(address, frag.size())?;
+        // SAFETY: The device is valid and bound, and so is the fragment valid.
+        let mapping = unsafe {
+            self.map(frag.size(), |dev| {
+                bindings::skb_frag_dma_map(dev, frag.as_raw())
+            })?
+        };
         Some(Mapping {
             mapped: frag.is_in_pages(),
             ..mapping
         })
     }
 
-    /// Unmaps what this mapper (or a clone) has mapped.
+    /// Unmaps what this mapper or a clone of it mapped. Does nothing once the device is unbound.
     #[inline]
     pub fn unmap(&self, mapping: Mapping) {
         if mapping.dev != self.dev() {
-            pr_err!("toe: a mapping was given back to another device; it stays mapped\n");
+            pr_err!("unmap: not a mapping of this device, it stays mapped\n");
             return;
         }
         if !mapping.mapped {
             return;
         }
-        // SAFETY: The mapping was made for this device, and is used up here. The direct mapping of
-        // linear data and pages is undone alike.
+        let Some(_bound) = self.0.try_access() else {
+            return;
+        };
+        // SAFETY: The device is valid and bound, the mapping was made for it and is consumed here.
+        // `dma_map_single` is undone by `dma_unmap_page` as well.
         unsafe {
             bindings::dma_unmap_page(
                 self.dev(),
@@ -296,11 +318,12 @@ impl Mapper {
     }
 }
 
-/// A fragment that is mapped for the device to read, and whose memory is held. Dropping it ends both.
+/// A fragment that is mapped for the device to read, with a reference to its memory. Dropping it
+/// unmaps the fragment and drops the reference.
 ///
 /// # Invariants
 ///
-/// One reference to `memory` is this value's.
+/// The value owns one reference to `memory`.
 pub struct MappedFrag {
     mapping: Option<Mapping>,
     mapper: Mapper,
@@ -308,12 +331,15 @@ pub struct MappedFrag {
 }
 
 impl MappedFrag {
-    /// Maps `frag` and holds its memory.
+    /// Maps `frag` and takes a reference to its memory.
     ///
     /// # Errors
     ///
-    /// [`EIO`] when it cannot be mapped.
+    /// [`EIO`] when it cannot be mapped, or is a `net_iov`: that may be bound to another device.
     pub fn new(mapper: &Mapper, frag: &Frag) -> Result<Self> {
+        if !frag.is_in_pages() {
+            return Err(EIO);
+        }
         let mapping = mapper.map_frag(frag).ok_or(EIO)?;
         // SAFETY: The memory is valid as long as `frag`.
         let memory = unsafe {
@@ -321,7 +347,7 @@ impl MappedFrag {
             bindings::get_netmem(memory);
             memory
         };
-        // INVARIANT: The reference was just taken.
+        // INVARIANT: The reference was taken above.
         Ok(Self {
             mapping: Some(mapping),
             mapper: mapper.clone(),
@@ -329,7 +355,7 @@ impl MappedFrag {
         })
     }
 
-    /// Where the device finds the memory.
+    /// DMA address of the memory.
     #[inline]
     pub fn address(&self) -> DmaAddress {
         self.mapping.as_ref().map_or(0, Mapping::address)
@@ -341,7 +367,7 @@ impl Drop for MappedFrag {
         if let Some(mapping) = self.mapping.take() {
             self.mapper.unmap(mapping);
         }
-        // SAFETY: By the type invariant; the reference ends here.
+        // SAFETY: By the type invariant; the value is gone after this.
         unsafe { bindings::put_netmem(self.memory) };
     }
 }

@@ -12,10 +12,12 @@
 
 use super::{
     device::InstanceLock,
-    dma::raw_device,
     napi::Instance, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    util::device::raw_device, //
+};
 use core::{
     mem::ManuallyDrop,
     num::NonZeroUsize,

@@ -4,6 +4,7 @@
 
 pub mod completion;
 pub mod counter;
+pub mod device;
 pub mod global;
 pub mod irq;
 pub mod lock;

@@ -18,10 +18,8 @@ use super::{
 };
 use crate::{
     bindings,
-    net::{
-        dma::raw_device,
-        ethtool, //
-    }, //
+    net::ethtool,
+    util::device::raw_device, //
 };
 use core::{
     cell::UnsafeCell,
