@@ -4,7 +4,7 @@
 
 use toe_abi::regs;
 
-/// Size of the configuration space.
+/// Size of the configuration space in bytes.
 pub const SIZE: usize = 4096;
 
 const VENDOR_ID: usize = 0x00;
@@ -19,40 +19,40 @@ const SUBSYSTEM_ID: usize = 0x2e;
 const CAPABILITIES: usize = 0x34;
 const INTERRUPT_LINE: usize = 0x3c;
 
-/// Memory and bus master enable, SERR#, parity error response, INTx disable.
+/// Writable command bits: memory and bus master enable, SERR#, parity error response, INTx disable.
 const COMMAND_WRITABLE: u16 = 0x0546;
 const STATUS_CAPABILITIES: u16 = 1 << 4;
-/// Memory, 64 bits, not prefetchable.
+/// Memory BAR, 64-bit, not prefetchable.
 const BAR_64: u32 = 0x4;
 
 const MSIX: usize = 0x40;
 const MSIX_ID: u8 = 0x11;
-/// Message control: function mask and enable.
+/// Writable message control bits: function mask and enable.
 const MSIX_CONTROL_WRITABLE: u16 = 0xc000;
 
 const POWER: usize = 0x50;
 const POWER_ID: u8 = 0x01;
 /// Version 3, no PME.
 const POWER_CAPABILITIES: u16 = 0x0003;
-/// No soft reset on the way from D3hot to D0; the state is writable.
+/// No_Soft_Reset set: no reset on the transition from D3hot to D0. The state is writable.
 const POWER_NO_SOFT_RESET: u16 = 1 << 3;
 const POWER_STATE: u16 = 0x0003;
 
 const EXPRESS: usize = 0x60;
 const EXPRESS_ID: u8 = 0x10;
-/// Version 2, endpoint.
+/// Capability version 2, endpoint.
 const EXPRESS_FLAGS: u16 = 0x0002;
 /// Role-based error reporting; function-level reset; payload up to 256 bytes.
 const DEVICE_CAPABILITIES: u32 = (1 << 28) | (1 << 15) | 1;
 const DEVICE_CONTROL: usize = EXPRESS + 0x08;
 const DEVICE_CONTROL_WRITABLE: u16 = 0x7fff;
 const DEVICE_CONTROL_FLR: u16 = 1 << 15;
-/// Relaxed ordering and no-snoop enabled, as a device comes up.
+/// Reset value: relaxed ordering and no-snoop enabled.
 const DEVICE_CONTROL_DEFAULT: u16 = 0x2810;
 /// x16 at 16 GT/s.
 const LINK: u32 = 0x104;
 
-/// What a write asks for beyond the stored value.
+/// Side effect of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
@@ -61,7 +61,7 @@ pub enum Effect {
     Reset,
 }
 
-/// The configuration space with its write masks.
+/// Configuration space with write masks.
 pub struct ConfigSpace {
     bytes: Vec<u8>,
     writable: Vec<u8>,
@@ -69,7 +69,7 @@ pub struct ConfigSpace {
 }
 
 impl ConfigSpace {
-    /// Configuration space of a function with `vectors` MSI-X vectors.
+    /// Creates the configuration space of a function with `vectors` MSI-X vectors.
     pub fn new(vectors: u16) -> Self {
         let mut space = Self {
             bytes: Vec::new(),
@@ -80,7 +80,7 @@ impl ConfigSpace {
         space
     }
 
-    /// Puts every register back to its value at power-on.
+    /// Restores all registers to their reset values.
     pub fn reset(&mut self) {
         self.bytes = vec![0; SIZE];
         self.writable = vec![0; SIZE];
@@ -119,7 +119,7 @@ impl ConfigSpace {
         self.set32(EXPRESS + 0x2c, 0x1e);
     }
 
-    /// Reads `data.len()` bytes from `offset` on; beyond the end stands zero.
+    /// Reads `data.len()` bytes at `offset`. Bytes beyond the end read as 0.
     pub fn read(&self, offset: u64, data: &mut [u8]) {
         for (i, byte) in data.iter_mut().enumerate() {
             *byte = usize::try_from(offset)
@@ -130,7 +130,7 @@ impl ConfigSpace {
         }
     }
 
-    /// Writes `data` from `offset` on, as far as the registers there are writable.
+    /// Writes `data` at `offset`. Bits that are not writable are ignored.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> Effect {
         let mut effect = Effect::None;
         for (i, &value) in data.iter().enumerate() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adapter: makes functions, ports and workers from the command line and joins them.
+//! The adapter: creates functions, ports and workers from the command line and connects them.
 
 use std::collections::HashMap;
 use std::fs;
@@ -49,7 +49,7 @@ use crate::worker::PortPlan;
 use crate::worker::SlotPlan;
 use crate::worker::Worker;
 
-/// What the adapter offers.
+/// Features offered to drivers.
 const FEATURES: u64 = feature::TX_CSUM
     | feature::TSO4
     | feature::TSO6
@@ -62,26 +62,26 @@ const FEATURES: u64 = feature::TX_CSUM
     | feature::IMPAIR
     | feature::RULES;
 
-/// Payload fragments that a processor holds, per connection.
+/// Payload fragments of a processor, per connection.
 const FRAGMENTS: u32 = 8;
-/// ... and at least.
+/// Minimum number of payload fragments of a processor.
 const MIN_FRAGMENTS: u32 = 65_536;
-/// Page identifiers of each ring of a processor.
+/// Page identifiers per page ring of a processor.
 const PAGES: u32 = 65_536;
-/// Flows that a processor's database holds.
+/// Flows in the flow database of a processor.
 const FLOWS: u32 = 16_384;
-/// Bytes of out-of-order segments that a processor holds.
+/// Limit for out-of-order frames held by a processor, in bytes.
 const HOLD: u32 = 64 << 20;
-/// ... and for one connection.
+/// Limit for out-of-order frames held for a connection, in bytes.
 const HOLD_CONNECTION: u32 = 4 << 20;
 
-/// The running adapter. Its sockets are removed when it is dropped.
+/// The running adapter. Its sockets are removed on drop.
 pub struct Device {
     workers: Vec<Handle>,
     sockets: Vec<PathBuf>,
 }
 
-/// A function while it is put together.
+/// Parts of a function during construction.
 struct Parts {
     spec: FunctionSpec,
     listener: UnixListener,
@@ -92,8 +92,8 @@ struct Parts {
     mac: [u8; 6],
 }
 
-/// The address of a function that was given none: locally administered, the same for the same
-/// socket.
+/// MAC address of a function for which none was given: locally administered, derived from the
+/// socket path.
 fn default_mac(socket: &Path, number: usize) -> [u8; 6] {
     let hash = socket.as_os_str().as_encoded_bytes().iter().fold(
         0xcbf2_9ce4_8422_2325_u64,
@@ -106,7 +106,7 @@ fn default_mac(socket: &Path, number: usize) -> [u8; 6] {
     [0x02, b'T', a, b, c, number as u8]
 }
 
-/// The number of the function at the other end of each function's cable; also checks that every
+/// For each function, the number of the function at the other end of its cable. Checks that every
 /// cable has two ends.
 fn cable_peers(ports: &[PortSpec]) -> Result<Vec<Option<usize>>> {
     let mut ends: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -119,7 +119,7 @@ fn cable_peers(ports: &[PortSpec]) -> Result<Vec<Option<usize>>> {
     for (name, ends) in ends {
         let [a, b] = ends[..] else {
             bail!(
-                "cable '{name}' has {} end(s): give --port cable:{name} to exactly two functions",
+                "cable '{name}' has {} end(s): use --port cable:{name} for exactly two functions",
                 ends.len()
             );
         };
@@ -130,15 +130,15 @@ fn cable_peers(ports: &[PortSpec]) -> Result<Vec<Option<usize>>> {
 }
 
 impl Device {
-    /// Starts the adapter. When this returns, every function can be attached.
+    /// Starts the adapter. On return, every function can be attached.
     ///
     /// # Errors
     ///
-    /// When the options contradict each other, or a socket, an interface or memory cannot be had.
+    /// If options are inconsistent, or a socket, an interface or memory cannot be allocated.
     pub fn start(options: Options) -> Result<Self> {
         if options.functions.len() != options.ports.len() {
             bail!(
-                "there are {} functions and {} ports: give one --port for each --function",
+                "{} functions but {} ports: specify one --port per --function",
                 options.functions.len(),
                 options.ports.len()
             );
@@ -169,7 +169,7 @@ impl Device {
             functions.push(Parts {
                 listener,
                 doorbells: Arc::new(
-                    Doorbells::new(processors).context("cannot get memory for doorbells")?,
+                    Doorbells::new(processors).context("cannot allocate memory for doorbells")?,
                 ),
                 host: Arc::new(Host::new(vectors)),
                 admin,
@@ -188,7 +188,7 @@ impl Device {
         let mut wakers = Vec::new();
         for _ in 0..processors {
             let (control, receiver) = mpsc::channel();
-            let waker = Arc::new(Waker::new().context("cannot get an event descriptor")?);
+            let waker = Arc::new(Waker::new().context("cannot create an eventfd")?);
             device
                 .workers
                 .push(Handle::new(control, Arc::clone(&waker)));
@@ -295,7 +295,7 @@ impl Device {
             })?;
             let [a, b, c, d, e, f] = parts.mac;
             info!(
-                "function {number}: {} joined to {:?}, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}",
+                "function {number}: serving {} on {:?}, MAC address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}",
                 parts.spec.socket.display(),
                 options.ports[number]
             );
@@ -303,7 +303,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Writes every processor's counters to the log.
+    /// Logs the counters of all processors.
     pub fn report(&self) {
         let (done, wait) = mpsc::channel();
         for worker in &self.workers {
@@ -331,7 +331,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-/// One queue of `port` for every processor.
+/// Opens `port` with one queue per processor.
 fn open_port(
     port: &PortSpec,
     number: usize,

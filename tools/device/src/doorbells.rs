@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The doorbell area: memory of the adapter that the guest writes without a trap.
+//! Doorbell area: adapter memory that the guest writes without a trap.
 
 use std::fs::File;
 use std::io;
@@ -17,20 +17,20 @@ use vm_memory::FileOffset;
 use vm_memory::VolatileMemory;
 use vm_memory::mmap::MmapRegion;
 
-/// The doorbell pages of a function's processors.
+/// Doorbell pages of a function's processors.
 ///
-/// The client maps them from a file that is laid out like BAR 0.
+/// The client maps them from a file with the layout of BAR 0.
 pub struct Doorbells {
     file: File,
     mapping: MmapRegion,
 }
 
 impl Doorbells {
-    /// Zeroed doorbells of `processors` processors.
+    /// Creates zeroed doorbell pages for `processors` processors.
     ///
     /// # Errors
     ///
-    /// When the memory cannot be had.
+    /// If memory cannot be allocated.
     pub fn new(processors: usize) -> io::Result<Self> {
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let file = File::from(memfd::memfd_create("toe-doorbells", flags)?);
@@ -46,13 +46,13 @@ impl Doorbells {
         self.mapping.size()
     }
 
-    /// The file to map, at the BAR's offsets.
+    /// File to map, with the offsets of BAR 0.
     pub fn descriptor(&self) -> RawFd {
         self.file.as_raw_fd()
     }
 
-    /// Loads the word at `offset`, a multiple of 4, of `processor`'s page with acquire semantics.
-    /// Outside the page stands zero.
+    /// Loads the word at `offset` (4-byte aligned) of the page of `processor` with acquire
+    /// semantics. Returns 0 outside the page.
     #[inline]
     pub fn load(&self, processor: usize, offset: usize) -> u32 {
         self.mapping
@@ -61,7 +61,7 @@ impl Doorbells {
             .map_or(0, u32::from_le)
     }
 
-    /// Reads for a client that has not mapped the area; `offset` counts from its start.
+    /// Reads on behalf of a client that has not mapped the area. `offset` is relative to the area.
     pub fn read(&self, offset: usize, data: &mut [u8]) {
         data.fill(0);
         if let Ok(slice) = self.mapping.get_slice(offset, data.len()) {
@@ -69,7 +69,7 @@ impl Doorbells {
         }
     }
 
-    /// Writes for a client that has not mapped the area.
+    /// Writes on behalf of a client that has not mapped the area.
     pub fn write(&self, offset: usize, data: &[u8]) {
         if let Ok(slice) = self.mapping.get_slice(offset, data.len()) {
             slice.copy_from(data);

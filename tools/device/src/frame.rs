@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frame buffers: where a frame stands while it is in the adapter and in no host's memory.
+//! Frame buffers for frames inside the adapter.
 
 use toe_engine::env::Offload;
 use toe_engine::env::OutFrame;
@@ -10,28 +10,28 @@ use toe_engine::env::RxOffload;
 use crate::memory::Fault;
 use crate::memory::MemoryMap;
 
-/// Room in a buffer: the largest large segment with its Ethernet header and tags.
+/// Capacity of a buffer in bytes: the largest GSO frame with Ethernet header and VLAN tags.
 pub const CAPACITY: usize = 65_536 + 64;
 
-/// Smallest frame on an Ethernet wire, without its check sequence.
+/// Minimum length of an Ethernet frame without FCS.
 const MINIMUM: usize = 60;
 
-/// A frame with what is known of it and what is left to do to it.
+/// A frame with its offload metadata.
 ///
 /// # Invariants
 ///
-/// `length <= CAPACITY`, the length of `bytes`.
+/// `length <= CAPACITY`, and `CAPACITY` is the length of `bytes`.
 pub struct Frame {
     bytes: Box<[u8]>,
     length: usize,
-    /// What is left to do before the frame is on a wire.
+    /// Work left to do before the frame is transmitted.
     pub offload: Offload,
-    /// The transport checksum was verified by whoever delivered the frame.
+    /// The sender has verified the transport checksum.
     pub verified: bool,
 }
 
 impl Frame {
-    /// An empty buffer. Its memory is touched only as far as frames fill it.
+    /// Creates an empty buffer. Its memory is touched only as far as frames fill it.
     pub fn new() -> Self {
         Self {
             bytes: vec![0; CAPACITY].into_boxed_slice(),
@@ -41,34 +41,34 @@ impl Frame {
         }
     }
 
-    /// The frame, from the Ethernet header on.
+    /// The frame, starting with the Ethernet header.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
-    /// The frame, to be changed in place.
+    /// The frame, for modification in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[..self.length]
     }
 
-    /// Forgets the frame; what is known of the next is nothing.
+    /// Removes frame and metadata.
     pub fn clear(&mut self) {
         self.length = 0;
         self.offload = Offload::default();
         self.verified = false;
     }
 
-    /// All of the buffer, for a frame to be read into; [`Self::set_length`] says how long it is.
+    /// The whole buffer, to read a frame into. Must be followed by [`Self::set_length`].
     pub fn room(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 
-    /// Sets the length, at most [`CAPACITY`].
+    /// Sets the length in bytes, at most [`CAPACITY`].
     pub fn set_length(&mut self, length: usize) {
         self.length = length.min(CAPACITY);
     }
 
-    /// Appends `bytes`; `false` and no change when they do not fit.
+    /// Appends `bytes`. Returns `false`, without effect, if they do not fit.
     #[must_use]
     pub fn append(&mut self, bytes: &[u8]) -> bool {
         let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) else {
@@ -79,11 +79,11 @@ impl Frame {
         true
     }
 
-    /// Makes this a copy of `frame`, its payload read from `memory`.
+    /// Copies `frame`, with its payload read from `memory`, to this buffer.
     ///
     /// # Errors
     ///
-    /// [`Gather`]; the buffer's content is then undefined.
+    /// [`Gather`]. The contents of the buffer are then undefined.
     pub fn gather(&mut self, frame: &OutFrame<'_>, memory: &MemoryMap) -> Result<(), Gather> {
         self.clear();
         self.offload = frame.offload;
@@ -102,7 +102,7 @@ impl Frame {
         Ok(())
     }
 
-    /// Pads a frame that is shorter than a wire allows with zeroes.
+    /// Pads with zeroes to the minimum length of an Ethernet frame.
     pub fn pad(&mut self) {
         if self.length < MINIMUM {
             self.bytes[self.length..MINIMUM].fill(0);
@@ -110,7 +110,7 @@ impl Frame {
         }
     }
 
-    /// What a processor is to know of the frame when it receives it.
+    /// Metadata for the processor that receives the frame.
     pub fn received(&self) -> RxOffload {
         let checksum = match self.offload.checksum {
             Some(partial) => RxChecksum::Partial(partial),
@@ -124,10 +124,10 @@ impl Frame {
     }
 }
 
-/// Why a frame could not be copied into a buffer.
+/// Reasons why a frame could not be copied to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gather {
-    /// It is longer than a buffer.
+    /// It exceeds [`CAPACITY`].
     TooLong,
     /// Its memory is not mapped.
     Fault,

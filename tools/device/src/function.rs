@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A PCI function as its vfio-user client sees it.
+//! A PCI function, served to one vfio-user client at a time.
 
 use std::fs;
 use std::fs::File;
@@ -42,7 +42,7 @@ use crate::registers::Registers;
 use crate::registers::Status;
 use crate::worker::Handle;
 
-/// A function.
+/// A PCI function.
 pub struct Function {
     number: usize,
     config: ConfigSpace,
@@ -54,16 +54,17 @@ pub struct Function {
     workers: Vec<Handle>,
 }
 
-/// Listens at `path`, where a process before us may have left its socket.
+/// Listens at `path`. Replaces a socket left behind by a process that has ended.
 ///
 /// # Errors
 ///
-/// When another process listens there, or the path is of no use.
+/// If another process listens there, or the path cannot be bound.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             if UnixStream::connect(path).is_ok() {
-                let text = "another process serves this socket: end it, or choose another path";
+                let text =
+                    "socket in use by another process: stop that process or choose another path";
                 return Err(io::Error::new(ErrorKind::AddrInUse, text));
             }
             fs::remove_file(path)?;
@@ -74,7 +75,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Function {
-    /// Function `number`, to which no client is connected.
+    /// Creates function `number`, with no client connected.
     pub fn new(
         number: usize,
         vectors: u16,
@@ -96,7 +97,7 @@ impl Function {
         }
     }
 
-    /// Serves one client after another on `listener`.
+    /// Serves clients on `listener`, one after the other.
     pub fn serve(mut self, listener: UnixListener) {
         let server = Server::from_owned_fd(
             OwnedFd::from(listener),
@@ -106,8 +107,11 @@ impl Function {
         );
         loop {
             match server.run(&mut self) {
-                Ok(()) => info!("function {}: the client has gone", self.number),
-                Err(error) => warn!("function {}: the client is lost: {error}", self.number),
+                Ok(()) => info!("function {}: client disconnected", self.number),
+                Err(error) => warn!(
+                    "function {}: client connection failed: {error}",
+                    self.number
+                ),
             }
             self.reset_function();
             self.host = Host::new(self.host.vectors.len());
@@ -164,10 +168,10 @@ impl Function {
             .collect()
     }
 
-    /// Sends `event` with a sender that is dropped when it has been dealt with, and waits for that.
+    /// Sends `event` with a sender that is dropped when it has been handled, and waits for that.
     fn and_wait(&self, event: impl FnOnce(Sender<()>) -> Event) {
         let (done, wait) = mpsc::channel();
-        // Both fail only when the process is ending.
+        // Both fail only while the process exits.
         let _ = self.admin.send(event(done));
         let _ = wait.recv();
     }
@@ -177,14 +181,14 @@ impl Function {
         self.and_wait(|done| Event::Host(host, done));
     }
 
-    /// Resets registers, rings and processors; configuration space and host stay.
+    /// Resets registers, rings and processors. Keeps configuration space and host.
     fn reset_device(&mut self) {
         self.registers.reset();
         self.and_wait(Event::Reset);
         self.doorbells.clear();
     }
 
-    /// A function-level reset.
+    /// Performs a function-level reset.
     fn reset_function(&mut self) {
         self.reset_device();
         self.config.reset();
@@ -200,7 +204,7 @@ impl Function {
             Effect::AdminProducer(index) => Event::Producer(index),
             Effect::AdminConsumer(index) => Event::Consumer(index),
         };
-        // It fails only when the process is ending.
+        // Fails only while the process exits.
         let _ = self.admin.send(event);
     }
 
@@ -222,7 +226,7 @@ impl Function {
         }
         if offset % 4 != 0 || data.len() % 4 != 0 {
             debug!(
-                "function {}: a write of {} bytes to register {offset:#x} is ignored",
+                "function {}: ignoring write of {} bytes to register {offset:#x}: not 4-byte aligned",
                 self.number,
                 data.len()
             );
@@ -270,7 +274,7 @@ impl ServerBackend for Function {
         size: u64,
         fd: Option<File>,
     ) -> io::Result<()> {
-        // Without a descriptor it is memory that only the client can reach, such as a ROM.
+        // Memory without a file descriptor is accessible to the client only, such as a ROM.
         let Some(file) = fd else {
             return Ok(());
         };
@@ -322,7 +326,7 @@ impl ServerBackend for Function {
         let vectors = &mut self.host.vectors;
         let data = flags & vfio::VFIO_IRQ_SET_DATA_TYPE_MASK;
         if data == vfio::VFIO_IRQ_SET_DATA_NONE && count > 0 {
-            // A trigger by hand.
+            // Trigger by the client.
             for vector in start..start.saturating_add(count).min(vectors.len() as u32) {
                 self.host.raise(vector as usize);
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the vfio-user client has given a function: memory to reach and interrupts to raise.
+//! Resources that the vfio-user client gives to a function: DMA mappings and interrupts.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,21 +8,21 @@ use std::sync::Arc;
 
 use crate::memory::MemoryMap;
 
-/// The host at one moment.
+/// Snapshot of the host.
 ///
-/// Whoever uses it holds an `Arc` of its own and is sent a new one on every change, so reaching
-/// host memory takes no lock and no shared counter. The function's control waits until every holder
-/// has taken the new one before it answers the client.
+/// Each user holds its own `Arc` and is sent a new one on every change, so access to host memory
+/// takes no lock and no shared reference count. The function's control thread answers the client
+/// only after every holder has switched to the new snapshot.
 #[derive(Clone)]
 pub struct Host {
     /// DMA address space.
     pub memory: MemoryMap,
-    /// An event descriptor for every MSI-X vector that is set up.
+    /// Eventfds of the MSI-X vectors that are set up.
     pub vectors: Vec<Option<Arc<File>>>,
 }
 
 impl Host {
-    /// A host that has given nothing, of a function with `vectors` vectors.
+    /// Creates a host without mappings or interrupts, for a function with `vectors` vectors.
     pub fn new(vectors: usize) -> Self {
         Self {
             memory: MemoryMap::default(),
@@ -30,11 +30,11 @@ impl Host {
         }
     }
 
-    /// Raises MSI-X vector `vector`; a vector that is not set up swallows it, as a masked one does
-    /// in hardware.
+    /// Raises MSI-X vector `vector`. Has no effect if the vector is not set up, as with a masked
+    /// vector.
     pub fn raise(&self, vector: usize) {
         if let Some(Some(event)) = self.vectors.get(vector) {
-            // An event descriptor refuses only when its count would overflow: it is raised then.
+            // Fails only if the count would overflow. The vector is pending then.
             let _ = event.as_ref().write(&1u64.to_ne_bytes());
         }
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can befall wire frames: loss, duplication, reordering, corruption, delay and a limited rate.
+//! Network impairment of wire frames: loss, duplication, reordering, corruption, delay, jitter and
+//! a rate limit (compare `net/sched/sch_netem.c`).
 //!
-//! A [`Line`] is one direction of a port as one processor uses it. Its order is kept, whatever the
-//! jitter; only frames drawn for it are overtaken.
+//! A [`Line`] is one direction of a port, as used by one processor. Jitter does not change the
+//! order of frames; only frames selected for reordering are overtaken.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,20 +14,20 @@ use std::sync::atomic::Ordering;
 
 use toe_abi::admin::SetImpairment;
 
-/// Parts in a million that make certainty.
+/// Certainty, in parts per million.
 const CERTAIN: u32 = 1_000_000;
-/// Longest delay, and longest jitter, in microseconds.
+/// Maximum delay and maximum jitter, in microseconds.
 const MAX_DELAY: u32 = 60_000_000;
-/// Frames that one line holds.
+/// Capacity of a line, in frames.
 pub const DEPTH: usize = 4096;
-/// Longest wire frame: the largest MTU with Ethernet header and two tags.
+/// Maximum length of a wire frame: the largest MTU with Ethernet header and two tags.
 const FRAME: usize = 9216;
-/// An overtaken frame follows after one to this many others ...
+/// A reordered frame is overtaken by 1 to this many frames.
 const OVERTAKERS: u64 = 3;
-/// ... or when it is this many microseconds late.
+/// Maximum time that a reordered frame waits to be overtaken, in microseconds.
 const OVERTAKEN_AT_MOST: u64 = 2_000;
 
-/// What is to befall the frames of a line.
+/// Impairment parameters of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     loss_ppm: u32,
@@ -40,7 +41,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The profile that `command` asks for; `None` when a value is out of range.
+    /// Profile requested by `command`. Returns `None` if a value is out of range.
     pub fn new(command: &SetImpairment) -> Option<Self> {
         let profile = Self {
             loss_ppm: command.loss_ppm,
@@ -63,7 +64,7 @@ impl Profile {
         possible.then_some(profile)
     }
 
-    /// Whether nothing befalls anything.
+    /// Whether the profile has no effect on frames.
     pub fn is_harmless(&self) -> bool {
         *self
             == Self {
@@ -95,38 +96,38 @@ impl Random {
     }
 }
 
-/// When the wire is free again, in nanoseconds: what the processors' lines of one port share.
+/// Time at which the wire is free again, in nanoseconds. Shared by the lines of a port.
 pub type WireClock = Arc<AtomicU64>;
 
-/// A frame under way.
+/// A frame in the line.
 struct Delayed {
     buffer: usize,
     length: usize,
-    /// When it is through, in microseconds.
+    /// Time at which it leaves the line, in microseconds.
     due: u64,
 }
 
-/// A frame that waits to be overtaken.
+/// A frame being overtaken.
 struct Overtaken {
     delayed: Delayed,
-    /// Frames still to pass.
+    /// Number of frames that still have to pass.
     by: u64,
 }
 
-/// What happened to frames.
+/// Statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Frames that went in.
+    /// Frames that entered the line.
     pub frames: u64,
-    /// Frames that vanished.
+    /// Frames lost.
     pub lost: u64,
-    /// Frames that were doubled.
+    /// Frames duplicated.
     pub duplicated: u64,
-    /// Frames that were overtaken.
+    /// Frames reordered.
     pub reordered: u64,
-    /// Frames with a bit flipped.
+    /// Frames with a flipped bit.
     pub corrupted: u64,
-    /// Frames for which there was no room.
+    /// Frames dropped because the line was full.
     pub overflowed: u64,
 }
 
@@ -148,11 +149,12 @@ impl fmt::Display for Tally {
     }
 }
 
-/// One direction of a port that is impaired.
+/// One direction of an impaired port.
 ///
 /// # Invariants
 ///
-/// Every buffer is named exactly once in `empty`, `queue` and `aside`. `queue` ascends by `due`.
+/// Every buffer is in exactly one of `empty`, `queue` and `aside`, once. `queue` is sorted by
+/// `due`.
 pub struct Line {
     profile: Profile,
     random: Random,
@@ -165,7 +167,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// An empty line. `stream` tells apart the lines that have the same profile.
+    /// Creates an empty line. `stream` distinguishes lines with the same profile.
     pub fn new(profile: Profile, stream: u64, clock: WireClock) -> Self {
         Self {
             profile,
@@ -183,8 +185,8 @@ impl Line {
         Random(Random(profile.seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93)).next())
     }
 
-    /// Gives the line another profile. Frames under way keep their fate, unless nothing is to befall
-    /// frames any more: then all are due at once.
+    /// Changes the profile. Frames in the line are not affected, unless the new profile is
+    /// harmless: then all of them leave at once.
     pub fn set_profile(&mut self, profile: Profile, stream: u64, clock: WireClock) {
         self.profile = profile;
         self.random = Self::random(&profile, stream);
@@ -197,17 +199,17 @@ impl Line {
         }
     }
 
-    /// Whether the line is of no use any more.
+    /// Whether the line is empty and has no effect any more.
     pub fn is_spent(&self) -> bool {
         self.profile.is_harmless() && self.queue.is_empty() && self.aside.is_none()
     }
 
-    /// Frames that are sure to find room, were each duplicated.
+    /// Number of frames that can be pushed even if all are duplicated.
     pub fn room(&self) -> usize {
         self.empty.len() / 2
     }
 
-    /// Microseconds until the wire has sent what it has taken at a limited rate.
+    /// Time in microseconds until the wire has transmitted everything queued at a limited rate.
     pub fn backlog(&self, now: u64) -> u64 {
         if self.profile.rate_bps == 0 {
             return 0;
@@ -215,15 +217,16 @@ impl Line {
         (self.clock.load(Ordering::Relaxed) / 1000).saturating_sub(now)
     }
 
-    /// What happened so far.
+    /// Statistics so far.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Takes the wire frame `frame` at time `now`.
+    /// Adds the wire frame `frame` at time `now`, in microseconds.
     pub fn push(&mut self, now: u64, frame: &[u8]) {
         self.tally.frames += 1;
-        // The same draws for every frame: its fate depends on its number alone.
+        // Draw the same random numbers for every frame, so that the result for a frame depends only
+        // on its number.
         let lost = self.random.happens(self.profile.loss_ppm);
         let duplicated = self.random.happens(self.profile.duplicate_ppm);
         let reordered = self.random.happens(self.profile.reorder_ppm);
@@ -269,9 +272,10 @@ impl Line {
         }
     }
 
-    /// Occupies the wire for a frame of `length` bytes; says when its last bit has left.
+    /// Occupies the wire for a frame of `length` bytes. Returns the time in microseconds at which
+    /// it is transmitted.
     fn transmit(&self, now: u64, length: usize) -> u64 {
-        /// Check sequence, preamble and gap, and the shortest frame (IEEE 802.3).
+        /// FCS, preamble and inter-packet gap; minimum frame length (IEEE 802.3).
         const OVERHEAD: u64 = 4 + 8 + 12;
         const MINIMUM: u64 = 60;
         if self.profile.rate_bps == 0 {
@@ -287,7 +291,7 @@ impl Line {
         before.map_or_else(end, end) / 1000
     }
 
-    /// Copies a frame into a buffer, when there is one that it fits.
+    /// Copies a frame to a free buffer. Returns `None` if there is none or the frame is too long.
     fn hold(&mut self, due: u64, frame: &[u8]) -> Option<Delayed> {
         if frame.len() > FRAME {
             return None;
@@ -306,7 +310,7 @@ impl Line {
         &mut self.memory[start..start + delayed.length]
     }
 
-    /// Flips one bit behind the Ethernet header.
+    /// Flips one bit after the Ethernet header.
     fn flip(&mut self, delayed: &Delayed, bit: u64) {
         const ETHERNET: u64 = 14;
         let bits = (delayed.length as u64).saturating_sub(ETHERNET) * 8;
@@ -328,7 +332,7 @@ impl Line {
         }
     }
 
-    /// When the next frame is due.
+    /// Time at which the next frame is due, in microseconds.
     pub fn due(&self) -> Option<u64> {
         let aside = self
             .aside
@@ -341,7 +345,7 @@ impl Line {
         }
     }
 
-    /// The next frame that is through at `now`. It stays until [`Self::pop`].
+    /// Next frame that is due at `now`. It stays in the line until [`Self::pop`].
     pub fn front(&mut self, now: u64) -> Option<&[u8]> {
         let late = |overtaken: &Overtaken| overtaken.delayed.due + OVERTAKEN_AT_MOST <= now;
         if self.queue.is_empty() && self.aside.as_ref().is_some_and(late) {
@@ -352,7 +356,7 @@ impl Line {
         Some(&self.memory[start..start + delayed.length])
     }
 
-    /// Forgets the frame that [`Self::front`] gave.
+    /// Removes the frame returned by [`Self::front`].
     pub fn pop(&mut self) {
         if let Some(delayed) = self.queue.pop_front() {
             self.empty.push(delayed.buffer);
@@ -368,8 +372,8 @@ mod tests {
         Line::new(profile, 0, WireClock::default())
     }
 
-    /// Sends `count` numbered frames through `line`, one each microsecond, and takes out what is
-    /// through by the end.
+    /// Sends `count` numbered frames through `line`, one per microsecond, and returns those that
+    /// left.
     fn run(line: &mut Line, count: u32) -> Vec<u32> {
         let mut out = Vec::new();
         let mut drain = |line: &mut Line, now| {
@@ -489,7 +493,7 @@ mod tests {
         };
         let mut a = Line::new(profile, 0, Arc::clone(&clock));
         let mut b = Line::new(profile, 1, clock);
-        // 1,000 bytes with what surrounds a frame: a millisecond each.
+        // 1,000 bytes with framing overhead: one millisecond each.
         a.push(0, &[0; 976]);
         b.push(0, &[0; 976]);
         assert_eq!((a.due(), b.due()), (Some(1000), Some(2000)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adapter's process: serves PCI functions to QEMU over vfio-user and carries their frames.
+//! The adapter process: serves PCI functions to QEMU over vfio-user and forwards their frames.
 //!
 //! ```text
 //!   vfio-user client (QEMU)                       other workers
@@ -9,8 +9,8 @@
 //!                       commands, resets      | slot: engine + host memory + port queue
 //! ```
 //!
-//! A worker owns everything that it works on; what others want of it are messages. So the data path
-//! takes no lock, and what it needs is allocated before the first frame.
+//! A worker owns all state that it works on. Other threads send it messages. The data path
+//! therefore takes no lock, and everything it needs is allocated before the first frame.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    // A thread that is gone would leave the others waiting for it: end, which hosts survive.
+    // A panicking thread would leave others waiting for it. Exit instead, which hosts survive.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
@@ -67,7 +67,8 @@ fn main() -> ExitCode {
 
 /// Runs the device until a signal ends it.
 fn run(options: cli::Options) -> Result<()> {
-    // Before any thread is started, so that all inherit it: signals are taken below.
+    // Block signals before any thread is started, so that all threads inherit the mask. They are
+    // taken below.
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]);
     signals.thread_block().context("cannot block signals")?;
     let device = device::Device::start(options)?;
@@ -76,7 +77,7 @@ fn run(options: cli::Options) -> Result<()> {
             Signal::SIGUSR1 => device.report(),
             signal => {
                 device.report();
-                info!("ended by {signal}");
+                info!("terminated by {signal}");
                 return Ok(());
             }
         }

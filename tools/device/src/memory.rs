@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Host memory as the adapter sees it: DMA addresses and what is mapped behind them.
+//! Host memory: DMA addresses and their mappings.
 
 use std::fs::File;
 use std::io;
@@ -16,9 +16,9 @@ use vm_memory::VolatileSlice;
 use vm_memory::mmap::MmapRegion;
 use vm_memory::mmap::MmapRegionBuilder;
 
-/// An access to a DMA address that is not mapped, or not for writing.
+/// Access to a DMA address that is not mapped, or not writable.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("no memory is mapped for DMA at {address:#x}, length {length}")]
+#[error("DMA address {address:#x}, length {length}, is not mapped")]
 pub struct Fault {
     /// First address of the access.
     pub address: u64,
@@ -34,11 +34,11 @@ pub struct Region {
 }
 
 impl Region {
-    /// Maps `size` bytes of `file` from `offset` on to the DMA address `start`.
+    /// Maps `size` bytes of `file`, starting at `offset`, to DMA address `start`.
     ///
     /// # Errors
     ///
-    /// An empty or overflowing range, one that ends beyond the file, or a failing `mmap(2)`.
+    /// If the range is empty, overflows or exceeds the file, or if `mmap(2)` fails.
     pub fn map(
         start: u64,
         size: u64,
@@ -47,14 +47,14 @@ impl Region {
         writable: bool,
     ) -> Result<Self, io::Error> {
         let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let size = usize::try_from(size).map_err(|_| invalid("the range is too large"))?;
+        let size = usize::try_from(size).map_err(|_| invalid("range too large"))?;
         if size == 0 || start.checked_add(size as u64).is_none() {
-            return Err(invalid("the range is empty or overflows"));
+            return Err(invalid("range empty or overflowing"));
         }
         let end = offset.checked_add(size as u64);
         if end.is_none_or(|end| end > file.metadata().map_or(0, |data| data.len())) {
-            // An access beyond the end would end the process.
-            return Err(invalid("the range ends beyond its file"));
+            // An access beyond the end of the file would raise SIGBUS.
+            return Err(invalid("range exceeds its file"));
         }
         let prot = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
         let mapping = MmapRegionBuilder::new(size)
@@ -75,26 +75,26 @@ impl Region {
     }
 }
 
-/// The DMA address space of a function at one moment.
+/// Snapshot of a function's DMA address space.
 ///
-/// Immutable: a change makes a new map which shares the regions that stay. A region's memory is
-/// unmapped when the last map that holds it is dropped.
+/// Immutable: a change creates a new map that shares the unchanged regions. The memory of a region
+/// is unmapped when the last map that refers to it is dropped.
 ///
 /// # Invariants
 ///
-/// `regions` ascend by address and do not overlap.
+/// `regions` are in ascending order of address and do not overlap.
 #[derive(Clone, Default)]
 pub struct MemoryMap {
     regions: Vec<Arc<Region>>,
 }
 
 impl MemoryMap {
-    /// A map in which every access faults.
+    /// An empty map: every access faults.
     pub const EMPTY: Self = Self {
         regions: Vec::new(),
     };
 
-    /// The map with `region` in it, in place of whatever overlaps it.
+    /// A copy of the map with `region` added. Regions that overlap it are removed.
     pub fn with(&self, region: Region) -> Self {
         let mut regions: Vec<_> = self
             .regions
@@ -107,7 +107,7 @@ impl MemoryMap {
         Self { regions }
     }
 
-    /// The map without any region that overlaps `size` bytes from `start` on.
+    /// A copy of the map without the regions that overlap the `size` bytes at `start`.
     pub fn without(&self, start: u64, size: u64) -> Self {
         let end = start.saturating_add(size);
         let regions = self
@@ -119,7 +119,7 @@ impl MemoryMap {
         Self { regions }
     }
 
-    /// The longest piece of `length` bytes from `address` on that lies in one region.
+    /// The first contiguous part, within one region, of the `length` bytes at `address`.
     #[inline]
     fn piece(&self, address: u64, length: usize, write: bool) -> Result<VolatileSlice<'_>, Fault> {
         let fault = Fault { address, length };
@@ -139,11 +139,11 @@ impl MemoryMap {
             .map_err(|_| fault)
     }
 
-    /// Calls `f` with the pieces of memory that make up `length` bytes from `address` on.
+    /// Calls `f` for each contiguous part of the `length` bytes at `address`.
     ///
     /// # Errors
     ///
-    /// [`Fault`] when a part is not mapped; pieces before it have been handed out by then.
+    /// [`Fault`] if a part is not mapped. `f` has then been called for the parts before it.
     #[inline]
     pub fn pieces<'a>(
         &'a self,
@@ -161,11 +161,11 @@ impl MemoryMap {
         Ok(())
     }
 
-    /// Copies memory from `address` on into `buffer`.
+    /// Reads `buffer.len()` bytes at `address`.
     ///
     /// # Errors
     ///
-    /// [`Fault`]; the content of `buffer` is then undefined.
+    /// [`Fault`]. The contents of `buffer` are then undefined.
     #[inline]
     pub fn read(&self, address: u64, mut buffer: &mut [u8]) -> Result<(), Fault> {
         let mut address = address;
@@ -177,11 +177,11 @@ impl MemoryMap {
         Ok(())
     }
 
-    /// Copies `data` to memory from `address` on.
+    /// Writes `data` at `address`.
     ///
     /// # Errors
     ///
-    /// [`Fault`]; a part may have been written.
+    /// [`Fault`]. Part of `data` may have been written.
     #[inline]
     pub fn write(&self, address: u64, mut data: &[u8]) -> Result<(), Fault> {
         let mut address = address;
@@ -195,11 +195,11 @@ impl MemoryMap {
         Ok(())
     }
 
-    /// Stores `value` at `address` so that everything written before is seen before it.
+    /// Stores `value` at `address` with release semantics.
     ///
     /// # Errors
     ///
-    /// [`Fault`], also when `address` is not aligned to the value's size.
+    /// [`Fault`], also if `address` is not aligned to the size of the value.
     #[inline]
     pub fn store_release<T: AtomicAccess>(&self, address: u64, value: T) -> Result<(), Fault> {
         let fault = Fault {

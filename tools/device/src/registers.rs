@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The registers of a function and the states that it goes through.
+//! Registers of a function and its device states.
 //!
-//! After a reset the driver negotiates features and names its admin rings, then sets
-//! [`control::ENABLE`]. From then on the set-up is fixed until the next reset. A driver that
-//! contradicts the contract puts the function into the failed state, which only a reset leaves.
+//! After a reset, the driver negotiates features, programs the admin rings and sets
+//! [`control::ENABLE`]. This configuration is fixed until the next reset. A driver that violates
+//! the ABI moves the function to the failed state, which only a reset leaves.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use toe_abi::regs;
 use toe_abi::regs::control;
 use toe_abi::regs::status;
 
-/// What does not change while the device lives.
+/// Constant properties of a function.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// Offered features ([`toe_abi::feature`]).
@@ -25,15 +25,15 @@ pub struct Identity {
     pub connections: u32,
     /// Payload fragments per processor.
     pub fragments: u32,
-    /// Page identifiers per processor and ring.
+    /// Page identifiers per processor and page ring.
     pub pages: u32,
     /// Permanent MAC address.
     pub mac: [u8; 6],
-    /// Largest MTU.
+    /// Maximum MTU in bytes.
     pub max_mtu: u32,
 }
 
-/// The status register: the one part of a function that several threads change.
+/// The status register, which several threads modify.
 #[derive(Debug, Default)]
 pub struct Status(AtomicU32);
 
@@ -43,50 +43,50 @@ impl Status {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Sets `bits`; says whether one of them was clear.
+    /// Sets `bits`. Returns whether any of them was clear.
     pub fn set(&self, bits: u32) -> bool {
         self.0.fetch_or(bits, Ordering::AcqRel) & bits != bits
     }
 
-    /// Clears `bits`; says whether one of them was set.
+    /// Clears `bits`. Returns whether any of them was set.
     pub fn clear(&self, bits: u32) -> bool {
         self.0.fetch_and(!bits, Ordering::AcqRel) & bits != 0
     }
 }
 
-/// Where the admin rings are and what was agreed: fixed when the driver enables the function.
+/// Configuration that is fixed when the driver enables the function: admin rings and features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
     /// DMA address of the command ring.
     pub commands: u64,
     /// DMA address of the completion ring.
     pub completions: u64,
-    /// log2 of the entries of both.
+    /// log2 of the number of entries of both rings.
     pub log2_entries: u32,
-    /// Features that the driver accepted.
+    /// Features accepted by the driver.
     pub features: u64,
 }
 
-/// What a write to a register sets off.
+/// Side effect of a register write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
     None,
-    /// The function is to be reset.
+    /// Reset the function.
     Reset,
-    /// The admin queue is to run.
+    /// Start the admin queue.
     Enable(Setup),
-    /// The driver's set-up is impossible, and why: the function has failed.
+    /// The configuration is invalid, for the given reason: the function fails.
     Fail(&'static str),
-    /// The admin command ring's producer index moved.
+    /// New producer index of the admin command ring.
     AdminProducer(u32),
-    /// The admin completion ring's consumer index moved.
+    /// New consumer index of the admin completion ring.
     AdminConsumer(u32),
-    /// This processor is to be woken.
+    /// Wake this processor.
     Kick(u32),
 }
 
-/// Values that the driver wrote.
+/// Values written by the driver.
 #[derive(Clone, Copy, Debug, Default)]
 struct Written {
     features: u64,
@@ -101,13 +101,14 @@ pub struct Registers {
     written: Written,
 }
 
-/// Puts `value` into the half of `target` that the register at `offset` is, `base` being the lower.
+/// Writes `value` to the half of `target` at register `offset`, where `base` is the offset of the
+/// lower half.
 fn set_half(target: &mut u64, base: usize, offset: usize, value: u32) {
     let shift = if offset == base { 0 } else { 32 };
     *target = *target & !(u64::from(u32::MAX) << shift) | (u64::from(value) << shift);
 }
 
-/// The half of `value` that the register at `offset` is, `base` being the lower.
+/// The half of `value` at register `offset`, where `base` is the offset of the lower half.
 fn half(value: u64, base: usize, offset: usize) -> u32 {
     (value >> if offset == base { 0 } else { 32 }) as u32
 }
@@ -121,12 +122,12 @@ impl Registers {
         }
     }
 
-    /// Forgets what the driver wrote.
+    /// Clears all values written by the driver.
     pub fn reset(&mut self) {
         self.written = Written::default();
     }
 
-    /// Reads the register at `offset`, a multiple of 4. What is no register reads as zero.
+    /// Reads the register at `offset` (4-byte aligned). Unknown registers read as 0.
     pub fn read(&self, offset: usize, status: u32) -> u32 {
         let identity = &self.identity;
         match offset {
@@ -152,8 +153,8 @@ impl Registers {
         }
     }
 
-    /// Writes `value` to the register at `offset`, a multiple of 4. What is no writable register
-    /// ignores it.
+    /// Writes `value` to the register at `offset` (4-byte aligned). Writes to unknown and read-only
+    /// registers are ignored.
     pub fn write(&mut self, offset: usize, value: u32, status: u32) -> Effect {
         if offset == regs::CONTROL && value & control::RESET != 0 {
             return Effect::Reset;
@@ -174,7 +175,7 @@ impl Registers {
             0x10 | 0x14 => {
                 set_half(&mut written.features, regs::DRIVER_FEATURES, offset, value);
                 if written.features & !self.identity.features != 0 {
-                    return Effect::Fail("the driver accepts a feature that was not offered");
+                    return Effect::Fail("driver accepted a feature that was not offered");
                 }
             }
             0x40 | 0x44 => {
@@ -194,12 +195,12 @@ impl Registers {
     fn enable(&self) -> Effect {
         let written = &self.written;
         if !(2..=10).contains(&written.log2_entries) {
-            return Effect::Fail("the size of the admin rings is out of range");
+            return Effect::Fail("size of the admin rings out of range");
         }
         if written.commands % admin::COMMAND_SIZE as u64 != 0
             || written.completions % admin::COMPLETION_SIZE as u64 != 0
         {
-            return Effect::Fail("an admin ring is not aligned to its entries");
+            return Effect::Fail("admin ring not aligned to its entry size");
         }
         Effect::Enable(Setup {
             commands: written.commands,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Cuts a frame in a buffer into the wire frames that it stands for.
+//! Software GSO: cuts a frame into the wire frames that it stands for.
 //!
-//! Needed where single wire frames count: when a port is impaired. Everywhere else large segments
-//! cross as they are.
+//! Needed on an impaired port, where wire frames are dropped or delayed individually. Other ports
+//! pass GSO frames on.
 
 use toe_engine::env::Gso;
 use toe_engine::env::GsoKind;
@@ -14,16 +14,16 @@ use toe_engine::wire::packet::Packet;
 
 use crate::frame::Frame;
 
-/// A frame that is not what its offload says.
+/// The frame does not match its offload metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction;
 
-/// Calls `emit` with every wire frame that `frame` stands for, in order, checksums complete. The
-/// frame itself may be changed; `scratch` is overwritten.
+/// Calls `emit` for every wire frame of `frame`, in order and with complete checksums. `frame` may
+/// be modified; `scratch` is overwritten.
 ///
 /// # Errors
 ///
-/// [`Contradiction`], before anything was emitted.
+/// [`Contradiction`], before anything is emitted.
 pub fn cut(
     frame: &mut Frame,
     scratch: &mut Frame,
@@ -47,7 +47,7 @@ pub fn cut(
     Ok(())
 }
 
-/// The large segment that `frame` is, if its headers are what `gso` says.
+/// The GSO frame in `frame`, if its headers match `gso`.
 fn large<'a>(frame: &'a [u8], gso: &Gso) -> Result<Large<'a>, Contradiction> {
     let packet = Packet::parse(frame).map_err(|_| Contradiction)?;
     let fits = match gso.kind {
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// An Ethernet frame with `payload` bytes of TCP or UDP payload and a pseudo-header's sum.
+    /// An Ethernet frame with `payload` bytes of TCP or UDP payload and a pseudo-header checksum.
     fn large(v6: bool, kind: GsoKind, payload: usize, size: u16) -> Frame {
         let protocol = if kind == GsoKind::Udp {
             udp::PROTOCOL

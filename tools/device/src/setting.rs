@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver sets on processors, checked as far as one processor cannot.
+//! Settings that a driver applies to all processors, already validated as far as possible without
+//! one.
 
 use std::sync::Arc;
 
@@ -12,22 +13,22 @@ use crate::port::impaired::Impairment;
 /// A setting of a processor.
 #[derive(Clone)]
 pub enum Setting {
-    /// Hash and indirection table of a context.
+    /// Hash key and indirection table of an RSS context.
     Rss {
-        /// The context.
+        /// Context number.
         context: u32,
         /// Key and table.
         config: rss::Config,
         /// [`rss::Fields`].
         fields: u32,
     },
-    /// There is no such context any more.
+    /// Removes an RSS context.
     RemoveContext(u32),
-    /// A rule.
+    /// Sets a steering rule.
     Rule(Rule),
-    /// There is no rule at this location any more.
+    /// Removes the rule at this location.
     RemoveRule(u16),
-    /// Frames received.
+    /// Receive address filter.
     Filter {
         /// Own address.
         mac: [u8; 6],
@@ -36,22 +37,22 @@ pub enum Setting {
         /// Multicast addresses.
         multicast: Arc<[[u8; 6]]>,
     },
-    /// Largest payload of a frame.
+    /// MTU in bytes.
     Mtu(u32),
-    /// Interrupt moderation.
+    /// Interrupt coalescing.
     Coalesce {
-        /// Longest wait in microseconds.
+        /// Maximum delay in microseconds.
         usecs: u32,
-        /// Completions that end it.
+        /// Number of completions that ends the delay.
         completions: u32,
     },
-    /// How frames are stored.
+    /// Receive storage.
     Storage {
         /// [`toe_abi::admin::storage`] bits.
         flags: u32,
-        /// Small-frame threshold.
+        /// Small-frame threshold in bytes.
         small_frame: u16,
     },
-    /// What befalls frames in the port.
+    /// Impairment of the port.
     Impairment(Impairment),
 }

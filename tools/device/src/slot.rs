@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One function's processor on its worker, with everything that surrounds it.
+//! One processor of a function on its worker thread, with its environment.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,16 +26,17 @@ use crate::port::PortQueue;
 use crate::port::impaired::Impaired;
 use crate::setting::Setting;
 
-/// Microseconds until a frame that found its link full is tried again.
+/// Retry interval for a frame whose link to another worker was full, in microseconds.
 const RETRY_LINK: u64 = 50;
-/// Microseconds until the host's rings are looked at again for room; the host tells of it before.
+/// Polling interval for room in the host's rings, in microseconds. The host usually signals room
+/// earlier.
 const RETRY_HOST: u64 = 200;
-/// Microseconds that a port waits for a host to make room.
+/// Maximum time that a port waits for room in the host's rings, in microseconds.
 const PATIENCE: u64 = 200_000;
-/// Entries of each kind that a processor handles before the next one's turn.
+/// Number of entries of each kind that a processor handles per turn.
 const BUDGET: usize = 64;
 
-/// Bytes of frames after which a batch ends: more would not stay in the cache.
+/// Frame bytes per batch. More would not stay in the cache.
 const BATCH_BYTES: usize = 32 * 1024;
 
 /// The engine's environment.
@@ -86,18 +87,18 @@ impl env::Port for Env<'_> {
     }
 }
 
-/// What a processor of this worker is doing.
+/// State of a processor.
 #[derive(Debug)]
 enum State {
     /// Not started, or stopped.
     Idle,
-    /// At work.
+    /// Started.
     Running,
-    /// Returning its connections; the answer goes to whoever asked.
+    /// Returning its connections. The answer goes to the requester of the stop.
     Stopping(Answer),
 }
 
-/// A processor and its surroundings.
+/// A processor and its environment.
 pub struct Slot {
     processor: Processor,
     index: usize,
@@ -109,15 +110,15 @@ pub struct Slot {
     doorbells: Arc<Doorbells>,
     port: Impaired,
     reporter: Reporter,
-    /// Received frames that wait for room in the links: to which workers.
+    /// Destination workers of the frames in `held`.
     held_for: VecDeque<usize>,
-    /// ... and the frames themselves, in the same order.
+    /// Received frames that wait for room in a link, in order.
     held: Box<[Frame]>,
-    /// Since when the port has waited for room in the host's rings.
+    /// Time since when the port waits for room in the host's rings.
     full_since: Option<u64>,
 }
 
-/// What a call of the engine needs, borrowed from the parts of a slot.
+/// Borrows the environment for a call of the engine from the fields of a slot.
 macro_rules! env {
     ($slot:expr) => {
         &mut Env {
@@ -131,7 +132,7 @@ macro_rules! env {
 }
 
 impl Slot {
-    /// A slot whose processor is not started.
+    /// Creates a slot whose processor is not started.
     pub fn new(
         processor: Processor,
         host: Arc<Host>,
@@ -155,12 +156,12 @@ impl Slot {
         }
     }
 
-    /// Takes a new host; the old one is not used any more when this returns.
+    /// Switches to a new host. The old one is no longer used on return.
     pub fn set_host(&mut self, host: Arc<Host>) {
         self.host = host;
     }
 
-    /// The driver has enabled the function: frames go in and out.
+    /// The driver has enabled the function: start passing frames.
     pub fn open(&mut self) {
         self.open = true;
         self.port.set_open(true);
@@ -170,7 +171,7 @@ impl Slot {
     ///
     /// # Errors
     ///
-    /// As [`Processor::start`]; `Invalid` for a vector out of range.
+    /// As [`Processor::start`]. `Invalid` if the vector is out of range.
     pub fn start(&mut self, now: u64, rings: &Rings, vector: usize) -> Result<(), Status> {
         if vector >= self.host.vectors.len() {
             return Err(Status::Invalid);
@@ -184,7 +185,7 @@ impl Slot {
         Ok(())
     }
 
-    /// Begins to stop the processor; `answer` is given when it has stopped.
+    /// Starts to stop the processor. `answer` is given when it has stopped.
     pub fn stop(&mut self, answer: Answer) {
         if !matches!(self.state, State::Running) {
             return answer.give(Err(Status::State));
@@ -195,7 +196,7 @@ impl Slot {
         }
     }
 
-    /// Forgets everything that the driver has set up.
+    /// Drops everything configured by the driver.
     pub fn reset(&mut self) {
         self.processor.reset();
         self.port.reset();
@@ -210,7 +211,7 @@ impl Slot {
     ///
     /// # Errors
     ///
-    /// As the engine has them.
+    /// As returned by the engine.
     pub fn configure(&mut self, now: u64, setting: Setting) -> Result<(), Status> {
         match setting {
             Setting::Rss {
@@ -245,8 +246,9 @@ impl Slot {
         }
     }
 
-    /// Receives frames from the port, with the buffers of `frames`. Those for other processors go to
-    /// `forward`, which says whether it has taken the frame. Says whether there was any frame.
+    /// Receives frames from the port into the buffers of `frames`. Frames for other processors are
+    /// passed to `forward`, which returns whether it took the frame. Returns whether any frame was
+    /// received.
     pub fn receive(
         &mut self,
         now: u64,
@@ -269,7 +271,7 @@ impl Slot {
         count > 0
     }
 
-    /// Fills `frames` from the port, as long as the host has room for them. How many there are.
+    /// Fills `frames` from the port while the host has room. Returns the number of frames.
     fn take(&mut self, now: u64, frames: &mut [Frame]) -> usize {
         let mut ahead = Ahead::default();
         for frame in frames {
@@ -302,7 +304,7 @@ impl Slot {
             let Some(to) = to else {
                 continue;
             };
-            // Nothing may overtake a frame that waits.
+            // Keep the order: no frame may overtake one that waits.
             if !self.held_for.is_empty() || !forward(to, frame) {
                 std::mem::swap(&mut self.held[self.held_for.len()], frame);
                 self.held_for.push_back(to);
@@ -310,21 +312,21 @@ impl Slot {
         }
     }
 
-    /// Forwards what waited for room in the links. False when some of it still does.
+    /// Forwards frames that wait for room in a link. Returns `false` if some still wait.
     fn forward_held(&mut self, forward: &mut impl FnMut(usize, &mut Frame) -> bool) -> bool {
         while let Some(&to) = self.held_for.front() {
             if !forward(to, &mut self.held[0]) {
                 return false;
             }
             self.held_for.pop_front();
-            // The next one first; there is always room for one more behind them.
+            // Next frame first. There is always room for one more after them.
             self.held.rotate_left(1);
         }
         true
     }
 
-    /// Whether the next frame finds room in the host's rings, behind those that are `ahead`. A host
-    /// that makes none for long must not bring others to a halt: for it, frames are lost again.
+    /// Whether the host's rings have room for the next frame, in addition to those in `ahead`. A
+    /// host that makes no room for too long must not block others: its frames are then dropped.
     fn has_room(&mut self, now: u64, ahead: Ahead) -> bool {
         if !self.open || self.processor.has_room(env!(self), ahead) {
             self.full_since = None;
@@ -336,7 +338,7 @@ impl Slot {
         now - *self.full_since.get_or_insert(now) > PATIENCE
     }
 
-    /// Takes a frame that another worker has found to be this processor's.
+    /// Receives a frame that another worker has steered to this processor.
     pub fn receive_here(&mut self, now: u64, frame: &Frame) {
         if self.open {
             self.processor
@@ -344,8 +346,8 @@ impl Slot {
         }
     }
 
-    /// Gives the processor its turn. Says when it wants the next: `None` for at once, else the
-    /// deadline, `u64::MAX` when there is none.
+    /// Polls the processor. Returns when it must be polled next: `None` for immediately, else the
+    /// deadline, which is `u64::MAX` if there is none.
     pub fn poll(&mut self, now: u64) -> Option<u64> {
         if matches!(self.state, State::Idle) {
             return Some(u64::MAX);
@@ -354,8 +356,8 @@ impl Slot {
         self.settle(next)
     }
 
-    /// Announces sleep to the host. Says as [`Self::poll`]; after a deadline, [`Self::wake`] must
-    /// follow.
+    /// Announces to the host that the processor sleeps. Returns the same as [`Self::poll`]. If it
+    /// returns a deadline, [`Self::wake`] must follow.
     pub fn prepare_sleep(&mut self, now: u64) -> Option<u64> {
         if matches!(self.state, State::Idle) {
             return Some(u64::MAX);
@@ -364,7 +366,7 @@ impl Slot {
         self.settle(next)
     }
 
-    /// Takes the announcement of sleep back.
+    /// Withdraws the announcement of sleep.
     pub fn wake(&mut self) {
         if !matches!(self.state, State::Idle) {
             self.processor.wake(env!(self));
@@ -393,8 +395,8 @@ impl Slot {
         &self.port
     }
 
-    /// When to look again at frames that wait for room, if any do: in a link, or in the host's
-    /// rings.
+    /// Time of the next retry for frames that wait for room in a link or in the host's rings, if
+    /// any.
     pub fn holds(&self, now: u64) -> Option<u64> {
         if !self.held_for.is_empty() {
             return Some(now + RETRY_LINK);
@@ -402,7 +404,7 @@ impl Slot {
         self.full_since.map(|_| now + RETRY_HOST)
     }
 
-    /// When the processor last had something to do.
+    /// Time at which the processor last had work.
     pub fn worked_at(&self) -> u64 {
         self.processor.worked_at()
     }

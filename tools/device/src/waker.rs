@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waking a worker that sleeps, and only one that sleeps.
+//! Wakes a worker thread if it sleeps.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -14,20 +14,20 @@ use nix::sys::eventfd::EventFd;
 
 /// Wakes one worker.
 ///
-/// Whoever has work for the worker makes it visible, then calls [`Self::notify`]; the worker calls
-/// [`Self::prepare`], looks for work once more, and only then sleeps on the descriptor. The full
-/// barriers in both see to it that one of them sees the other.
+/// A thread with work for the worker makes it visible, then calls [`Self::notify`]. The worker
+/// calls [`Self::prepare`], checks for work once more, and only then sleeps on the descriptor. The
+/// full barriers in both functions ensure that at least one thread sees the other's store.
 pub struct Waker {
     event: EventFd,
     sleeping: AtomicBool,
 }
 
 impl Waker {
-    /// A waker of a worker that is awake.
+    /// Creates a waker for a worker that is awake.
     ///
     /// # Errors
     ///
-    /// When no event descriptor can be had.
+    /// If the eventfd cannot be created.
     pub fn new() -> io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self {
@@ -36,11 +36,11 @@ impl Waker {
         })
     }
 
-    /// Wakes the worker if it sleeps or is about to.
+    /// Wakes the worker if it sleeps or is about to sleep.
     pub fn notify(&self) {
         fence(Ordering::SeqCst);
         if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
-            // It refuses only when its count would overflow: the worker is woken then.
+            // Fails only if the count would overflow. The worker is woken then.
             let _ = self.event.write(1);
         }
     }
@@ -51,7 +51,7 @@ impl Waker {
         fence(Ordering::SeqCst);
     }
 
-    /// The worker is awake again; `raised` is whether its descriptor was readable.
+    /// The worker is awake again. `raised` tells whether its descriptor was readable.
     pub fn finish(&self, raised: bool) {
         self.sleeping.store(false, Ordering::Relaxed);
         if raised {
@@ -59,7 +59,7 @@ impl Waker {
         }
     }
 
-    /// The descriptor to sleep on.
+    /// Descriptor to sleep on.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The running process, driven by a vfio-user client in QEMU's place.
+//! Tests of the adapter process with a vfio-user client in place of QEMU.
 
 mod guest;
 
@@ -22,7 +22,7 @@ use toe_abi::stats::Counter;
 use toe_abi::transmit;
 use vfio_bindings::bindings::vfio;
 
-/// A broadcast frame that is no IP, `number` and `length` in it.
+/// A broadcast non-IP frame that contains `number` and `length`.
 fn frame(number: u32, length: usize) -> Vec<u8> {
     let mut frame = vec![0xff; 6];
     frame.extend([2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
@@ -31,7 +31,7 @@ fn frame(number: u32, length: usize) -> Vec<u8> {
     frame
 }
 
-/// Both functions enabled, both processors of each started.
+/// Enables both functions and starts all processors.
 fn pair(device: &Device) -> (Guest, Guest) {
     let mut a = Guest::connect(&device.socket("a"));
     let mut b = Guest::connect(&device.socket("b"));
@@ -96,7 +96,7 @@ fn the_link_follows_the_other_end() {
     assert_eq!(
         (down.event, down.value),
         (1, 0),
-        "the other end's client has gone"
+        "the other end disconnected"
     );
     assert!(a.vectors[0].read().expect("raised") >= 2);
 }
@@ -391,7 +391,7 @@ fn hostile_values_fail_the_function_but_not_the_process() {
         "fixed by now"
     );
 
-    // Entries that name memory which is not there, contradict themselves, or never end.
+    // Entries that name unmapped memory, are inconsistent, or never end.
     assert_eq!(guest.start(0), Status::Ok);
     let frame = transmit::Descriptor {
         address: 1 << 60,
@@ -433,7 +433,7 @@ fn hostile_values_fail_the_function_but_not_the_process() {
         (1, admin::Event::ProcessorFailed.raw())
     );
 
-    // Memory that goes away under running rings.
+    // Unmap memory under running rings.
     guest.enable();
     assert_eq!(guest.start(0), Status::Ok);
     guest.client.dma_unmap(0, 16 << 20).expect("unmapped");
@@ -446,7 +446,7 @@ fn hostile_values_fail_the_function_but_not_the_process() {
     guest.enable();
     assert_eq!(guest.start(0), Status::Ok);
 
-    // Accesses of odd sizes and places.
+    // Accesses of odd sizes and offsets.
     for region in 0..9 {
         for offset in [
             0,

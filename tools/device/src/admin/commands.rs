@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What each command does.
+//! Admin commands.
 
 use toe_abi::Layout;
 use toe_abi::admin;
@@ -23,7 +23,7 @@ use crate::worker::Control;
 use super::Admin;
 use super::Answer;
 
-/// Multicast addresses that a filter holds at most.
+/// Maximum number of multicast addresses of a filter.
 const MULTICAST: u32 = 512;
 
 impl Admin {
@@ -34,7 +34,7 @@ impl Admin {
         }
     }
 
-    /// Sets `setting` on every processor. Says how many will answer.
+    /// Applies `setting` on every processor. Returns the number of answers to expect.
     fn configure_all(&self, setting: &Setting) -> usize {
         for worker in &self.workers {
             worker.send(Control::Configure {
@@ -46,7 +46,7 @@ impl Admin {
         self.workers.len()
     }
 
-    /// Carries out a command. Says how many answers of workers make its answer.
+    /// Executes a command. Returns the number of worker answers that complete it.
     pub(super) fn execute(
         &self,
         opcode: Opcode,
@@ -146,7 +146,7 @@ impl Admin {
         }
     }
 
-    /// An operand of `N` bytes.
+    /// Reads an operand of `N` bytes.
     fn operand<const N: usize>(&self, address: u64) -> Result<[u8; N], Status> {
         let mut bytes = [0; N];
         let read = self.host.memory.read(address, &mut bytes);

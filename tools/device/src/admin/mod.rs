@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A function's control: its admin queue, its resets, its link.
+//! Control thread of a function: admin queue, resets and link state.
 //!
-//! Each function has a thread for it, beside the one that serves the vfio-user client, because a
-//! command may take as long as the guest needs to drain a ring, and the client must not wait for
-//! that: it may hold back the guest meanwhile. Everything arrives as an [`Event`] on one channel.
+//! Each function has one in addition to the thread that serves the vfio-user client. A command may
+//! take until the guest drains a ring, and the client must not wait for that, because it may stall
+//! the guest meanwhile. All input arrives as an [`Event`] on one channel.
 
 mod commands;
 mod queue;
@@ -35,29 +35,30 @@ use crate::worker::Handle;
 use self::queue::AdminQueue;
 use self::queue::QueueError;
 
-/// What a function's control hears of.
+/// Input of a function's control thread.
 pub enum Event {
-    /// The driver has ended negotiation; the sender is dropped when the function is ready.
+    /// The driver has finished negotiation. The sender is dropped when the function is ready.
     Enable(Setup, Sender<()>),
-    /// The driver's set-up is impossible; the sender is dropped when the function has failed.
+    /// The driver's configuration is invalid. The sender is dropped when the function has failed.
     Fail(&'static str, Sender<()>),
     /// Commands were posted.
     Producer(u32),
     /// Completions were consumed.
     Consumer(u32),
-    /// Reset the function; the sender is dropped when that is done.
+    /// Reset the function. The sender is dropped when the reset is complete.
     Reset(Sender<()>),
-    /// The client has given or taken something; the sender is dropped when all use the new host.
+    /// The client has changed mappings or interrupts. The sender is dropped when all threads use
+    /// the new host.
     Host(Arc<Host>, Sender<()>),
     /// The port's link went up or down.
     Link(bool),
-    /// A worker has answered; the number is the [`Admin::epoch`] it was asked in.
+    /// A worker has answered a request made in the given [`Admin::epoch`].
     Answered(u32, Status),
-    /// A processor has stopped because of an error in its rings.
+    /// A processor has stopped because of an error of the host.
     Failed(usize),
 }
 
-/// The right to answer a command once.
+/// One-time permission to answer a command.
 #[derive(Debug)]
 pub struct Answer {
     to: Sender<Event>,
@@ -65,41 +66,41 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Answers.
+    /// Sends the answer.
     pub fn give(self, result: Result<(), Status>) {
         let status = result.err().unwrap_or(Status::Ok);
-        // It fails only when the process is ending.
+        // Fails only while the process exits.
         let _ = self.to.send(Event::Answered(self.epoch, status));
     }
 }
 
-/// A worker's way to tell a function's control what happened.
+/// Channel from a worker to a function's control thread.
 #[derive(Clone)]
 pub struct Reporter(Sender<Event>);
 
 impl Reporter {
-    /// Reports to the receiver of `to`.
+    /// Creates a reporter that sends to `to`.
     pub fn new(to: Sender<Event>) -> Self {
         Self(to)
     }
 
-    /// A processor has failed.
+    /// Reports that a processor has failed.
     pub fn failed(&self, processor: usize) {
         let _ = self.0.send(Event::Failed(processor));
     }
 }
 
-/// A command under way.
+/// A command in progress.
 struct Pending {
     token: u32,
     opcode: Opcode,
-    /// Answers that are still to come.
+    /// Number of answers outstanding.
     waiting: usize,
-    /// The first that was not `Ok`, else `Ok`.
+    /// First status other than `Ok`, else `Ok`.
     status: Status,
 }
 
-/// A function's control.
+/// Control of a function.
 pub struct Admin {
     function: usize,
     status: Arc<FunctionStatus>,
@@ -109,34 +110,34 @@ pub struct Admin {
     to_self: Sender<Event>,
     /// Control of the function at the other end of the cable.
     peer: Option<Sender<Event>>,
-    /// Counts resets, so that answers to what was asked before one are known as such.
+    /// Number of resets. Identifies answers to requests made before a reset.
     epoch: u32,
     queue: Option<AdminQueue>,
     pending: Option<Pending>,
-    /// Events that the driver is still to be told of.
-    news: VecDeque<(admin::Event, u32)>,
+    /// Asynchronous events not yet written to the completion ring.
+    events_pending: VecDeque<(admin::Event, u32)>,
 }
 
-/// What an [`Admin`] needs.
+/// Arguments of [`Admin::new`].
 pub struct Plan {
     /// Number of the function.
     pub function: usize,
     /// Its status register.
     pub status: Arc<FunctionStatus>,
-    /// Its host, which has given nothing yet.
+    /// Its host, which has no mappings or interrupts yet.
     pub host: Arc<Host>,
     /// The workers, by number.
     pub workers: Vec<Handle>,
-    /// Where events arrive.
+    /// Receiver of events.
     pub events: Receiver<Event>,
-    /// The other end of `events`.
+    /// Sender of events.
     pub to_self: Sender<Event>,
-    /// Control of the function at the other end of the cable, when the port is a cable.
+    /// Control of the function at the other end of the cable, if the port is a cable.
     pub peer: Option<Sender<Event>>,
 }
 
 impl Admin {
-    /// A function's control before anything has happened.
+    /// Creates the control of a function in its initial state.
     pub fn new(plan: Plan) -> Self {
         if plan.peer.is_none() {
             plan.status.set(status::LINK);
@@ -152,21 +153,24 @@ impl Admin {
             epoch: 0,
             queue: None,
             pending: None,
-            news: VecDeque::new(),
+            events_pending: VecDeque::new(),
         }
     }
 
-    /// Works until the device ends.
+    /// Runs until the device is dropped.
     pub fn run(mut self) {
         while let Ok(event) = self.events.recv() {
-            if let Err(broken) = self.handle(event).and_then(|()| self.advance()) {
-                self.fail(&broken.to_string());
+            if let Err(error) = self.handle(event).and_then(|()| self.advance()) {
+                self.fail(&error.to_string());
             }
         }
     }
 
     fn fail(&mut self, why: &str) {
-        error!("function {}: {why}; it waits for a reset", self.function);
+        error!(
+            "function {}: failed: {why}; reset the function to recover",
+            self.function
+        );
         self.reset_workers();
         self.status.set(status::FAILED);
     }
@@ -216,11 +220,11 @@ impl Admin {
             }
             Event::Failed(processor) => {
                 warn!(
-                    "function {}: processor {processor} has stopped: its rings contradict the \
-                     contract or their memory is gone",
+                    "function {}: processor {processor} failed: invalid ring index or unmapped \
+                     memory; reset the function to recover",
                     self.function
                 );
-                self.tell(admin::Event::ProcessorFailed, processor as u32);
+                self.notify(admin::Event::ProcessorFailed, processor as u32);
             }
         }
         Ok(())
@@ -244,11 +248,11 @@ impl Admin {
         self.tell_peer(true);
     }
 
-    /// Makes every worker forget the driver's set-up, and waits for it.
+    /// Resets all workers and waits for them.
     fn reset_workers(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.pending = None;
-        self.news.clear();
+        self.events_pending.clear();
         if self.queue.take().is_some() {
             info!("function {}: reset", self.function);
             self.tell_peer(false);
@@ -256,8 +260,8 @@ impl Admin {
         self.all_workers(|function, done| Control::Reset { function, done });
     }
 
-    /// Asks all workers for something and waits until they have done it. They never wait for the
-    /// guest, so this is soon.
+    /// Sends a request to all workers and waits for its completion. Workers never wait for the
+    /// guest, so this is short.
     fn all_workers(&self, control: impl Fn(usize, Sender<()>) -> Control) {
         let (done, wait) = mpsc::channel();
         for worker in &self.workers {
@@ -286,25 +290,26 @@ impl Admin {
                 self.function,
                 if up { "up" } else { "down" }
             );
-            self.news.retain(|(event, _)| *event != admin::Event::Link);
-            self.tell(admin::Event::Link, up.into());
+            self.events_pending
+                .retain(|(event, _)| *event != admin::Event::Link);
+            self.notify(admin::Event::Link, up.into());
         }
     }
 
-    /// Leaves news for the driver; what it has not been told within a ring's worth it will not be.
-    fn tell(&mut self, event: admin::Event, value: u32) {
-        if self.queue.is_some() && self.news.len() <= MAX_PROCESSORS {
-            self.news.push_back((event, value));
+    /// Queues an asynchronous event for the driver. Drops it if a full ring of events is pending.
+    fn notify(&mut self, event: admin::Event, value: u32) {
+        if self.queue.is_some() && self.events_pending.len() <= MAX_PROCESSORS {
+            self.events_pending.push_back((event, value));
         }
     }
 
-    /// Writes what can be written and carries out what can be carried out.
+    /// Writes pending completions and executes pending commands.
     fn advance(&mut self) -> Result<(), QueueError> {
         loop {
             let Some(queue) = self.queue.as_mut().filter(|queue| !queue.full()) else {
                 return Ok(());
             };
-            if let Some((event, value)) = self.news.pop_front() {
+            if let Some((event, value)) = self.events_pending.pop_front() {
                 let completion = admin::Completion {
                     status: event.raw(),
                     event: 1,
@@ -319,7 +324,7 @@ impl Admin {
                 }
                 if pending.status != Status::Ok {
                     warn!(
-                        "function {}: {:?} answered with {:?}",
+                        "function {}: command {:?} failed: {:?}",
                         self.function, pending.opcode, pending.status
                     );
                 }
@@ -333,7 +338,10 @@ impl Admin {
                 let features = queue.features();
                 let header = admin::Header::from_bytes(&command);
                 let Some(opcode) = Opcode::from_raw(header.opcode) else {
-                    warn!("function {}: no command {}", self.function, header.opcode);
+                    warn!(
+                        "function {}: unknown command opcode {}",
+                        self.function, header.opcode
+                    );
                     let completion = admin::Completion {
                         token: header.token,
                         status: Status::Unknown.raw(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The admin rings: commands in, completions and news out.
+//! Admin rings: commands in; completions and asynchronous events out.
 
 use toe_abi::Layout;
 use toe_abi::admin;
@@ -10,16 +10,16 @@ use crate::host::Host;
 use crate::memory::Fault;
 use crate::registers::Setup;
 
-/// Why the admin queue cannot go on.
+/// Fatal errors of the admin queue.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum QueueError {
-    #[error("an admin ring cannot be reached: {0}")]
+    #[error("cannot access an admin ring: {0}")]
     Fault(#[from] Fault),
-    #[error("the {0} index of an admin ring lies outside the ring")]
+    #[error("{0} index of an admin ring out of range")]
     Index(&'static str),
 }
 
-/// The admin rings at work.
+/// The admin queue of a function.
 pub(super) struct AdminQueue {
     setup: Setup,
     command_producer: u32,
@@ -39,7 +39,7 @@ impl AdminQueue {
         }
     }
 
-    /// What the driver has negotiated.
+    /// Features negotiated by the driver.
     pub(super) fn features(&self) -> u64 {
         self.setup.features
     }
@@ -74,7 +74,7 @@ impl AdminQueue {
         Ok(())
     }
 
-    /// Takes the next command.
+    /// Consumes the next command.
     pub(super) fn next(
         &mut self,
         host: &Host,
@@ -91,7 +91,7 @@ impl AdminQueue {
         Ok(Some(command))
     }
 
-    /// Writes a completion, of which there must be room for, and raises the vector.
+    /// Writes a completion, for which there must be room, and raises the admin vector.
     pub(super) fn complete(
         &mut self,
         host: &Host,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A cable: joins two functions of the adapter in memory.
+//! A cable: connects two functions of the adapter in memory.
 //!
-//! Processor `i` of both functions runs on the same thread, so each processor has a cable of its
-//! own and nothing is shared between threads. Large segments and partial checksums cross as they
-//! are. A full cable holds the sender back: what it waits for is its own thread's next turn.
+//! Processor `i` of both functions runs on the same thread, so each pair of processors has a cable
+//! of its own and nothing is shared between threads. GSO frames and partial checksums are passed on
+//! unchanged. A full cable makes the sender wait for the next turn of its own thread.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,18 +18,18 @@ use super::PortQueue;
 use crate::frame::Frame;
 use crate::memory::MemoryMap;
 
-/// Frames that one direction of a cable holds.
+/// Capacity of one direction, in frames.
 const DEPTH: usize = 64;
 
 /// One direction of a cable.
 ///
 /// # Invariants
 ///
-/// `frames` and `empty` hold [`DEPTH`] buffers together.
+/// `frames` and `empty` together hold [`DEPTH`] buffers.
 struct Direction {
     frames: VecDeque<Frame>,
     empty: Vec<Frame>,
-    /// The receiving function is in use.
+    /// The receiving function is enabled.
     open: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct Cable {
 }
 
 impl Cable {
-    /// Both ends of a new cable.
+    /// Creates a cable and returns both ends.
     pub fn pair() -> (Self, Self) {
         let (there, back) = (Direction::new(), Direction::new());
         let end = |out: &Rc<_>, input: &Rc<_>| Self {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A wire made of two unix datagram sockets: one raw Ethernet frame per datagram, as in QEMU's
+//! A wire made of two Unix datagram sockets, with one raw Ethernet frame per datagram, as in QEMU's
 //! `-netdev dgram`.
 //!
-//! The first processor's queue receives for all; every processor sends. The other end may come,
-//! go and come again: while it is not there, frames are lost as on a wire that is not plugged in.
+//! The queue of the first processor receives for all; every processor sends. The other end may
+//! disappear and reappear. Frames sent while it is absent are dropped, as with an unplugged cable.
 
 use std::fs;
 use std::io;
@@ -30,12 +30,12 @@ use super::PortQueue;
 use crate::frame::Frame;
 use crate::memory::MemoryMap;
 
-/// Longest time between two attempts to reach the other end.
+/// Interval between attempts to connect to the other end.
 const RETRY: Duration = Duration::from_millis(100);
-/// Bytes that may wait in the socket.
+/// Socket buffer size in bytes.
 const BUFFER: usize = 4 << 20;
 
-/// The socket, removed from the file system with its last queue.
+/// The socket. Removed from the file system with its last queue.
 struct Socket {
     socket: UnixDatagram,
     local: PathBuf,
@@ -48,19 +48,19 @@ impl Drop for Socket {
     }
 }
 
-/// Removes a socket that a process before us left behind at `path`.
+/// Removes a socket at `path` left behind by a process that has ended.
 fn remove_stale(path: &Path) {
     if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
         let _ = fs::remove_file(path);
     }
 }
 
-/// One processor's end of the wire.
+/// Queue of one processor.
 pub struct Dgram {
     socket: Arc<Socket>,
     /// This queue receives.
     receiver: bool,
-    /// When to try again to reach the other end; `None` when it was reached.
+    /// Time of the next connection attempt, `None` while connected.
     retry: Option<Instant>,
     frame: Frame,
     blocked: bool,
@@ -68,11 +68,11 @@ pub struct Dgram {
 }
 
 impl Dgram {
-    /// Binds `local` and gives `queues` queues towards `remote`.
+    /// Binds `local` and returns `queues` queues that send to `remote`.
     ///
     /// # Errors
     ///
-    /// When `local` cannot be bound.
+    /// If `local` cannot be bound.
     pub fn open(local: &Path, remote: &Path, queues: usize) -> io::Result<Vec<Self>> {
         remove_stale(local);
         let socket = UnixDatagram::bind(local)?;
@@ -96,7 +96,7 @@ impl Dgram {
             .collect())
     }
 
-    /// Tries to reach the other end when it is time to.
+    /// Tries to connect to the other end if an attempt is due.
     fn reach(&mut self) -> bool {
         match self.retry {
             None => true,
@@ -131,7 +131,7 @@ impl PortQueue for Dgram {
             }
             Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => Err(SendError::Rejected),
             Err(_) => {
-                // The other end has gone: look for its successor from now on.
+                // The other end has closed its socket. Try to reconnect from now on.
                 self.retry = Some(Instant::now());
                 self.dropped += 1;
                 Ok(())
@@ -151,7 +151,7 @@ impl PortQueue for Dgram {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             Err(error) => {
-                warn!("receiving from {}: {error}", self.socket.local.display());
+                warn!("cannot receive on {}: {error}", self.socket.local.display());
                 false
             }
         }

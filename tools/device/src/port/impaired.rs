@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A port's queue with what befalls the frames that cross it.
+//! A port queue with impairment.
 //!
-//! Without impairment frames go straight through. With it, large segments are cut into the wire
-//! frames that they stand for, each with a fate of its own.
+//! Without impairment, frames pass straight through. With impairment, GSO frames are cut into wire
+//! frames, which are impaired individually.
 
 use std::os::fd::BorrowedFd;
 
@@ -22,38 +22,39 @@ use crate::impairment::WireClock;
 use crate::memory::MemoryMap;
 use crate::segment;
 
-/// Frames taken from the port at a time.
+/// Frames read from the port at a time.
 const BATCH: usize = 64;
-/// Microseconds of sending at a limited rate that are taken ahead of the wire: what waits longer
-/// waits in the host, where it can still be scheduled.
+/// Time limit for frames queued ahead of the wire at a limited rate, in microseconds. Further
+/// frames stay in the host, where the qdisc can schedule them.
 const AHEAD: u64 = 1_000;
-/// Microseconds of a limited rate that received frames may wait for, as in the buffer of a router.
+/// Buffer of the receive direction at a limited rate, in microseconds of transmission time, like
+/// that of a router.
 const BUFFER: u64 = 100_000;
 
-/// A profile for the directions that it is for.
+/// A profile and the directions that it applies to.
 #[derive(Clone)]
 pub struct Impairment {
-    /// What is to befall frames.
+    /// The profile.
     pub profile: Profile,
-    /// The wire's clock towards the wire, when that direction is meant.
+    /// Wire clock of the transmit direction, if the profile applies to it.
     pub egress: Option<WireClock>,
-    /// ... and from the wire.
+    /// Wire clock of the receive direction, if the profile applies to it.
     pub ingress: Option<WireClock>,
 }
 
-/// A queue and its two lines, which are there while they are of use.
+/// A queue and its two lines, which exist while they are needed.
 pub struct Impaired {
     inner: Box<dyn PortQueue>,
     egress: Option<Box<Line>>,
     ingress: Option<Box<Line>>,
-    /// In force until a driver sets something else.
+    /// In effect until a driver configures another one.
     initial: Option<Impairment>,
-    /// Tells this queue's lines apart from those of the port's other queues.
+    /// Distinguishes the lines of this queue from those of the port's other queues.
     stream: u64,
     now: u64,
-    /// A frame found the wire taken for more than [`AHEAD`] since `now`.
+    /// A frame was refused because the wire was busy for more than [`AHEAD`] after `now`.
     refused: bool,
-    /// A frame on its way to a line, and a wire frame cut from it.
+    /// Buffers for a frame on its way to a line, and for a wire frame cut from it.
     scratch: Frame,
     wire: Frame,
     dropped: u64,
@@ -68,7 +69,7 @@ fn set(line: &mut Option<Box<Line>>, profile: Profile, stream: u64, clock: WireC
 }
 
 impl Impaired {
-    /// `inner` with `initial` impairment, the queue of processor `processor`.
+    /// Wraps `inner`, the queue of processor `processor`, with `initial` impairment.
     pub fn new(inner: Box<dyn PortQueue>, processor: u8, initial: Option<Impairment>) -> Self {
         let mut this = Self {
             inner,
@@ -92,7 +93,7 @@ impl Impaired {
         }
     }
 
-    /// Sets what is to befall frames from now on.
+    /// Changes the impairment.
     pub fn impair(&mut self, impairment: Impairment) {
         let profile = impairment.profile;
         if let Some(clock) = impairment.egress {
@@ -103,7 +104,8 @@ impl Impaired {
         }
     }
 
-    /// Sends what is due at `now`, which is the time for all calls until the next of this.
+    /// Transmits frames that are due at `now`, which is also the time for all calls until the next
+    /// tick.
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.refused = false;
@@ -128,13 +130,13 @@ impl Impaired {
         }
     }
 
-    /// When [`Self::tick`] and [`PortQueue::receive`] have something to do at the latest, or the wire
-    /// has room again for a frame that it refused; `u64::MAX` for never.
+    /// Time by which [`Self::tick`] and [`PortQueue::receive`] must be called, or at which the wire
+    /// has room for a refused frame; `u64::MAX` for none.
     pub fn deadline(&self) -> u64 {
         let due = |line: &Option<Box<Line>>| line.as_ref().and_then(|line| line.due());
         let egress = due(&self.egress).filter(|_| !self.inner.blocked());
-        // What the queue has sent itself may long be through: others share the wire, and a frame
-        // that is lost took its time on it too.
+        // The wire may be busy although this queue has nothing left in flight: other queues share
+        // it, and dropped frames occupy it too.
         let line = self.egress.as_ref().filter(|_| self.refused);
         let free = line.map(|line| self.now + line.backlog(self.now).saturating_sub(AHEAD));
         egress
@@ -145,13 +147,13 @@ impl Impaired {
             .unwrap_or(u64::MAX)
     }
 
-    /// What happened to frames, towards the wire and from it, while there is an impairment.
+    /// Statistics of the transmit and receive direction, while impaired.
     pub fn tallies(&self) -> [Option<Tally>; 2] {
         let tally = |line: &Option<Box<Line>>| line.as_ref().map(|line| line.tally());
         [tally(&self.egress), tally(&self.ingress)]
     }
 
-    /// Moves frames from the port into the ingress line.
+    /// Moves frames from the port to the ingress line.
     fn fill(&mut self) {
         let Some(ingress) = &mut self.ingress else {
             return;
@@ -320,7 +322,7 @@ mod tests {
             ..SetImpairment::default()
         }));
         a.tick(0);
-        // A millisecond each.
+        // One millisecond each.
         assert_eq!(a.send(&out(&[1; 976]), &MemoryMap::EMPTY), Ok(()));
         assert_eq!(a.send(&out(&[2; 976]), &MemoryMap::EMPTY), Ok(()));
         assert_eq!(

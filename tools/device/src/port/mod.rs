@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ports: what a function's frames go to and come from.
+//! Ports, which connect functions to a network.
 //!
-//! A port has one [`PortQueue`] for every processor, each used by that processor's thread alone.
+//! A port has one [`PortQueue`] per processor, used only by that processor's thread.
 
 use std::os::fd::BorrowedFd;
 
@@ -19,53 +19,53 @@ pub mod impaired;
 pub mod spec;
 pub mod tap;
 
-/// One processor's way to the wire and back. Nothing here blocks.
+/// Transmit and receive queue of one processor. No method blocks.
 pub trait PortQueue {
-    /// What may be left to the port.
+    /// Supported transmit offloads.
     fn capabilities(&self) -> Capabilities;
 
-    /// Sends `frame`, whose payload stands in `memory`.
+    /// Transmits `frame`, whose payload is in `memory`.
     ///
     /// # Errors
     ///
-    /// After `Full`, [`Self::blocked`] is true until there may be room again.
+    /// After `Full`, [`Self::blocked`] returns `true` until there may be room again.
     fn send(&mut self, frame: &OutFrame<'_>, memory: &MemoryMap) -> Result<(), SendError>;
 
-    /// Takes the next frame into `frame`, whose buffer may be exchanged for another; `false` when
-    /// none is there.
+    /// Receives the next frame into `frame`, whose buffer may be swapped with another. Returns
+    /// `false` if there is none.
     fn receive(&mut self, frame: &mut Frame) -> bool;
 
-    /// Whether a frame waits that no descriptor announces.
+    /// Whether a frame is pending that the descriptor does not signal.
     fn pending(&self) -> bool {
         false
     }
 
-    /// Whether a frame was refused for want of room.
+    /// Whether a frame was refused for lack of room.
     fn blocked(&self) -> bool;
 
-    /// Descriptor that becomes readable when a frame comes and writable when there is room.
+    /// Descriptor that becomes readable when a frame arrives and writable when there is room.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// Whether this queue's descriptor announces frames.
+    /// Whether the descriptor of this queue signals received frames.
     fn receives(&self) -> bool {
         true
     }
 
-    /// Tells the port whether its function is in use: frames to one that is not are lost.
+    /// Tells the port whether its function is enabled. Frames to a disabled function are dropped.
     fn set_open(&mut self, open: bool) {
         let _ = open;
     }
 
-    /// Forgets what a driver has set, and frames on the way in.
+    /// Drops driver settings and frames being received.
     fn reset(&mut self) {}
 
-    /// Frames lost in the port since it was made.
+    /// Frames dropped by the port since its creation.
     fn dropped(&self) -> u64;
 }
 
-/// A frame in one piece, with nothing to be done to it.
+/// A contiguous frame without offloads.
 #[cfg(test)]
 fn out(header: &[u8]) -> OutFrame<'_> {
     OutFrame {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the command line names ports, functions and impairment.
+//! Command-line syntax of ports, functions and impairment.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,21 +10,21 @@ use toe_abi::admin::SetImpairment;
 
 use crate::impairment::Profile;
 
-/// A word of the command line that is not understood.
+/// A syntax error on the command line.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct SpecError(String);
 
-/// What a port is.
+/// Port type and address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortSpec {
-    /// One end of the cable of this name.
+    /// One end of the cable with this name.
     Cable(String),
-    /// Unix datagram sockets.
+    /// A pair of Unix datagram sockets.
     Dgram {
-        /// Our end.
+        /// Local address.
         local: PathBuf,
-        /// The other end.
+        /// Remote address.
         remote: PathBuf,
     },
     /// A TAP interface.
@@ -37,7 +37,7 @@ impl FromStr for PortSpec {
     fn from_str(spec: &str) -> Result<Self, SpecError> {
         let error = || {
             SpecError(format!(
-                "'{spec}' is no port: write cable:NAME, dgram:LOCAL,REMOTE or tap:INTERFACE"
+                "invalid port '{spec}': use cable:NAME, dgram:LOCAL,REMOTE or tap:INTERFACE"
             ))
         };
         let (kind, rest) = spec.split_once(':').ok_or_else(error)?;
@@ -64,9 +64,9 @@ impl FromStr for PortSpec {
 /// A PCI function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSpec {
-    /// The vfio-user socket.
+    /// Path of the vfio-user socket.
     pub socket: PathBuf,
-    /// Permanent MAC address, when it is given.
+    /// Permanent MAC address, if given.
     pub mac: Option<[u8; 6]>,
 }
 
@@ -87,7 +87,7 @@ impl FromStr for FunctionSpec {
         let (socket, options) = spec.split_once(',').unwrap_or((spec, ""));
         if socket.is_empty() {
             return Err(SpecError(format!(
-                "'{spec}' names no socket: write SOCKET[,mac=ADDRESS]"
+                "missing socket in '{spec}': use SOCKET[,mac=ADDRESS]"
             )));
         }
         let mut function = Self {
@@ -98,7 +98,7 @@ impl FromStr for FunctionSpec {
             let address = option.strip_prefix("mac=").and_then(mac);
             function.mac = Some(address.ok_or_else(|| {
                 SpecError(format!(
-                    "'{option}' is no option of a function: write mac= and a unicast address"
+                    "invalid function option '{option}': use mac= with a unicast address"
                 ))
             })?);
         }
@@ -106,11 +106,11 @@ impl FromStr for FunctionSpec {
     }
 }
 
-/// What befalls frames in every port, both ways, from the start and again after each reset.
+/// Impairment of every port in both directions, in effect from the start and after each reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImpairSpec(pub Profile);
 
-/// Parses a number with one of `units` behind it, the value in the unit's parts.
+/// Parses a number followed by one of `units`, and scales it by the factor of the unit.
 fn quantity(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let (number, factor) = units
         .iter()
@@ -123,7 +123,7 @@ impl FromStr for ImpairSpec {
     type Err = SpecError;
 
     fn from_str(spec: &str) -> Result<Self, SpecError> {
-        // Floats become integers by saturation; what is out of range is found by the profile.
+        // Casts from floating point saturate. The profile rejects values out of range.
         let percent = |text| Some(quantity(text, &[("%", 10_000.0)])? as u32);
         let time = |text| Some(quantity(text, &[("us", 1.0), ("ms", 1e3), ("s", 1e6)])? as u32);
         let rate = |text| {
@@ -150,15 +150,15 @@ impl FromStr for ImpairSpec {
                 .and_then(|(key, value)| set(key, value))
                 .ok_or_else(|| {
                     SpecError(format!(
-                        "'{item}' is no impairment: write loss=1%, duplicate=, reorder= or \
-                         corrupt= and a percentage, delay=10ms or jitter=500us, rate=100mbit, \
-                         seed=7"
+                        "invalid impairment '{item}': use loss=, duplicate=, reorder= or corrupt= \
+                         with a percentage such as 1%, delay=10ms, jitter=500us, rate=100mbit \
+                         or seed=7"
                     ))
                 })?;
         }
         Profile::new(&command)
             .map(Self)
-            .ok_or_else(|| SpecError(format!("'{spec}' has a value that is out of range")))
+            .ok_or_else(|| SpecError(format!("value out of range in '{spec}'")))
     }
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A TAP interface of the machine, one queue of it per processor.
+//! A TAP interface of the machine, with one queue per processor.
 //!
-//! Frames carry a `virtio_net_hdr_v1` (`include/uapi/linux/virtio_net.h`), so that large segments
-//! and partial checksums cross as they do for virtio-net.
+//! Frames have a `virtio_net_hdr_v1` (`include/uapi/linux/virtio_net.h`), so GSO frames and partial
+//! checksums are passed on unchanged, as with virtio-net.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -38,10 +38,10 @@ const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
 const GSO_ECN: u8 = 0x80;
 
-/// `linux/if_tun.h`: checksum, TSO for both IPs with ECN, UDP segmentation for both.
+/// Offloads (`linux/if_tun.h`): checksum, TSO over IPv4 and IPv6 with ECN, and USO over both.
 const OFFLOADS: libc::c_uint = 0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40;
 
-/// The most pieces of memory that one frame may lie in.
+/// Maximum number of iovecs of a frame.
 const PIECES: usize = 64;
 
 mod ioctl {
@@ -70,14 +70,14 @@ impl Tap {
     ///
     /// # Errors
     ///
-    /// When `/dev/net/tun` cannot be opened, or the interface is of another kind.
+    /// If `/dev/net/tun` cannot be opened or the interface has another type.
     pub fn open(name: &str, queues: usize) -> io::Result<Vec<Self>> {
         (0..queues).map(|_| Self::open_queue(name)).collect()
     }
 
     fn open_queue(name: &str) -> io::Result<Self> {
         if name.len() >= libc::IFNAMSIZ || !name.is_ascii() {
-            let text = "the name of an interface has at most 15 ASCII characters";
+            let text = "interface name must have at most 15 ASCII characters";
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
         let file = OpenOptions::new()
@@ -110,7 +110,7 @@ impl Tap {
     }
 }
 
-/// The header that says what `offload` says. `cwr` is whether the TCP header has CWR set.
+/// Encodes `offload` as a header.
 fn encode(offload: &Offload) -> [u8; VNET] {
     let mut header = [0; VNET];
     if let Some(Partial { start, offset }) = offload.checksum {
@@ -130,7 +130,8 @@ fn encode(offload: &Offload) -> [u8; VNET] {
     header
 }
 
-/// Reads a header into `frame`, whose bytes are there already. `None` for one that makes no sense.
+/// Decodes a header into `frame`, which contains the frame's bytes. Returns `None` if it is
+/// invalid.
 fn decode(header: &[u8; VNET], frame: &mut Frame) -> Option<()> {
     let word = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let length = frame.bytes().len();
@@ -152,7 +153,8 @@ fn decode(header: &[u8; VNET], frame: &mut Frame) -> Option<()> {
         GSO_UDP_L4 => GsoKind::Udp,
         _ => return None,
     };
-    // The length of the headers is a hint in this direction: take it from the frame.
+    // The header length is only a hint in this direction (virtio 1.2 5.1.6.4). Take it from the
+    // frame.
     let transport = usize::from(frame.offload.checksum?.start);
     let header_length = match kind {
         GsoKind::Udp => transport + 8,
@@ -204,9 +206,9 @@ impl PortQueue for Tap {
         if count > PIECES {
             return Err(SendError::Rejected);
         }
-        // SAFETY: the first `count` pieces lie in `header`, in `frame.header` and in mappings that
-        // `memory` keeps; all outlive the call, which only reads them. That the guest may write to
-        // its memory meanwhile is the kernel's copy to bear, no reference to it exists here.
+        // SAFETY: The first `count` iovecs point into `header`, `frame.header` and mappings held by
+        // `memory`. All outlive the call, which only reads them. The guest may write to its memory
+        // meanwhile; the kernel's copy tolerates that, and no reference to it exists here.
         let written =
             unsafe { libc::writev(self.file.as_raw_fd(), pieces.as_ptr(), count as libc::c_int) };
         if written >= 0 {
@@ -219,7 +221,7 @@ impl PortQueue for Tap {
             }
             ErrorKind::InvalidInput => Err(SendError::Rejected),
             _ => {
-                // The interface is down: as on a wire that is not plugged in.
+                // The interface is down. Drop, as with an unplugged cable.
                 self.dropped += 1;
                 Ok(())
             }

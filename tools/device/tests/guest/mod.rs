@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest in miniature: memory, a vfio-user client in QEMU's place, and the driver's part of the
-//! contract.
+//! A minimal guest: memory, a vfio-user client in place of QEMU, and the driver side of the ABI.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -38,8 +37,8 @@ use vm_memory::VolatileMemory;
 use vm_memory::VolatileSlice;
 use vm_memory::mmap::MmapRegion;
 
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of every wait.
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Size of a guest's memory.
 const MEMORY: usize = 16 << 20;
 /// log2 of the entries of all rings.
@@ -49,7 +48,7 @@ const ENTRIES: u32 = 1 << LOG2;
 
 /// Waits until `done`.
 pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !done() {
         assert!(Instant::now() < end, "{what} takes too long");
         std::thread::sleep(Duration::from_micros(200));
@@ -94,7 +93,7 @@ impl Device {
         self.directory.join(name)
     }
 
-    /// Whether it still runs.
+    /// Whether the process is still running.
     pub fn alive(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_none()
     }
@@ -116,7 +115,7 @@ impl Device {
         Duration::from_millis(ticks * 10)
     }
 
-    /// Ends it as an administrator would; says whether it ended well.
+    /// Terminates it with SIGTERM. Returns whether it exited successfully.
     pub fn terminate(&mut self) -> bool {
         let pid = Pid::from_raw(self.child.id() as i32);
         nix::sys::signal::kill(pid, Signal::SIGTERM).expect("a running process");
@@ -134,7 +133,7 @@ impl Drop for Device {
 
 /// A guest with one function.
 ///
-/// Memory is used by place: admin rings at 0, then a block for each processor.
+/// Memory layout: admin rings at 0, then a block for each processor.
 pub struct Guest {
     pub client: Client,
     file: File,
@@ -304,7 +303,7 @@ impl Guest {
         admin::Completion::from_bytes(&bytes)
     }
 
-    /// Gives a command and waits for its answer; events before it are skipped.
+    /// Submits a command and waits for its completion. Skips asynchronous events.
     pub fn command(&mut self, bytes: &[u8; admin::COMMAND_SIZE]) -> admin::Status {
         let place = u64::from(self.admin_commands % (1 << ADMIN_LOG2));
         self.admin_commands += 1;
@@ -336,7 +335,7 @@ impl Guest {
         }
     }
 
-    /// Starts a processor and lends it pages.
+    /// Starts a processor and posts pages.
     pub fn start(&mut self, processor: usize) -> admin::Status {
         let base = block(processor);
         for line in 0..PAGE_SIZE / 4 {
@@ -371,7 +370,7 @@ impl Guest {
         block(processor) + RINGS + ring as u64 * RING_STEP
     }
 
-    /// Wakes a processor if it says that it sleeps.
+    /// Wakes a processor if it has announced sleep.
     pub fn kick(&mut self, processor: usize) {
         std::sync::atomic::fence(Ordering::SeqCst);
         if self.load(block(processor) + STATUS + ring::SLEEPING as u64) != 0 {
@@ -379,7 +378,7 @@ impl Guest {
         }
     }
 
-    /// Puts `entry` into the transmit ring, wherever its producer index is.
+    /// Writes `entry` to the transmit ring at its producer index.
     pub fn post(&mut self, processor: usize, entry: &transmit::Descriptor) {
         let index = self.processors[processor].transmitted;
         let place = u64::from(index % ENTRIES) * ring::TRANSMIT_ENTRY as u64;
@@ -425,7 +424,7 @@ impl Guest {
         self.load(block(processor) + STATUS + Ring::Transmit.index_offset() as u64)
     }
 
-    /// Takes the next received frame with its hash, if one is there.
+    /// Consumes the next received frame, if any.
     pub fn receive(&mut self, processor: usize) -> Option<(completion::RxFrame, Vec<u8>)> {
         let base = block(processor);
         let line = Ring::Completion.index_offset();
@@ -464,7 +463,7 @@ impl Guest {
         Some((frame, data))
     }
 
-    /// Asks for one interrupt on the next completion.
+    /// Arms one interrupt for the next completion.
     pub fn arm(&mut self, processor: usize) {
         let word = ring::arm_word(self.processors[processor].completed);
         self.doorbell(processor, ring::ARM, word);
