@@ -31,6 +31,10 @@ use kernel::{
         Registration, //
     },
     prelude::*,
+    sync::atomic::{
+        ordering::Relaxed,
+        AtomicFlag, //
+    },
     ThisModule, //
 };
 
@@ -189,7 +193,6 @@ unsafe extern "C" fn dumpit_callback<C: Command>(
 ///     this_module::<LocalModule>(),
 ///     b"example\0",
 ///     1,
-///     &OPERATIONS,
 ///     &GROUPS,
 /// );
 /// static OPERATIONS: [Operation; 1] = [Operation::new::<Increment>()];
@@ -211,9 +214,16 @@ unsafe extern "C" fn dumpit_callback<C: Command>(
 ///     }
 /// }
 ///
-/// let registration = FAMILY.register()?;
+/// let registration = FAMILY.register(&OPERATIONS)?;
 /// ```
-pub struct Family(netlink::Family);
+///
+/// # Invariants
+///
+/// The commands in `family` are written by the first call of [`Self::register`] only.
+pub struct Family {
+    family: netlink::Family,
+    claimed: AtomicFlag,
+}
 
 impl Family {
     /// Creates the family `name`, a string with a trailing zero. A group's index in `groups` is its
@@ -224,38 +234,51 @@ impl Family {
         module: &'static ThisModule,
         name: &[u8],
         version: u32,
-        operations: &'static [Operation],
         groups: &'static [MulticastGroup],
     ) -> Self {
-        assert!(operations.len() <= u8::MAX as usize);
         let family = netlink::Family::const_new(module, name, version, groups);
         // SAFETY: `netlink::Family` is transparent over a `struct genl_family`, which both bindings
         // describe.
         let family: bindings::genl_family = unsafe { transmute(family) };
         let family = bindings::genl_family {
-            ops: operations.as_ptr().cast(),
-            n_ops: operations.len() as u8,
             // Attributes of all commands are validated strictly.
             resv_start_op: 1,
             ..family
         };
-        // SAFETY: As above.
-        Self(unsafe { transmute::<bindings::genl_family, netlink::Family>(family) })
+        Self {
+            // SAFETY: As above.
+            family: unsafe { transmute::<bindings::genl_family, netlink::Family>(family) },
+            claimed: AtomicFlag::new(false),
+        }
     }
 
-    /// Registers the family in every network namespace until the result is dropped.
+    /// Registers the family with its commands in every network namespace until the result is dropped.
+    ///
+    /// The commands are no part of the family before, so that their implementation may send to the
+    /// family's groups.
     ///
     /// # Errors
     ///
-    /// [`EEXIST`] when there is a family of that name.
-    pub fn register(&'static self) -> Result<Registration> {
-        self.0.register()
+    /// [`EBUSY`] after the first call, [`EINVAL`] for more than 255 commands, [`EEXIST`] when there is
+    /// another family of that name.
+    pub fn register(&'static self, operations: &'static [Operation]) -> Result<Registration> {
+        let count = u8::try_from(operations.len()).map_err(|_| EINVAL)?;
+        if self.claimed.xchg(true, Relaxed) {
+            return Err(EBUSY);
+        }
+        // SAFETY: The family is not registered, and by the type invariant nothing else accesses these
+        // fields.
+        unsafe {
+            (*self.as_raw()).ops = operations.as_ptr().cast();
+            (*self.as_raw()).n_ops = count;
+        }
+        self.family.register()
     }
 
     #[inline]
     fn as_raw(&self) -> *mut bindings::genl_family {
         // CAST: both bindings describe the same `struct genl_family`.
-        self.0.as_raw().cast()
+        self.family.as_raw().cast()
     }
 
     /// Sends a message with command `cmd` to the listeners of group number `group` in `namespace`;

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The generic netlink family `toe` (`Documentation/netlink/specs/toe.yaml`).
+//! Commands of the generic netlink family `toe` (`Documentation/netlink/specs/toe.yaml`).
 
 use super::{
     connection::{
         Connection,
         Tuple, //
     },
-    giveback,
     handover,
+    notify::{
+        put_connection,
+        FAMILY, //
+    },
     reason::Cause,
+    recall,
     registry,
-    table::Stats, //
+    stats::{
+        Stats,
+        NO_ADAPTER, //
+    }, //
 };
 use crate::{
     abi::admin::{
@@ -24,7 +31,6 @@ use crate::{
         genetlink::{
             Command,
             Dump,
-            Family,
             GenlMsg,
             Operation,
             Policy,
@@ -32,11 +38,10 @@ use crate::{
         },
         namespace::Namespace, //
     },
-    tcp::sock,
-    util::time::jiffies_msecs, //
+    tcp::sock, //
 };
 use kernel::{
-    net::netlink::MulticastGroup,
+    net::netlink,
     prelude::*,
     sync::{
         atomic::ordering::Relaxed,
@@ -44,18 +49,10 @@ use kernel::{
     }, //
 };
 
-/// The family.
-pub(super) static FAMILY: Family = Family::const_new(
-    kernel::module::this_module::<crate::Toe>(),
-    TOE_FAMILY_NAME,
-    TOE_FAMILY_VERSION,
-    &OPERATIONS,
-    &GROUPS,
-);
-
-static GROUPS: [MulticastGroup; 1] = [MulticastGroup::const_new(c"conn")];
-/// Place of the group `conn` in [`GROUPS`].
-const CONN: u32 = 0;
+/// Registers the family.
+pub(super) fn register() -> Result<netlink::Registration> {
+    FAMILY.register(&OPERATIONS)
+}
 
 static OPERATIONS: [Operation; 5] = [
     Operation::new::<ConnGet>(),
@@ -65,7 +62,7 @@ static OPERATIONS: [Operation; 5] = [
     Operation::new::<ImpairSet>(),
 ];
 
-/// Attributes by which a connection is named.
+/// Attributes that name a connection.
 static CONN_POLICY: [Policy; TOE_A_CONN_MAX as usize + 1] = {
     let mut policy = [const { Policy::reject() }; TOE_A_CONN_MAX as usize + 1];
     policy[TOE_A_CONN_IFINDEX as usize] = Policy::u32();
@@ -97,7 +94,7 @@ static IMPAIR_POLICY: [Policy; TOE_A_IMPAIR_MAX as usize + 1] = {
     policy
 };
 
-/// The connection that a request names by addresses and ports.
+/// Returns the addresses and ports in a request.
 fn tuple(request: &Request<'_>) -> Result<Tuple> {
     let port = |attrtype| request.attrs().get_u16(attrtype).ok_or(EINVAL);
     let mut tuple = Tuple {
@@ -125,20 +122,22 @@ fn tuple(request: &Request<'_>) -> Result<Tuple> {
     Ok(tuple)
 }
 
-/// The connections of a network namespace.
+/// Iterates over the connections in a network namespace. They may change meanwhile: this is no
+/// snapshot.
 fn connections(namespace: &Namespace) -> impl Iterator<Item = Arc<Connection>> + '_ {
     let mut position = [0; 2];
     core::iter::from_fn(move || next(namespace, &mut position))
 }
 
-/// The connection at `position` (lane, index) or behind it; moves `position` behind that.
+/// Returns the connection at `position` (number of the channel, position in its table) or the next
+/// one after it, and advances `position` past it.
 fn next(namespace: &Namespace, position: &mut [c_long; 2]) -> Option<Arc<Connection>> {
     loop {
-        // CAST: positions count from 0.
-        let lane = registry::nth_lane(position[0] as usize)?;
-        match lane.next(position[1] as usize) {
-            Some((index, connection)) => {
-                position[1] = index as c_long + 1;
+        // CAST: both count from 0.
+        let channel = registry::nth_channel(position[0] as usize)?;
+        match channel.next(position[1] as usize) {
+            Some((i, connection)) => {
+                position[1] = i as c_long + 1;
                 if connection.sock().namespace() == namespace {
                     return Some(connection);
                 }
@@ -148,7 +147,7 @@ fn next(namespace: &Namespace, position: &mut [c_long; 2]) -> Option<Arc<Connect
     }
 }
 
-/// The delegated connection that a request names.
+/// Returns the connection that a request names, by cookie or by addresses and ports.
 fn named(request: &Request<'_>) -> Result<Arc<Connection>> {
     let cookie = request
         .attrs()
@@ -164,47 +163,6 @@ fn named(request: &Request<'_>) -> Result<Arc<Connection>> {
             None => Some(connection.tuple) == tuple,
         })
         .ok_or(ENOENT)
-}
-
-fn put_connection(msg: &mut GenlMsg<'_>, connection: &Connection) -> Result {
-    let (lane, tuple) = (&connection.lane, &connection.tuple);
-    let width = tuple.width();
-    msg.put_u32(TOE_A_CONN_IFINDEX, lane.handle.ifindex())?;
-    msg.put_u32(TOE_A_CONN_PROCESSOR, lane.processor.into())?;
-    msg.put_u32(TOE_A_CONN_HOST_ID, connection.host_id.load(Relaxed))?;
-    msg.put_u32(TOE_A_CONN_DEVICE_ID, connection.device_id())?;
-    let family = if tuple.ipv6 { AF_INET6 } else { AF_INET };
-    msg.put_u16(TOE_A_CONN_FAMILY, family as u16)?;
-    msg.put_bytes(TOE_A_CONN_LOCAL_ADDRESS, &tuple.local[..width])?;
-    msg.put_bytes(TOE_A_CONN_REMOTE_ADDRESS, &tuple.remote[..width])?;
-    msg.put_u16(TOE_A_CONN_LOCAL_PORT, tuple.local_port)?;
-    msg.put_u16(TOE_A_CONN_REMOTE_PORT, tuple.remote_port)?;
-    msg.put_uint(TOE_A_CONN_COOKIE, connection.sock().cookie())?;
-    msg.put_u32(TOE_A_CONN_UID, connection.sock().uid())?;
-    msg.put_u32(TOE_A_CONN_STATE, connection.phase() as u32)?;
-    msg.put_uint(TOE_A_CONN_SENT, connection.sent.get())?;
-    msg.put_uint(TOE_A_CONN_RECEIVED, connection.received.get())?;
-    msg.put_uint(
-        TOE_A_CONN_AGE,
-        jiffies_msecs().wrapping_sub(connection.since).into(),
-    )
-}
-
-/// `conn-delegated-ntf`. With the socket locked.
-pub(super) fn notify_delegated(connection: &Connection) {
-    let cmd = TOE_CMD_CONN_DELEGATED_NTF as u8;
-    FAMILY.multicast(connection.sock().namespace(), CONN, cmd, |msg| {
-        put_connection(msg, connection)
-    });
-}
-
-/// `conn-returned-ntf`. With the socket locked.
-pub(super) fn notify_returned(connection: &Connection, cause: Cause) {
-    let cmd = TOE_CMD_CONN_RETURNED_NTF as u8;
-    FAMILY.multicast(connection.sock().namespace(), CONN, cmd, |msg| {
-        put_connection(msg, connection)?;
-        msg.put_u32(TOE_A_CONN_REASON, cause as u32)
-    });
 }
 
 /// `conn-get`
@@ -227,7 +185,8 @@ impl Command for ConnGet {
             let Some(connection) = next(dump.namespace(), &mut position) else {
                 return Ok(());
             };
-            let wanted = ifindex.is_none_or(|ifindex| connection.lane.handle.ifindex() == ifindex);
+            let wanted =
+                ifindex.is_none_or(|ifindex| connection.channel.adapter().ifindex() == ifindex);
             if wanted {
                 dump.put(|msg| put_connection(msg, &connection))?;
             }
@@ -248,18 +207,18 @@ impl Command for ConnOffload {
     fn doit(request: &Request<'_>) -> Result {
         let tuple = tuple(request)?;
         let width = tuple.width();
-        // A socket that is not bound to an interface is found by way of any.
-        let socket = registry::lanes()
-            .find_map(|lane| {
+        // A socket that is not bound to an interface is found with any of them.
+        let socket = registry::channels()
+            .find_map(|channel| {
                 sock::lookup(
                     request.namespace(),
                     (&tuple.local[..width], tuple.local_port),
                     (&tuple.remote[..width], tuple.remote_port),
-                    lane.handle.ifindex(),
+                    channel.adapter().ifindex(),
                 )
             })
             .ok_or(ENOENT)?;
-        // What is being closed stays Linux's.
+        // A socket that is being closed stays with Linux.
         let _file = socket.file().ok_or(ENOTCONN)?;
         let mut socket = socket.lock();
         handover::delegate(&mut socket).map_err(|refusal| {
@@ -279,20 +238,20 @@ impl Command for ConnReturn {
     const POLICY: &'static [Policy] = &CONN_POLICY;
 
     fn doit(request: &Request<'_>) -> Result {
-        let give_back = |connection: Arc<Connection>| {
+        let recall = |connection: Arc<Connection>| {
             let mut socket = connection.sock().lock();
-            giveback::recall(&connection, &mut socket, Cause::User);
+            recall::recall(&connection, &mut socket, Cause::User);
         };
         if !request.attrs().get_flag(TOE_A_CONN_ALL) {
-            give_back(named(request)?);
+            recall(named(request)?);
             return Ok(());
         }
         let ifindex = request.attrs().get_u32(TOE_A_CONN_IFINDEX);
         connections(request.namespace())
             .filter(|connection| {
-                ifindex.is_none_or(|ifindex| connection.lane.handle.ifindex() == ifindex)
+                ifindex.is_none_or(|ifindex| connection.channel.adapter().ifindex() == ifindex)
             })
-            .for_each(give_back);
+            .for_each(recall);
         Ok(())
     }
 }
@@ -319,21 +278,21 @@ fn put_reasons(msg: &mut GenlMsg<'_>, stats: &Stats) -> Result {
 fn put_stats(msg: &mut GenlMsg<'_>, ifindex: u32) -> Result {
     msg.put_u32(TOE_A_STATS_IFINDEX, ifindex)?;
     if ifindex == 0 {
-        return put_reasons(msg, &registry::NOWHERE);
+        return put_reasons(msg, &NO_ADAPTER);
     }
     let (mut count, mut capacity, mut sent, mut received) = (0, 0, 0u64, 0u64);
     let mut stats = None;
-    for lane in registry::lanes().filter(|lane| lane.handle.ifindex() == ifindex) {
-        count += lane.count();
-        capacity += lane.capacity();
-        sent += lane.sent.get();
-        received += lane.received.get();
-        stats = Some(lane.stats.clone());
+    for channel in registry::channels().filter(|c| c.adapter().ifindex() == ifindex) {
+        count += channel.count();
+        capacity += channel.capacity();
+        sent += channel.sent.load(Relaxed);
+        received += channel.received.get();
+        stats = Some(channel.stats.clone());
     }
     let stats = stats.ok_or(ENODEV)?;
     msg.put_u32(TOE_A_STATS_CONNECTIONS, count)?;
     msg.put_u32(TOE_A_STATS_CAPACITY, capacity)?;
-    msg.put_uint(TOE_A_STATS_DELEGATED, stats.delegated.load(Relaxed))?;
+    msg.put_uint(TOE_A_STATS_DELEGATED, stats.delegated())?;
     msg.put_uint(TOE_A_STATS_SENT, sent)?;
     msg.put_uint(TOE_A_STATS_RECEIVED, received)?;
     put_reasons(msg, &stats)
@@ -354,15 +313,15 @@ impl Command for StatsGet {
 
     fn dumpit(dump: &mut Dump<'_>) -> Result {
         loop {
-            // Position 0 is what was refused before an adapter was found, then come the adapters.
+            // Position 0 is for hand-overs without an adapter; the adapters follow.
             let n = dump.position()[0] as usize;
             let ifindex = match n {
                 0 => Some(0),
                 _ => match registry::nth_adapter(n - 1) {
-                    Some(handle) => handle
+                    Some(adapter) => adapter
                         .netdev()
                         .is_in(dump.namespace())
-                        .then(|| handle.ifindex()),
+                        .then(|| adapter.ifindex()),
                     None => return Ok(()),
                 },
             };
@@ -385,11 +344,11 @@ impl Command for ImpairSet {
 
     fn doit(request: &Request<'_>) -> Result {
         let small = |attrtype| request.attrs().get_u32(attrtype).unwrap_or(0);
-        let Some(handle) = registry::adapter(request.namespace(), small(TOE_A_IMPAIR_IFINDEX))
+        let Some(adapter) = registry::adapter(request.namespace(), small(TOE_A_IMPAIR_IFINDEX))
         else {
             request
                 .extack()
-                .set(c"no such interface of an adapter here");
+                .set(c"no such interface of an adapter in this namespace");
             return Err(ENODEV);
         };
         let directions = small(TOE_A_IMPAIR_DIRECTIONS);
@@ -424,6 +383,6 @@ impl Command for ImpairSet {
                 .set(c"a probability is at most 1000000 parts per million");
             return Err(ERANGE);
         }
-        handle.impair(&impairment)
+        adapter.impair(&impairment)
     }
 }

@@ -2,29 +2,35 @@
 
 //! Hand-over: a connection goes from Linux to the adapter.
 //!
-//! The socket is owned from the description of its state to the adapter's answer, so that nothing
-//! changes in between: frames that arrive wait in the backlog. The adapter takes the connection as
-//! a whole, or the socket is as it was.
+//! The caller owns the socket from the snapshot of its state to the adapter's answer, so nothing
+//! changes in between: frames that arrive wait in the backlog. The adapter takes the connection as a
+//! whole, or the socket is left as it was.
 
 use super::{
+    answer::Answer,
     connection::{
         Connection,
-        Phase,
-        STOPPED,
         ULP, //
     },
-    genl,
-    giveback,
-    patience::{
-        Patience,
-        SILENCE, //
-    },
+    frags::Frags,
+    notify,
     reason::{
         Cause,
         Refusal, //
     },
+    recall,
     registry,
-    send, //
+    report::Totals,
+    send,
+    state::{
+        Carried,
+        SendState, //
+    },
+    stats::NO_ADAPTER,
+    timeout::{
+        AnswerTimeout,
+        SILENCE_MS, //
+    }, //
 };
 use crate::{
     abi::{
@@ -47,146 +53,163 @@ use crate::{
     },
     tcp::sock::{
         Owned,
-        State, //
+        State as Snapshot, //
     }, //
 };
 use kernel::{
     prelude::*,
-    sync::atomic::ordering::{
-        Acquire,
-        Relaxed, //
-    },
+    sync::Arc,
     time::{
         delay::fsleep,
-        msecs_to_jiffies,
         Delta, //
     }, //
 };
 
-/// How often a hand-over is tried that may succeed in a moment.
-const TRIES: usize = 4;
+/// Number of attempts while refusals are transient.
+const ATTEMPTS: usize = 4;
 
-/// Hands the connection of `sock` to the adapter that its route leads through. Sleeps.
+/// Hands the connection of `sock` over to the adapter that its route leads through, and counts the
+/// outcome. Process context; sleeps.
 ///
 /// # Errors
 ///
-/// Why not; the refusal has been counted, and the socket is as it was.
+/// The reason. The socket is as it was.
 pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Refusal> {
-    let ifindex = sock.with_device(|dev| dev.ifindex());
-    let handle = ifindex.and_then(|ifindex| registry::adapter(sock.namespace(), ifindex));
-    let Some(handle) = handle.filter(|handle| handle.is_offered()) else {
-        registry::NOWHERE.refused(Refusal::NoDevice);
+    let adapter = sock
+        .with_device(|dev| dev.ifindex())
+        .and_then(|ifindex| registry::adapter(sock.namespace(), ifindex))
+        .filter(|adapter| adapter.is_offered());
+    let Some(adapter) = adapter else {
+        NO_ADAPTER.count_handover(Err(Refusal::NoDevice));
         return Err(Refusal::NoDevice);
     };
-    let mut tries = 0;
+    let mut attempts = 0;
     loop {
-        tries += 1;
-        match attempt(sock, &handle) {
-            Err(refusal) if refusal.is_transient() && tries < TRIES => {
+        attempts += 1;
+        match attempt(sock, &adapter) {
+            Err(refusal) if refusal.is_transient() && attempts < ATTEMPTS => {
                 sock.flush_backlog();
                 fsleep(Delta::from_millis(1));
             }
             result => {
-                registry::count(&handle, result);
+                registry::count_handover(&adapter, result);
                 return result;
             }
         }
     }
 }
 
-fn attempt(sock: &mut Owned<'_>, handle: &Handle) -> Result<(), Refusal> {
-    if !handle.is_running() {
+fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
+    if !adapter.is_running() {
         return Err(Refusal::NoDevice);
     }
-    if handle.is_inspected() {
+    if adapter.is_inspected() {
         return Err(Refusal::Filter);
     }
     sock.flush_backlog();
-    let state = sock.snapshot().map_err(Refusal::from_obstacles)?;
-    if state.ecn && handle.features() & feature::ECN == 0 {
+    let snapshot = sock.snapshot().map_err(Refusal::from_obstacles)?;
+    if snapshot.ecn && adapter.features() & feature::ECN == 0 {
         return Err(Refusal::Ecn);
     }
-    let width = if state.ipv6 { 16 } else { 4 };
+    let width = if snapshot.ipv6 { 16 } else { 4 };
     let received = Headers::of_tcp(
-        state.local_mac,
-        &state.remote_address[..width],
-        &state.local_address[..width],
-        state.remote_port,
-        state.local_port,
+        snapshot.local_mac,
+        &snapshot.remote_address[..width],
+        &snapshot.local_address[..width],
+        snapshot.remote_port,
+        snapshot.local_port,
     );
-    let processor = handle.processor_for(&received).ok_or(Refusal::Filter)?;
-    let lane = registry::lane(handle, processor).ok_or(Refusal::NoDevice)?;
-    let connection = Connection::new(sock, lane.clone(), &state).map_err(|_| Refusal::NoMemory)?;
-    // First, because it is what may fail for lack of memory.
-    ULP.attach(sock, connection.clone()).map_err(|e| match e {
-        EEXIST => Refusal::Ulp,
-        EOPNOTSUPP => Refusal::Unsupported,
-        _ => Refusal::NoMemory,
-    })?;
+    let processor = adapter.processor_for(&received).ok_or(Refusal::Filter)?;
+    let channel = registry::channel(adapter, processor).ok_or(Refusal::NoDevice)?;
+    // Before the adapter is asked: nothing after its answer may fail.
+    let frags = Frags::new(channel.queue.clone()).map_err(|_| Refusal::NoMemory)?;
+    let connection =
+        Connection::new(sock, channel.clone(), &snapshot).map_err(|_| Refusal::NoMemory)?;
+    let connection = channel.insert(connection)?;
 
-    let result = lane.insert(&connection).and_then(|()| {
-        let result = ask(&connection, &state);
-        if result.is_err() {
-            lane.remove(&connection);
+    let result = attach(sock, &connection).and_then(|()| ask(&connection, &snapshot));
+    let (mut state, tcp) = connection.state.open(sock);
+    let device_id = match result {
+        Ok(device_id) => device_id,
+        Err(refusal) => {
+            state.finish();
+            channel.remove(&connection);
+            ULP.detach(sock);
+            return Err(refusal);
         }
-        result
+    };
+    state.accept(Carried {
+        send: SendState {
+            device_id,
+            submitted: snapshot.snd_una,
+            frags,
+            last: Totals {
+                snd_una: snapshot.snd_una,
+                snd_nxt: snapshot.snd_nxt,
+                ..Totals::default()
+            },
+        },
+        more: false,
+        blocked: false,
+        remote_mac: snapshot.remote_mac,
+        mss: snapshot.mss,
     });
-    if let Err(refusal) = result {
-        connection.set_phase(Phase::Linux);
-        ULP.detach(sock);
-        return Err(refusal);
-    }
-
-    connection.set_phase(Phase::Delegated);
-    let (shadow, tcp) = connection.cell.open(sock);
     tcp.enter_shadow();
-    send::submit(&connection, shadow, tcp);
-    genl::notify_delegated(&connection);
-    if handle.is_inspected() {
-        // Since it was looked at: who was told then may not have seen this connection.
-        giveback::ask(&connection, shadow, Cause::Filter);
+    send::submit(&connection, &mut state, tcp);
+    notify::delegated(&connection);
+    if adapter.is_inspected() {
+        // The program was attached after the check above: its check of all connections may have
+        // missed this one.
+        recall::request(&connection, &mut state, Cause::Filter);
     }
     Ok(())
 }
 
-/// Asks the adapter and waits for its answer.
-fn ask(connection: &Connection, state: &State) -> Result<(), Refusal> {
+fn attach(sock: &mut Owned<'_>, connection: &Arc<Connection>) -> Result<(), Refusal> {
+    ULP.attach(sock, connection.clone()).map_err(|e| match e {
+        EEXIST => Refusal::Ulp,
+        EOPNOTSUPP => Refusal::Unsupported,
+        _ => Refusal::NoMemory,
+    })
+}
+
+/// Asks the adapter to take a connection and waits for the answer. Returns the adapter's identifier of
+/// the connection.
+fn ask(connection: &Connection, snapshot: &Snapshot) -> Result<u32, Refusal> {
     let header = Delegate {
         op: Op::Delegate.raw(),
-        host_id: connection.host_id.load(Relaxed),
+        host_id: connection.host_id(),
     };
     let mut entries = [[0; 64]; DELEGATE_ENTRIES];
     entries[0] = header.to_bytes();
-    let bytes = describe(state).to_bytes();
+    let bytes = describe(snapshot).to_bytes();
     for (entry, part) in entries[1..].iter_mut().zip(bytes.chunks_exact(64)) {
         entry.copy_from_slice(part);
     }
 
-    let lane = &connection.lane;
-    match lane.handle.submit(lane.processor, &entries) {
+    let queue = &connection.channel.queue;
+    match queue.submit(&entries) {
         Ok(()) => {}
         Err(SubmitError::Full) => return Err(Refusal::Busy),
         Err(SubmitError::Stopped) => return Err(Refusal::NoDevice),
     }
-    // An adapter that does not answer is reset; the answer is then that it has stopped.
-    let mut patience = Patience::new(lane);
-    while !connection
-        .answered
-        .wait_for_completion_timeout(msecs_to_jiffies(SILENCE))
-    {
-        if patience.is_over() {
-            lane.handle.fault("a hand-over was not answered");
+    let mut timeout = AnswerTimeout::new(queue);
+    loop {
+        match connection.answer.wait(SILENCE_MS) {
+            Some(Answer::Accepted { device_id }) => return Ok(device_id),
+            Some(Answer::Refused(refusal)) => return Err(refusal),
+            Some(Answer::Stopped) => return Err(Refusal::NoDevice),
+            None if timeout.is_expired() => {
+                // The reset stops the processor, which is an answer.
+                queue.adapter().fault("a hand-over was not answered");
+            }
+            None => {}
         }
-    }
-    match connection.answer.load(Acquire) {
-        STOPPED => Err(Refusal::NoDevice),
-        // CAST: stored from a byte.
-        status => Refusal::from_status(status as u8).map_or(Ok(()), Err),
     }
 }
 
-/// What the adapter is told.
-fn describe(state: &State) -> abi::Connection {
+/// Describes a connection to the adapter.
+fn describe(state: &Snapshot) -> abi::Connection {
     let mut flags = 0;
     for (set, bit) in [
         (state.ipv6, flag::IPV6),

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why connections are not delegated, and why they come back: the values of the netlink family
-//! (`Documentation/netlink/specs/toe.yaml`), of which the adapter's are a part.
+//! Reasons of refused hand-overs and of returns.
+//!
+//! The values are those of the netlink family (`Documentation/netlink/specs/toe.yaml`), which include
+//! the adapter's own.
 
 use crate::{
     abi::completion::{
@@ -27,10 +29,10 @@ macro_rules! reasons {
         }
 
         impl $name {
-            /// Every value.
+            /// All values.
             pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Place in [`Self::ALL`].
+            /// Returns the index in [`Self::ALL`].
             pub(crate) fn index(self) -> usize {
                 Self::ALL.iter().position(|&r| r == self).unwrap_or(0)
             }
@@ -39,45 +41,45 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Why a connection was not handed over.
+    /// Reason for which a connection was not handed over.
     pub enum Refusal {
-        /// The adapter cannot tell yet what the host has received.
+        /// The adapter does not know yet what the host has received.
         Busy = bindings::toe_refuse_reason_TOE_REFUSE_REASON_BUSY,
         /// The connection table is full.
         TableFull = bindings::toe_refuse_reason_TOE_REFUSE_REASON_TABLE_FULL,
-        /// The connection is in the table already.
+        /// The adapter has the connection already.
         Exists = bindings::toe_refuse_reason_TOE_REFUSE_REASON_EXISTS,
-        /// The hash assigns the connection to another processor.
+        /// The receive hash steers the connection to another processor.
         WrongProcessor = bindings::toe_refuse_reason_TOE_REFUSE_REASON_WRONG_PROCESSOR,
-        /// The state contradicts itself.
+        /// The connection's state is inconsistent.
         BadState = bindings::toe_refuse_reason_TOE_REFUSE_REASON_BAD_STATE,
-        /// The state asks for something that the adapter does not do.
+        /// The connection needs a feature that the adapter does not have.
         Unsupported = bindings::toe_refuse_reason_TOE_REFUSE_REASON_UNSUPPORTED,
         /// `net.toe.enable` is 0.
         Disabled = bindings::toe_refuse_reason_TOE_REFUSE_REASON_DISABLED,
         /// The connection is not in state ESTABLISHED.
         NotEstablished = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NOT_ESTABLISHED,
-        /// The route does not lead through an adapter that takes connections.
+        /// The route does not lead through an adapter that accepts connections.
         NoDevice = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NO_DEVICE,
         /// The next hop's hardware address is not known.
         NoNeighbour = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NO_NEIGHBOUR,
-        /// The congestion control is not one that the adapter runs.
+        /// The adapter does not implement the congestion control algorithm.
         CongestionControl = bindings::toe_refuse_reason_TOE_REFUSE_REASON_CONGESTION_CONTROL,
-        /// TCP-AO or TCP-MD5.
+        /// The connection uses TCP-AO or TCP-MD5.
         Authentication = bindings::toe_refuse_reason_TOE_REFUSE_REASON_AUTHENTICATION,
         /// Urgent data is pending.
         Urgent = bindings::toe_refuse_reason_TOE_REFUSE_REASON_URGENT,
-        /// An ECN that the adapter does not do.
+        /// The adapter does not support the ECN mode.
         Ecn = bindings::toe_refuse_reason_TOE_REFUSE_REASON_ECN,
-        /// Data is being retransmitted, or was received out of order.
+        /// Data is being retransmitted, or is in the out-of-order queue.
         Recovery = bindings::toe_refuse_reason_TOE_REFUSE_REASON_RECOVERY,
-        /// A socket option that the adapter cannot heed.
+        /// The adapter does not support a socket option that is set.
         Sockopt = bindings::toe_refuse_reason_TOE_REFUSE_REASON_SOCKOPT,
-        /// Another upper layer protocol, or MPTCP, owns the socket.
+        /// The socket has another upper layer protocol, or uses MPTCP.
         Ulp = bindings::toe_refuse_reason_TOE_REFUSE_REASON_ULP,
-        /// A packet filter, tap or transform has to see the frames.
+        /// A packet filter, a tap or an xfrm policy needs the frames.
         Filter = bindings::toe_refuse_reason_TOE_REFUSE_REASON_FILTER,
-        /// No memory for the host's part.
+        /// The host has no memory.
         NoMemory = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NO_MEMORY,
     }
 }
@@ -124,7 +126,7 @@ impl Refusal {
             .map_or(Refusal::Sockopt, |&(_, refusal)| refusal)
     }
 
-    /// The reason for an answer of the adapter; `None` for `Ok`.
+    /// Returns the reason for a [`Status`] of the adapter, or `None` for `Ok`.
     pub(crate) fn from_status(status: u8) -> Option<Self> {
         match Status::from_raw(status) {
             Some(Status::Ok) => None,
@@ -137,7 +139,7 @@ impl Refusal {
         }
     }
 
-    /// Whether another try in a moment may succeed.
+    /// Returns whether another attempt may succeed soon.
     pub(crate) fn is_transient(self) -> bool {
         matches!(
             self,
@@ -145,7 +147,7 @@ impl Refusal {
         )
     }
 
-    /// What `setsockopt(TCP_ULP)` says.
+    /// Returns the error of `setsockopt(TCP_ULP)`.
     pub(crate) fn error(self) -> Error {
         match self {
             Self::Busy | Self::Recovery | Self::WrongProcessor | Self::Urgent => EAGAIN,
@@ -166,36 +168,36 @@ impl Refusal {
         }
     }
 
-    /// What it means, for people.
+    /// Returns the text for the extended acknowledgement of netlink.
     pub(crate) fn text(self) -> &'static CStr {
         match self {
             Self::Busy => c"the adapter does not know yet what the host has received",
             Self::TableFull => c"the adapter's connection table is full",
             Self::Exists => c"the adapter has the connection already",
-            Self::WrongProcessor => c"the adapter's hash has just changed",
-            Self::BadState => c"the adapter finds the connection's state impossible",
-            Self::Unsupported => c"the adapter cannot do what the connection has agreed to",
+            Self::WrongProcessor => c"the receive hash has just changed",
+            Self::BadState => c"the adapter considers the connection's state inconsistent",
+            Self::Unsupported => c"the adapter does not support a feature of the connection",
             Self::Disabled => c"net.toe.enable is 0",
             Self::NotEstablished => c"the connection is not established",
             Self::NoDevice => c"the route does not lead through an adapter",
             Self::NoNeighbour => c"the next hop's hardware address is not known",
             Self::CongestionControl => c"the congestion control is not cubic",
-            Self::Authentication => c"the connection is signed (TCP-AO, TCP-MD5)",
+            Self::Authentication => c"the connection uses TCP-AO or TCP-MD5",
             Self::Urgent => c"urgent data is pending",
-            Self::Ecn => c"the adapter does not do this ECN",
+            Self::Ecn => c"the adapter does not support the ECN mode",
             Self::Recovery => c"data is being retransmitted or out of order",
-            Self::Sockopt => c"a socket option is set that the adapter cannot heed",
-            Self::Ulp => c"another protocol owns the socket",
-            Self::Filter => c"a filter or transform has to see the frames",
+            Self::Sockopt => c"a socket option is set that the adapter does not support",
+            Self::Ulp => c"the socket has another upper layer protocol",
+            Self::Filter => c"a packet filter, tap or xfrm policy needs the frames",
             Self::NoMemory => c"no memory",
         }
     }
 }
 
 reasons! {
-    /// Why a connection came back.
+    /// Cause of a return.
     pub enum Cause {
-        /// The host asked, for a cause that is none of those below.
+        /// Requested by the host, for a cause that is none of those below.
         Host = bindings::toe_return_reason_TOE_RETURN_REASON_HOST,
         /// The peer sent FIN.
         Fin = bindings::toe_return_reason_TOE_RETURN_REASON_FIN,
@@ -205,29 +207,30 @@ reasons! {
         Syn = bindings::toe_return_reason_TOE_RETURN_REASON_SYN,
         /// The peer sent urgent data.
         Urgent = bindings::toe_return_reason_TOE_RETURN_REASON_URGENT,
-        /// More out-of-order data than the adapter holds.
+        /// More out-of-order data than the adapter can hold.
         OutOfOrder = bindings::toe_return_reason_TOE_RETURN_REASON_OUT_OF_ORDER,
-        /// An option that the adapter does not know.
+        /// An IP or TCP option that the adapter does not know.
         Option = bindings::toe_return_reason_TOE_RETURN_REASON_OPTION,
-        /// An IP fragment.
+        /// The peer sent an IP fragment.
         Fragment = bindings::toe_return_reason_TOE_RETURN_REASON_FRAGMENT,
-        /// A segment outside the window.
+        /// The peer keeps probing a window that the host does not open.
         Window = bindings::toe_return_reason_TOE_RETURN_REASON_WINDOW,
         /// Too many retransmission timeouts in a row.
         Timeout = bindings::toe_return_reason_TOE_RETURN_REASON_TIMEOUT,
-        /// No pages for too long.
+        /// The host posted no pages for too long.
         NoPages = bindings::toe_return_reason_TOE_RETURN_REASON_NO_PAGES,
-        /// A submission was wrong, or a completion.
+        /// A submission contradicts the connection's state.
         Submission = bindings::toe_return_reason_TOE_RETURN_REASON_SUBMISSION,
-        /// The processor was being stopped.
+        /// The processor stops.
         Stop = bindings::toe_return_reason_TOE_RETURN_REASON_STOP,
-        /// The hash assigns the connection elsewhere.
+        /// The receive hash steers the connection to another processor.
         Moved = bindings::toe_return_reason_TOE_RETURN_REASON_MOVED,
-        /// The adapter needed the room.
+        /// The adapter needs room in its connection table.
         Pressure = bindings::toe_return_reason_TOE_RETURN_REASON_PRESSURE,
-        /// An unexpected ECN mark.
+        /// An ECN mark on a connection without ECN.
         Ecn = bindings::toe_return_reason_TOE_RETURN_REASON_ECN,
-        /// The peer repeats what Linux was given before the hand-over and has not acknowledged.
+        /// The peer repeats data that was passed to Linux before the hand-over and that Linux has not
+        /// acknowledged.
         Gap = bindings::toe_return_reason_TOE_RETURN_REASON_GAP,
         /// A `conn-return` request.
         User = bindings::toe_return_reason_TOE_RETURN_REASON_USER,
@@ -237,19 +240,19 @@ reasons! {
         Shutdown = bindings::toe_return_reason_TOE_RETURN_REASON_SHUTDOWN,
         /// The socket was closed or disconnected.
         Close = bindings::toe_return_reason_TOE_RETURN_REASON_CLOSE,
-        /// A socket option that the adapter cannot heed.
+        /// The adapter does not support a socket option.
         Sockopt = bindings::toe_return_reason_TOE_RETURN_REASON_SOCKOPT,
-        /// The application sent urgent data.
+        /// The application sends urgent data.
         Oob = bindings::toe_return_reason_TOE_RETURN_REASON_OOB,
-        /// The interface went down.
+        /// The interface goes down.
         LinkDown = bindings::toe_return_reason_TOE_RETURN_REASON_LINK_DOWN,
         /// The local address was removed.
         Address = bindings::toe_return_reason_TOE_RETURN_REASON_ADDRESS,
-        /// The route leads elsewhere.
+        /// The route leads through another interface.
         Route = bindings::toe_return_reason_TOE_RETURN_REASON_ROUTE,
         /// The next hop's hardware address is no longer known.
         Neighbour = bindings::toe_return_reason_TOE_RETURN_REASON_NEIGHBOUR,
-        /// A filter has to see the frames.
+        /// A packet filter, a tap or an XDP program needs the frames.
         Filter = bindings::toe_return_reason_TOE_RETURN_REASON_FILTER,
         /// The adapter failed.
         DeviceLost = bindings::toe_return_reason_TOE_RETURN_REASON_DEVICE_LOST,
@@ -257,11 +260,12 @@ reasons! {
 }
 
 impl Cause {
-    /// The cause for a reason of the adapter's; `asked` is what the host asked for.
+    /// Returns the cause for a [`Reason`] of the adapter. `asked` is the cause of the host's request, if
+    /// there was one.
     pub(crate) fn from_reason(reason: u8, asked: Option<Self>) -> Self {
         match Reason::from_raw(reason) {
             Some(Reason::Host) | None => asked.unwrap_or(Self::Host),
-            // The driver stops a processor that works only when the interface goes down.
+            // A processor that works is stopped only when the interface goes down.
             Some(Reason::Stop) => asked.unwrap_or(Self::LinkDown),
             Some(reason) => Self::ALL
                 .iter()
@@ -286,12 +290,12 @@ impl Cause {
             .map(|&(_, cause)| cause)
     }
 
-    /// Why the route of a connection no longer leads through the interface `ifindex`.
+    /// Returns why the route of a connection no longer leads through the interface `ifindex`.
     pub(crate) fn of_route(tcp: &Tcp<'_>, ifindex: u32) -> Self {
         Self::from_changes(tcp.changes(ifindex).0).unwrap_or(Self::Route)
     }
 
-    /// Whether it says something against delegating the connection again soon.
+    /// Returns whether the cause speaks against another hand-over soon.
     pub(crate) fn is_involuntary(self) -> bool {
         !matches!(
             self,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adapters that the shim knows.
+//! The adapters and their channels.
 
 use super::{
+    channel::Channel,
     reason::Refusal,
-    table::{
-        Lane,
-        Stats, //
+    stats::{
+        Stats,
+        NO_ADAPTER, //
     }, //
 };
 use crate::{
@@ -15,142 +16,154 @@ use crate::{
     util::global::Global, //
 };
 use kernel::{
+    new_mutex,
     prelude::*,
     sync::{
-        atomic::ordering::Relaxed,
         Arc,
         Mutex, //
     }, //
 };
 
-/// Counts what is refused before an adapter was found.
-pub(super) static NOWHERE: Stats = Stats::new();
-
-/// An adapter, from the first start of one of its processors on.
+/// An adapter, from the first start of one of its processors until its interface is unregistered.
 struct Adapter {
     handle: Handle,
     stats: Arc<Stats>,
-    // By number of the processor.
-    lanes: KVec<Option<Arc<Lane>>>,
+    /// By number of the processor.
+    channels: KVec<Option<Arc<Channel>>>,
+}
+
+impl Adapter {
+    fn new(handle: &Handle) -> Result<Self> {
+        Ok(Self {
+            handle: handle.clone(),
+            stats: Arc::new(Stats::new(), GFP_KERNEL)?,
+            channels: KVec::new(),
+        })
+    }
+
+    /// Returns the channel of `processor`, which is created if it does not exist.
+    fn channel(&mut self, processor: u8) -> Result<Arc<Channel>> {
+        while self.channels.len() <= processor.into() {
+            self.channels.push(None, GFP_KERNEL)?;
+        }
+        let slot = &mut self.channels[usize::from(processor)];
+        if let Some(channel) = slot {
+            return Ok(channel.clone());
+        }
+        let channel = Channel::new(self.handle.clone(), processor, self.stats.clone())?;
+        Ok(slot.insert(channel).clone())
+    }
 }
 
 static ADAPTERS: Global<Mutex<KVec<Adapter>>> = Global::new();
 
-/// The registry of adapters, published until this is dropped.
-pub(super) struct Adapters(());
+/// The registry. Dropping it forgets all adapters.
+pub(super) struct Registry(());
 
-impl Adapters {
-    /// Publishes an empty registry.
+impl Registry {
+    /// Creates the registry. There is one.
     pub(super) fn new() -> Result<Self> {
-        let adapters = kernel::new_mutex!(KVec::new(), "toe::adapters");
+        let adapters = new_mutex!(KVec::new(), "toe::adapters");
         ADAPTERS.publish(Arc::pin_init(adapters, GFP_KERNEL)?)?;
         Ok(Self(()))
     }
 }
 
-impl Drop for Adapters {
+impl Drop for Registry {
     fn drop(&mut self) {
-        ADAPTERS.retract();
+        drop(ADAPTERS.retract());
     }
 }
 
-/// Runs `f` on the registry; `None` when it is not published.
+/// Calls `f` with the list of adapters locked. Process context; sleeps. Returns `None` when there is
+/// no registry.
 fn with<R>(f: impl FnOnce(&mut KVec<Adapter>) -> R) -> Option<R> {
     let adapters = ADAPTERS.get()?;
     let mut adapters = adapters.lock();
     Some(f(&mut adapters))
 }
 
-/// The lane of a processor that is about to start.
-pub(super) fn lane_for_start(handle: &Handle, processor: u8) -> Result<Arc<Lane>> {
-    let adapters = ADAPTERS.get().ok_or(ENODEV)?;
-    let mut adapters = adapters.lock();
-    let known = adapters.iter().position(|a| a.handle.is_same(handle));
-    let i = match known {
-        Some(i) => i,
-        None => {
-            let adapter = Adapter {
-                handle: handle.clone(),
-                stats: Arc::new(Stats::new(), GFP_KERNEL)?,
-                lanes: KVec::new(),
-            };
-            adapters.push(adapter, GFP_KERNEL)?;
-            adapters.len() - 1
-        }
-    };
-    let adapter = adapters.get_mut(i).ok_or(EINVAL)?;
-    while adapter.lanes.len() <= processor.into() {
-        adapter.lanes.push(None, GFP_KERNEL)?;
-    }
-    let slot = &mut adapter.lanes[usize::from(processor)];
-    if slot.is_none() {
-        *slot = Some(Lane::new(handle.clone(), processor, adapter.stats.clone())?);
-    }
-    slot.clone().ok_or(EINVAL)
-}
-
-/// Forgets an adapter that is gone. What still has a lane of it in hand keeps that.
-pub(super) fn forget(handle: &Handle) {
-    // Dropped after the lock.
-    let _forgotten = with(|adapters| {
+/// Returns the channel of a processor that is about to start.
+pub(super) fn start(handle: &Handle, processor: u8) -> Result<Arc<Channel>> {
+    with(|adapters| {
         let known = adapters.iter().position(|a| a.handle.is_same(handle));
-        known.and_then(|i| adapters.remove(i).ok())
-    });
+        let i = match known {
+            Some(i) => i,
+            None => {
+                adapters.push(Adapter::new(handle)?, GFP_KERNEL)?;
+                adapters.len() - 1
+            }
+        };
+        adapters.get_mut(i).ok_or(EINVAL)?.channel(processor)
+    })
+    .ok_or(ENODEV)?
 }
 
-/// The lane of a processor, if it was ever started.
-pub(super) fn lane(handle: &Handle, processor: u8) -> Option<Arc<Lane>> {
+/// Forgets an adapter. Channels that are in use stay valid.
+pub(super) fn forget(handle: &Handle) {
+    let forgotten = with(|adapters| {
+        let i = adapters.iter().position(|a| a.handle.is_same(handle))?;
+        adapters.remove(i).ok()
+    });
+    drop(forgotten);
+}
+
+/// Returns the channel of a processor, if that was ever started.
+pub(super) fn channel(handle: &Handle, processor: u8) -> Option<Arc<Channel>> {
     with(|adapters| {
-        let adapter = adapters.iter().find(|a| a.handle.is_same(handle))?;
-        adapter.lanes.get(usize::from(processor))?.clone()
+        adapters
+            .iter()
+            .find(|a| a.handle.is_same(handle))?
+            .channels
+            .get(usize::from(processor))?
+            .clone()
     })?
 }
 
-/// Counts the outcome of a hand-over.
-pub(super) fn count(handle: &Handle, result: Result<(), Refusal>) {
-    let stats = with(|adapters| {
-        let adapter = adapters.iter().find(|a| a.handle.is_same(handle))?;
-        Some(adapter.stats.clone())
-    });
-    let stats = stats.flatten();
-    let stats = stats.as_deref().unwrap_or(&NOWHERE);
-    match result {
-        Ok(()) => {
-            stats.delegated.fetch_add(1, Relaxed);
-        }
-        Err(refusal) => stats.refused(refusal),
-    }
-}
-
-/// The `n`-th lane of all, in the order in which they first started.
-pub(super) fn nth_lane(n: usize) -> Option<Arc<Lane>> {
+/// Counts the outcome of a hand-over to an adapter.
+pub(super) fn count_handover(handle: &Handle, result: Result<(), Refusal>) {
     with(|adapters| {
-        let mut lanes = adapters.iter().flat_map(|a| a.lanes.iter().flatten());
-        lanes.nth(n).cloned()
-    })?
+        adapters
+            .iter()
+            .find(|a| a.handle.is_same(handle))
+            .map_or(&NO_ADAPTER, |a| &*a.stats)
+            .count_handover(result)
+    });
 }
 
-/// The adapter whose interface is `ifindex` in `namespace`.
+/// Returns the adapter whose interface is `ifindex` in `namespace`.
 pub(super) fn adapter(namespace: &Namespace, ifindex: u32) -> Option<Handle> {
     with(|adapters| {
-        let mut handles = adapters.iter().map(|a| &a.handle);
-        let found =
-            handles.find(|handle| handle.ifindex() == ifindex && handle.netdev().is_in(namespace));
-        found.cloned()
+        adapters
+            .iter()
+            .map(|a| &a.handle)
+            .find(|handle| handle.ifindex() == ifindex && handle.netdev().is_in(namespace))
+            .cloned()
     })?
 }
 
-/// The `n`-th adapter.
+/// Returns the `n`-th adapter.
 pub(super) fn nth_adapter(n: usize) -> Option<Handle> {
-    with(|adapters| adapters.get(n).map(|a| a.handle.clone()))?
+    with(|adapters| Some(adapters.get(n)?.handle.clone()))?
 }
 
-/// Every lane, one after the other.
-pub(super) fn lanes() -> impl Iterator<Item = Arc<Lane>> {
+/// Returns the `n`-th of all channels, in the order of their first start.
+pub(super) fn nth_channel(n: usize) -> Option<Arc<Channel>> {
+    with(|adapters| {
+        adapters
+            .iter()
+            .flat_map(|a| a.channels.iter().flatten())
+            .nth(n)
+            .cloned()
+    })?
+}
+
+/// Iterates over all channels. They may change meanwhile: this is no snapshot.
+pub(super) fn channels() -> impl Iterator<Item = Arc<Channel>> {
     let mut n = 0;
     core::iter::from_fn(move || {
-        let lane = nth_lane(n)?;
+        let channel = nth_channel(n)?;
         n += 1;
-        Some(lane)
+        Some(channel)
     })
 }

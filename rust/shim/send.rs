@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The send side of a delegated connection.
+//! The send side of a connection that the adapter carries.
 //!
-//! What the application writes goes into the shadow, that is into Linux's own retransmit queue, and
-//! from there the adapter is told where it lies. It stays until the adapter has reported it
-//! acknowledged.
+//! `sendmsg` puts payload into Linux's retransmit queue, as `tcp_sendmsg` does when it sends.
+//! [`submit`] then tells the adapter where it is in memory. It stays in the queue until the adapter
+//! reports it acknowledged.
 
 use super::{
-    connection::{
-        Connection,
-        Phase,
-        Shadow, //
-    },
-    giveback,
-    reason::Cause, //
+    connection::Connection,
+    reason::Cause,
+    recall,
+    state::{
+        Carried,
+        Kind,
+        StateMut, //
+    }, //
 };
 use crate::{
     abi::{
@@ -29,7 +30,6 @@ use crate::{
         Layout, //
     },
     bindings,
-    net::dma::MappedFrag,
     offload::SubmitError,
     tcp::{
         message::Message,
@@ -47,14 +47,14 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Bytes taken from the application at a time: the adapter sends the first while the next are
-/// copied. Less than 16 skbs, see [`Owned::send_shadow`].
+/// Bytes copied from the application before they are submitted: the adapter sends them while the next
+/// are copied. Less than 16 skbs, see [`Owned::send_shadow`].
 const CHUNK: usize = 256 * 1024;
 
-/// Entries of one submission.
-const BATCH: usize = MAX_FRAGMENTS / SEND_FRAGS;
+/// Largest number of entries in one submission.
+const MAX_ENTRIES: usize = MAX_FRAGMENTS / SEND_FRAGS;
 
-/// Sends as `tcp_sendmsg` does.
+/// Sends a message, as `tcp_sendmsg` does.
 pub(super) fn sendmsg(
     connection: &Connection,
     sock: &mut Owned<'_>,
@@ -62,13 +62,13 @@ pub(super) fn sendmsg(
 ) -> Result<Sent> {
     let flags = message.flags();
     if flags & (bindings::MSG_OOB | bindings::MSG_FASTOPEN) != 0 {
-        giveback::recall(connection, sock, Cause::Oob);
+        recall::recall(connection, sock, Cause::Oob);
     } else if message.has_control() || sock.send_obstacle() {
-        giveback::recall(connection, sock, Cause::Sockopt);
+        recall::recall(connection, sock, Cause::Sockopt);
     } else {
-        let ifindex = connection.lane.handle.ifindex();
+        let ifindex = connection.channel.adapter().ifindex();
         if !sock.route_valid(ifindex) {
-            giveback::recall(connection, sock, Cause::of_route(sock, ifindex));
+            recall::recall(connection, sock, Cause::of_route(sock, ifindex));
         }
     }
     let result = sock
@@ -87,18 +87,21 @@ fn transfer(
     let mut timeout = sock.send_timeout(flags & bindings::MSG_DONTWAIT != 0);
     let mut sent = 0;
     loop {
-        let back = connection.phase() == Phase::Linux;
-        if back && sent == 0 {
+        let is_linux = connection.kind() == Kind::Linux;
+        if is_linux && sent == 0 {
             return Ok(Sent::NotOurs);
         }
-        let result = if back {
-            // It came back while we slept: what we have begun we go on with.
+        let result = if is_linux {
+            // The connection came back while this task slept. The rest of the message goes through
+            // Linux.
             sock.send(message)
         } else {
             let result = sock.send_shadow(message, CHUNK);
-            let (shadow, tcp) = connection.cell.open(sock);
-            shadow.more = flags & bindings::MSG_MORE != 0 && message.left() == 0;
-            submit(connection, shadow, tcp);
+            let (mut state, tcp) = connection.state.open(sock);
+            if let Some(carried) = state.carried() {
+                carried.more = flags & bindings::MSG_MORE != 0 && message.left() == 0;
+            }
+            submit(connection, &mut state, tcp);
             result
         };
         if let Ok(bytes) = result {
@@ -113,9 +116,9 @@ fn transfer(
             Ok(_) => EAGAIN,
             Err(error) => error,
         };
-        // A write that is cut short is the price of a module that goes while it is carried out.
-        let wait = timeout != 0 && !(back && is_leaving());
-        let error = if error == EAGAIN && wait {
+        // The module cannot be unloaded while this task waits in it: the write is cut short.
+        let may_wait = timeout != 0 && !(is_linux && is_leaving());
+        let error = if error == EAGAIN && may_wait {
             match sock.wait_memory(&mut timeout) {
                 Ok(()) => continue,
                 Err(error) => sock.send_error(message, error),
@@ -130,130 +133,140 @@ fn transfer(
     }
 }
 
-/// Tells the adapter of all payload that it has not been told of, as far as there is room.
-pub(super) fn submit(connection: &Connection, shadow: &mut Shadow, tcp: &Tcp<'_>) {
-    if shadow.blocked || connection.phase() != Phase::Delegated {
+/// Submits all payload that has not been submitted, as far as there is room, if the adapter carries
+/// the connection. Any context, with the socket locked.
+pub(super) fn submit(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) {
+    let Some(carried) = state.carried() else {
         return;
+    };
+    if let Err(cause) = submit_payload(connection, carried, tcp) {
+        recall::request(connection, state, cause);
     }
-    let lane = &connection.lane;
+}
+
+/// # Errors
+///
+/// The cause for which the connection has to return.
+fn submit_payload(
+    connection: &Connection,
+    carried: &mut Carried,
+    tcp: &Tcp<'_>,
+) -> Result<(), Cause> {
+    let queue = &connection.channel.queue;
     let end = tcp.write_seq();
-    while shadow.submitted != end {
-        let Ok(fragments) = tcp.fragments(shadow.submitted) else {
-            return giveback::ask(connection, shadow, Cause::Sockopt);
+    while carried.send.submitted != end && !carried.blocked {
+        let Ok(fragments) = tcp.fragments(carried.send.submitted) else {
+            return Err(Cause::Sockopt);
         };
         let fragments = fragments.as_slice();
         if fragments.is_empty() {
-            return;
+            return Ok(());
         }
-        // CAST: at most `MAX_FRAGMENTS`.
-        let count = fragments.len() as u32;
-        if shadow.pieces.reserve(fragments.len()).is_err()
-            || !lane.handle.reserve_fragments(lane.processor, count)
-        {
-            return block(connection, shadow);
-        }
-
-        let mut memory: [Option<MappedFrag>; MAX_FRAGMENTS] = [const { None }; MAX_FRAGMENTS];
-        let mut entries = [[0; 64]; BATCH];
-        let mut seq = shadow.submitted;
-        let mut failed = false;
-        for ((entry, fragments), memory) in entries
-            .iter_mut()
-            .zip(fragments.chunks(SEND_FRAGS))
-            .zip(memory.chunks_mut(SEND_FRAGS))
-        {
+        let Some(mut batch) = carried.send.frags.batch(fragments.len()) else {
+            wait_for_room(connection, &mut carried.blocked);
+            return Ok(());
+        };
+        let mut entries = [[0; 64]; MAX_ENTRIES];
+        let mut seq = carried.send.submitted;
+        for (entry, fragments) in entries.iter_mut().zip(fragments.chunks(SEND_FRAGS)) {
             let mut send = Send {
                 op: Op::Send.raw(),
                 count: fragments.len() as u8,
-                device_id: connection.device_id(),
+                device_id: carried.send.device_id,
                 seq,
                 ..Send::default()
             };
             for (i, fragment) in fragments.iter().enumerate() {
-                let Ok(mapped) = lane.handle.map(fragment) else {
-                    failed = true;
-                    break;
+                seq = seq.wrapping_add(fragment.size());
+                let Ok(address) = batch.map(fragment, seq) else {
+                    // The connections of a stopped adapter come back by themselves.
+                    return match queue.adapter().is_running() {
+                        true => Err(Cause::Host),
+                        false => Ok(()),
+                    };
                 };
                 send.lengths[i] = fragment.size();
-                send.addresses[i] = mapped.address();
-                memory[i] = Some(mapped);
-                seq = seq.wrapping_add(fragment.size());
+                send.addresses[i] = address;
             }
             if seq == end {
-                send.flags = if shadow.more {
-                    send_flag::MORE
-                } else {
-                    send_flag::PUSH
+                send.flags = match carried.more {
+                    true => send_flag::MORE,
+                    false => send_flag::PUSH,
                 };
             }
             *entry = send.to_bytes();
         }
-        if failed {
-            lane.handle.release_fragments(lane.processor, count);
-            // Of an adapter that has stopped every connection comes back by itself.
-            if lane.handle.is_running() {
-                giveback::ask(connection, shadow, Cause::Host);
-            }
-            return;
-        }
         let used = fragments.len().div_ceil(SEND_FRAGS);
-        let entries = entries.get(..used).unwrap_or(&[]);
-        if let Err(error) = lane.handle.submit(lane.processor, entries) {
-            lane.handle.release_fragments(lane.processor, count);
-            if error == SubmitError::Full {
-                block(connection, shadow);
+        match queue.submit(entries.get(..used).unwrap_or(&[])) {
+            Ok(()) => {}
+            Err(SubmitError::Full) => {
+                drop(batch);
+                wait_for_room(connection, &mut carried.blocked);
+                return Ok(());
             }
-            return;
+            Err(SubmitError::Stopped) => return Ok(()),
         }
-        let mut end_of_piece = shadow.submitted;
-        for (memory, fragment) in memory.iter_mut().zip(fragments) {
-            end_of_piece = end_of_piece.wrapping_add(fragment.size());
-            if let Some(memory) = memory.take() {
-                // There is room: it was reserved.
-                let _ = shadow.pieces.add(end_of_piece, memory);
-            }
-        }
-        shadow.submitted = seq;
+        batch.commit();
+        carried.send.submitted = seq;
+    }
+    Ok(())
+}
+
+/// Lists a connection to be resumed when there is room again.
+fn wait_for_room(connection: &Connection, blocked: &mut bool) {
+    if !core::mem::replace(blocked, true) {
+        connection.channel.wait_for_room(connection);
     }
 }
 
-/// Takes in what was written past the shim: a process that was on its way into Linux's own
-/// `sendmsg`, or slept in it, when the connection was handed over goes on there.
+/// Submits what waits for room. Called when there is room again, with the socket locked.
+pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) {
+    if let Some(carried) = state.carried() {
+        carried.blocked = false;
+    }
+    recall::resume(connection, state);
+    submit(connection, state, tcp);
+}
+
+/// Submits payload that Linux's own `sendmsg` has queued. A task that had entered that function before
+/// the hand-over goes on in it, even after it slept there. Called when the task releases the socket.
 #[inline]
-pub(super) fn gather(connection: &Connection, lock: &mut Locked<'_>) {
-    let (shadow, tcp) = connection.cell.open(lock);
-    if shadow.submitted == tcp.write_seq() || connection.phase() == Phase::Linux {
+pub(super) fn submit_foreign(connection: &Connection, lock: &mut Locked<'_>) {
+    let (mut state, tcp) = connection.state.open(lock);
+    let Some(send) = state.send() else {
+        return;
+    };
+    if send.submitted == tcp.write_seq() {
         return;
     }
     tcp.entail();
     if tcp.is_urgent() {
-        giveback::ask(connection, shadow, Cause::Oob);
+        recall::request(connection, &mut state, Cause::Oob);
     }
-    submit(connection, shadow, tcp);
+    submit(connection, &mut state, tcp);
 }
 
-/// Goes on when there is room again.
-pub(super) fn block(connection: &Connection, shadow: &mut Shadow) {
-    if !core::mem::replace(&mut shadow.blocked, true) {
-        connection.lane.block(connection);
+/// Ends the effect of `MSG_MORE` of the last write.
+pub(super) fn push(connection: &Connection, sock: &mut Owned<'_>) {
+    {
+        let (mut state, _) = connection.state.open(sock);
+        if let Some(carried) = state.carried() {
+            carried.more = false;
+        }
     }
+    update_nagle(connection, sock);
 }
 
-/// There is room again. With the socket locked.
-pub(super) fn resume(connection: &Connection, shadow: &mut Shadow, tcp: &Tcp<'_>) {
-    shadow.blocked = false;
-    if shadow.owes_return {
-        giveback::submit_return(connection, shadow);
-    }
-    submit(connection, shadow, tcp);
-}
-
-/// Tells the adapter of `TCP_NODELAY` and `TCP_CORK` as they are now.
+/// Submits the values of `TCP_NODELAY` and `TCP_CORK`. Process context; sleeps.
 pub(super) fn update_nagle(connection: &Connection, sock: &mut Owned<'_>) {
-    if connection.phase() != Phase::Delegated {
-        return;
-    }
     let (nodelay, cork) = sock.nagle();
+    let device_id = {
+        let (mut state, _) = connection.state.open(sock);
+        match state.carried() {
+            Some(carried) => carried.send.device_id,
+            None => return,
+        }
+    };
     let mut flags = 0;
     if nodelay {
         flags |= flag::NODELAY;
@@ -264,13 +277,12 @@ pub(super) fn update_nagle(connection: &Connection, sock: &mut Owned<'_>) {
     let update = Update {
         op: Op::Update.raw(),
         valid: update::FLAGS,
-        device_id: connection.device_id(),
+        device_id,
         flags,
         ..Update::default()
     };
-    let lane = &connection.lane;
-    if lane.handle.submit(lane.processor, &[update.to_bytes()]) == Err(SubmitError::Full) {
-        // It must not be lost, and is not worth a queue.
-        giveback::recall(connection, sock, Cause::Sockopt);
+    if connection.channel.queue.submit_entry(&update) == Err(SubmitError::Full) {
+        // The update must not be lost, and is too rare for a queue of its own.
+        recall::recall(connection, sock, Cause::Sockopt);
     }
 }

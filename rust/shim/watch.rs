@@ -1,29 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What changes around a connection while the adapter carries it.
+//! Recalls connections whose surroundings change while the adapter carries them.
 //!
-//! Linux would notice with the next frame that it sends or receives; of a delegated connection it
-//! sees none. So somebody else looks: at every notice of a change, and, for what there is no notice
-//! of (packet filters, taps), every second. A connection that can no longer be carried past Linux
-//! comes back; when only the next hop's hardware address is another, the adapter is told.
+//! Linux notices such changes with the next frame that it sends or receives, and it sees no frames of
+//! a delegated connection. Therefore all connections are checked whenever a notifier reports a change,
+//! and once a second for changes without a notifier (packet filters, taps). A connection that may no
+//! longer bypass Linux is recalled. A new hardware address of the next hop or a new MSS is submitted
+//! to the adapter.
 
 use super::{
-    connection::{
-        Connection,
-        Phase, //
-    },
-    giveback,
+    connection::Connection,
     reason::Cause,
-    registry, //
+    recall,
+    registry,
+    state::Kind, //
 };
 use crate::{
-    abi::{
-        submission::{
-            update,
-            Op,
-            Update, //
-        },
-        Layout, //
+    abi::submission::{
+        update,
+        Op,
+        Update, //
     },
     net::change,
     tcp::{
@@ -47,133 +43,129 @@ use kernel::{
     }, //
 };
 
-/// How often to look without having been told to, in milliseconds.
-const INTERVAL: u32 = 1_000;
+/// Interval between two checks without a notification, in milliseconds.
+const INTERVAL_MS: u32 = 1_000;
 
-/// The watch. Dropping ends it, and waits until nobody looks any more.
+/// The checks. Dropping this ends them, and waits for the one that runs.
 pub(super) struct Watch {
-    _notices: change::Registration<Round>,
-    _tick: workqueue::Periodic<Round>,
-    _round: Published,
+    _notifiers: change::Registration<Check>,
+    _timer: workqueue::Periodic<Check>,
+    _published: Published,
 }
 
 impl Watch {
-    /// Begins it. There is one.
+    /// Starts the checks. There is one instance.
     pub(super) fn new() -> Result<Self> {
-        let round = Arc::pin_init(
-            pin_init!(Round {
+        let check = Arc::pin_init(
+            pin_init!(Check {
                 work <- kernel::new_work!("toe::watch"),
             }),
             GFP_KERNEL,
         )?;
-        ROUND.publish(round.clone())?;
+        CHECK.publish(check.clone())?;
         let published = Published(());
         Ok(Self {
-            _tick: workqueue::Periodic::new(round, INTERVAL)?,
-            _notices: change::Registration::new()?,
-            _round: published,
+            _timer: workqueue::Periodic::new(check, INTERVAL_MS)?,
+            _notifiers: change::Registration::new()?,
+            _published: published,
         })
     }
 }
 
-/// Where those who are told find the round.
-static ROUND: Global<Round> = Global::new();
+/// The work item, for the notifiers.
+static CHECK: Global<Check> = Global::new();
 
+/// Proof that [`CHECK`] is published.
 struct Published(());
 
 impl Drop for Published {
     fn drop(&mut self) {
-        if let Some(round) = ROUND.retract() {
-            workqueue::flush_work(&round.work);
+        if let Some(check) = CHECK.retract() {
+            workqueue::flush_work(&check.work);
         }
     }
 }
 
-/// A look at every delegated connection.
+/// Work item that checks every delegated connection.
 #[pin_data]
-struct Round {
+struct Check {
     #[pin]
-    work: Work<Round>,
+    work: Work<Check>,
 }
 
 kernel::impl_has_work! {
-    impl HasWork<Self> for Round { self.work }
+    impl HasWork<Self> for Check { self.work }
 }
 
-/// Begins a look at every delegated connection. From any context but hard interrupts.
-pub(super) fn look_now() {
-    // Queued already: that round has yet to begin, and will see what has changed.
-    if let Some(round) = ROUND.get() {
-        let _ = workqueue::system_dfl().enqueue(round);
+/// Schedules a check of every delegated connection. Any context but hard interrupts.
+pub(super) fn schedule() {
+    if let Some(check) = CHECK.get() {
+        // An item that is queued already has yet to start, and will see the change.
+        let _ = workqueue::system_dfl().enqueue(check);
     }
 }
 
-impl change::Watcher for Round {
+impl change::Watcher for Check {
     fn changed() {
-        look_now();
+        schedule();
     }
 }
 
-impl workqueue::Tick for Round {
+impl workqueue::Tick for Check {
     fn tick(&self) {
-        look_now();
+        schedule();
     }
 }
 
-impl WorkItem for Round {
+impl WorkItem for Check {
     type Pointer = Arc<Self>;
 
     fn run(_this: Arc<Self>) {
-        for lane in registry::lanes() {
-            for connection in lane.connections() {
-                if connection.phase() == Phase::Delegated {
+        for channel in registry::channels() {
+            for connection in channel.connections() {
+                if connection.kind() == Kind::Carried {
                     let mut sock = connection.sock().lock();
-                    look(&connection, &mut sock);
+                    check(&connection, &mut sock);
                 }
             }
         }
     }
 }
 
-fn look(connection: &Connection, lock: &mut Locked<'_>) {
-    if connection.phase() != Phase::Delegated {
+fn check(connection: &Connection, lock: &mut Locked<'_>) {
+    let is_disabled = sysctl::Registration::enable(lock) == Enable::Off;
+    let adapter = connection.channel.adapter();
+    let (mut state, tcp) = connection.state.open(lock);
+    let Some(carried) = state.carried() else {
         return;
-    }
-    let switched_off = sysctl::Registration::enable(lock) == Enable::Off;
-    let (shadow, tcp) = connection.cell.open(lock);
-    let (changes, remote_mac) = tcp.changes(connection.lane.handle.ifindex());
-    let cause = match switched_off {
+    };
+    let (changes, remote_mac) = tcp.changes(adapter.ifindex());
+    let cause = match is_disabled {
         true => Some(Cause::Sysctl),
-        false if connection.lane.handle.is_inspected() => Some(Cause::Filter),
+        false if adapter.is_inspected() => Some(Cause::Filter),
         false => Cause::from_changes(changes),
     };
     if let Some(cause) = cause {
-        return giveback::ask(connection, shadow, cause);
+        return recall::request(connection, &mut state, cause);
     }
-    let mut tell = Update {
+    let mut update = Update {
         op: Op::Update.raw(),
-        device_id: connection.device_id(),
+        device_id: carried.send.device_id,
         ..Update::default()
     };
-    if shadow.remote_mac != remote_mac {
-        tell.valid |= update::REMOTE_MAC;
-        tell.remote_mac = remote_mac;
+    if carried.remote_mac != remote_mac {
+        update.valid |= update::REMOTE_MAC;
+        update.remote_mac = remote_mac;
     }
-    // CAST: 16 bits are what the adapter was told at first, too.
+    // CAST: the field of the snapshot has 16 bits, too.
     let mss = tcp.mss() as u16;
-    if shadow.mss != mss {
-        tell.valid |= update::MSS;
-        tell.mss = mss;
+    if carried.mss != mss {
+        update.valid |= update::MSS;
+        update.mss = mss;
     }
-    let lane = &connection.lane;
-    // What finds no room is told in the next round.
-    if tell.valid != 0
-        && lane
-            .handle
-            .submit(lane.processor, &[tell.to_bytes()])
-            .is_ok()
-    {
-        shadow.remote_mac = remote_mac;
-        shadow.mss = mss;
+    // When there is no room the next check tries again.
+    if update.valid != 0 && connection.channel.queue.submit_entry(&update).is_ok() {
+        carried.remote_mac = remote_mac;
+        carried.mss = mss;
     }
 }

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Channels: what the shim keeps for each processor of an adapter.
+
+use super::{
+    connection::Connection,
+    reason::Refusal,
+    stats::Stats,
+    submission::SubmissionQueue,
+    table::{
+        Table,
+        MAX_CAPACITY, //
+    }, //
+};
+use crate::{
+    offload::Handle,
+    util::{
+        counter::Counter,
+        lock::{
+            new_bh_spinlock,
+            BhSpinLock, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc,
+        UniqueArc, //
+    }, //
+};
+
+/// One processor of an adapter, with the connections that it carries.
+///
+/// It exists from the first start of the processor until the interface is unregistered. The part that
+/// only the running processor's poll uses is [`Poll`](super::poll::Poll).
+#[pin_data]
+pub(super) struct Channel {
+    /// The submission queue of the processor.
+    pub(super) queue: SubmissionQueue,
+    /// Counters of the adapter.
+    pub(super) stats: Arc<Stats>,
+    /// Payload bytes acknowledged. Several sockets may count at once; an `Acked` counts once per
+    /// connection and poll.
+    pub(super) sent: Atomic<u64>,
+    /// Payload bytes delivered. Written by the processor's poll.
+    pub(super) received: Counter,
+    /// Whether a connection waits for room in the submission ring.
+    any_waiting: Atomic<bool>,
+    #[pin]
+    connections: BhSpinLock<Connections>,
+}
+
+/// # Invariants
+///
+/// `waiting` holds identifiers of connections in `table` only, none of them twice.
+struct Connections {
+    /// Whether new connections are accepted.
+    open: bool,
+    table: Table<Arc<Connection>>,
+    /// Identifiers of connections that wait for room in the submission ring.
+    waiting: KVVec<u32>,
+}
+
+impl Channel {
+    /// Creates the channel of `processor`. It accepts connections after [`Self::set_open`].
+    pub(super) fn new(adapter: Handle, processor: u8, stats: Arc<Stats>) -> Result<Arc<Self>> {
+        let capacity = adapter.connection_limit().min(MAX_CAPACITY);
+        let connections = Connections {
+            open: false,
+            table: Table::new(capacity)?,
+            waiting: KVVec::with_capacity(capacity as usize, GFP_KERNEL)?,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                queue: SubmissionQueue::new(adapter, processor),
+                stats,
+                sent: Atomic::new(0),
+                received: Counter::new(),
+                any_waiting: Atomic::new(false),
+                connections <- new_bh_spinlock!(connections),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns the adapter.
+    pub(super) fn adapter(&self) -> &Handle {
+        self.queue.adapter()
+    }
+
+    /// Starts or ends to accept connections.
+    pub(super) fn set_open(&self, open: bool) {
+        self.connections.lock().open = open;
+    }
+
+    /// Returns the largest number of connections.
+    pub(super) fn capacity(&self) -> u32 {
+        self.adapter().connection_limit().min(MAX_CAPACITY)
+    }
+
+    /// Returns the number of connections.
+    pub(super) fn count(&self) -> u32 {
+        self.connections.lock().table.len()
+    }
+
+    /// Inserts a connection and sets its identifier.
+    ///
+    /// # Errors
+    ///
+    /// `NoDevice` while the channel accepts no connections, `TableFull`.
+    pub(super) fn insert(
+        &self,
+        mut connection: Pin<UniqueArc<Connection>>,
+    ) -> Result<Arc<Connection>, Refusal> {
+        let mut connections = self.connections.lock();
+        if !connections.open {
+            return Err(Refusal::NoDevice);
+        }
+        connections
+            .table
+            .insert_with(|host_id| {
+                connection.as_mut().set_host_id(host_id);
+                connection.into()
+            })
+            .cloned()
+            .ok_or(Refusal::TableFull)
+    }
+
+    /// Removes a connection. No completion names it any more.
+    pub(super) fn remove(&self, connection: &Connection) {
+        let mut connections = self.connections.lock();
+        let removed = connections.table.remove(connection.host_id());
+        if self.is_any_waiting() {
+            connections
+                .waiting
+                .retain(|&mut id| id != connection.host_id());
+        }
+        drop(connections);
+        drop(removed);
+    }
+
+    /// Returns the connection `host_id`.
+    pub(super) fn find(&self, host_id: u32) -> Option<Arc<Connection>> {
+        self.connections.lock().table.get(host_id).cloned()
+    }
+
+    /// Returns the first connection at table position `from` or later, and its position.
+    pub(super) fn next(&self, from: usize) -> Option<(usize, Arc<Connection>)> {
+        let connections = self.connections.lock();
+        let (position, connection) = connections.table.next(from)?;
+        Some((position, connection.clone()))
+    }
+
+    /// Iterates over the connections. The table may change meanwhile: this is no snapshot.
+    pub(super) fn connections(&self) -> impl Iterator<Item = Arc<Connection>> + '_ {
+        let mut from = 0;
+        core::iter::from_fn(move || {
+            let (position, connection) = self.next(from)?;
+            from = position + 1;
+            Some(connection)
+        })
+    }
+
+    /// Lists `connection`, which is not listed, to be resumed when the submission ring has room.
+    pub(super) fn wait_for_room(&self, connection: &Connection) {
+        let mut connections = self.connections.lock();
+        // By the type invariants there is room.
+        let _ = connections
+            .waiting
+            .push_within_capacity(connection.host_id());
+        self.any_waiting.store(true, Relaxed);
+    }
+
+    /// Returns whether a connection may be listed.
+    #[inline]
+    pub(super) fn is_any_waiting(&self) -> bool {
+        self.any_waiting.load(Relaxed)
+    }
+
+    /// Takes the connections off the list and calls `resume` for each, in order. Those that are listed
+    /// again meanwhile stay listed.
+    pub(super) fn resume_waiting(&self, mut resume: impl FnMut(&Connection)) {
+        let mut left = {
+            let connections = self.connections.lock();
+            self.any_waiting.store(false, Relaxed);
+            connections.waiting.len()
+        };
+        while left > 0 {
+            left -= 1;
+            let Ok(host_id) = self.connections.lock().waiting.remove(0) else {
+                return;
+            };
+            if let Some(connection) = self.find(host_id) {
+                resume(&connection);
+            }
+        }
+    }
+}

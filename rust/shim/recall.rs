@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Return: a connection goes from the adapter back to Linux.
+//!
+//! Either side may start it. [`request`] asks the adapter and does not wait; [`recall`] waits until
+//! Linux carries the connection. [`complete`] takes over the state that the adapter reports, [`lost`]
+//! does without a report. In both cases payload that the adapter has not sent becomes unsent again,
+//! and the socket is an ordinary one afterwards.
+
+use super::{
+    backoff,
+    connection::{
+        Connection,
+        ULP, //
+    },
+    notify,
+    reason::Cause,
+    report::{
+        later,
+        Report, //
+    },
+    state::{
+        SendState,
+        State,
+        StateMut, //
+    },
+    timeout::AnswerTimeout, //
+};
+use crate::{
+    abi::{
+        completion,
+        connection::{
+            self as abi,
+            flag, //
+        },
+        submission::{
+            Op,
+            Return, //
+        }, //
+    },
+    offload::SubmitError,
+    tcp::sock::{
+        Locked,
+        Owned,
+        ReturnState,
+        Tcp, //
+    }, //
+};
+use kernel::time::msecs_to_jiffies;
+
+/// Interval in milliseconds at which [`recall`] processes the backlog while it waits.
+const BACKLOG_INTERVAL_MS: u32 = 20;
+
+/// Asks the adapter to return a connection, if it carries it. Any context, with the socket locked.
+pub(super) fn request(connection: &Connection, state: &mut StateMut<'_>, cause: Cause) {
+    let Some(carried) = state.carried() else {
+        return;
+    };
+    let owed = !submit_return(connection, carried.send.device_id);
+    if owed && !carried.blocked {
+        connection.channel.wait_for_room(connection);
+    }
+    state.start_return(cause, owed);
+}
+
+/// Submits a `Return` that found no room before. Called when there is room again.
+pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>) {
+    let Some(returning) = state.returning() else {
+        return;
+    };
+    if returning.owed {
+        returning.owed = !submit_return(connection, returning.send.device_id);
+        if returning.owed {
+            connection.channel.wait_for_room(connection);
+        }
+    }
+}
+
+/// Submits a `Return`. Returns false when there is no room.
+///
+/// One to a stopped processor counts as submitted: its connections come back through [`lost`].
+fn submit_return(connection: &Connection, device_id: u32) -> bool {
+    let entry = Return {
+        op: Op::Return.raw(),
+        device_id,
+    };
+    connection.channel.queue.submit_entry(&entry) != Err(SubmitError::Full)
+}
+
+/// Asks the adapter to return a connection and waits until Linux carries it. Process context;
+/// sleeps.
+pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause) {
+    {
+        let (mut state, _) = connection.state.open(sock);
+        if matches!(*state, State::Linux) {
+            return;
+        }
+        request(connection, &mut state, cause);
+    }
+    let mut timeout = AnswerTimeout::new(&connection.channel.queue);
+    while !connection
+        .returned
+        .wait_for_completion_timeout(msecs_to_jiffies(BACKLOG_INTERVAL_MS))
+    {
+        // Submits a `Return` that found no room.
+        sock.flush_backlog();
+        if timeout.is_expired() {
+            connection
+                .channel
+                .adapter()
+                .fault("a return was not answered");
+        }
+    }
+    sock.flush_backlog();
+    lost(connection, sock);
+}
+
+/// Takes over the state in which the adapter has returned a connection. With the socket locked.
+pub(super) fn complete(
+    connection: &Connection,
+    lock: &mut Locked<'_>,
+    header: &completion::Returned,
+    returned: &abi::Connection,
+) {
+    let cause = {
+        let (mut state, tcp) = connection.state.open(lock);
+        let asked = match &*state {
+            State::Returning(returning) => Some(returning.cause),
+            _ => None,
+        };
+        let Some(send) = state.send() else {
+            return;
+        };
+        let report = Report::from(returned);
+        if !send.is_plausible(report.snd_una, report.snd_nxt) {
+            connection
+                .channel
+                .adapter()
+                .fault("a connection was returned in an impossible state");
+            return lost(connection, lock);
+        }
+        if tcp.is_established() {
+            tcp.acked(&report.progress(&mut send.last));
+            tcp.leave_shadow(
+                returned.snd_nxt,
+                &ReturnState {
+                    snd_nxt: returned.snd_nxt,
+                    snd_wl1: returned.snd_wl1,
+                    max_window: returned.max_window,
+                    ts_recent: returned.ts_recent,
+                    has_ts_recent: true,
+                    backoff: returned.backoff,
+                    reordering: returned.reordering,
+                    data_segs_in: returned.data_segs_in,
+                    data_segs_out: returned.data_segs_out,
+                    duplicates: returned.duplicates,
+                    out_of_order: returned.out_of_order,
+                    ecn_echo: returned.flags & flag::ECN_ECHO != 0,
+                },
+            );
+        }
+        Cause::from_reason(header.reason, asked)
+    };
+    finish(connection, lock, cause);
+}
+
+/// Takes a connection back without a report, if it is in the table of an adapter that has stopped.
+/// With the socket locked.
+///
+/// All that was submitted counts as sent: Linux retransmits what the peer has not received.
+pub(super) fn lost(connection: &Connection, lock: &mut Locked<'_>) {
+    {
+        let (mut state, tcp) = connection.state.open(lock);
+        let Some(send) = state.send() else {
+            return;
+        };
+        if tcp.is_established() {
+            leave_without_report(send, tcp);
+        }
+    }
+    finish(connection, lock, Cause::DeviceLost);
+}
+
+fn leave_without_report(send: &SendState, tcp: &Tcp<'_>) {
+    let sent = later(send.submitted, send.last.snd_nxt);
+    tcp.leave_shadow(
+        sent,
+        &ReturnState {
+            snd_nxt: sent,
+            // The next segment from the peer updates the window.
+            snd_wl1: tcp.rcv_nxt().wrapping_sub(1),
+            ..ReturnState::default()
+        },
+    );
+}
+
+/// Any state to `Linux`, with everything outside the socket that goes with it.
+fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
+    {
+        let (mut state, _) = connection.state.open(lock);
+        state.finish();
+    }
+    let channel = &connection.channel;
+    channel.remove(connection);
+    channel.stats.count_return(cause);
+    backoff::returned(connection.sock(), connection.since, cause);
+    notify::returned(connection, cause);
+    ULP.detach(lock);
+    lock.resume();
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of a connection that the shim handles.
+//!
+//! ```text
+//!              Connection::new
+//!                     |
+//!                     v
+//!                 +--------+   handover::delegate: refused, or the processor stopped
+//!                 | Asking | ------------------------------------------------------------+
+//!                 +--------+                                                             |
+//!                     | handover::delegate: the adapter has accepted                     |
+//!                     v                                                                  |
+//!                 +---------+  recall::complete: returned by the adapter on its own      |
+//!                 | Carried | ---------------------------------------------------------+ |
+//!                 +---------+  recall::lost: the processor stopped                     | |
+//!                     | recall::request: the host wants the connection back            | |
+//!                     v                                                                v v
+//!                +-----------+  recall::complete: the adapter has returned it       +-------+
+//!                | Returning | ---------------------------------------------------> | Linux |
+//!                +-----------+  recall::lost: the processor stopped                 +-------+
+//! ```
+//!
+//! `Linux` is final: a connection that is delegated again is a new [`Connection`].
+//!
+//! All transitions are made under the socket's lock, by the functions in the picture. What may be
+//! done to the connection is a method of the state's own type: only [`Carried`] submits payload and
+//! updates; [`Carried`] and [`Returning`] alike take the adapter's reports ([`SendState`]). The
+//! fragments that the adapter may read are part of these two and are released with them.
+//!
+//! [`Connection`]: super::connection::Connection
+
+use super::{
+    frags::Frags,
+    reason::Cause,
+    report::{
+        later,
+        Totals, //
+    }, //
+};
+use crate::tcp::sock::{
+    Locked,
+    SockCell,
+    Tcp,
+    TcpSock, //
+};
+use core::{
+    mem,
+    ops::Deref, //
+};
+use kernel::sync::{
+    aref::ARef,
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    }, //
+};
+
+/// State of a connection.
+pub(super) enum State {
+    /// The adapter has been asked to take the connection. The task that asks owns the socket until it
+    /// has the answer.
+    Asking,
+    /// The adapter carries the connection.
+    Carried(Carried),
+    /// The adapter carries the connection and has been asked to return it.
+    Returning(Returning),
+    /// Linux carries the connection.
+    Linux,
+}
+
+/// A connection that the adapter carries.
+pub(super) struct Carried {
+    /// The send side.
+    pub(super) send: SendState,
+    /// The last write of the application announced more (`MSG_MORE`).
+    pub(super) more: bool,
+    /// Payload waits for room in the submission ring or for fragment credits. The connection is in
+    /// the channel's list of those that wait.
+    pub(super) blocked: bool,
+    /// Hardware address of the next hop that the adapter uses.
+    pub(super) remote_mac: [u8; 6],
+    /// Largest payload of a segment in bytes that the adapter uses.
+    pub(super) mss: u16,
+}
+
+/// A connection that the adapter has been asked to return.
+pub(super) struct Returning {
+    /// The send side.
+    pub(super) send: SendState,
+    /// Why the host wants the connection back.
+    pub(super) cause: Cause,
+    /// The `Return` has yet to be submitted: there was no room in the submission ring. The connection
+    /// is in the channel's list of those that wait.
+    pub(super) owed: bool,
+}
+
+/// The send side of a connection in the adapter's table.
+pub(super) struct SendState {
+    /// The adapter's identifier of the connection.
+    pub(super) device_id: u32,
+    /// First byte that has not been submitted.
+    pub(super) submitted: u32,
+    /// Payload that the adapter may read.
+    pub(super) frags: Frags,
+    /// The adapter's latest report.
+    pub(super) last: Totals,
+}
+
+impl SendState {
+    /// Returns whether the adapter can have come from its latest report to `snd_una` and `snd_nxt`.
+    pub(super) fn is_plausible(&self, snd_una: u32, snd_nxt: u32) -> bool {
+        let from = self.last.snd_una;
+        let limit = later(self.submitted, self.last.snd_nxt).wrapping_sub(from);
+        let (una, nxt) = (snd_una.wrapping_sub(from), snd_nxt.wrapping_sub(from));
+        una <= nxt && nxt <= limit
+    }
+}
+
+/// The discriminant of a [`State`]. The values are those of `enum toe_conn_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Kind {
+    /// [`State::Asking`].
+    Asking,
+    /// [`State::Carried`].
+    Carried,
+    /// [`State::Returning`].
+    Returning,
+    /// [`State::Linux`].
+    Linux,
+}
+
+impl State {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Asking => Kind::Asking,
+            Self::Carried(_) => Kind::Carried,
+            Self::Returning(_) => Kind::Returning,
+            Self::Linux => Kind::Linux,
+        }
+    }
+}
+
+/// The place of a [`State`], protected by the lock of its socket.
+///
+/// # Invariants
+///
+/// While the socket is unlocked `kind` is that of the state.
+pub(super) struct StateCell {
+    state: SockCell<State>,
+    kind: Atomic<u32>,
+}
+
+impl StateCell {
+    /// Creates the state of a connection that the adapter is about to be asked to take.
+    pub(super) fn new(sock: ARef<TcpSock>) -> Self {
+        // INVARIANT: The kind is that of the state.
+        Self {
+            state: SockCell::new(sock, State::Asking),
+            kind: Atomic::new(Kind::Asking as u32),
+        }
+    }
+
+    /// Returns the socket.
+    #[inline]
+    pub(super) fn sock(&self) -> &TcpSock {
+        self.state.sock()
+    }
+
+    /// Returns the kind of the state. Without the socket's lock it may change at any time.
+    #[inline]
+    pub(super) fn kind(&self) -> Kind {
+        match self.kind.load(Relaxed) {
+            0 => Kind::Asking,
+            1 => Kind::Carried,
+            2 => Kind::Returning,
+            _ => Kind::Linux,
+        }
+    }
+
+    /// Returns the state, and what else the lock gives access to.
+    #[inline]
+    pub(super) fn open<'b, 'a>(&'b self, lock: &'b mut Locked<'a>) -> (StateMut<'b>, &'b Tcp<'a>) {
+        let (state, tcp) = self.state.open(lock);
+        let kind = &self.kind;
+        (StateMut { state, kind }, tcp)
+    }
+}
+
+/// A [`State`] whose socket is locked.
+pub(super) struct StateMut<'a> {
+    state: &'a mut State,
+    kind: &'a Atomic<u32>,
+}
+
+impl Deref for StateMut<'_> {
+    type Target = State;
+
+    #[inline]
+    fn deref(&self) -> &State {
+        self.state
+    }
+}
+
+impl StateMut<'_> {
+    /// Returns the connection if the adapter carries it and has not been asked to return it.
+    #[inline]
+    pub(super) fn carried(&mut self) -> Option<&mut Carried> {
+        match self.state {
+            State::Carried(carried) => Some(carried),
+            _ => None,
+        }
+    }
+
+    /// Returns the connection if the adapter has been asked to return it.
+    #[inline]
+    pub(super) fn returning(&mut self) -> Option<&mut Returning> {
+        match self.state {
+            State::Returning(returning) => Some(returning),
+            _ => None,
+        }
+    }
+
+    /// Returns the send side if the connection is in the adapter's table.
+    #[inline]
+    pub(super) fn send(&mut self) -> Option<&mut SendState> {
+        match self.state {
+            State::Carried(carried) => Some(&mut carried.send),
+            State::Returning(returning) => Some(&mut returning.send),
+            State::Asking | State::Linux => None,
+        }
+    }
+
+    /// `Asking` to `Carried`: the adapter has accepted the connection.
+    pub(super) fn accept(&mut self, carried: Carried) {
+        if matches!(self.state, State::Asking) {
+            self.set(State::Carried(carried));
+        }
+    }
+
+    /// `Carried` to `Returning`: the host wants the connection back. `owed` says that the `Return`
+    /// has yet to be submitted.
+    pub(super) fn start_return(&mut self, cause: Cause, owed: bool) {
+        match mem::replace(self.state, State::Linux) {
+            State::Carried(Carried { send, .. }) => {
+                self.set(State::Returning(Returning { send, cause, owed }));
+            }
+            other => *self.state = other,
+        }
+    }
+
+    /// Any state to `Linux`. Releases what the former state holds, fragments included.
+    pub(super) fn finish(&mut self) {
+        self.set(State::Linux);
+    }
+
+    /// Replaces the state.
+    fn set(&mut self, state: State) {
+        // INVARIANT: The kind is that of the state.
+        self.kind.store(state.kind() as u32, Relaxed);
+        *self.state = state;
+    }
+}
