@@ -1,90 +1,99 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The completion ring: everything that a processor tells the host, in one order.
+//! The completion ring: everything that a processor reports, in order.
 //!
 //! Entries are [`COMPLETION_ENTRY`](super::ring::COMPLETION_ENTRY) bytes; the first byte is the
-//! [`Op`]. Data lies at `data_offset` in the first listed payload page and runs on from the start
-//! of each further one, each filled to its end before the next is begun. Bit `i` of a release mask
-//! gives the `i`-th listed page back to the host after this data.
+//! [`Op`]. Data begins at `data_offset` of the first listed page and continues at the start of each
+//! further one; each page but the last is filled to its end. A set bit of a release mask returns a
+//! listed page to the host after this data.
 
-use super::layout::{
-    layout,
-    wire_enum, //
+use super::{
+    layout::layout,
+    table::{
+        constants,
+        flags,
+        wire_enum, //
+    }, //
 };
 
 wire_enum! {
-    /// What a completion says. Values below 16 are received frames, classified (R1.3).
+    /// Type of a completion. Values below 16 are received frames, by their class.
     pub enum Op: u8 {
-        /// A frame that is not TCP, or that the parser does not understand.
+        /// A frame that is not TCP, or that cannot be parsed.
         NotTcp = 1,
-        /// A TCP frame up to the small-frame threshold, whole in the header location.
+        /// A TCP frame up to the small-frame threshold, whole at the header location, when no other
+        /// class applies.
         Small = 2,
         /// A TCP frame without payload.
         NoPayload = 3,
-        /// The frame's payload continues its flow where the flow was expected to continue.
+        /// The payload continues its flow at the expected sequence number.
         Reassembled = 4,
-        /// The frame has payload that cannot be re-assembled.
+        /// The payload does not continue its flow.
         NotReassembled = 5,
         /// The frame ends its flow (FIN or RST).
         FlowEnds = 6,
-        /// The frame begins its flow anew: a new flow, or one whose expected sequence number was
-        /// given up.
+        /// The frame starts a new flow, or restarts a flow whose expected sequence number was
+        /// discarded.
         FlowBegins = 7,
-        /// Pages come back without data: [`PagesReleased`].
+        /// Pages are released without data: [`PagesReleased`].
         PagesReleased = 16,
         /// Answer to a hand-over: [`Delegated`].
         Delegated = 32,
         /// Payload of a delegated connection: [`Deliver`].
         Deliver = 33,
-        /// Progress of a delegated connection's send side: [`Acked`].
+        /// State of the send side of a delegated connection: [`Acked`].
         Acked = 34,
-        /// A delegated connection is back: [`Returned`] and three entries of state.
+        /// A delegated connection is returned: [`Returned`] and three entries of state.
         Returned = 35,
-        /// Payload of a delegated connection in memory of the application: [`Placed`].
+        /// Payload of a delegated connection in a bound memory area: [`Placed`].
         Placed = 36,
     }
 }
 
-/// Number of entries that a `Returned` takes: its header and the connection's state.
-pub const RETURNED_ENTRIES: usize = 4;
+constants! {
+    /// Number of entries of a `Returned`: header and connection state.
+    pub const RETURNED_ENTRIES: usize = 4;
 
-/// Payload pages that one [`RxFrame`] can list.
-pub const FRAME_PAGES: usize = 6;
-/// Payload pages that one [`Deliver`] can list.
-pub const DELIVER_PAGES: usize = 10;
-/// Pages that one [`PagesReleased`] can list.
-pub const RELEASED_PAGES: usize = 14;
+    /// Number of pages that an [`RxFrame`] can list.
+    pub const FRAME_PAGES: usize = 6;
+    /// Number of pages that a [`Deliver`] can list.
+    pub const DELIVER_PAGES: usize = 10;
+    /// Number of pages that a [`PagesReleased`] can list.
+    pub const RELEASED_PAGES: usize = 14;
 
-/// "No page": the header location of a continuation, or a frame without payload pages.
-pub const NO_PAGE: u32 = u32::MAX;
+    /// "No page": header location of a continuation, or of a frame that is in data pages only.
+    pub const NO_PAGE: u32 = u32::MAX;
 
-/// "No flow": the frame belongs to neither a flow nor a connection.
-pub const NO_FLOW: u32 = u32::MAX;
+    /// "No flow": the frame belongs to neither a flow nor a connection.
+    pub const NO_FLOW: u32 = u32::MAX;
+}
 
-/// Bits of [`RxFrame::flags`].
-pub mod frame_flag {
-    /// The IPv4 header checksum is right.
-    pub const L3_CSUM_OK: u8 = 1 << 0;
-    /// The TCP or UDP checksum is right, or the frame never left a machine and needs none.
-    pub const L4_CSUM_OK: u8 = 1 << 1;
-    /// A checksum is wrong. The frame is delivered all the same.
-    pub const CSUM_BAD: u8 = 1 << 2;
-    /// An 802.1Q tag was stripped into `vlan_tci`.
-    pub const VLAN: u8 = 1 << 3;
-    /// `flow` is the host identifier of a delegated connection, and the frame is the special case
-    /// which the host's own TCP has to deal with (legacy frame).
-    pub const LEGACY: u8 = 1 << 4;
-    /// The frame goes on in the next completion, which has the same op and no header location.
-    pub const MORE: u8 = 1 << 5;
-    /// Data pages are named by identifiers of the header page ring (an MTU page or a chain), not of
-    /// the payload ring.
-    pub const HEADER_RING: u8 = 1 << 6;
+flags! {
+    /// Bits of [`RxFrame::flags`].
+    pub mod frame_flag: u8 {
+        /// The IPv4 header checksum is correct.
+        L3_CSUM_OK = 0,
+        /// The TCP or UDP checksum is correct, or the frame never left the machine and needs none.
+        L4_CSUM_OK = 1,
+        /// A checksum is wrong. The frame is delivered nevertheless.
+        CSUM_BAD = 2,
+        /// An 802.1Q tag was stripped; `vlan_tci` has it.
+        VLAN = 3,
+        /// The frame belongs to a connection that was just returned; `flow` is its host identifier. The
+        /// host's TCP processes the frame (legacy frame).
+        LEGACY = 4,
+        /// The frame continues in the next completion, which has the same op and no header location.
+        MORE = 5,
+        /// `pages` has identifiers of the header page ring (an MTU page or a chain of pages) instead of
+        /// the payload page ring.
+        HEADER_RING = 6,
+    }
 }
 
 wire_enum! {
-    /// What [`RxFrame::hash`] was computed over.
+    /// Fields that [`RxFrame::hash`] covers.
     pub enum HashType: u8 {
-        /// Nothing: there is no hash.
+        /// None: there is no hash.
         None = 0,
         /// IP addresses.
         L3 = 1,
@@ -94,10 +103,10 @@ wire_enum! {
 }
 
 layout! {
-    /// A received frame. With a header location and pages, the frame is the header followed by the
-    /// data.
+    /// A received frame: the bytes at the header location, followed by the data in `pages`. Either part
+    /// may be missing.
     pub struct RxFrame: 64 {
-        /// One of the ops below 16.
+        /// An [`Op`] below 16.
         0 => op: u8,
         /// [`frame_flag`] bits.
         1 => flags: u8,
@@ -105,65 +114,65 @@ layout! {
         2 => page_count: u8,
         /// A [`HashType`].
         3 => hash_type: u8,
-        /// Flow identifier, or host identifier of a connection; [`NO_FLOW`] when there is neither.
+        /// Flow identifier; with `LEGACY`, host identifier of the connection; else [`NO_FLOW`].
         4 => flow: u32,
         /// Toeplitz hash ([`super::rss`]).
         8 => hash: u32,
         /// Bit 0 releases the header page, bit `i + 1` releases `pages[i]`.
         12 => release: u16,
-        /// Tag control information of a stripped 802.1Q tag.
+        /// With `VLAN`: 802.1Q tag control information.
         14 => vlan_tci: u16,
-        /// Page that holds headers, or the whole frame: an identifier of the header page ring, or
+        /// Page with the headers or the whole frame: an identifier of the header page ring, or
         /// [`NO_PAGE`].
         16 => header_page: u32,
-        /// Where in it.
+        /// Offset of the header location in `header_page`, in bytes.
         20 => header_offset: u16,
-        /// How many bytes of it.
+        /// Length of the header location in bytes.
         22 => header_length: u16,
-        /// Where in `pages[0]` data begins.
+        /// Offset of the data in `pages[0]`, in bytes.
         24 => data_offset: u16,
-        /// With several wire frames in one: payload bytes of each but the last. Else 0.
+        /// If the frame represents several wire frames: payload bytes of each but the last, else 0.
         26 => gso_size: u16,
-        /// Bytes of data in `pages`.
+        /// Length of the data in `pages`, in bytes.
         28 => data_length: u32,
-        /// Number of wire frames in this one.
+        /// Number of wire frames that the frame represents, at least 1.
         32 => segments: u16,
-        /// Pages of data: identifiers of the payload ring unless [`frame_flag::HEADER_RING`].
-        40 => pages: [u32; 6],
+        /// Data pages: identifiers of the payload page ring unless [`frame_flag::HEADER_RING`].
+        40 => pages: [u32; FRAME_PAGES],
     }
 }
 
 layout! {
-    /// Pages that the adapter gives back without having placed (further) data in them.
+    /// Pages that the adapter releases without further data.
     pub struct PagesReleased: 64 {
         /// [`Op::PagesReleased`].
         0 => op: u8,
-        /// 0: identifiers of the header page ring, 1: of the payload page ring.
+        /// Ring of the identifiers: 0 for the header page ring, 1 for the payload page ring.
         1 => payload: u8,
         /// Number of entries of `pages` in use.
         2 => page_count: u8,
-        /// The pages.
-        8 => pages: [u32; 14],
+        /// Identifiers of the pages.
+        8 => pages: [u32; RELEASED_PAGES],
     }
 }
 
 wire_enum! {
-    /// Outcome of a hand-over. Anything but `Ok` leaves the adapter without any trace of the
-    /// connection.
+    /// Result of a hand-over. Unless it is `Ok`, the adapter keeps no state of the connection.
     pub enum Status: u8 {
         /// The adapter carries the connection.
         Ok = 0,
-        /// The adapter cannot tell yet what the host has received of this flow. Try again.
+        /// The adapter does not know yet which payload of this flow the host has received. The host may
+        /// retry.
         Busy = 1,
-        /// The connection table is full.
+        /// The connection table is full, or the processor is being stopped.
         TableFull = 2,
-        /// The connection is in the table already.
+        /// A connection with the same addresses and ports is in the table.
         Exists = 3,
-        /// The hash assigns the connection to another processor.
+        /// Rules and hash assign the connection to another processor, or a rule drops its frames.
         WrongProcessor = 4,
-        /// The state contradicts itself.
+        /// The state is inconsistent.
         BadState = 5,
-        /// The state asks for something that the adapter does not do.
+        /// The state requires a function that the adapter does not have.
         Unsupported = 6,
     }
 }
@@ -175,21 +184,23 @@ layout! {
         0 => op: u8,
         /// A [`Status`].
         1 => status: u8,
-        /// The host's identifier.
+        /// Host identifier of the connection.
         4 => host_id: u32,
-        /// The adapter's identifier; counts only with `Status::Ok`.
+        /// Device identifier of the connection; 0 unless `status` is `Ok`.
         8 => device_id: u32,
-        /// Sequence number of the first byte that will be delivered; counts only with `Status::Ok`.
+        /// Sequence number of the first byte that will be delivered; 0 unless `status` is `Ok`.
         12 => rcv_nxt: u32,
     }
 }
 
-/// Bits of [`Deliver::flags`] and [`Placed::flags`].
-pub mod deliver_flag {
-    /// The peer set PSH on the last byte.
-    pub const PUSH: u8 = 1 << 0;
-    /// The area is full, and the host's again.
-    pub const AREA_FULL: u8 = 1 << 1;
+flags! {
+    /// Bits of [`Deliver::flags`] and [`Placed::flags`].
+    pub mod deliver_flag: u8 {
+        /// The segment with the last byte had PSH set.
+        PUSH = 0,
+        /// The area is full and released to the host ([`Placed`] only).
+        AREA_FULL = 1,
+    }
 }
 
 layout! {
@@ -201,42 +212,42 @@ layout! {
         1 => flags: u8,
         /// Number of entries of `pages` in use.
         2 => page_count: u8,
-        /// The host's identifier of the connection.
+        /// Host identifier of the connection.
         4 => host_id: u32,
         /// Sequence number of the first byte.
         8 => seq: u32,
         /// Bit `i` releases `pages[i]`.
         12 => release: u16,
-        /// Where in `pages[0]` the payload begins.
+        /// Offset of the payload in `pages[0]`, in bytes.
         14 => data_offset: u16,
-        /// Bytes of payload.
+        /// Length of the payload in bytes, at least 1.
         16 => data_length: u32,
-        /// Latest timestamp of the peer (`ts_recent`).
+        /// Latest timestamp of the peer (TS.Recent of RFC 7323); 0 without timestamps.
         20 => ts_recent: u32,
-        /// Payload pages.
-        24 => pages: [u32; 10],
+        /// Identifiers of payload pages.
+        24 => pages: [u32; DELIVER_PAGES],
     }
 }
 
 layout! {
-    /// Payload of a delegated connection, in order and without gaps, in an area that was bound to it
+    /// Payload of a delegated connection, in order and without gaps, in a bound memory area
     /// ([`Bind`](super::submission::Bind)).
     pub struct Placed: 64 {
         /// [`Op::Placed`].
         0 => op: u8,
         /// [`deliver_flag`] bits.
         1 => flags: u8,
-        /// The host's identifier of the connection.
+        /// Host identifier of the connection.
         4 => host_id: u32,
         /// Sequence number of the first byte.
         8 => seq: u32,
-        /// The host's identifier of the area.
+        /// Host identifier of the area.
         12 => area: u32,
-        /// Bytes of payload.
+        /// Length of the payload in bytes, at least 1.
         16 => data_length: u32,
-        /// Latest timestamp of the peer (`ts_recent`).
+        /// Latest timestamp of the peer (TS.Recent of RFC 7323); 0 without timestamps.
         20 => ts_recent: u32,
-        /// Where in the area the payload begins, in bytes.
+        /// Offset of the payload in the area, in bytes.
         24 => data_offset: u32,
     }
 }
@@ -248,7 +259,7 @@ layout! {
     pub struct Acked: 64 {
         /// [`Op::Acked`].
         0 => op: u8,
-        /// The host's identifier of the connection.
+        /// Host identifier of the connection.
         4 => host_id: u32,
         /// First byte not acknowledged: payload before it is the host's again.
         8 => snd_una: u32,
@@ -282,9 +293,9 @@ layout! {
 }
 
 wire_enum! {
-    /// Why a connection came back.
+    /// Reason for the return of a connection.
     pub enum Reason: u8 {
-        /// The host asked.
+        /// Requested by the host.
         Host = 0,
         /// The peer sent FIN.
         Fin = 1,
@@ -294,54 +305,53 @@ wire_enum! {
         Syn = 3,
         /// The peer sent urgent data.
         Urgent = 4,
-        /// More out-of-order data than the adapter holds.
+        /// More out-of-order data than the adapter can hold.
         OutOfOrder = 5,
-        /// A TCP or IP option that the adapter does not know.
+        /// A TCP option that the adapter does not support, an IP option, or a missing timestamp option.
         Option = 6,
         /// An IP fragment.
         Fragment = 7,
-        /// The peer goes on probing a window that the host keeps closed, or believes to have opened.
+        /// The peer keeps probing a closed window, or a window that the host believes to be open.
         Window = 8,
-        /// Too many retransmission timeouts in a row.
+        /// Too many consecutive retransmission timeouts.
         Timeout = 9,
-        /// The host has posted no pages for too long.
+        /// The host has posted no payload pages for too long.
         NoPages = 10,
-        /// A submission contradicted the connection's state, or memory it named could not be read.
+        /// A submission was invalid in the state of the connection, or its memory was inaccessible.
         Submission = 11,
         /// The processor is being stopped.
         Stop = 12,
-        /// A hash or filter change assigns the connection elsewhere.
+        /// A change of hash or rules assigns the connection to another processor.
         Moved = 13,
-        /// The adapter needs the room (table pressure, lowest activity first).
+        /// The adapter needs the table entry (least active connections first).
         Pressure = 14,
-        /// The congestion-experienced mark, or an ECN flag, on a connection that has not agreed to
-        /// ECN as needed.
+        /// The congestion-experienced mark, or an ECN flag, on a connection that has not negotiated
+        /// ECN.
         Ecn = 15,
-        /// The peer repeats what was uploaded before the hand-over and the host has not
-        /// acknowledged: the host may never have seen it.
+        /// The peer retransmits payload that was passed to the host before the hand-over and that the
+        /// host has not acknowledged: the host may have lost it.
         Gap = 16,
     }
 }
 
 layout! {
-    /// A delegated connection is the host's again; three entries with its
-    /// [`Connection`](super::connection::Connection) follow. When a frame was the cause, it follows
-    /// as an ordinary frame with [`frame_flag::LEGACY`], after any segments that the adapter held
-    /// out of order.
+    /// A delegated connection is returned to the host. Three entries with its
+    /// [`Connection`](super::connection::Connection) follow, then `frames` received frames with
+    /// [`frame_flag::LEGACY`]: segments that the adapter held out of order, and last the frame that
+    /// caused the return, if any.
     ///
-    /// This is the last completion that names the host identifier. The adapter reads none of the
-    /// connection's memory after it.
+    /// No later completion has the host identifier, except those legacy frames. The adapter accesses
+    /// none of the connection's memory after this completion.
     pub struct Returned: 64 {
         /// [`Op::Returned`].
         0 => op: u8,
         /// A [`Reason`].
         1 => reason: u8,
-        /// Number of legacy frames that follow.
+        /// Number of legacy frames that follow the state.
         2 => frames: u16,
-        /// The host's identifier of the connection.
+        /// Host identifier of the connection.
         4 => host_id: u32,
-        /// A payload page that held undelivered room of this connection and is released, or
-        /// [`NO_PAGE`].
+        /// Partly filled payload page of the connection, which is released, or [`NO_PAGE`].
         8 => page: u32,
     }
 }

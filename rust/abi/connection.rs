@@ -5,29 +5,52 @@
 //! At hand-over the host describes the connection as its own TCP left it; at return the adapter
 //! describes it as its TCP left it. Names are those of RFC 9293 and of `struct tcp_sock`.
 
-use super::layout::layout;
+use super::{
+    layout::layout,
+    table::{
+        constants,
+        flags, //
+    }, //
+};
 
-/// Bits of [`Connection::flags`].
-pub mod flag {
-    /// Addresses are IPv6 (else IPv4, in the first four bytes).
-    pub const IPV6: u16 = 1 << 0;
-    /// Timestamps were agreed (RFC 7323).
-    pub const TIMESTAMPS: u16 = 1 << 1;
-    /// Selective acknowledgements were agreed (RFC 2018).
-    pub const SACK: u16 = 1 << 2;
-    /// Window scaling was agreed (RFC 7323).
-    pub const WINDOW_SCALE: u16 = 1 << 3;
-    /// ECN was agreed (RFC 3168).
-    pub const ECN: u16 = 1 << 4;
-    /// Frames carry an 802.1Q tag.
-    pub const VLAN: u16 = 1 << 5;
-    /// Nagle's algorithm is off (`TCP_NODELAY`).
-    pub const NODELAY: u16 = 1 << 6;
-    /// Nothing less than a full segment is to be sent (`TCP_CORK`).
-    pub const CORK: u16 = 1 << 7;
-    /// With `ECN`: a congestion-experienced mark was received and not yet answered by the peer's
-    /// CWR.
-    pub const ECN_ECHO: u16 = 1 << 8;
+constants! {
+    /// Smallest [`Connection::mss`] in bytes.
+    pub const MIN_MSS: u16 = 64;
+    /// Largest window scale shift (RFC 7323).
+    pub const MAX_WSCALE: u8 = 14;
+    /// Largest receive window: `rcv_edge - rcv_nxt`, in bytes.
+    pub const MAX_RCV_WINDOW: u32 = 1 << 30;
+    /// Largest send window ([`Connection::snd_wnd`]) in bytes.
+    pub const MAX_SND_WINDOW: u32 = 65_535 << MAX_WSCALE;
+    /// Largest amount of payload in flight at hand-over: `snd_nxt - snd_una`, in bytes.
+    pub const MAX_FLIGHT: u32 = 1 << 30;
+    /// Largest [`Connection::ts_tick_us`].
+    pub const MAX_TS_TICK_US: u32 = 1_000_000;
+}
+
+flags! {
+    /// Bits of [`Connection::flags`].
+    pub mod flag: u16 {
+        /// Addresses are IPv6; else IPv4, in the first four bytes.
+        IPV6 = 0,
+        /// Timestamps were negotiated (RFC 7323).
+        TIMESTAMPS = 1,
+        /// Selective acknowledgements were negotiated (RFC 2018).
+        SACK = 2,
+        /// Window scaling was negotiated (RFC 7323).
+        WINDOW_SCALE = 3,
+        /// ECN was negotiated (RFC 3168).
+        ECN = 4,
+        /// Frames carry an 802.1Q tag.
+        VLAN = 5,
+        /// Nagle's algorithm is disabled (`TCP_NODELAY`).
+        NODELAY = 6,
+        /// Only full segments are sent (`TCP_CORK`).
+        CORK = 7,
+        /// With `ECN`: a congestion-experienced mark was received that the peer has not answered with
+        /// CWR yet.
+        ECN_ECHO = 8,
+    }
 }
 
 layout! {

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fixed layouts: how a plain Rust struct and its bytes in shared memory belong together.
+//! Structures in shared memory: conversion between a Rust struct and its bytes.
 //!
-//! A layout is declared with `layout!`: every field has its byte offset written beside it, and the
-//! compiler checks that offsets ascend, that nothing overlaps and that every field is aligned to
-//! its size. Encoding and decoding go through byte arrays, so neither needs `unsafe`, padding is
-//! always zero and the byte order is explicit.
+//! `layout!` declares a structure with the byte offset of each field. The compiler checks that the
+//! offsets ascend, that fields do not overlap and that each field is naturally aligned. Encoding and
+//! decoding use byte arrays: they need no `unsafe`, padding is always zero and the byte order is
+//! explicit.
+
+use super::table::{
+    Row,
+    Table, //
+};
 
 /// A type that can be a field of a [`Layout`].
 pub trait Field: Sized {
     /// Size in bytes.
     const SIZE: usize;
-    /// Alignment in bytes that the offset of such a field must have.
+    /// Required alignment of the field's offset in bytes.
     const ALIGN: usize;
     /// Decodes from exactly [`Self::SIZE`] bytes.
     fn decode(bytes: &[u8]) -> Self;
@@ -19,18 +24,7 @@ pub trait Field: Sized {
     fn encode(&self, bytes: &mut [u8]);
 }
 
-/// Name, offset and size of one field: what the ABI document is checked against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FieldInfo {
-    /// The field's name.
-    pub name: &'static str,
-    /// Offset from the start of the structure, in bytes.
-    pub offset: usize,
-    /// Size in bytes.
-    pub size: usize,
-}
-
-/// A structure with a fixed place for every byte.
+/// A structure with a fixed layout.
 pub trait Layout: Sized {
     /// The structure's bytes.
     type Bytes: AsRef<[u8]> + AsMut<[u8]> + Copy;
@@ -38,8 +32,8 @@ pub trait Layout: Sized {
     const SIZE: usize;
     /// Name of the structure.
     const NAME: &'static str;
-    /// The fields in order of their offsets.
-    const FIELDS: &'static [FieldInfo];
+    /// The fields, in the order of their offsets.
+    const TABLE: Table;
     /// Decodes the structure. Bytes outside any field are ignored.
     fn from_bytes(bytes: &Self::Bytes) -> Self;
     /// Encodes the structure. Bytes outside any field are zero.
@@ -85,18 +79,17 @@ impl<T: Field + Copy + Default, const N: usize> Field for [T; N] {
     }
 }
 
-/// Checks at compile time that `fields` ascend without overlap and end within `size` bytes.
+/// Checks at compile time that `fields` ascend without overlap, are aligned to `aligns` and end
+/// within `size` bytes.
 #[allow(dead_code, reason = "older compilers do not count a use in `const _`")]
-pub(crate) const fn check(fields: &[FieldInfo], aligns: &[usize], size: usize) {
+pub(crate) const fn check(fields: &[Row], aligns: &[usize], size: usize) {
     let mut end = 0;
     let mut i = 0;
     while i < fields.len() {
-        assert!(
-            fields[i].offset >= end,
-            "fields overlap or are out of order"
-        );
-        assert!(fields[i].offset % aligns[i] == 0, "a field is not aligned");
-        end = fields[i].offset + fields[i].size;
+        let offset = fields[i].number as usize;
+        assert!(offset >= end, "fields overlap or are out of order");
+        assert!(offset % aligns[i] == 0, "a field is not aligned");
+        end = offset + fields[i].size;
         i += 1;
     }
     assert!(end <= size, "a field lies outside the structure");
@@ -105,26 +98,30 @@ pub(crate) const fn check(fields: &[FieldInfo], aligns: &[usize], size: usize) {
 /// Declares a structure with a fixed layout: `layout! { pub struct Name: SIZE { OFFSET => field:
 /// type, .. } }`.
 macro_rules! layout {
-    ($(#[$meta:meta])* pub struct $name:ident: $size:literal {
-        $($(#[$field_meta:meta])* $offset:literal => $field:ident: $ty:ty,)*
+    ($(#[doc = $doc:literal])* pub struct $name:ident: $size:literal {
+        $($(#[doc = $field_doc:literal])* $offset:literal => $field:ident: $ty:ty,)*
     }) => {
-        $(#[$meta])*
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $ty,)*
+            $($(#[doc = $field_doc])* pub $field: $ty,)*
         }
 
         impl super::Layout for $name {
             type Bytes = [u8; $size];
             const SIZE: usize = $size;
             const NAME: &'static str = stringify!($name);
-            const FIELDS: &'static [super::FieldInfo] = &[
-                $(super::FieldInfo {
+            const TABLE: super::table::Table = super::table::Table {
+                name: stringify!($name),
+                doc: &[$($doc),*],
+                kind: super::table::Kind::Structure($size),
+                rows: &[$(super::table::Row {
                     name: stringify!($field),
-                    offset: $offset,
+                    doc: &[$($field_doc),*],
+                    number: $offset,
                     size: <$ty as super::Field>::SIZE,
-                },)*
-            ];
+                },)*],
+            };
             #[inline(always)]
             fn from_bytes(bytes: &[u8; $size]) -> Self {
                 Self {
@@ -148,46 +145,10 @@ macro_rules! layout {
         }
 
         const _: () = super::layout::check(
-            <$name as super::Layout>::FIELDS,
+            <$name as super::Layout>::TABLE.rows,
             &[$(<$ty as super::Field>::ALIGN,)*],
             $size,
         );
     };
 }
 pub(crate) use layout;
-
-/// Declares an enumeration with fixed values and its decoder `from_raw`, which gives `None` for any
-/// other value.
-macro_rules! wire_enum {
-    ($(#[$meta:meta])* pub enum $name:ident: $repr:ty {
-        $($(#[$variant_meta:meta])* $variant:ident = $value:literal,)*
-    }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr($repr)]
-        pub enum $name {
-            $($(#[$variant_meta])* $variant = $value,)*
-        }
-
-        impl $name {
-            /// Every value, in the order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// Decodes a raw value; `None` for one that this version of the contract does not know.
-            #[inline]
-            pub const fn from_raw(raw: $repr) -> Option<Self> {
-                match raw {
-                    $($value => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-
-            /// The raw value.
-            #[inline]
-            pub const fn raw(self) -> $repr {
-                self as $repr
-            }
-        }
-    };
-}
-pub(crate) use wire_enum;

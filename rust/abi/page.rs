@@ -1,36 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the host lends pages to the adapter, and gets them back.
+//! Page posts: how the host supplies pages to the adapter and gets them back.
 //!
-//! The host posts pages in the two page rings; the adapter fetches them in batches of one cache
-//! line, keeps their addresses in its own array under the identifier that the host chose, and from
-//! then on both sides name the page by that identifier. The page is the adapter's until a
-//! completion *releases* the identifier: with the last data placed in it (the release mask of a
-//! completion) or without data ([`PagesReleased`](super::completion::PagesReleased)). Only then may
-//! the host post the identifier again, for the same or another page. The two rings have separate
-//! identifiers.
+//! The host posts a page in one of the two page rings under an identifier of its choice. The adapter
+//! fetches posts in batches of one cache line and keeps the DMA addresses in an array indexed by
+//! identifier. From then on both sides name the page by its identifier.
 //!
-//! The adapter takes the pages of a batch in their order. A host that posts neighbours in one batch
-//! finds the payload of a connection that receives much in one piece.
+//! The adapter owns the page until a completion *releases* the identifier: with the last data placed
+//! in the page (the release mask of a completion) or without data
+//! ([`PagesReleased`](super::completion::PagesReleased), [`Returned`](super::completion::Returned)).
+//! The host may post the identifier again only then, for the same page or another one. The two rings
+//! have separate identifiers.
+//!
+//! The adapter uses the pages of a batch in the order of their entries. A host that posts physically
+//! contiguous pages in one batch receives the payload of a busy connection contiguously.
 
-/// Largest page identifier plus one that an entry can hold.
-pub const MAX_PAGES: u32 = 1 << 24;
+use super::table::constants;
 
-/// Entries of a page ring that the adapter fetches at a time: one cache line.
-pub const BATCH: usize = 8;
+constants! {
+    /// Number of page identifiers that an entry can express: identifiers are below this value.
+    pub const MAX_PAGES: u32 = 1 << 24;
 
-/// An entry of a page ring: identifier in the lowest 24 bits, DMA address without its lowest 12
-/// bits above them.
-///
-/// The adapter looks at the ring in whole batches: the host advances the producer index in steps of
-/// [`BATCH`].
+    /// Entries of a page ring that the adapter fetches at a time: one cache line. The host advances
+    /// the producer index of a page ring in multiples of this value.
+    pub const BATCH: usize = 8;
+}
+
+/// An entry of a page ring: the identifier in bits 0 to 23, bits 12 to 51 of the DMA address in bits
+/// 24 to 63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PagePost(u64);
 
 impl PagePost {
-    /// Lends the page at DMA address `address` under the identifier `id`.
+    /// Posts the page at DMA address `address` under the identifier `id`.
     ///
-    /// `None` unless `address` is a multiple of 4096 below 2^52 and `id` is below [`MAX_PAGES`].
+    /// Returns `None` unless `address` is a multiple of 4096 below 2^52 and `id` is below
+    /// [`MAX_PAGES`].
     pub const fn new(id: u32, address: u64) -> Option<Self> {
         if address & 0xfff != 0 || address >> 52 != 0 || id >= MAX_PAGES {
             return None;
@@ -43,7 +48,7 @@ impl PagePost {
         self.0
     }
 
-    /// Takes any value read from a ring.
+    /// An entry read from a ring. Every value is valid.
     pub const fn from_raw(raw: u64) -> Self {
         Self(raw)
     }

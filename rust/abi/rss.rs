@@ -1,74 +1,89 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hash that spreads flows over the offload processors (R4.2).
+//! Receive-side scaling: the hash that distributes flows over the processors.
 //!
-//! It is part of the contract because both sides compute it: the adapter for every frame, the host
-//! to find the processor that a connection belongs to. It is Microsoft's Toeplitz hash over source
-//! address, destination address and ports in wire order, as `ethtool -x` shows it.
+//! Both sides compute it: the adapter for every received frame, the host to find the processor of a
+//! connection. It is Microsoft's Toeplitz hash over source address, destination address, source port
+//! and destination port in network byte order. `ethtool -x` shows it.
 
-use super::layout::layout;
+use super::{
+    layout::layout,
+    table::{
+        constants,
+        flags,
+        wire_enum, //
+    }, //
+};
 
-/// Length of the hash key in bytes.
-pub const KEY_SIZE: usize = 40;
-/// Entries of the indirection table.
-pub const INDIRECTION: usize = 128;
+constants! {
+    /// Length of the hash key in bytes.
+    pub const KEY_SIZE: usize = 40;
+    /// Number of entries of the indirection table.
+    pub const INDIRECTION: usize = 128;
+}
 
-/// Key in force before the first `SetRss`: the verification key of Microsoft's RSS specification.
+/// Hash key in effect before the first `SetRss`: the verification key of Microsoft's RSS
+/// specification.
 pub const DEFAULT_KEY: [u8; KEY_SIZE] = [
     0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0,
     0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c,
     0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
 ];
 
-/// What is hashed: bits of [`SetRss::fields`](super::admin::SetRss::fields), see [`Fields`].
-pub mod field {
-    /// Source address.
-    pub const SOURCE: u32 = 1 << 0;
-    /// Destination address.
-    pub const DESTINATION: u32 = 1 << 1;
-    /// Source port.
-    pub const SOURCE_PORT: u32 = 1 << 2;
-    /// Destination port.
-    pub const DESTINATION_PORT: u32 = 1 << 3;
-    /// Both addresses: what is hashed of IP traffic that has no fields of its own.
-    pub const ADDRESSES: u32 = SOURCE | DESTINATION;
-    /// Both ports.
-    pub const PORTS: u32 = SOURCE_PORT | DESTINATION_PORT;
-    /// Source and destination are combined by exclusive or first, so that both directions of a flow
-    /// hash alike. Of no kind of traffic one may then be hashed without the other.
-    pub const SYMMETRIC_XOR: u32 = 1 << 16;
+flags! {
+    /// Hashed fields: bits of [`SetRss::fields`](super::admin::SetRss::fields). Bits 0 to 3 apply to
+    /// the traffic type in their group of four bits, see [`Traffic`]; `SYMMETRIC_XOR` applies to all.
+    pub mod field: u32 {
+        /// Source address.
+        SOURCE = 0,
+        /// Destination address.
+        DESTINATION = 1,
+        /// Source port.
+        SOURCE_PORT = 2,
+        /// Destination port.
+        DESTINATION_PORT = 3,
+        /// Source and destination are both replaced by their exclusive or, so that both directions
+        /// of a flow have the same hash. Each traffic type must then hash both addresses or neither,
+        /// and both ports or neither.
+        SYMMETRIC_XOR = 16;
+
+        /// Both addresses: the fields of IP traffic that is neither TCP nor UDP.
+        ADDRESSES: SOURCE | DESTINATION,
+        /// Both ports.
+        PORTS: SOURCE_PORT | DESTINATION_PORT,
+    }
 }
 
-/// A kind of traffic that is hashed by fields of its own; its value is their place in [`Fields`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Traffic {
-    /// TCP over IPv4.
-    Tcp4 = 0,
-    /// TCP over IPv6.
-    Tcp6 = 1,
-    /// UDP over IPv4.
-    Udp4 = 2,
-    /// UDP over IPv6.
-    Udp6 = 3,
+wire_enum! {
+    /// Traffic types with hash fields of their own. The [`field`] bits of type `t` are at bits `4 * t`
+    /// to `4 * t + 3` of [`SetRss::fields`](super::admin::SetRss::fields).
+    pub enum Traffic: u8 {
+        /// TCP over IPv4.
+        Tcp4 = 0,
+        /// TCP over IPv6.
+        Tcp6 = 1,
+        /// UDP over IPv4.
+        Udp4 = 2,
+        /// UDP over IPv6.
+        Udp6 = 3,
+    }
 }
 
-/// What is hashed of each kind of traffic: four bits of [`field`] for each, and
-/// [`field::SYMMETRIC_XOR`].
+/// Hash fields of all traffic types: four [`field`] bits each, and [`field::SYMMETRIC_XOR`].
 ///
 /// # Invariants
 ///
-/// No other bit is set. With `SYMMETRIC_XOR`, the bits of addresses are both set or both not, and so
-/// are those of ports.
+/// No other bit is set. With `SYMMETRIC_XOR`, each traffic type has both address bits or neither, and
+/// both port bits or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fields(u32);
 
 impl Fields {
-    /// Bits of one kind of traffic.
+    /// Number of bits of a traffic type.
     const BITS: u32 = 4;
     const ONE: u32 = field::ADDRESSES | field::PORTS;
 
-    /// In force before the first `SetRss`: addresses, and of TCP the ports.
+    /// Fields in effect before the first `SetRss`: addresses and ports of TCP, addresses of UDP.
     pub const DEFAULT: Self = Self(
         Self::ONE
             | Self::ONE << Self::BITS
@@ -76,7 +91,7 @@ impl Fields {
             | field::ADDRESSES << (3 * Self::BITS),
     );
 
-    /// `None` for bits that are not allowed.
+    /// Fields from their bits; `None` unless the invariants hold.
     pub fn new(bits: u32) -> Option<Self> {
         let known = (1 << (4 * Self::BITS)) - 1 | field::SYMMETRIC_XOR;
         let fields = Self(bits);
@@ -84,31 +99,30 @@ impl Fields {
             let (source, destination) = (bits & 0b0101, bits >> 1 & 0b0101);
             source == destination
         };
-        let all = [Traffic::Tcp4, Traffic::Tcp6, Traffic::Udp4, Traffic::Udp6];
         let allowed = bits & !known == 0
-            && (!fields.is_symmetric() || all.iter().all(|&kind| paired(fields.of(kind))));
+            && (!fields.is_symmetric() || Traffic::ALL.iter().all(|&kind| paired(fields.of(kind))));
         allowed.then_some(fields)
     }
 
-    /// As in [`SetRss::fields`](super::admin::SetRss::fields).
+    /// The bits, as in [`SetRss::fields`](super::admin::SetRss::fields).
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// The bits of one kind of traffic.
+    /// The bits of a traffic type.
     #[inline]
     pub const fn of(self, traffic: Traffic) -> u32 {
         self.0 >> (traffic as u32 * Self::BITS) & Self::ONE
     }
 
-    /// With other bits of one kind of traffic; `None` when they are not allowed.
+    /// Replaces the bits of a traffic type; `None` when the invariants forbid them.
     pub fn with(self, traffic: Traffic, bits: u32) -> Option<Self> {
         let place = traffic as u32 * Self::BITS;
         let rest = self.0 & !(Self::ONE << place);
         (bits & !Self::ONE == 0).then(|| Self::new(rest | bits << place))?
     }
 
-    /// Symmetric or not; `None` when the bits do not allow it.
+    /// Sets or clears `SYMMETRIC_XOR`; `None` when the invariants forbid it.
     pub fn symmetric(self, symmetric: bool) -> Option<Self> {
         let rest = self.0 & !field::SYMMETRIC_XOR;
         match symmetric {
@@ -117,7 +131,7 @@ impl Fields {
         }
     }
 
-    /// Whether both directions of a flow hash alike.
+    /// Whether both directions of a flow have the same hash.
     #[inline]
     pub const fn is_symmetric(self) -> bool {
         self.0 & field::SYMMETRIC_XOR != 0
@@ -125,11 +139,11 @@ impl Fields {
 }
 
 layout! {
-    /// Key and indirection table in host memory, the operand of `SetRss`.
+    /// Hash key and indirection table in host memory, the operand of `SetRss`.
     pub struct Config: 168 {
         /// Toeplitz key.
         0 => key: [u8; 40],
-        /// Processor for each value of `hash % INDIRECTION`.
+        /// Processor for each value of `hash % INDIRECTION`, below the number of processors.
         40 => table: [u8; 128],
     }
 }
@@ -139,7 +153,7 @@ layout! {
 pub struct Indirection(pub [u8; INDIRECTION]);
 
 impl Indirection {
-    /// The table that spreads evenly over `processors`.
+    /// The table that distributes evenly over `processors`.
     pub fn even(processors: u8) -> Self {
         let mut table = [0; INDIRECTION];
         for (i, entry) in table.iter_mut().enumerate() {
@@ -170,7 +184,7 @@ impl Toeplitz {
         Self { key }
     }
 
-    /// Hashes `input`, of which at most [`Self::MAX_INPUT`] bytes count.
+    /// Hashes the first [`Self::MAX_INPUT`] bytes of `input`.
     pub fn hash(&self, input: &[u8]) -> u32 {
         let mut window = u64::from_be_bytes([
             self.key[0],
@@ -198,8 +212,8 @@ impl Toeplitz {
         hash
     }
 
-    /// Hashes what `fields` says of addresses (4 or 16 bytes each, wire order) and ports (source,
-    /// destination): what does not count is zero.
+    /// Hashes the addresses (4 or 16 bytes each, network byte order) and the ports (source,
+    /// destination) that `fields` selects. Fields that are not selected are zero in the input.
     ///
     /// With `symmetric`, source and destination are combined first ([`field::SYMMETRIC_XOR`]).
     pub fn tuple(

@@ -1,54 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receive rules (`ethtool -N`): which frames are dropped, or go to a certain processor, or are spread
-//! by a hash and table of their own, before the ordinary hash spreads the others.
+//! Receive rules (`ethtool -N`): they drop frames, direct them to a processor, or distribute them by
+//! the hash and indirection table of a context. Frames without a matching rule use context 0.
 //!
-//! A rule has a location, and of those that a frame matches the one with the lowest counts. It is part
-//! of the contract, like the hash, because both sides apply it: the adapter to every frame, the host to
-//! find the processor that a connection belongs to.
+//! Each rule has a location; of several matching rules the one with the lowest location applies. Both
+//! sides evaluate rules: the adapter for every received frame, the host to find the processor of a
+//! connection.
 
-use super::layout::{
-    layout,
-    wire_enum, //
+use super::{
+    layout::layout,
+    table::{
+        constants,
+        flags,
+        wire_enum, //
+    }, //
 };
 
-/// Locations of rules.
-pub const RULES: usize = 256;
-/// Bits of a tag.
-pub const TAG_BITS: u32 = 24;
-/// Hash contexts, the ordinary one, which is number 0, among them.
-pub const CONTEXTS: usize = 64;
+constants! {
+    /// Number of rule locations.
+    pub const RULES: usize = 256;
+    /// Number of bits of a tag.
+    pub const TAG_BITS: u32 = 24;
+    /// Number of hash contexts, including context 0.
+    pub const CONTEXTS: usize = 64;
+}
 
-/// Bits of [`Headers::present`].
-pub mod present {
-    /// An 802.1Q tag.
-    pub const TAG: u8 = 1 << 0;
-    /// Ports: not in a fragment that does not begin its datagram.
-    pub const PORTS: u8 = 1 << 1;
+flags! {
+    /// Bits of [`Headers::present`].
+    pub mod present: u8 {
+        /// The frame has an 802.1Q tag.
+        TAG = 0,
+        /// The frame has TCP or UDP ports. Clear for a fragment other than the first.
+        PORTS = 1,
+    }
 }
 
 layout! {
-    /// What of a frame rules are about, all in wire order; what the frame does not have is zero.
+    /// Header fields that rules match, all in network byte order. A field that the frame does not
+    /// have is zero.
     pub struct Headers: 56 {
         /// Destination MAC address.
         0 => destination_mac: [u8; 6],
         /// Source MAC address.
         6 => source_mac: [u8; 6],
-        /// EtherType behind the tags.
+        /// EtherType behind all tags.
         12 => ethertype: [u8; 2],
         /// Tag control information of the outermost 802.1Q tag.
         14 => vlan_tci: [u8; 2],
         /// Source IP address, an IPv4 address in the first four bytes.
         16 => source: [u8; 16],
-        /// Destination IP address, likewise.
+        /// Destination IP address, in the same form.
         32 => destination: [u8; 16],
-        /// Source port, of TCP and UDP.
+        /// Source port of TCP or UDP.
         48 => source_port: [u8; 2],
-        /// Destination port, likewise.
+        /// Destination port of TCP or UDP.
         50 => destination_port: [u8; 2],
-        /// IP version: 4, 6, or 0 for what is not IP or malformed.
+        /// IP version: 4, 6, or 0 for a frame that is not IP or is malformed.
         52 => version: u8,
-        /// Transport protocol.
+        /// Transport protocol number.
         53 => protocol: u8,
         /// Type of service or traffic class.
         54 => tos: u8,
@@ -58,44 +67,44 @@ layout! {
 }
 
 layout! {
-    /// The frames that a rule is for, the operand of `SetRule`: those whose [`Headers`] are `value` in
-    /// all the bits that `mask` has.
+    /// Match pattern of a rule, the operand of `SetRule`. A frame matches when its [`Headers`] equal
+    /// `value` in all bits that are set in `mask`.
     pub struct Pattern: 112 {
-        /// [`Headers`].
+        /// Values, as [`Headers`].
         0 => value: [u8; 56],
-        /// [`Headers`], of bits that count.
+        /// Bits that are compared, as [`Headers`].
         56 => mask: [u8; 56],
     }
 }
 
 wire_enum! {
-    /// What becomes of a frame that a rule is for, see [`Action`].
+    /// What a rule does with matching frames.
     pub enum ActionKind: u16 {
-        /// There is no such rule any more.
+        /// Removes the rule.
         Remove = 0,
-        /// It is dropped.
+        /// Drops the frame.
         Drop = 1,
-        /// It goes to a processor: `target`.
+        /// Directs the frame to processor `target`.
         Processor = 2,
-        /// It is spread by the hash and table of a context: `target`.
+        /// Distributes frames by the hash and indirection table of context `target`.
         Context = 3,
     }
 }
 
-/// What becomes of a frame that a rule is for.
+/// What a rule does with matching frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// It is dropped.
+    /// Drops the frame.
     Drop,
-    /// It goes to this processor.
+    /// Directs the frame to this processor.
     Processor(u8),
-    /// It is spread by the hash and table of this context.
+    /// Distributes frames by the hash and indirection table of this context.
     Context(u8),
 }
 
 impl Action {
-    /// As in [`SetRule`](super::admin::SetRule); `None` for a removal, and for values that are out of
-    /// range.
+    /// The action of a [`SetRule`](super::admin::SetRule); `None` for a removal and for a target out
+    /// of range.
     pub fn new(kind: ActionKind, target: u32) -> Option<Self> {
         let target = u8::try_from(target).ok()?;
         match kind {
@@ -108,7 +117,7 @@ impl Action {
         }
     }
 
-    /// As in [`SetRule`](super::admin::SetRule).
+    /// Kind and target, as in [`SetRule`](super::admin::SetRule).
     pub fn raw(self) -> (ActionKind, u32) {
         match self {
             Self::Drop => (ActionKind::Drop, 0),
@@ -121,7 +130,7 @@ impl Action {
 /// Length of [`Headers`].
 const HEADERS: usize = 56;
 
-/// [`Headers`] as they are compared.
+/// [`Headers`] as words, for comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Words([u64; HEADERS / 8]);
 
@@ -138,7 +147,7 @@ impl Words {
         words
     }
 
-    /// The bits that `mask` has.
+    /// The bits that are set in `mask`.
     #[inline]
     pub fn masked(&self, mask: &Self) -> Self {
         let mut words = *self;
@@ -149,7 +158,7 @@ impl Words {
     }
 }
 
-/// What differs between frames of one connection, or is not known before they come.
+/// Fields that differ between frames of one connection, or that are unknown before a frame arrives.
 const VARIES: Headers = Headers {
     destination_mac: [0; 6],
     source_mac: [0xff; 6],
@@ -169,22 +178,22 @@ const VARIES: Headers = Headers {
 ///
 /// # Invariants
 ///
-/// `value` has no bit that `mask` does not have.
+/// All bits of `value` are set in `mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its location, less than [`RULES`].
+    /// Location, below [`RULES`].
     pub location: u16,
-    /// What becomes of frames that it is for.
+    /// What to do with matching frames.
     pub action: Action,
-    /// The virtual network that their flows are of, 0 for none: see
-    /// [`SetRule::tag`](super::admin::SetRule::tag).
+    /// Virtual network of the flows of matching frames, 0 for none
+    /// ([`SetRule::tag`](super::admin::SetRule::tag)).
     pub tag: u32,
     value: Words,
     mask: Words,
 }
 
 impl Rule {
-    /// A rule for the frames of `pattern`.
+    /// A rule without a tag for frames that match `pattern`.
     pub fn new(location: u16, action: Action, pattern: &Pattern) -> Self {
         let mask = Words::new(&pattern.mask);
         Self {
@@ -196,56 +205,56 @@ impl Rule {
         }
     }
 
-    /// The same with a tag, of [`TAG_BITS`].
+    /// The rule with a tag of [`TAG_BITS`] bits.
     pub fn tagged(self, tag: u32) -> Self {
         Self { tag, ..self }
     }
 
-    /// The bits that count.
+    /// The bits that are compared.
     #[inline]
     pub fn mask(&self) -> &Words {
         &self.mask
     }
 
-    /// What they are.
+    /// Their values.
     #[inline]
     pub fn value(&self) -> &Words {
         &self.value
     }
 
-    /// Whether it is for a frame with these headers.
+    /// Whether a frame with these headers matches.
     #[inline]
     pub fn matches(&self, headers: &Words) -> bool {
         headers.masked(&self.mask) == self.value
     }
 
-    /// What becomes of all frames that a connection receives, by `rules` in the order of their
-    /// locations; `None` when none is for them. `headers` are theirs, as far as they do not vary.
+    /// The action for the frames that a connection receives, by `rules` in the order of their
+    /// locations; `None` when no rule matches. `headers` has the fields that all its frames share.
     ///
-    /// A rule that may be for some of the frames only, or sets a tag, is taken as one that drops them:
-    /// such a connection is none that an adapter can carry.
+    /// The result is `Drop` for a rule with a tag and for a rule that compares fields that differ
+    /// between frames of a connection: the adapter cannot carry such a connection.
     pub fn of_connection(rules: &[Self], headers: &Headers) -> Option<Action> {
         let headers = Words::new(&super::Layout::to_bytes(headers));
         let varies = Words::new(&super::Layout::to_bytes(&VARIES));
         rules.iter().find_map(|rule| {
-            let some_only = rule.mask.masked(&varies) != Words::default();
-            let mut steady = *rule;
-            for (mask, varies) in steady.mask.0.iter_mut().zip(&varies.0) {
+            let partial = rule.mask.masked(&varies) != Words::default();
+            let mut common = *rule;
+            for (mask, varies) in common.mask.0.iter_mut().zip(&varies.0) {
                 *mask &= !varies;
             }
-            steady.value = steady.value.masked(&steady.mask);
-            let action = match some_only || rule.tag != 0 {
+            common.value = common.value.masked(&common.mask);
+            let action = match partial || rule.tag != 0 {
                 true => Action::Drop,
                 false => rule.action,
             };
-            steady.matches(&headers).then_some(action)
+            common.matches(&headers).then_some(action)
         })
     }
 }
 
 impl Headers {
-    /// Those of untagged TCP frames that a host with this MAC address receives; addresses are 4 or 16
-    /// bytes long.
+    /// Headers of untagged TCP frames that a host with this MAC address receives. Addresses are 4 or
+    /// 16 bytes long.
     pub fn of_tcp(
         mac: [u8; 6],
         source: &[u8],

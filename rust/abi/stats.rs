@@ -1,26 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters of a processor, kept in the status page at [`COUNTERS`](super::ring::COUNTERS) as
-//! `u64`s that only grow, from zero when the processor is started.
+//! Counters of a processor, in the status page at [`COUNTERS`](super::ring::COUNTERS): an array of
+//! `u64`. They are zero when the processor starts and never decrease, except `toe_connections`.
 //!
-//! The adapter brings them up to date before it sleeps and at least every millisecond while it
-//! works.
+//! The adapter updates them before it sleeps and at least every millisecond while it works.
 
-/// Declares the counters: a variant, its name for `ethtool -S` and its meaning.
+use super::table::constants;
+
+/// Declares the counters: variant, name for `ethtool -S`, meaning.
 macro_rules! counters {
-    ($($(#[$meta:meta])* $variant:ident = $name:literal,)*) => {
-        /// A counter; its value is its place in the array.
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
+        /// A counter; its value is its index in the array.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
         pub enum Counter {
-            $($(#[$meta])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
         }
 
         impl Counter {
             /// Every counter, in the order of the array.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Name, as `ethtool -S` shows it behind the processor's.
+            /// The counters for the document.
+            pub const TABLE: super::Table = super::Table {
+                name: "Counter",
+                doc: &[
+                    " Counters of a processor, by their index in the array. `ethtool -S` shows them as",
+                    " `p<processor>_<name>`.",
+                ],
+                kind: super::Kind::Counters,
+                rows: &[$(super::Row {
+                    name: $name,
+                    doc: &[$($doc),*],
+                    number: Self::$variant as u64,
+                    size: 0,
+                },)*],
+            };
+
+            /// Name, as in `ethtool -S` without the processor.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -31,14 +48,15 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Frames received from the wire, delegated traffic included (wire frames: a large segment
-    /// counts as what it stands for).
+    /// Frames received from the wire, including delegated traffic. A large segment counts as the wire
+    /// frames that it represents.
     RxFrames = "rx_frames",
-    /// Bytes of those frames, with Ethernet header.
+    /// Bytes of those frames, including the Ethernet header, without FCS.
     RxBytes = "rx_bytes",
     /// Multicast frames among them.
     RxMulticast = "rx_multicast",
-    /// Frames sent to the wire, delegated traffic included.
+    /// Frames transmitted to the wire, including delegated traffic. A large segment counts as the wire
+    /// frames that it represents.
     TxFrames = "tx_frames",
     /// Bytes of those frames.
     TxBytes = "tx_bytes",
@@ -52,63 +70,63 @@ counters! {
     RxCsumError = "rx_csum_error",
     /// Received frames with a malformed header.
     RxMalformed = "rx_malformed",
-    /// Frames of the host dropped because their entries contradict themselves.
+    /// Frames of the host dropped because of invalid descriptors.
     TxInvalid = "tx_invalid",
-    /// Frames of the host dropped because their memory could not be read.
+    /// Frames of the host dropped because their memory was inaccessible.
     TxFault = "tx_fault",
-    /// Frames that the port could not take.
+    /// Frames that the port rejected.
     TxDropped = "tx_dropped",
-    /// Page posts that named an identifier out of range or in use.
+    /// Page posts ignored because their identifier was out of range or in use.
     PageInvalid = "page_invalid",
     /// Interrupts raised.
     Interrupts = "interrupts",
-    /// Times the processor slept.
+    /// Number of times the processor slept.
     Sleeps = "sleeps",
-    /// Connections taken over.
+    /// Hand-overs accepted.
     Delegated = "toe_delegated",
     /// Hand-overs refused.
     Refused = "toe_refused",
-    /// Connections given back.
+    /// Connections returned.
     Returned = "toe_returned",
-    /// Connections in the table now.
+    /// Connections in the table at present.
     Connections = "toe_connections",
     /// Segments of delegated connections received.
     ToeRxSegments = "toe_rx_segments",
-    /// Payload bytes delivered to the host without headers.
+    /// Payload bytes of delegated connections delivered to the host.
     ToeRxBytes = "toe_rx_bytes",
-    /// Segments of delegated connections sent.
+    /// Segments of delegated connections transmitted.
     ToeTxSegments = "toe_tx_segments",
-    /// Payload bytes sent for the first time.
+    /// Payload bytes of delegated connections, without retransmissions.
     ToeTxBytes = "toe_tx_bytes",
-    /// Segments retransmitted.
+    /// Segments of delegated connections retransmitted.
     ToeRetransmits = "toe_retransmits",
     /// Retransmission timeouts.
     ToeTimeouts = "toe_timeouts",
     /// Fast recoveries entered.
     ToeRecoveries = "toe_recoveries",
-    /// Segments held out of order.
+    /// Out-of-order segments held.
     ToeOutOfOrder = "toe_out_of_order",
-    /// Segments with nothing new.
+    /// Segments without new payload.
     ToeDuplicates = "toe_duplicates",
-    /// Segments dropped by PAWS or outside the window and answered with an acknowledgement.
+    /// Segments dropped by PAWS or the window check and answered with an acknowledgement.
     ToeUnacceptable = "toe_unacceptable",
     /// Segments dropped because no payload page was posted.
     ToeNoPage = "toe_no_page",
-    /// Segments out of order that the adapter had no room to remember: dropped, and sent again.
+    /// Out-of-order segments dropped because the adapter had no room for another gap.
     ToeNoRoom = "toe_no_room",
-    /// Frames of the host's own TCP that were brought up to date.
+    /// Frames of the host's own TCP that were rewritten with the state of a delegated connection.
     ToeHostFrames = "toe_host_frames",
-    /// Submissions for a connection that was already back.
+    /// Submissions ignored because the connection had been returned.
     ToeStale = "toe_stale",
-    /// Frames from the wire that were passed to another processor.
+    /// Frames from the wire forwarded to another processor.
     Forwarded = "forwarded",
-    /// Broadcast frames received; they count as multicast frames, too.
+    /// Broadcast frames received. They also count as multicast frames.
     RxBroadcast = "rx_broadcast",
-    /// Multicast frames sent.
+    /// Multicast frames transmitted.
     TxMulticast = "tx_multicast",
-    /// Broadcast frames sent; they count as multicast frames, too.
+    /// Broadcast frames transmitted. They also count as multicast frames.
     TxBroadcast = "tx_broadcast",
-    /// Frames received of up to 64 bytes. All sizes are those on a wire, with padding and FCS.
+    /// Frames received of up to 64 bytes. Sizes include padding and FCS.
     Rx64 = "rx_64",
     /// Frames received of 65 to 127 bytes.
     Rx127 = "rx_65_127",
@@ -120,58 +138,59 @@ counters! {
     Rx1023 = "rx_512_1023",
     /// Frames received of 1024 to 1518 bytes.
     Rx1518 = "rx_1024_1518",
-    /// Larger frames received.
+    /// Frames received of more than 1518 bytes.
     RxJumbo = "rx_1519_9026",
-    /// Frames sent of up to 64 bytes.
+    /// Frames transmitted of up to 64 bytes. Sizes include padding and FCS.
     Tx64 = "tx_64",
-    /// Frames sent of 65 to 127 bytes.
+    /// Frames transmitted of 65 to 127 bytes.
     Tx127 = "tx_65_127",
-    /// Frames sent of 128 to 255 bytes.
+    /// Frames transmitted of 128 to 255 bytes.
     Tx255 = "tx_128_255",
-    /// Frames sent of 256 to 511 bytes.
+    /// Frames transmitted of 256 to 511 bytes.
     Tx511 = "tx_256_511",
-    /// Frames sent of 512 to 1023 bytes.
+    /// Frames transmitted of 512 to 1023 bytes.
     Tx1023 = "tx_512_1023",
-    /// Frames sent of 1024 to 1518 bytes.
+    /// Frames transmitted of 1024 to 1518 bytes.
     Tx1518 = "tx_1024_1518",
-    /// Larger frames sent.
+    /// Frames transmitted of more than 1518 bytes.
     TxJumbo = "tx_1519_9026",
-    /// Received frames that a rule drops.
+    /// Received frames dropped by a rule.
     RxRuleDrops = "rx_rule_drops",
-    /// Frames sent that stood for several on the wire, delegated traffic included.
+    /// Large segments transmitted, each of several wire frames, including delegated traffic.
     TxGsoFrames = "tx_gso_frames",
-    /// Bytes of those frames, the headers of each once.
+    /// Bytes of those segments, with one set of headers each.
     TxGsoBytes = "tx_gso_bytes",
-    /// Frames on the wire that they stood for.
+    /// Wire frames of those segments.
     TxGsoWireFrames = "tx_gso_wire_frames",
-    /// Bytes of those.
+    /// Bytes of those wire frames.
     TxGsoWireBytes = "tx_gso_wire_bytes",
 }
 
-/// Length of the frame check sequence, which is part of a frame on a wire but not of its bytes in any
-/// counter.
-pub const FCS: usize = 4;
+constants! {
+    /// Length of the frame check sequence in bytes. Size counters include it, byte counters do not.
+    pub const FCS: usize = 4;
+}
 
-/// Largest size of each group of sizes that frames are counted by, in bytes with FCS; the last holds
-/// whatever is larger, too.
+/// Upper bound of each frame size counter, in bytes including FCS. The last counter includes all larger
+/// frames.
 pub const SIZES: [u16; 7] = [64, 127, 255, 511, 1023, 1518, 9026];
 
-/// The counters of what passes the wire in one direction.
+/// Counters of frames on the wire in one direction.
 #[derive(Clone, Copy, Debug)]
 pub struct Direction {
     /// Frames.
     pub frames: Counter,
-    /// Their bytes.
+    /// Bytes.
     pub bytes: Counter,
-    /// Multicast frames, broadcasts included.
+    /// Multicast frames, including broadcasts.
     pub multicast: Counter,
-    /// Broadcasts.
+    /// Broadcast frames.
     pub broadcast: Counter,
     /// Frames by [`SIZES`].
     pub sizes: [Counter; SIZES.len()],
 }
 
-/// What is received.
+/// Counters of received frames.
 pub const RECEIVED: Direction = Direction {
     frames: Counter::RxFrames,
     bytes: Counter::RxBytes,
@@ -188,7 +207,7 @@ pub const RECEIVED: Direction = Direction {
     ],
 };
 
-/// What is sent.
+/// Counters of transmitted frames.
 pub const SENT: Direction = Direction {
     frames: Counter::TxFrames,
     bytes: Counter::TxBytes,

@@ -1,56 +1,70 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The transmit ring: ordinary frames from the host to the wire.
+//! The transmit ring: frames of the host's stack.
 //!
-//! A frame is one or more entries, the last with [`flag::END`]. What is to be done to the frame
-//! stands in its first entry. There are no completions: the adapter is done with all entries before
-//! the consumer index in the status page.
+//! A frame is one or more descriptors, the last with [`flag::END`]. All other fields but address and
+//! length are taken from its first descriptor. There are no transmit completions: the adapter no
+//! longer reads the memory of descriptors before the consumer index in the status page.
 //!
-//! The processor compares the frame with its connection table. A frame of a delegated connection is
-//! one that the host's TCP made about a connection that the adapter carries: the adapter takes the
-//! right edge of its window into the entry and puts the entry's sequence number (unless the frame
-//! is a keepalive probe, below `snd_una`), acknowledgement, window and timestamp into it before it
-//! leaves. The host sends such frames through the connection's own processor.
+//! The processor looks up each TCP frame in its connection table. A frame of a delegated connection
+//! comes from the host's own TCP (a window update, a keepalive probe). The adapter takes over the
+//! right edge of the window that the frame announces, then rewrites acknowledgement, window and
+//! timestamps with its own state before transmission. It also rewrites the sequence number unless
+//! the frame carries payload, SYN or FIN, or is a keepalive probe (sequence number before
+//! `snd_una`). The host sends such frames through the connection's own processor.
 
-use super::layout::layout;
+use super::{
+    layout::layout,
+    table::{
+        constants,
+        flags, //
+    }, //
+};
 
-/// The most entries that one frame may have.
-pub const MAX_ENTRIES: usize = 20;
+constants! {
+    /// Largest number of descriptors of a frame.
+    pub const MAX_ENTRIES: usize = 20;
+}
 
-/// Bits of [`Descriptor::flags`]. All but `END` count in a frame's first entry only.
-pub mod flag {
-    /// Last entry of the frame.
-    pub const END: u16 = 1 << 0;
-    /// Sum from `csum_start` to the end and store at `csum_start + csum_offset`
-    /// (`CHECKSUM_PARTIAL`).
-    pub const CSUM: u16 = 1 << 1;
-    /// Cut into TCP segments of `gso_size` bytes of payload. Implies `CSUM`.
-    pub const TSO: u16 = 1 << 2;
-    /// Cut into UDP datagrams of `gso_size` bytes of payload. Implies `CSUM`.
-    pub const USO: u16 = 1 << 3;
-    /// Insert an 802.1Q tag with `vlan_tci`.
-    pub const VLAN: u16 = 1 << 4;
+flags! {
+    /// Bits of [`Descriptor::flags`]. All but `END` are valid in the first descriptor of a frame
+    /// only.
+    pub mod flag: u16 {
+        /// Last descriptor of the frame.
+        END = 0,
+        /// Compute the Internet checksum from `csum_start` to the end of the frame, including the
+        /// value in the checksum field, and store it at `csum_start + csum_offset`
+        /// (`CHECKSUM_PARTIAL`).
+        CSUM = 1,
+        /// Segment TCP payload into segments of `gso_size` bytes. Implies `CSUM`.
+        TSO = 2,
+        /// Cut UDP payload into datagrams of `gso_size` bytes. Implies `CSUM`.
+        USO = 3,
+        /// Insert an 802.1Q tag with `vlan_tci`.
+        VLAN = 4,
+    }
 }
 
 layout! {
-    /// One entry of the transmit ring: a piece of a frame that is contiguous in memory.
+    /// An entry of the transmit ring: a fragment of a frame, contiguous in memory.
     pub struct Descriptor: 32 {
-        /// DMA address.
+        /// DMA address, of any alignment.
         0 => address: u64,
         /// Length in bytes, 1 to 65,535.
         8 => length: u32,
         /// [`flag`] bits.
         12 => flags: u16,
-        /// Payload bytes of each segment but the last, with `TSO` or `USO`.
+        /// With `TSO` or `USO`: payload bytes of each segment but the last, at least 1.
         14 => gso_size: u16,
-        /// Where the checksummed part starts, from the start of the frame as it stands in memory.
+        /// With `CSUM`, `TSO` or `USO`: start of the checksummed part, from the start of the frame in
+        /// memory (without the tag that `VLAN` inserts). With `TSO` or `USO` it is the transport
+        /// header.
         16 => csum_start: u16,
-        /// Where the checksum goes, from `csum_start`.
+        /// With `CSUM`, `TSO` or `USO`: offset of the checksum field from `csum_start`.
         18 => csum_offset: u16,
-        /// Length of all headers, with `TSO` or `USO`: this many bytes are repeated in every
-        /// segment.
+        /// With `TSO` or `USO`: length of all headers in memory, which are repeated in every segment.
         20 => header_length: u16,
-        /// 802.1Q tag control information, with `VLAN`.
+        /// With `VLAN`: 802.1Q tag control information.
         22 => vlan_tci: u16,
     }
 }

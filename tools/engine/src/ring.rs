@@ -33,7 +33,7 @@ struct Location {
 impl Location {
     /// Returns `None` if the ABI does not allow the size or the alignment.
     fn new(ring: Ring, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
-        let fits = ring::LOG2_RANGE.contains(&log2_entries)
+        let fits = (ring::MIN_LOG2..=ring::MAX_LOG2).contains(&log2_entries)
             && address % PAGE_SIZE as u64 == 0
             && address
                 .checked_add((ring.entry_size() << log2_entries) as u64)
