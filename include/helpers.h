@@ -49,6 +49,7 @@ void toe_helper_netif_napi_add_config_locked(struct net_device *dev, struct napi
 					     int (*poll)(struct napi_struct *, int), int index);
 void toe_helper_netif_napi_del_locked(struct napi_struct *napi);
 void toe_helper_napi_schedule(struct napi_struct *napi);
+void toe_helper_napi_schedule_bh(struct napi_struct *napi);
 void toe_helper_napi_schedule_irqoff(struct napi_struct *napi);
 int toe_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 void toe_helper_napi_gro_flush(struct napi_struct *napi, bool flush_old);
@@ -64,8 +65,7 @@ bool toe_helper_netif_carrier_ok(const struct net_device *dev);
 void toe_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr);
 bool toe_helper_is_valid_ether_addr(const u8 *addr);
 void toe_helper_eth_hw_addr_random(struct net_device *dev);
-void toe_helper_set_live_addr_change(struct net_device *dev);
-void toe_helper_offer_netmem_tx(struct net_device *dev);
+void toe_helper_netdev_set_capabilities(struct net_device *dev);
 void toe_helper_set_netdev_dev(struct net_device *dev, struct device *parent);
 
 /* rust/helpers/queue.c */
@@ -99,12 +99,10 @@ void toe_helper_page_pool_put_frag(netmem_ref netmem);
 void *toe_helper_netmem_address(netmem_ref netmem);
 
 /* rust/helpers/skb.c */
-unsigned int toe_helper_skb_headlen(const struct sk_buff *skb);
 struct skb_shared_info *toe_helper_skb_shinfo(const struct sk_buff *skb);
 bool toe_helper_skb_frag_is_net_iov(const skb_frag_t *frag);
 void toe_helper_skb_add_rx_frag_netmem(struct sk_buff *skb, int i, netmem_ref netmem, int offset,
 				       int size, unsigned int truesize);
-bool toe_helper_skb_can_coalesce(struct sk_buff *skb, int i, const struct page *page, int offset);
 void toe_helper_skb_mark_for_recycle(struct sk_buff *skb);
 void *toe_helper___skb_put(struct sk_buff *skb, unsigned int length);
 void toe_helper_skb_set_hash(struct sk_buff *skb, u32 hash, enum pkt_hash_types type);
@@ -121,12 +119,12 @@ unsigned int toe_helper_jiffies_to_msecs(unsigned long j);
 
 /* rust/helpers/xdp.c */
 struct toe_xdp_buff {
-	struct xdp_buff xdp;		/* what programs know it by */
+	struct xdp_buff xdp;		/* what programs see */
 	u32 hash;
 	enum xdp_rss_hash_type hash_type;
 };
 
-void toe_helper_xdp_offer(struct net_device *dev);
+void toe_helper_xdp_set_capabilities(struct net_device *dev);
 void toe_helper_bpf_prog_put(struct bpf_prog *prog);
 bool toe_helper_xdp_prog_has_frags(const struct bpf_prog *prog);
 void *toe_helper_page_pool_dev_alloc_va(struct page_pool *pool, unsigned int *size);

@@ -27,7 +27,6 @@ use crate::{
         Layout, //
     },
     net::{
-        device::Allocation,
         dma::{
             Mapper,
             SharedBytes,
@@ -38,6 +37,7 @@ use crate::{
             FlowRule, //
         },
         napi::Napi,
+        netdev::Allocation,
         xdp, //
     },
     offload::Client,

@@ -31,10 +31,7 @@ use crate::{
         }, //
     },
     net::{
-        device::{
-            feature as netif,
-            Control, //
-        },
+        device::Control,
         ethtool::{
             self,
             Channels,
@@ -49,7 +46,8 @@ use crate::{
             Rings,
             RssChange,
             SizeRange, //
-        }, //
+        },
+        netdev::feature as netif, //
     },
     offload::Client, //
 };
@@ -232,8 +230,8 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
         Self::add_context(cx, context, |rss| update(rss, &change))
     }
 
-    fn remove_context(cx: &mut Control<'_, Self>, context: u32) -> Result {
-        Self::delete_context(cx, context)
+    fn remove_context(&self, context: u32) -> Result {
+        self.delete_context(context)
     }
 
     fn rules<'a>(cx: &'a mut Control<'_, Self>) -> &'a [FlowRule] {

@@ -44,8 +44,7 @@ use crate::{
             PagePool,
             Source, //
         },
-        queue::TxQueue,
-        xdp, //
+        xdp::XdpRxQueue, //
     },
     offload::{
         Client,
@@ -93,28 +92,29 @@ impl<C: Client> Prepared<C> {
         let transmit = ring.dma_address();
         let (sender, transmitted) = transmit::pair(processor, ring, &status, &adapter.mapper)?;
         let wanted = match source {
-            Source::Provided => cx.queue_order(processor.index.into()),
-            Source::Own => None,
+            Source::Provider => cx.queue_order(processor.index.into()),
+            Source::Kernel => None,
         };
         let order = wanted.unwrap_or(sizes.payload_order());
         let lent = |line: Line, order: u32, source: Source| {
             let ring = Ring::new(dev, log2[line as usize])?;
             let (pages, queue) = (ring.entries(), processor.index.into());
-            let pool = |order| PagePool::new(cx.lock(), dev, pages, order, queue, source);
+            let pool =
+                |order| PagePool::new(cx.lock(), &adapter.netdev, queue, dev, pages, order, source);
             // Blocks of a size that a user wants are all there is.
             let blocks = order > 0 && wanted.is_none();
             let single = blocks.then(|| pool(0)).transpose()?;
             Lent::new(line, ring, pool(order)?, single)
         };
         let index = processor.index.into();
-        let queue = xdp::RxQueue::new(cx.lock(), &adapter.netdev, index, XDP_PAGES)?;
+        let queue = XdpRxQueue::new(cx.lock(), &adapter.netdev, index, XDP_PAGES)?;
         Ok(Self {
             log2,
             transmit,
             sender,
             transmitted,
             receiver: Receiver::new(
-                lent(Line::HeaderPages, 0, Source::Own)?,
+                lent(Line::HeaderPages, 0, Source::Kernel)?,
                 lent(Line::PayloadPages, order, source)?,
                 Programmed::new(queue),
             ),
@@ -141,7 +141,7 @@ impl<C: Client> Adapter<C> {
             transmit,
             sender,
             transmitted,
-            mut receiver,
+            receiver,
             submissions,
             completions,
             poller,
@@ -177,23 +177,12 @@ impl<C: Client> Adapter<C> {
             }
             return Err(error);
         }
-        // The pages of the first round.
-        receiver.recycle_to(processor.napi.instance());
-        receiver.headers.refill(processor, &self.registers);
-        receiver.payload.refill(processor, &self.registers);
-        self.wake(index, &status);
-
         processor.totals.lock().begin(status.clone());
         *processor.submission.lock() = Some(Submission {
             ring: submissions,
             status: status.clone(),
             producer: 0,
         });
-        // First: what a queue that has been woken sends from here on counts.
-        if let Some(queue) = TxQueue::new(cx.device(), index.into()) {
-            queue.reset();
-        }
-        cx.set_tx_queue(index.into(), Some(sender));
         let poller = KBox::write(
             poller,
             Poller {
@@ -209,12 +198,18 @@ impl<C: Client> Adapter<C> {
                 starved: false,
             },
         );
-        if let Err(error) = processor.napi.enable(cx.lock(), poller) {
+        if let Err((error, mut poller)) = processor.napi.enable(cx.lock(), poller) {
             self.command_stop(processor);
-            self.drain(processor);
             self.detach(cx, processor);
+            if let Some(shim) = poller.shim.take() {
+                C::stopped(shim);
+            }
             return Err(error);
         }
+        // After NAPI, which clears the queue's BQL state.
+        cx.set_tx_queue(index.into(), Some(sender));
+        // Posts pages and arms the interrupt.
+        processor.napi.schedule();
         Ok(())
     }
 }

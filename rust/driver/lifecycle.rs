@@ -97,7 +97,7 @@ impl<C: Client> Adapter<C> {
     fn prepare(cx: &Control<'_, Self>, count: u32, sizes: Sizes) -> Result<KVec<Prepared<C>>> {
         let mut prepared = KVec::new();
         for processor in cx.data().processors.iter().take(count as usize) {
-            let one = Prepared::new(cx, processor, sizes, Source::Provided)?;
+            let one = Prepared::new(cx, processor, sizes, Source::Provider)?;
             prepared.push(one, GFP_KERNEL)?;
         }
         Ok(prepared)
@@ -117,10 +117,6 @@ impl<C: Client> Adapter<C> {
             return Err(error);
         }
         this.running.store(true, Relaxed);
-        for processor in this.active() {
-            // Takes what came meanwhile, and arms.
-            processor.napi.schedule();
-        }
         cx.enable_tx();
         Self::update_link(cx);
         Ok(())

@@ -48,11 +48,11 @@ use crate::{
     },
     net::{
         device::{
-            feature as netif,
             Registration,
             Unregistered, //
         },
-        ethtool::Coalesce, //
+        ethtool::Coalesce,
+        netdev::feature as netif, //
     },
     offload::{
         Client,
@@ -83,7 +83,7 @@ const WATCHDOG: u32 = 5000;
 /// it goes, and nothing interrupts the adapter when the function is reset.
 pub(crate) struct Driver<'bound, C: Client> {
     _tick: Periodic<Adapter<C>>,
-    _registration: Registration<'bound, Adapter<C>>,
+    _registration: Registration<Adapter<C>>,
     _interrupts: Interrupts<'bound, C>,
     _shutdown: Shutdown<C>,
 }
@@ -193,6 +193,8 @@ impl<'bound, C: Client> Driver<'bound, C> {
         let adapter = Adapter::new(pdev.as_ref(), function, netdev.allocation())?;
         let shutdown = Shutdown(adapter.clone());
 
+        netdev.set_ethtool();
+        netdev.set_queue_management();
         netdev.set_mac(mac);
         netdev.set_mtu(1500, 68, max_mtu.clamp(1500, 9000));
         let (features, switchable) = features(offered);

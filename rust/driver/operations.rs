@@ -22,13 +22,18 @@ use crate::{
     net::{
         device::{
             self,
-            feature,
             Control,
-            NetDevice,
             RxMode, //
         },
         extack::Extack,
-        queue::TxQueue,
+        netdev::{
+            feature,
+            NetDevice, //
+        },
+        queue::{
+            LockedTxQueue,
+            TxQueue, //
+        },
         skb::SkBuff,
         stats::{
             LinkStats,
@@ -36,8 +41,9 @@ use crate::{
             TxQueueStats, //
         },
         xdp::{
-            self,
-            Candidate, //
+            Attachment,
+            Program,
+            XdpFrame, //
         }, //
     },
     offload::{
@@ -64,7 +70,7 @@ impl<C: Client> device::Operations for Adapter<C> {
 
     fn start_xmit(
         &self,
-        queue: TxQueue<'_>,
+        queue: &LockedTxQueue<'_>,
         state: &mut transmit::Sender,
         skb: SkBuff,
         more: bool,
@@ -156,16 +162,12 @@ impl<C: Client> device::Operations for Adapter<C> {
         Ok(())
     }
 
-    fn xdp(&self) -> &xdp::Attachment {
+    fn xdp(&self) -> &Attachment {
         &self.xdp
     }
 
-    fn xdp_admit(
-        cx: &mut Control<'_, Self>,
-        program: &Candidate,
-        extack: &mut Extack<'_>,
-    ) -> Result {
-        if cx.device().mtu() > LINEAR_MTU && !program.takes_fragments() {
+    fn xdp_check(cx: &mut Control<'_, Self>, program: &Program, extack: &mut Extack<'_>) -> Result {
+        if cx.device().mtu() > LINEAR_MTU && !program.supports_frags() {
             extack.set(c"the MTU is too large for a program without multi-buffer support");
             return Err(EOPNOTSUPP);
         }
@@ -178,10 +180,10 @@ impl<C: Client> device::Operations for Adapter<C> {
 
     fn xdp_transmit(
         &self,
-        queue: TxQueue<'_>,
+        queue: &LockedTxQueue<'_>,
         state: &mut transmit::Sender,
-        frame: xdp::Frame,
-    ) -> Result<(), xdp::Frame> {
+        frame: XdpFrame,
+    ) -> Result<(), XdpFrame> {
         state.send_frame(queue, frame)
     }
 

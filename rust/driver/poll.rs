@@ -43,10 +43,11 @@ use crate::{
         },
         napi::{
             self,
-            Context,
-            Polled, //
+            Polled,
+            RxContext,
+            TxContext, //
         },
-        queue::TxQueue, //
+        netmem::Pool, //
     },
     offload::Client, //
 };
@@ -96,7 +97,7 @@ enum Taken {
 impl<C: Client> Poller<C> {
     fn take(
         &mut self,
-        cx: &Context<'_>,
+        rx: &RxContext<'_>,
         entry: [u8; COMPLETION_ENTRY],
         available: u32,
     ) -> Result<Taken, Invalid> {
@@ -111,10 +112,10 @@ impl<C: Client> Poller<C> {
             .is_some_and(|f| f.flags & frame_flag::LEGACY != 0);
         if let (Some(frame), false) = (&frame, legacy) {
             let (adapter, processor) = (&self.adapter, &self.processor);
-            if let Some(skb) = self.receiver.frame(cx, adapter, processor, frame)? {
+            if let Some(skb) = self.receiver.frame(rx, adapter, processor, frame)? {
                 self.processor.rx_frames.add(1);
                 self.gro_holds_tcp |= op != Op::NotTcp;
-                skb.gro_receive(cx);
+                skb.gro_receive();
             }
             return Ok(Taken::Entries(1));
         }
@@ -153,7 +154,7 @@ impl<C: Client> Poller<C> {
             _ => {
                 let frame = frame.ok_or(Invalid)?;
                 let (adapter, processor) = (&self.adapter, &self.processor);
-                if let Some(skb) = self.receiver.frame(cx, adapter, processor, &frame)? {
+                if let Some(skb) = self.receiver.frame(rx, adapter, processor, &frame)? {
                     C::legacy(shim, frame.flow, skb);
                 }
             }
@@ -163,7 +164,8 @@ impl<C: Client> Poller<C> {
 
     /// Takes completions, at most `budget`. How many it took; `budget` when it has to be called
     /// again at once.
-    fn completions(&mut self, cx: &Context<'_>, budget: usize) -> Result<usize, Invalid> {
+    fn completions(&mut self, rx: &RxContext<'_>) -> Result<usize, Invalid> {
+        let budget = rx.budget();
         let (mut done, mut for_shim) = (0, false);
         self.starved = false;
         let result = loop {
@@ -178,14 +180,14 @@ impl<C: Client> Poller<C> {
                 break Err(Invalid);
             }
             let entry = self.completions.read(self.consumer);
-            match self.take(cx, entry, available) {
+            match self.take(rx, entry, available) {
                 Ok(Taken::Entries(count)) => {
                     for_shim |= entry[0] > Op::PagesReleased.raw();
                     self.consumer = self.consumer.wrapping_add(count);
                     done += 1;
                 }
                 Ok(Taken::FlushFirst) => {
-                    cx.gro_flush();
+                    rx.gro_flush();
                     self.gro_holds_tcp = false;
                     break Ok(budget);
                 }
@@ -215,7 +217,7 @@ pub(super) struct Interrupt<C: Client> {
 }
 
 impl<C: Client> napi::Interrupt for Interrupt<C> {
-    fn request(self) -> bool {
+    fn arm(self) -> bool {
         let registers = &self.adapter.registers;
         registers.doorbell(self.index, ARM, arm_word(self.consumer));
         registers.doorbell(self.index, ARM_TRANSMIT, transmit_arm_word(self.target));
@@ -229,7 +231,11 @@ impl<C: Client> napi::Interrupt for Interrupt<C> {
 impl<C: Client> napi::Poll for Poller<C> {
     type Interrupt = Interrupt<C>;
 
-    fn poll(&mut self, cx: &Context<'_>, budget: usize) -> Polled<Interrupt<C>> {
+    fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.receiver.pools()
+    }
+
+    fn poll(&mut self, tx: &TxContext<'_>, rx: Option<&RxContext<'_>>) -> Polled<Interrupt<C>> {
         // There is nothing to wait for: the adapter is reset, or its tick polls.
         let stop = |work| Polled::Done {
             work,
@@ -241,24 +247,21 @@ impl<C: Client> napi::Poll for Poller<C> {
         let index = self.processor.index;
         let adapter = self.adapter.clone();
         let sent = self.status.load_acquire::<SENT>();
-        let transmitted = TxQueue::new(cx.device(), index.into()).and_then(|queue| {
-            self.transmitted
-                .complete(&self.processor, queue, sent, budget)
-        });
+        let transmitted = self.transmitted.complete(&self.processor, tx, rx, sent);
         let Some(transmitted) = transmitted else {
             self.processor.broken.store(true, Relaxed);
             adapter.fault("more frames are reported as sent than there were");
             return stop(0);
         };
-        if budget == 0 {
+        let Some(rx) = rx else {
             return Polled::More;
-        }
+        };
 
         // The end of a poll empties GRO, unless the user wants frames held longer.
-        self.gro_holds_tcp &= cx.gro_holds();
+        self.gro_holds_tcp &= rx.gro_holds();
         let before = self.consumer;
-        let done = self.completions(cx, budget);
-        self.receiver.flush(cx, &adapter, &self.processor);
+        let done = self.completions(rx);
+        self.receiver.flush(rx, &adapter, &self.processor);
         let done = match done {
             Ok(done) => done,
             Err(Invalid) => {
@@ -273,8 +276,8 @@ impl<C: Client> napi::Poll for Poller<C> {
             registers.doorbell(index, PRODUCED, self.consumer);
             self.processor.consumed.store(self.consumer, Relaxed);
         }
-        let headers = self.receiver.headers.refill(&self.processor, registers);
-        let payload = self.receiver.payload.refill(&self.processor, registers);
+        let headers = self.receiver.headers.refill(rx, &self.processor, registers);
+        let payload = self.receiver.payload.refill(rx, &self.processor, registers);
         if headers || payload || self.consumer != before {
             adapter.wake(index, &self.status);
         }
@@ -288,7 +291,7 @@ impl<C: Client> napi::Poll for Poller<C> {
             self.processor.rx_alloc_fail.add(1);
             return stop(done);
         }
-        if done >= budget || self.status.load_acquire::<PRODUCED>() != self.consumer {
+        if done >= rx.budget() || self.status.load_acquire::<PRODUCED>() != self.consumer {
             return Polled::More;
         }
         Polled::Done {

@@ -36,7 +36,7 @@ impl<C: Client> QueueManagement for Adapter<C> {
     fn prepare_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Prepared<C>> {
         let adapter = cx.data().clone();
         let processor = adapter.processor_of(index)?;
-        Prepared::new(cx, processor, cx.state.sizes, Source::Provided)
+        Prepared::new(cx, processor, cx.state.sizes, Source::Provider)
     }
 
     fn stop_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Prepared<C>> {
@@ -47,7 +47,7 @@ impl<C: Client> QueueManagement for Adapter<C> {
         }
         // Before it stops: what it runs on now cannot be used anew as it is. A provider is bound by
         // now, but has not been when the queue was as it is to be again.
-        let again = Prepared::new(cx, processor, cx.state.sizes, Source::Own)?;
+        let again = Prepared::new(cx, processor, cx.state.sizes, Source::Kernel)?;
         cx.stop_tx_queue(index);
         if !Self::stop_one(cx, processor, true) {
             // It was reset, and all its processors with it.
@@ -71,8 +71,6 @@ impl<C: Client> QueueManagement for Adapter<C> {
             adapter.fault("a processor does not start");
         }
         result?;
-        // Takes what came meanwhile, and arms.
-        processor.napi.schedule();
         cx.wake_tx_queue(index);
         Ok(())
     }

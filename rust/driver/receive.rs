@@ -30,21 +30,24 @@ use crate::{
         PAGE_SIZE, //
     },
     net::{
-        device::feature,
         dma::Ring,
         napi::{
-            Context,
-            Instance, //
+            RxContext,
+            RxSkBuff, //
+        },
+        netdev::feature,
+        netmem::{
+            Fragment,
+            Pool, //
         },
         page_pool::{
-            Fragment,
             Page,
             PagePool, //
         },
         skb::{
             GsoKind,
-            HashType,
-            SkBuff, //
+            PktHashType,
+            UniqueSkBuff, //
         }, //
     },
     offload::{
@@ -105,12 +108,10 @@ impl Lent {
         })
     }
 
-    /// Whose poll gives pages back.
-    fn recycle_to(&mut self, napi: &Arc<Instance>) {
-        self.pool.recycle_to(napi);
-        if let Some(pool) = &mut self.single {
-            pool.recycle_to(napi);
-        }
+    /// The pools that it allocates from.
+    fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        let pools = [Some(&self.pool), self.single.as_ref()];
+        pools.into_iter().flatten().map(PagePool::pool)
     }
 
     /// Where the adapter finds the ring.
@@ -120,11 +121,16 @@ impl Lent {
 
     /// Lends all the pages that there are identifiers for, in whole batches. True when the adapter
     /// has to be told.
-    pub(super) fn refill(&mut self, processor: &Processor, registers: &Registers) -> bool {
+    pub(super) fn refill(
+        &mut self,
+        rx: &RxContext<'_>,
+        processor: &Processor,
+        registers: &Registers,
+    ) -> bool {
         let before = self.producer;
         while self.free.len() >= BATCH {
             let mut batch: [Option<Page>; BATCH] = [const { None }; BATCH];
-            let mut fill = |pool: &mut PagePool| match pool.fill(&mut batch) {
+            let mut fill = |pool: &mut PagePool| match pool.fill(rx, &mut batch) {
                 Ok(()) => true,
                 Err(missing) => {
                     processor.rx_alloc_fail.add(missing as u64);
@@ -215,7 +221,7 @@ pub(super) struct Receiver {
 /// A frame of which more completions are to come.
 enum Partial {
     None,
-    Skb(SkBuff),
+    Skb(UniqueSkBuff),
     /// It is on its way through a program.
     Programmed,
     /// It is lost, and counted: what is still to come of it is given back.
@@ -232,21 +238,20 @@ impl Receiver {
         }
     }
 
-    /// Whose poll it is part of from here on.
-    pub(super) fn recycle_to(&mut self, napi: &Arc<Instance>) {
-        self.headers.recycle_to(napi);
-        self.payload.recycle_to(napi);
-        self.programmed.recycle_to(napi);
+    /// The pools that it allocates from.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        let lent = [&self.headers, &self.payload].into_iter();
+        Iterator::chain(lent.flat_map(Lent::pools), [self.programmed.pool()])
     }
 
     /// The poll ends: what was sent out again has to leave.
     pub(super) fn flush<C: Client>(
         &mut self,
-        cx: &Context<'_>,
+        rx: &RxContext<'_>,
         adapter: &Adapter<C>,
         processor: &Processor,
     ) {
-        self.programmed.flush(cx, adapter, processor);
+        self.programmed.flush(rx, adapter, processor);
     }
 
     /// Pages that come back without data.
@@ -272,16 +277,16 @@ impl Receiver {
 
     /// The frame of an entry, once it is whole. `Ok(None)` when more of it is to come, when there was
     /// no memory for it, which is counted, or when a program has decided otherwise.
-    pub(super) fn frame<C: Client>(
+    pub(super) fn frame<'a, C: Client>(
         &mut self,
-        cx: &Context<'_>,
+        rx: &'a RxContext<'a>,
         adapter: &Adapter<C>,
         processor: &Processor,
         entry: &RxFrame,
-    ) -> Result<Option<SkBuff>, Invalid> {
+    ) -> Result<Option<RxSkBuff<'a>>, Invalid> {
         // Frames that were joined came before the program.
         let program = match entry.gso_size {
-            0 => adapter.xdp.program(cx),
+            0 => adapter.xdp.program(rx),
             _ => None,
         };
         let programmed = program.is_some() || matches!(self.partial, Partial::Programmed);
@@ -307,12 +312,12 @@ impl Receiver {
             Partial::None => match program {
                 Some(program) => {
                     let frames = &mut self.programmed;
-                    match frames.begin(cx, processor, &program, entry, header, &mut pieces)? {
+                    match frames.begin(rx, processor, &program, entry, header, &mut pieces)? {
                         true => Partial::Programmed,
                         false => Partial::Lost,
                     }
                 }
-                None => match begin(cx, processor, entry, header, &mut pieces)? {
+                None => match begin(rx, processor, entry, header, &mut pieces)? {
                     Some(skb) => Partial::Skb(skb),
                     None => {
                         processor.no_memory();
@@ -339,11 +344,8 @@ impl Receiver {
             return Ok(None);
         }
         match frame {
-            Partial::Skb(mut skb) => {
-                finish(cx, processor, entry, &mut skb)?;
-                Ok(Some(skb))
-            }
-            Partial::Programmed => self.programmed.finish(cx, adapter, processor, entry),
+            Partial::Skb(skb) => finish(rx, processor, entry, skb).map(Some),
+            Partial::Programmed => self.programmed.finish(rx, adapter, processor, entry),
             Partial::Lost | Partial::None => Ok(None),
         }
     }
@@ -374,28 +376,28 @@ pub(super) fn first(
 }
 
 /// How many of the bytes with which a frame begins go into its linear part.
-pub(super) fn head(cx: &Context<'_>, bytes: &[u8]) -> usize {
+pub(super) fn head(rx: &RxContext<'_>, bytes: &[u8]) -> usize {
     if bytes.len() <= LINEAR {
         bytes.len()
     } else {
-        cx.device().eth_headlen(&bytes[..LINEAR])
+        rx.device().eth_headlen(&bytes[..LINEAR])
     }
 }
 
 /// An skb with the headers of a frame in its linear part.
 fn begin(
-    cx: &Context<'_>,
+    rx: &RxContext<'_>,
     processor: &Processor,
     entry: &RxFrame,
     header: Option<Fragment>,
     pieces: &mut Payload,
-) -> Result<Option<SkBuff>, Invalid> {
+) -> Result<Option<UniqueSkBuff>, Invalid> {
     let (first, flags) = first(entry, header, pieces)?;
-    let Some(mut skb) = SkBuff::alloc(cx, LINEAR as u32) else {
+    let Some(mut skb) = rx.alloc_skb(LINEAR as u32) else {
         return Ok(None);
     };
     let bytes = first.bytes().ok_or(Invalid)?;
-    let head = head(cx, bytes);
+    let head = head(rx, bytes);
     let mut linear = [0; LINEAR];
     let linear = linear.get_mut(..head).ok_or(Invalid)?;
     linear.copy_from_slice(&bytes[..head]);
@@ -423,32 +425,37 @@ fn begin(
 }
 
 /// What the completion says about the frame as a whole.
-fn finish(
-    cx: &Context<'_>,
+fn finish<'a>(
+    rx: &'a RxContext<'a>,
     processor: &Processor,
     entry: &RxFrame,
-    skb: &mut SkBuff,
-) -> Result<(), Invalid> {
-    describe(cx, entry, skb)?;
+    mut skb: UniqueSkBuff,
+) -> Result<RxSkBuff<'a>, Invalid> {
     if entry.flags & frame_flag::VLAN != 0 {
         skb.put_vlan(entry.vlan_tci);
     }
     skb.record_rx_queue(processor.index.into());
-    skb.eth_type_trans(cx.device()).map_err(|_| Invalid)
+    let mut skb = rx.eth_type_trans(skb).map_err(|_| Invalid)?;
+    describe(rx, entry, &mut skb)?;
+    Ok(skb)
 }
 
 /// What the adapter has found out about a frame: its checksum, its hash.
 #[inline]
-pub(super) fn describe(cx: &Context<'_>, entry: &RxFrame, skb: &mut SkBuff) -> Result<(), Invalid> {
-    let features = cx.device().features();
+pub(super) fn describe(
+    rx: &RxContext<'_>,
+    entry: &RxFrame,
+    skb: &mut RxSkBuff<'_>,
+) -> Result<(), Invalid> {
+    let features = rx.device().features();
     let checked = entry.flags & (frame_flag::L4_CSUM_OK | frame_flag::CSUM_BAD);
     if entry.gso_size == 0 && checked == frame_flag::L4_CSUM_OK && features & feature::RXCSUM != 0 {
         skb.set_checksum_unnecessary();
     }
     if features & feature::RXHASH != 0 {
         match WireHash::from_raw(entry.hash_type) {
-            Some(WireHash::L4) => skb.set_hash(entry.hash, HashType::L4),
-            Some(WireHash::L3) => skb.set_hash(entry.hash, HashType::L3),
+            Some(WireHash::L4) => skb.set_hash(entry.hash, PktHashType::L4),
+            Some(WireHash::L3) => skb.set_hash(entry.hash, PktHashType::L3),
             Some(WireHash::None) => {}
             None => return Err(Invalid),
         }

@@ -282,14 +282,13 @@ impl<C: Client> Adapter<C> {
     }
 
     /// Removes a context that no rule names.
-    pub(super) fn delete_context(cx: &Control<'_, Self>, context: u32) -> Result {
-        let adapter = cx.data();
-        adapter.command(&admin::RemoveContext {
+    pub(super) fn delete_context(&self, context: u32) -> Result {
+        self.command(&admin::RemoveContext {
             opcode: admin::Opcode::RemoveContext.raw(),
             context,
             ..Default::default()
         })?;
-        *adapter.steering.lock().slot(context)? = None;
+        *self.steering.lock().slot(context)? = None;
         Ok(())
     }
 

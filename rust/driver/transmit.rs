@@ -26,7 +26,11 @@ use crate::{
             Ring,
             SharedPage, //
         },
-        queue::TxQueue,
+        napi::{
+            RxContext,
+            TxContext, //
+        },
+        queue::LockedTxQueue,
         skb::{
             Checksum,
             DropReason,
@@ -34,7 +38,7 @@ use crate::{
             GsoKind,
             SkBuff, //
         },
-        xdp, //
+        xdp::XdpFrame, //
     },
     offload::Client,
     util::spsc, //
@@ -60,7 +64,7 @@ enum Sent {
     /// The stack's.
     Skb(SkBuff),
     /// As an XDP program has decided.
-    Program(xdp::Frame),
+    Program(XdpFrame),
 }
 
 impl From<SkBuff> for Sent {
@@ -69,8 +73,8 @@ impl From<SkBuff> for Sent {
     }
 }
 
-impl From<xdp::Frame> for Sent {
-    fn from(frame: xdp::Frame) -> Self {
+impl From<XdpFrame> for Sent {
+    fn from(frame: XdpFrame) -> Self {
         Self::Program(frame)
     }
 }
@@ -91,7 +95,7 @@ impl Sendable for SkBuff {
     }
 }
 
-impl Sendable for xdp::Frame {
+impl Sendable for XdpFrame {
     fn map_linear(&self, mapper: &Mapper) -> Option<Mapping> {
         mapper.map_frame(self)
     }
@@ -171,7 +175,7 @@ impl Sender {
     pub(super) fn send<C: Client>(
         &mut self,
         adapter: &Adapter<C>,
-        queue: TxQueue<'_>,
+        queue: &LockedTxQueue<'_>,
         skb: SkBuff,
         more: bool,
     ) {
@@ -200,9 +204,9 @@ impl Sender {
     /// [`Self::publish`] tells the adapter.
     pub(super) fn send_frame(
         &mut self,
-        queue: TxQueue<'_>,
-        frame: xdp::Frame,
-    ) -> Result<(), xdp::Frame> {
+        queue: &LockedTxQueue<'_>,
+        frame: XdpFrame,
+    ) -> Result<(), XdpFrame> {
         let room = self.slots.room();
         let result = if room < STOP + 1 + frame.frags().len() as u32 {
             Err(frame)
@@ -212,7 +216,7 @@ impl Sender {
         };
         match &result {
             Ok(()) => {
-                queue.moves();
+                queue.update_trans_start();
                 self.processor.xdp.sent.add(1);
             }
             Err(_) => self.processor.xdp.full.add(1),
@@ -283,9 +287,9 @@ impl Completer {
     pub(super) fn complete(
         &mut self,
         processor: &Processor,
-        queue: TxQueue<'_>,
+        tx: &TxContext<'_>,
+        rx: Option<&RxContext<'_>>,
         consumer: u32,
-        budget: usize,
     ) -> Option<u32> {
         let mut left = consumer.wrapping_sub(self.slots.taken());
         if left == 0 {
@@ -296,9 +300,9 @@ impl Completer {
         }
         let (mut packets, mut bytes) = (0, 0);
         while left > 0 {
-            // Memory of XDP frames is given back in a real poll only.
+            // netpoll, without budget, must not free XDP frames.
             let program = |slot: &Slot| matches!(slot.frame, Some(Sent::Program(_)));
-            if budget == 0 && self.slots.peek().is_some_and(program) {
+            if rx.is_none() && self.slots.peek().is_some_and(program) {
                 break;
             }
             let Some(slot) = self.slots.pop() else { break };
@@ -308,12 +312,13 @@ impl Completer {
                 Some(Sent::Skb(skb)) => {
                     packets += 1;
                     bytes += skb.len();
-                    skb.consume(budget);
+                    tx.consume(skb);
                 }
                 Some(Sent::Program(frame)) => drop(frame),
                 None => {}
             }
         }
+        let queue = tx.queue();
         if queue.completed_wake(packets, bytes, || self.slots.room(), START) {
             processor.tx_wake.add(1);
         }

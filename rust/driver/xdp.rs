@@ -25,18 +25,22 @@ use crate::{
         RxFrame,
     },
     net::{
-        device::feature,
         napi::{
-            Context,
-            Instance, //
+            RxContext,
+            RxSkBuff, //
         },
-        page_pool::Fragment,
-        skb::SkBuff,
+        netdev::feature,
+        netmem::{
+            Fragment,
+            Pool, //
+        },
         xdp::{
-            self,
-            HashType,
-            Program,
-            Verdict, //
+            RssHashType,
+            RunningProgram,
+            Verdict,
+            XdpRxQueue,
+            MAX_LINEAR,
+            TAILROOM, //
         }, //
     },
     offload::{
@@ -59,7 +63,7 @@ const TAG: usize = 4;
 const TAG_AT: usize = 12;
 
 /// The largest MTU with which every frame fits into one piece, with two tags.
-pub(super) const LINEAR_MTU: u32 = (xdp::MAX_LINEAR - ETHERNET - 2 * TAG) as u32;
+pub(super) const LINEAR_MTU: u32 = (MAX_LINEAR - ETHERNET - 2 * TAG) as u32;
 
 /// What programs have decided about the frames of a processor.
 #[derive(Default)]
@@ -101,30 +105,30 @@ impl Counters {
 
 /// A processor's frames on their way through a program, one after the other.
 pub(super) struct Programmed {
-    queue: xdp::RxQueue,
+    queue: XdpRxQueue,
     /// Some have been posted to go out again, of which the adapter has not been told.
     transmitted: bool,
 }
 
 impl Programmed {
-    pub(super) fn new(queue: xdp::RxQueue) -> Self {
+    pub(super) fn new(queue: XdpRxQueue) -> Self {
         Self {
             queue,
             transmitted: false,
         }
     }
 
-    /// Whose poll it is part of from here on.
-    pub(super) fn recycle_to(&mut self, napi: &Arc<Instance>) {
-        self.queue.recycle_to(napi);
+    /// The pool of its buffers.
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        self.queue.pool()
     }
 
     /// Begins the frame of `entry`, for `program`. False when it is lost, which is counted.
     pub(super) fn begin(
         &mut self,
-        cx: &Context<'_>,
+        rx: &RxContext<'_>,
         processor: &Processor,
-        program: &Program<'_>,
+        program: &RunningProgram<'_>,
         entry: &RxFrame,
         header: Option<Fragment>,
         pieces: &mut Payload,
@@ -139,13 +143,13 @@ impl Programmed {
             None => 0,
         };
         let length = tag + in_header + entry.data_length as usize;
-        let most = match (program.takes_fragments(), split) {
+        let most = match (program.supports_frags(), split) {
             (true, true) => 0,
-            (true, false) => xdp::MAX_LINEAR - xdp::TAILROOM,
-            (false, _) => xdp::MAX_LINEAR,
+            (true, false) => MAX_LINEAR - TAILROOM,
+            (false, _) => MAX_LINEAR,
         };
         let whole = entry.flags & frame_flag::MORE == 0 && length <= most;
-        if !whole && !program.takes_fragments() {
+        if !whole && !program.supports_frags() {
             processor.xdp.errors.add(1);
             return Ok(false);
         }
@@ -153,13 +157,13 @@ impl Programmed {
         let (first, flags) = receive::first(entry, header, pieces)?;
         let head = match whole {
             true => first.len(),
-            false => receive::head(cx, first.bytes().ok_or(Invalid)?),
+            false => receive::head(rx, first.bytes().ok_or(Invalid)?),
         };
         let linear = match whole {
             true => length,
             false => tag + head,
         };
-        if self.queue.begin(cx, linear, !whole).is_err() {
+        if self.queue.begin(rx, linear, !whole).is_err() {
             processor.no_memory();
             return Ok(false);
         }
@@ -202,31 +206,31 @@ impl Programmed {
     }
 
     /// Lets the program decide about the frame, which is whole. The frame, when it is the stack's.
-    pub(super) fn finish<C: Client>(
+    pub(super) fn finish<'a, C: Client>(
         &mut self,
-        cx: &Context<'_>,
+        rx: &'a RxContext<'a>,
         adapter: &Adapter<C>,
         processor: &Processor,
         entry: &RxFrame,
-    ) -> Result<Option<SkBuff>, Invalid> {
+    ) -> Result<Option<RxSkBuff<'a>>, Invalid> {
         let counters = &processor.xdp;
         // Another one, or none, since the frame was begun.
-        let program = adapter.xdp.program(cx);
+        let program = adapter.xdp.program(rx);
         if program.is_some() {
             counters.packets.add(1);
         }
-        let verdict = self.queue.run(cx, program.as_ref());
+        let verdict = self.queue.run(rx, program.as_ref());
         match verdict.map_err(|_| Invalid)? {
             Verdict::Pass { mut skb, intact } => {
                 // Of another frame than that which was received nothing is known.
                 if intact {
-                    receive::describe(cx, entry, &mut skb)?;
+                    receive::describe(rx, entry, &mut skb)?;
                 }
                 return Ok(Some(skb));
             }
             Verdict::Transmit(frame) => {
                 let index = processor.index.into();
-                let sent = cx.transmit::<Adapter<C>, _>(index, |queue, sender| {
+                let sent = rx.transmit::<Adapter<C>, _>(index, |queue, sender| {
                     sender.send_frame(queue, frame).is_ok()
                 });
                 if sent == Some(true) {
@@ -234,7 +238,7 @@ impl Programmed {
                     counters.transmits.add(1);
                 } else {
                     counters.errors.add(1);
-                    program.inspect(|program| program.transmit_failed(cx));
+                    program.inspect(|program| program.transmit_failed(rx));
                 }
             }
             Verdict::Redirected => counters.redirects.add(1),
@@ -248,12 +252,12 @@ impl Programmed {
     /// Tells the adapter of what is to go out again.
     pub(super) fn flush<C: Client>(
         &mut self,
-        cx: &Context<'_>,
+        rx: &RxContext<'_>,
         adapter: &Adapter<C>,
         processor: &Processor,
     ) {
         if mem::take(&mut self.transmitted) {
-            cx.transmit::<Adapter<C>, _>(processor.index.into(), |_, sender| {
+            rx.transmit::<Adapter<C>, _>(processor.index.into(), |_, sender| {
                 sender.publish(adapter)
             });
         }
@@ -261,16 +265,16 @@ impl Programmed {
 }
 
 /// What the hash of a frame was computed over, which begins with `bytes`, its tag taken off.
-fn hash_type(entry: &RxFrame, bytes: &[u8]) -> Result<Option<HashType>, Invalid> {
+fn hash_type(entry: &RxFrame, bytes: &[u8]) -> Result<Option<RssHashType>, Invalid> {
     let hash = WireHash::from_raw(entry.hash_type).ok_or(Invalid)?;
     let tcp = entry.op != Op::NotTcp.raw();
     Ok(match (hash, bytes.get(TAG_AT..ETHERNET), tcp) {
-        (WireHash::L3, Some([0x08, 0x00]), _) => Some(HashType::Ip4),
-        (WireHash::L3, Some([0x86, 0xdd]), _) => Some(HashType::Ip6),
-        (WireHash::L4, Some([0x08, 0x00]), true) => Some(HashType::Tcp4),
-        (WireHash::L4, Some([0x86, 0xdd]), true) => Some(HashType::Tcp6),
-        (WireHash::L4, Some([0x08, 0x00]), false) => Some(HashType::Udp4),
-        (WireHash::L4, Some([0x86, 0xdd]), false) => Some(HashType::Udp6),
+        (WireHash::L3, Some([0x08, 0x00]), _) => Some(RssHashType::Ip4),
+        (WireHash::L3, Some([0x86, 0xdd]), _) => Some(RssHashType::Ip6),
+        (WireHash::L4, Some([0x08, 0x00]), true) => Some(RssHashType::Tcp4),
+        (WireHash::L4, Some([0x86, 0xdd]), true) => Some(RssHashType::Tcp6),
+        (WireHash::L4, Some([0x08, 0x00]), false) => Some(RssHashType::Udp4),
+        (WireHash::L4, Some([0x86, 0xdd]), false) => Some(RssHashType::Udp6),
         _ => None,
     })
 }

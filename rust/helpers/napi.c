@@ -21,6 +21,17 @@ void toe_helper_napi_schedule(struct napi_struct *napi)
 	napi_schedule(napi);
 }
 
+/*
+ * In process context: the poll runs when bottom halves are enabled again. Without
+ * that it would have to wait for the next interrupt or for ksoftirqd.
+ */
+void toe_helper_napi_schedule_bh(struct napi_struct *napi)
+{
+	local_bh_disable();
+	napi_schedule(napi);
+	local_bh_enable();
+}
+
 void toe_helper_napi_schedule_irqoff(struct napi_struct *napi)
 {
 	napi_schedule_irqoff(napi);

@@ -51,14 +51,14 @@ void toe_helper_eth_hw_addr_random(struct net_device *dev)
 	eth_hw_addr_random(dev);
 }
 
-void toe_helper_set_live_addr_change(struct net_device *dev)
+/* Sets the flags that the abstractions in rust/net rely on or provide for. */
+void toe_helper_netdev_set_capabilities(struct net_device *dev)
 {
+	/* An skb passed to ndo_start_xmit has no other reference. */
+	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
+	/* ndo_set_mac_address works while the interface is up. */
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
-}
-
-/* Says that @dev sends what devices address as it is (dma-buf memory). */
-void toe_helper_offer_netmem_tx(struct net_device *dev)
-{
+	/* Fragments without a page are sent by their DMA address. */
 	dev->netmem_tx = NETMEM_TX_DMA;
 }
 

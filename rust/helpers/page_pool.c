@@ -14,7 +14,7 @@ void toe_helper_page_pool_fragment_netmem(netmem_ref netmem, long count)
 	page_pool_fragment_netmem(netmem, count);
 }
 
-/* Gives back @count references at once; the last ones return the memory to @pool. */
+/* Drops @count references at once; the last ones return the memory to @pool. */
 void toe_helper_page_pool_drain(struct page_pool *pool, netmem_ref netmem, long count)
 {
 	if (page_pool_unref_netmem(netmem, count) == 0)
@@ -32,7 +32,7 @@ void toe_helper_page_pool_dma_sync_netmem_for_cpu(const struct page_pool *pool, 
 	page_pool_dma_sync_netmem_for_cpu(pool, netmem, offset, size);
 }
 
-/* Gives back one reference to memory of whatever pool it is from. */
+/* Drops one reference to memory of any pool. */
 void toe_helper_page_pool_put_frag(netmem_ref netmem)
 {
 	page_pool_put_full_netmem(netmem_get_pp(netmem), netmem, false);

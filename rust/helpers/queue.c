@@ -21,7 +21,7 @@ void toe_helper___netif_tx_unlock_bh(struct netdev_queue *txq)
 	__netif_tx_unlock_bh(txq);
 }
 
-/* With bottom halves off. */
+/* With bottom halves disabled. */
 void toe_helper___netif_tx_lock(struct netdev_queue *txq)
 {
 	__netif_tx_lock(txq, smp_processor_id());

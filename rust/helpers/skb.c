@@ -7,11 +7,6 @@
 
 #include "helpers.h"
 
-unsigned int toe_helper_skb_headlen(const struct sk_buff *skb)
-{
-	return skb_headlen(skb);
-}
-
 struct skb_shared_info *toe_helper_skb_shinfo(const struct sk_buff *skb)
 {
 	return skb_shinfo(skb);
@@ -26,11 +21,6 @@ void toe_helper_skb_add_rx_frag_netmem(struct sk_buff *skb, int i, netmem_ref ne
 				       int size, unsigned int truesize)
 {
 	skb_add_rx_frag_netmem(skb, i, netmem, offset, size, truesize);
-}
-
-bool toe_helper_skb_can_coalesce(struct sk_buff *skb, int i, const struct page *page, int offset)
-{
-	return skb_can_coalesce(skb, i, page, offset);
 }
 
 void toe_helper_skb_mark_for_recycle(struct sk_buff *skb)
@@ -73,7 +63,7 @@ int toe_helper_skb_checksum_start_offset(const struct sk_buff *skb)
 	return skb_checksum_start_offset(skb);
 }
 
-/* What precedes the payload of every segment, from the Ethernet header on. */
+/* Length of the headers of each segment, from the Ethernet header on. */
 unsigned int toe_helper_skb_gso_header_length(const struct sk_buff *skb)
 {
 	if (skb_shinfo(skb)->gso_type & SKB_GSO_UDP_L4)

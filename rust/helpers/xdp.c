@@ -24,8 +24,8 @@ static const struct xdp_metadata_ops toe_xdp_metadata = {
 	.xmo_rx_hash = toe_xdp_rx_hash,
 };
 
-/* Says what programs can do with @dev, before it is registered. */
-void toe_helper_xdp_offer(struct net_device *dev)
+/* Advertises what XDP programs can do on @dev, which is not registered yet. */
+void toe_helper_xdp_set_capabilities(struct net_device *dev)
 {
 	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT |
 			    NETDEV_XDP_ACT_NDO_XMIT | NETDEV_XDP_ACT_RX_SG |
@@ -43,13 +43,13 @@ bool toe_helper_xdp_prog_has_frags(const struct bpf_prog *prog)
 	return prog->aux->xdp_has_frags;
 }
 
-/* A buffer of @size bytes at least; @size becomes what it has. */
+/* Allocates a buffer of at least @size bytes, and sets @size to its size. */
 void *toe_helper_page_pool_dev_alloc_va(struct page_pool *pool, unsigned int *size)
 {
 	return page_pool_dev_alloc_va(pool, size);
 }
 
-/* Makes of a buffer of @size bytes at @start an empty frame. */
+/* Initialises an empty frame in a buffer of @size bytes at @start. */
 void toe_helper_xdp_begin(struct toe_xdp_buff *buff, void *start, u32 size, u32 headroom,
 			  struct xdp_rxq_info *rxq)
 {
@@ -63,7 +63,10 @@ u32 toe_helper_xdp_tailroom(const struct xdp_buff *xdp)
 	return xdp_data_hard_end(xdp) - xdp->data_end;
 }
 
-/* Neighbours stay apart: no fragment may be larger than the buffer, see net/xdp.rs. */
+/*
+ * Adjacent fragments are not merged: none may be larger than the buffer, see
+ * rust/net/xdp/queue.rs.
+ */
 bool toe_helper_xdp_buff_add_frag(struct xdp_buff *xdp, netmem_ref netmem, u32 offset, u32 size,
 				  u32 truesize)
 {
@@ -119,7 +122,7 @@ struct xdp_frame *toe_helper_xdp_convert_buff_to_frame(struct xdp_buff *xdp)
 	return xdp_convert_buff_to_frame(xdp);
 }
 
-/* Gives back all that @xdp, of pool pages, consists of; not necessarily in a poll. */
+/* Returns all memory of @xdp, which consists of pool pages. Also outside of a poll. */
 void toe_helper_xdp_discard(struct xdp_buff *xdp)
 {
 	if (xdp_buff_has_frags(xdp)) {
@@ -136,7 +139,7 @@ u32 toe_helper_xdp_get_frame_len(const struct xdp_frame *frame)
 	return xdp_get_frame_len(frame);
 }
 
-/* The pages of @frame; NULL when it has none. */
+/* The fragments of @frame; NULL when it has none. */
 const struct skb_shared_info *toe_helper_xdp_frame_frags(const struct xdp_frame *frame)
 {
 	return xdp_frame_has_frags(frame) ? xdp_get_shared_info_from_frame(frame) : NULL;

@@ -9,7 +9,7 @@ use super::{
         Frag,
         SkBuff, //
     },
-    xdp, //
+    xdp::XdpFrame, //
 };
 use crate::{
     bindings,
@@ -255,7 +255,7 @@ impl Mapper {
 
     /// Maps the linear part of `frame`. Returns `None` when that fails.
     #[inline]
-    pub fn map_frame(&self, frame: &xdp::Frame) -> Option<Mapping> {
+    pub fn map_frame(&self, frame: &XdpFrame) -> Option<Mapping> {
         self.map_bytes(frame.linear())
     }
 

@@ -2,8 +2,12 @@
 
 //! Safe abstractions of the networking subsystem.
 //!
-//! Four kinds of driver state are told apart by what serialises access to them, and each callback
-//! is given exactly what it may touch:
+//! Modules depend on each other in this order: [`extack`], [`stats`], [`namespace`], [`netdev`],
+//! [`netmem`], [`skb`], [`queue`], [`napi`], [`page_pool`], [`xdp`], [`dma`], then [`device`] and
+//! [`ethtool`].
+//!
+//! A driver has state of four kinds, which differ in what serialises access. Each callback is given
+//! only the state that it may access:
 //!
 //! | state | type | exclusive under |
 //! |---|---|---|
@@ -21,6 +25,8 @@ pub mod genetlink;
 pub mod irq;
 pub mod namespace;
 pub mod napi;
+pub mod netdev;
+pub mod netmem;
 pub mod page_pool;
 pub mod queue;
 pub mod skb;

@@ -16,7 +16,10 @@ use crate::{
         },
         connection::Connection, //
     },
-    net::skb::SkBuff, //
+    net::{
+        napi::RxSkBuff,
+        skb::SkBuff, //
+    }, //
 };
 use kernel::error::Result;
 
@@ -52,9 +55,8 @@ pub trait Client: 'static {
     /// Takes a connection back. `returned.frames` calls of [`Self::legacy`] follow.
     fn returned(this: &mut Self::Processor, returned: Returned, state: Connection);
 
-    /// Takes a frame that the adapter passes up for connection `host_id` (legacy path). The frame is
-    /// ready for [`SkBuff::receive`].
-    fn legacy(this: &mut Self::Processor, host_id: u32, skb: SkBuff);
+    /// Takes a frame that the adapter passes up for connection `host_id` (legacy path).
+    fn legacy(this: &mut Self::Processor, host_id: u32, skb: RxSkBuff<'_>);
 
     /// Ends a batch: no completion is left, or the budget is used up. Called at the end of each poll
     /// that called one of the functions above.

@@ -4,13 +4,13 @@
 
 use crate::{
     abi::completion::DELIVER_PAGES,
-    net::page_pool::Fragment, //
+    net::netmem::Fragment, //
 };
 
 /// Fragments of pool pages that hold consecutive data, in order.
 ///
 /// Each fragment holds a reference to its page. The reference moves into an skb with
-/// [`SkBuff::add_fragment`](crate::net::skb::SkBuff::add_fragment); the page returns to its pool when
+/// [`UniqueSkBuff::add_fragment`](crate::net::skb::UniqueSkBuff::add_fragment); the page returns to its pool when
 /// the skb is freed. Fragments that are not taken out release their pages when this is dropped.
 pub struct Payload {
     fragments: [Option<Fragment>; DELIVER_PAGES],

@@ -9,8 +9,8 @@ use crate::{
         rules::Headers, //
     },
     net::{
-        device::NetDevice,
         dma::MappedFrag,
+        netdev::NetDevice,
         skb::Frag, //
     }, //
 };

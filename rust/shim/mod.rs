@@ -80,7 +80,10 @@ use crate::{
             Returned, //
         }, //
     },
-    net::skb::SkBuff,
+    net::{
+        napi::RxSkBuff,
+        skb::SkBuff, //
+    },
     offload::{
         Client,
         Handle,
@@ -158,7 +161,7 @@ impl Client for Shim {
         receive::returned(poll, returned, state)
     }
 
-    fn legacy(_poll: &mut Poll, _host_id: u32, skb: SkBuff) {
+    fn legacy(_poll: &mut Poll, _host_id: u32, skb: RxSkBuff<'_>) {
         skb.receive()
     }
 

@@ -166,8 +166,8 @@ impl Aggregate {
         let before = self.len();
         for fragment in payload {
             let truesize = fragment.truesize();
-            let skb = self.entry.skb_mut();
-            if skb.add_fragment(fragment, truesize as u32).is_err() {
+            let added = self.entry.add_fragment(fragment, truesize as u32);
+            if added.is_err() {
                 break;
             }
         }

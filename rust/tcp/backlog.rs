@@ -4,13 +4,16 @@
 
 use crate::{
     bindings,
-    net::skb::SkBuff, //
+    net::{
+        netmem::Fragment,
+        skb::UniqueSkBuff, //
+    }, //
 };
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
 /// An entry of a socket's backlog that is not a frame.
-pub struct BacklogEntry(pub(super) SkBuff);
+pub struct BacklogEntry(pub(super) UniqueSkBuff);
 
 impl BacklogEntry {
     /// Allocates an entry that means `kind`. Process context.
@@ -29,7 +32,7 @@ impl BacklogEntry {
         let skb = unsafe { bindings::alloc_backlog_marker(kind.into(), atomic) };
         let skb = NonNull::new(skb).ok_or(ENOMEM)?;
         // SAFETY: A fresh skb is ours alone.
-        Ok(Self(unsafe { SkBuff::from_raw(skb) }))
+        Ok(Self(unsafe { UniqueSkBuff::from_raw(skb) }))
     }
 
     /// What it means.
@@ -41,14 +44,14 @@ impl BacklogEntry {
 
     /// The skb.
     #[inline]
-    pub fn skb(&self) -> &SkBuff {
+    pub fn skb(&self) -> &UniqueSkBuff {
         &self.0
     }
 
-    /// The skb, to put payload in.
+    /// Appends payload, see [`UniqueSkBuff::add_fragment`].
     #[inline]
-    pub fn skb_mut(&mut self) -> &mut SkBuff {
-        &mut self.0
+    pub fn add_fragment(&mut self, fragment: Fragment, truesize: u32) -> Result<(), Fragment> {
+        self.0.add_fragment(fragment, truesize)
     }
 
     /// Notes what [`Tcp::deliver`](super::sock::Tcp::deliver) has to know of the payload: its sequence number, the peer's
@@ -73,7 +76,7 @@ impl BacklogEntry {
         }
         // SAFETY: The caller hands the skb over; it is not null.
         Ok(Self(unsafe {
-            SkBuff::from_raw(NonNull::new_unchecked(skb))
+            UniqueSkBuff::from_raw(NonNull::new_unchecked(skb))
         }))
     }
 }

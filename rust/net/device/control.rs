@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What control operations are given, under the instance lock.
+//! The context of control operations.
 
-use super::{
-    operations::{
-        Operations,
-        Private, //
-    },
-    NetDevice, //
-};
+use super::operations::Operations;
 use crate::{
     bindings,
-    net::queue::TxQueue, //
+    net::{
+        netdev::{
+            InstanceLock,
+            NetDevice, //
+        },
+        queue::TxQueue, //
+    }, //
 };
+use core::cell::UnsafeCell;
 use kernel::{
     device::{
         self,
@@ -25,21 +26,16 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Proof that the instance lock of a device is held.
-pub struct InstanceLock<'a>(&'a NetDevice);
-
-impl<'a> InstanceLock<'a> {
-    /// Whose lock it is.
-    #[inline]
-    pub fn device(&self) -> &'a NetDevice {
-        self.0
-    }
-}
-
-/// What a control operation is given: the device with its instance lock held.
+/// A registered device with its instance lock held, as passed to control operations.
+///
+/// # Invariants
+///
+/// The device is registered for `'a`, or being registered or unregistered. `tx` has a slot for each
+/// of its transmit queues, accessed under the queue's transmit lock.
 pub struct Control<'a, T: Operations> {
     lock: InstanceLock<'a>,
-    private: &'a Private<T>,
+    data: &'a Arc<T>,
+    tx: &'a [UnsafeCell<Option<T::TxQueue>>],
     /// The driver's control state.
     pub state: &'a mut T::Control,
 }
@@ -47,32 +43,34 @@ pub struct Control<'a, T: Operations> {
 impl<'a, T: Operations> Control<'a, T> {
     /// # Safety
     ///
-    /// `dev` must be registered with the operations of `T`, and its instance lock held for `'a`
-    /// with no other `Control` of it alive.
-    pub(crate) unsafe fn new(dev: *mut bindings::net_device) -> Self {
-        // SAFETY: The caller promises a live device with such private data, and exclusiveness of
-        // the control state.
-        unsafe {
-            let dev = NetDevice::from_raw(dev);
-            let private = &*Private::<T>::of(dev);
-            Self {
-                lock: InstanceLock(dev),
-                private,
-                state: &mut *private.control.get(),
-            }
+    /// The device of `lock` must have been registered by a [`super::Registration<T>`] that is alive
+    /// for `'a`. `data`, `tx` and `state` must be its state.
+    #[inline]
+    pub(super) unsafe fn new(
+        lock: InstanceLock<'a>,
+        data: &'a Arc<T>,
+        tx: &'a [UnsafeCell<Option<T::TxQueue>>],
+        state: &'a mut T::Control,
+    ) -> Self {
+        // INVARIANT: The caller promises it.
+        Self {
+            lock,
+            data,
+            tx,
+            state,
         }
     }
 
     /// The device.
     #[inline]
     pub fn device(&self) -> &'a NetDevice {
-        self.lock.0
+        self.lock.device()
     }
 
     /// The driver's shared state.
     #[inline]
     pub fn data(&self) -> &'a Arc<T> {
-        &self.private.data
+        self.data
     }
 
     /// The instance lock.
@@ -81,30 +79,24 @@ impl<'a, T: Operations> Control<'a, T> {
         &self.lock
     }
 
-    /// The device that the interface belongs to.
+    /// The parent of the device.
     pub fn parent(&self) -> &'a device::Device<Bound> {
-        // SAFETY: The parent was given as bound to `Unregistered::new`, and the registration, by its
-        // lifetime, ends before it is unbound; control operations run within the registration.
-        // CAST: both bindings describe the same `struct device`.
+        // SAFETY: By the type invariant the device is registered, which ends before its parent is
+        // unbound. CAST: both bindings describe the same `struct device`.
         unsafe { &*(*self.device().as_raw()).dev.parent.cast() }
     }
 
-    /// Puts the state of transmit queue `index` in place, or takes it away, and gives the former
-    /// one back. Waits for a transmit callback under way; without state frames are dropped.
+    /// Replaces the state of transmit queue `index` and returns the previous one. Waits for a running
+    /// transmit operation; without state, frames are dropped.
     pub fn set_tx_queue(&mut self, index: u16, state: Option<T::TxQueue>) -> Option<T::TxQueue> {
         let queue = TxQueue::new(self.device(), index)?;
-        let slot = self.private.tx.get(usize::from(index))?;
-        // SAFETY: The queue is valid; its lock is what makes access to the slot exclusive.
-        unsafe {
-            bindings::__netif_tx_lock_bh(queue.as_raw());
-            let former = core::mem::replace(&mut *slot.get(), state);
-            bindings::__netif_tx_unlock_bh(queue.as_raw());
-            former
-        }
+        let slot = self.tx.get(usize::from(index))?;
+        // SAFETY: The queue's transmit lock makes access to the slot exclusive.
+        queue.with_lock_bh(|_| unsafe { core::mem::replace(&mut *slot.get(), state) })
     }
 
-    /// Sets the number of queue pairs in use. While the interface is up no frame must be under way;
-    /// another number than now takes the RTNL.
+    /// Sets the number of queue pairs in use. No frame may be in flight while the interface is up. A
+    /// change requires the RTNL.
     pub fn set_queues(&mut self, count: u32) -> Result {
         // SAFETY: The device is registered, and its instance lock is held.
         to_result(unsafe {
@@ -112,36 +104,36 @@ impl<'a, T: Operations> Control<'a, T> {
         })
     }
 
-    /// Stops all transmit queues, and waits for transmit callbacks under way.
+    /// Stops all transmit queues and waits for running transmit operations.
     pub fn disable_tx(&self) {
         // SAFETY: The device is registered.
         unsafe { bindings::netif_tx_disable(self.device().as_raw()) }
     }
 
-    /// Stops transmit queue `index`, and waits for a transmit callback under way.
+    /// Stops transmit queue `index` and waits for a running transmit operation.
     pub fn stop_tx_queue(&self, index: u16) {
         if let Some(queue) = TxQueue::new(self.device(), index) {
-            queue.stop();
+            queue.with_lock_bh(|queue| queue.stop());
         }
     }
 
-    /// Lets frames into transmit queue `index`, those first that wait already.
+    /// Wakes transmit queue `index`: frames that wait in the qdisc are sent.
     pub fn wake_tx_queue(&self, index: u16) {
         if let Some(queue) = TxQueue::new(self.device(), index) {
             queue.wake();
         }
     }
 
-    /// Lets frames into all transmit queues, those first that wait already. Also into those that are
-    /// not in use: the watchdog looks at all.
+    /// Wakes all transmit queues, including those that are not in use: the watchdog checks all of
+    /// them.
     pub fn enable_tx(&self) {
         for index in 0..self.device().num_tx_queues() {
-            // CAST: as many as were allocated with 16 bits.
+            // CAST: allocated with a 16-bit count.
             self.wake_tx_queue(index as u16);
         }
     }
 
-    /// Says whether there is a link.
+    /// Sets the carrier.
     pub fn set_carrier(&self, up: bool) {
         // SAFETY: The device is registered.
         unsafe {
@@ -153,7 +145,7 @@ impl<'a, T: Operations> Control<'a, T> {
         }
     }
 
-    /// Marks the device as gone: the core calls no operation any more but `stop`.
+    /// Detaches the device: from now on the core calls no operation but `stop`.
     pub fn detach(&self) {
         // SAFETY: The device is registered.
         unsafe { bindings::netif_device_detach(self.device().as_raw()) }
@@ -163,58 +155,5 @@ impl<'a, T: Operations> Control<'a, T> {
     pub fn mac(&self) -> [u8; 6] {
         // SAFETY: The device is an Ethernet device, and the instance lock is held.
         unsafe { *(*self.device().as_raw()).dev_addr.cast() }
-    }
-}
-
-/// Which frames the core wants received (`ndo_set_rx_mode_async`).
-pub struct RxMode<'a> {
-    /// Every frame.
-    pub promiscuous: bool,
-    /// Every multicast frame.
-    pub all_multicast: bool,
-    /// Unicast addresses besides the own.
-    pub unicast: Addresses<'a>,
-    /// Multicast addresses.
-    pub multicast: Addresses<'a>,
-}
-
-/// A list of MAC addresses.
-///
-/// # Invariants
-///
-/// `list` is valid and does not change for `'a`.
-#[derive(Clone, Copy)]
-pub struct Addresses<'a> {
-    list: &'a bindings::netdev_hw_addr_list,
-    at: *const bindings::list_head,
-}
-
-impl<'a> Addresses<'a> {
-    pub(super) fn new(list: &'a bindings::netdev_hw_addr_list) -> Self {
-        Self {
-            list,
-            at: list.list.next,
-        }
-    }
-
-    /// Number of addresses in the whole list.
-    pub fn count(&self) -> usize {
-        self.list.count.max(0) as usize
-    }
-}
-
-impl Iterator for Addresses<'_> {
-    type Item = [u8; 6];
-
-    fn next(&mut self) -> Option<[u8; 6]> {
-        if core::ptr::eq(self.at, &self.list.list) {
-            return None;
-        }
-        // SAFETY: By the type invariant this is the `list` of an address of the list, not its head.
-        unsafe {
-            let entry = kernel::container_of!(self.at, bindings::netdev_hw_addr, list);
-            self.at = (*self.at).next;
-            Some(*(&raw const (*entry).addr).cast())
-        }
     }
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One receive queue is restarted, on other memory, while the others run: for memory providers that
-//! applications bind to a queue (devmem TCP, io_uring zero-copy receive).
+//! Restarting single queue pairs while the others run: for memory providers that applications bind
+//! to a receive queue (devmem TCP, io_uring zero-copy receive).
 //!
 //! C header: [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
 
 use super::{
     control::Control,
-    operations::Operations, //
+    operations::Operations,
+    state::Private, //
 };
 use crate::{
     bindings,
@@ -27,23 +28,24 @@ use kernel::{
     prelude::*, //
 };
 
-/// What the core does with single queues. Under the instance lock; indices are those of queues in use.
+/// Operations on single queue pairs, under the instance lock. Indices are those of queues in use.
 pub trait QueueManagement: Operations {
-    /// All that a queue takes to run.
+    /// The memory that a queue pair runs on.
     type Memory: Send;
 
-    /// Memory for a queue, which may be running. Also while the interface is down.
+    /// Allocates memory for a queue pair, which may be running. Also called while the interface is
+    /// down.
     fn prepare_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Self::Memory>;
 
-    /// Stops a queue; the result is what it can be started on again, as it was. An error leaves it
-    /// running.
+    /// Stops a queue pair, and returns memory on which it can be started again as it was. After an
+    /// error it is still running.
     fn stop_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Self::Memory>;
 
-    /// Starts a queue that was stopped.
+    /// Starts a stopped queue pair.
     fn start_queue(cx: &mut Control<'_, Self>, index: u16, memory: Self::Memory) -> Result;
 }
 
-/// log2 of the pages that `bytes` are, as a queue's page size; `None` for "as the driver sees fit".
+/// log2 of the pages in `bytes`, a queue's page size; `None` when the driver may choose.
 fn order(bytes: u32) -> Result<Option<u32>> {
     let pages = bytes as usize / PAGE_SIZE;
     match bytes as usize % PAGE_SIZE {
@@ -54,11 +56,11 @@ fn order(bytes: u32) -> Result<Option<u32>> {
 }
 
 impl<T: QueueManagement> Control<'_, T> {
-    /// log2 of the pages in the blocks that a user wants receive queue `index` to have payload in;
-    /// `None` for as the driver sees fit.
+    /// log2 of the pages per block that the user configured for receive queue `index`; `None` when
+    /// the driver may choose.
     pub fn queue_order(&self, index: u16) -> Option<u32> {
         let mut config = bindings::netdev_queue_config::default();
-        // SAFETY: The device is registered, or about to be, with queue management, and its instance
+        // SAFETY: The device is registered with queue management, or about to be, and its instance
         // lock is held.
         unsafe {
             bindings::netdev_queue_config(self.device().as_raw(), index.into(), &mut config);
@@ -67,9 +69,9 @@ impl<T: QueueManagement> Control<'_, T> {
     }
 }
 
-/// All callbacks are for devices that a [`super::Registration<T>`] registered, with the instance lock
-/// held. The core's memory for a queue, zeroed at first, is a pointer: null, or from
-/// [`KBox::into_raw`].
+/// The operations of `T` as the core calls them: for devices whose [`super::Registration<T>`] is
+/// alive, with the instance lock held. The core keeps a pointer for each queue's memory, zeroed at
+/// first: null, or from [`KBox::into_raw`].
 pub(super) struct VTable<T: QueueManagement>(PhantomData<T>);
 
 /// The core's memory for a queue of `T`.
@@ -77,7 +79,7 @@ type Slot<T> = *mut <T as QueueManagement>::Memory;
 
 #[expect(
     clippy::missing_safety_doc,
-    reason = "the type says it for all callbacks"
+    reason = "the type documents it for all callbacks"
 )]
 impl<T: QueueManagement> VTable<T> {
     pub(super) const OPS: bindings::netdev_queue_mgmt_ops = bindings::netdev_queue_mgmt_ops {
@@ -91,21 +93,21 @@ impl<T: QueueManagement> VTable<T> {
         ..pin_init::zeroed()
     };
 
-    /// Puts what `f` makes into `memory`.
+    /// Stores the result of `f` in `memory`.
     ///
     /// # Safety
     ///
-    /// As the type says; `memory` is null inside.
+    /// As the type says; `memory` holds null.
     unsafe fn put(
         dev: *mut bindings::net_device,
         memory: *mut c_void,
         f: impl FnOnce(&mut Control<'_, T>) -> Result<T::Memory>,
     ) -> c_int {
         let make = || -> Result {
-            // First, so that nothing has happened when there is no memory.
+            // First, so that an allocation failure has no effect.
             let place = KBox::new_uninit(GFP_KERNEL)?;
             // SAFETY: The instance lock is held, by the caller's promise.
-            let made = f(&mut unsafe { Control::new(dev) })?;
+            let made = f(&mut unsafe { Private::control(dev) })?;
             let made = KBox::into_raw(KBox::write(place, made));
             // SAFETY: The core has memory for a pointer there.
             unsafe { memory.cast::<Slot<T>>().write(made) };
@@ -114,13 +116,13 @@ impl<T: QueueManagement> VTable<T> {
         make().map_or_else(|error| error.to_errno(), |()| 0)
     }
 
-    /// Takes what is in `memory`.
+    /// Takes the content of `memory`.
     ///
     /// # Safety
     ///
     /// As the type says.
     unsafe fn take(memory: *mut c_void) -> Option<KBox<T::Memory>> {
-        // SAFETY: The core has a pointer of ours there, or null.
+        // SAFETY: The core has a pointer from `put` there, or null.
         unsafe {
             let slot = &mut *memory.cast::<Slot<T>>();
             let taken = mem::replace(slot, ptr::null_mut());
@@ -133,7 +135,7 @@ impl<T: QueueManagement> VTable<T> {
         config: *mut bindings::netdev_queue_config,
         _extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
-        // SAFETY: The core gives a valid configuration.
+        // SAFETY: The core passes a valid configuration.
         match order(unsafe { (*config).rx_page_size }) {
             Ok(_) => 0,
             Err(error) => error.to_errno(),
@@ -177,7 +179,7 @@ impl<T: QueueManagement> VTable<T> {
         // SAFETY: The instance lock is held. CAST: a queue in use.
         let result = unsafe {
             T::start_queue(
-                &mut Control::new(dev),
+                &mut Private::control(dev),
                 index as u16,
                 KBox::into_inner(memory),
             )

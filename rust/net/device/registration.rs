@@ -1,28 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a device: allocated, equipped, registered, and taken away again.
+//! The lifecycle of a device: allocated, set up, registered, unregistered.
 
 use super::{
-    control::Control,
-    operations::{
-        Operations,
-        Private,
-        VTable, //
-    },
+    operations::Operations,
     queue_management::{
         self,
         QueueManagement, //
     },
-    Allocation,
-    NetDevice, //
+    queue_stats,
+    state::{
+        Private,
+        State, //
+    },
+    vtable::VTable, //
 };
 use crate::{
     bindings,
-    net::ethtool,
+    net::netdev::Allocation,
     util::device::raw_device, //
 };
 use core::{
-    cell::UnsafeCell,
     marker::PhantomData,
     ptr::NonNull, //
 };
@@ -31,26 +29,64 @@ use kernel::{
         self,
         Bound, //
     },
+    devres::Devres,
     error::to_result,
+    ffi::c_int,
     prelude::*,
     sync::Arc, //
 };
 
 /// A device that is not registered yet.
+///
+/// # Invariants
+///
+/// `dev` is allocated for the driver `T` below `parent`, not registered and without state.
+///
+/// # Examples
+///
+/// An interface for an existing driver, with one queue pair:
+///
+/// ```
+/// use crate::net::{
+///     device::{
+///         Operations,
+///         Registration,
+///         Unregistered, //
+///     },
+///     netdev::feature, //
+/// };
+/// use kernel::{
+///     device,
+///     prelude::*,
+///     sync::Arc, //
+/// };
+///
+/// fn probe<T: Operations>(
+///     parent: &device::Device<device::Bound>,
+///     driver: Arc<T>,
+///     control: T::Control,
+/// ) -> Result<Registration<T>> {
+///     let mut dev = Unregistered::<T>::new(parent, 1)?;
+///     dev.set_mac([0; 6]);
+///     dev.set_mtu(1500, 68, 9000);
+///     dev.set_features(feature::SG, feature::SG, feature::SG);
+///     dev.register(driver, control)
+/// }
+/// ```
 pub struct Unregistered<'a, T: Operations> {
     dev: Arc<Allocation>,
-    _parent: PhantomData<&'a device::Device<Bound>>,
+    parent: &'a device::Device<Bound>,
     _driver: PhantomData<T>,
 }
 
-impl<'a, T: QueueManagement + ethtool::Operations> Unregistered<'a, T> {
+impl<'a, T: Operations> Unregistered<'a, T> {
     /// Allocates an Ethernet device with `queues` queue pairs below `parent`.
     pub fn new(parent: &'a device::Device<Bound>, queues: u16) -> Result<Self> {
         const {
-            // NETDEV_ALIGN, what `alloc_netdev_mqs` guarantees.
+            // NETDEV_ALIGN, which `alloc_netdev_mqs` guarantees.
             assert!(align_of::<Private<T>>() <= 32);
         }
-        // SAFETY: No preconditions. A failure is null, not an error pointer.
+        // SAFETY: No preconditions.
         let raw = unsafe {
             bindings::alloc_etherdev_mqs(
                 size_of::<Private<T>>() as c_int,
@@ -59,46 +95,42 @@ impl<'a, T: QueueManagement + ethtool::Operations> Unregistered<'a, T> {
             )
         };
         let raw = NonNull::new(raw).ok_or(ENOMEM)?;
-        // INVARIANT: The device is allocated.
-        let allocation = Allocation { raw };
-        // SAFETY: The device is allocated and known to nobody else.
-        unsafe {
+        // SAFETY: The device is newly allocated, and nothing else refers to it.
+        let allocation = unsafe {
+            Private::<T>::init(raw.as_ptr());
             bindings::set_netdev_dev(raw.as_ptr(), raw_device(parent));
             bindings::netdev_lockdep_set_classes(raw.as_ptr());
-            bindings::xdp_offer(raw.as_ptr());
+            bindings::netdev_set_capabilities(raw.as_ptr());
+            bindings::xdp_set_capabilities(raw.as_ptr());
             let dev = &mut *raw.as_ptr();
             dev.netdev_ops = VTable::<T>::ops();
-            dev.stat_ops = &VTable::<T>::STAT_OPS;
-            dev.queue_mgmt_ops = &queue_management::VTable::<T>::OPS;
-            dev.ethtool_ops = ethtool::vtable::<T>();
+            dev.stat_ops = const { &queue_stats::ops::<T>() };
             dev.request_ops_lock = true;
-            // The address may change while the interface is up.
-            bindings::set_live_addr_change(raw.as_ptr());
-            // Interrupts of NAPI instances go to one processor each, or where the user wants them.
+            // One CPU for each NAPI instance's interrupt, unless the user sets others.
             bindings::netif_set_affinity_auto(raw.as_ptr());
-            bindings::offer_netmem_tx(raw.as_ptr());
-        }
+            Allocation::from_raw(raw)
+        };
+        // INVARIANT: As allocated just now.
         Ok(Self {
             dev: Arc::new(allocation, GFP_KERNEL)?,
-            _parent: PhantomData,
+            parent,
             _driver: PhantomData,
         })
     }
 
-    /// The allocation, for what is added to it before it is registered.
+    /// The allocation, for objects that are added to the device before it is registered.
     pub fn allocation(&self) -> &Arc<Allocation> {
         &self.dev
     }
 
-    fn raw(&mut self) -> &mut bindings::net_device {
-        // SAFETY: The device is allocated, and nobody else knows it but NAPI instances, which do not
-        // look at what is set here.
-        unsafe { &mut *self.dev.raw.as_ptr() }
+    /// The `net_device`, to set up.
+    pub(in crate::net) fn raw(&mut self) -> *mut bindings::net_device {
+        self.dev.device().as_raw()
     }
 
     /// Sets the permanent MAC address, or a random one when `mac` is not valid.
     pub fn set_mac(&mut self, mac: [u8; 6]) {
-        let raw: *mut _ = self.raw();
+        let raw = self.raw();
         // SAFETY: The device is allocated and not registered.
         unsafe {
             if bindings::is_valid_ether_addr(mac.as_ptr()) {
@@ -109,120 +141,122 @@ impl<'a, T: QueueManagement + ethtool::Operations> Unregistered<'a, T> {
         }
     }
 
-    /// Sets the MTU that the interface starts with, and its limits.
+    /// Sets the initial MTU and its limits, in bytes.
     pub fn set_mtu(&mut self, mtu: u32, min: u32, max: u32) {
         let raw = self.raw();
-        raw.mtu = mtu;
-        raw.min_mtu = min;
-        raw.max_mtu = max;
+        // SAFETY: The device is allocated and not registered.
+        unsafe {
+            (*raw).mtu = mtu;
+            (*raw).min_mtu = min;
+            (*raw).max_mtu = max;
+        }
     }
 
-    /// Sets the features ([`feature`]): those that are on, those of them that can be switched, and
-    /// those that VLAN devices on top get.
+    /// Sets features ([`feature`](crate::net::netdev::feature)): those that are active, those of them
+    /// that the user can switch, and those that VLAN devices on top inherit.
     pub fn set_features(&mut self, features: u64, switchable: u64, vlan: u64) {
         let raw = self.raw();
-        raw.features = features;
-        raw.hw_features = switchable;
-        raw.vlan_features = vlan;
+        // SAFETY: The device is allocated and not registered.
+        unsafe {
+            (*raw).features = features;
+            (*raw).hw_features = switchable;
+            (*raw).vlan_features = vlan;
+        }
     }
 
-    /// Sets up to which size frames are not split into header and data (`hds-thresh`).
+    /// Sets the size in bytes up to which frames are not split into header and data (`hds-thresh`).
     pub fn set_split_threshold(&mut self, bytes: u32) {
-        // SAFETY: The configuration is the allocated device's own.
-        unsafe { (*self.raw().cfg).hds_thresh = bytes };
+        let raw = self.raw();
+        // SAFETY: The configuration belongs to the allocated device.
+        unsafe { (*(*raw).cfg).hds_thresh = bytes };
     }
 
-    /// Sets after which time a stopped queue calls [`Operations::tx_timeout`].
+    /// Sets the time in milliseconds after which a stopped queue is reported to
+    /// [`Operations::tx_timeout`].
     pub fn set_watchdog(&mut self, msecs: u32) {
-        // CAST: some seconds are few jiffies.
-        self.raw().watchdog_timeo = kernel::time::msecs_to_jiffies(msecs) as i32;
+        let raw = self.raw();
+        // SAFETY: The device is allocated and not registered. CAST: some seconds are few jiffies.
+        unsafe { (*raw).watchdog_timeo = kernel::time::msecs_to_jiffies(msecs) as i32 };
+    }
+
+    /// Adds operations on single queue pairs.
+    pub fn set_queue_management(&mut self)
+    where
+        T: QueueManagement,
+    {
+        let raw = self.raw();
+        // SAFETY: The device is allocated and not registered.
+        unsafe { (*raw).queue_mgmt_ops = &queue_management::VTable::<T>::OPS };
     }
 
     /// The MAC address.
     pub fn mac(&mut self) -> [u8; 6] {
+        let raw = self.raw();
         // SAFETY: The device is an Ethernet device.
-        unsafe { *self.raw().dev_addr.cast() }
+        unsafe { *(*raw).dev_addr.cast() }
     }
 
-    /// Registers the device: from here on its operations are called.
-    pub fn register(self, data: Arc<T>, control: T::Control) -> Result<Registration<'a, T>> {
-        let dev = self.dev;
-        let mut tx = KVec::new();
-        for _ in 0..dev.device().num_tx_queues() {
-            tx.push(UnsafeCell::new(None), GFP_KERNEL)?;
-        }
-        let private = Private::of(dev.device());
-        let state = Private {
-            data,
-            control: UnsafeCell::new(control),
-            tx,
-        };
-        // SAFETY: The private area has room for it, and is unused.
-        unsafe { private.write(state) };
-        // INVARIANT: The private area holds the state.
-        let mut registration = Registration {
-            dev,
-            registered: false,
-            _parent: PhantomData,
-            _driver: PhantomData,
-        };
-        let raw = registration.dev.raw.as_ptr();
-        // SAFETY: The device is complete and not registered. No link is known yet.
-        unsafe {
-            bindings::netif_carrier_off(raw);
-            to_result(bindings::register_netdev(raw))?;
-        }
-        // INVARIANT: The device is registered.
-        registration.registered = true;
-        Ok(registration)
+    /// Registers the device: from now on its operations are called.
+    pub fn register(self, data: Arc<T>, control: T::Control) -> Result<Registration<T>> {
+        let queues = self.dev.device().num_tx_queues();
+        let state = State::new(data, control, queues)?;
+        let registered = Registered::<T>::new(self.dev, state)?;
+        Ok(Registration {
+            _registered: Devres::new(self.parent, registered)?,
+        })
     }
 }
 
-/// A registered device. Dropping it takes the interface down and away, then drops the driver's
-/// state.
+/// A registered device.
 ///
 /// # Invariants
 ///
-/// The device's private area holds a `Private<T>`. `registered` says whether the device is
-/// registered.
-pub struct Registration<'a, T: Operations> {
+/// `dev` has state, and is registered from the end of [`Self::new`] until this is dropped.
+struct Registered<T: Operations> {
     dev: Arc<Allocation>,
-    registered: bool,
-    _parent: PhantomData<&'a device::Device<Bound>>,
     _driver: PhantomData<T>,
 }
 
-impl<'a, T: Operations> Registration<'a, T> {
-    /// The device.
-    pub fn device(&self) -> &NetDevice {
-        self.dev.device()
-    }
+// SAFETY: All of the driver's state is `Send`, and the device not bound to a thread.
+unsafe impl<T: Operations> Send for Registered<T> {}
+// SAFETY: A reference gives access to the device only, which is `Sync`.
+unsafe impl<T: Operations> Sync for Registered<T> {}
 
-    /// Runs `f` with the instance lock held. In process context.
-    pub fn control<R>(&self, f: impl FnOnce(&mut Control<'_, T>) -> R) -> R {
-        let raw = self.dev.raw.as_ptr();
-        // SAFETY: The device is registered; the lock is held around the use of the `Control`, the
-        // only one.
+impl<T: Operations> Registered<T> {
+    /// Registers `dev`, a device of [`Unregistered<T>`], with `state`.
+    fn new(dev: Arc<Allocation>, state: State<T>) -> Result<Self> {
+        let raw = dev.device().as_raw();
+        // SAFETY: The device is allocated for `T`, not registered and without state. The state stays
+        // as long as it is registered. The state of the link is unknown.
         unsafe {
-            bindings::rtnl_lock();
-            bindings::netdev_lock(raw);
-            let result = f(&mut Control::new(raw));
-            bindings::netdev_unlock(raw);
-            bindings::rtnl_unlock();
-            result
+            let private = Private::<T>::of(dev.device());
+            private.install(state);
+            bindings::netif_carrier_off(raw);
+            if let Err(error) = to_result(bindings::register_netdev(raw)) {
+                private.remove();
+                return Err(error);
+            }
+        }
+        // INVARIANT: Registered just now.
+        Ok(Self {
+            dev,
+            _driver: PhantomData,
+        })
+    }
+}
+
+impl<T: Operations> Drop for Registered<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants. After `unregister_netdev` no operation runs or is called.
+        unsafe {
+            bindings::unregister_netdev(self.dev.device().as_raw());
+            Private::<T>::of(self.dev.device()).remove();
         }
     }
 }
 
-impl<T: Operations> Drop for Registration<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants. After `unregister_netdev` nothing refers to the device,
-        // no operation runs, and none will.
-        unsafe {
-            if self.registered {
-                bindings::unregister_netdev(self.dev.raw.as_ptr());
-            }
-            core::ptr::drop_in_place(Private::<T>::of(self.dev.device()));
-        }
-    }
+/// A registered device. Dropping it brings the interface down, unregisters it and drops the driver's
+/// state. If it is leaked, that happens when the parent is unbound.
+pub struct Registration<T: Operations> {
+    _registered: Devres<Registered<T>>,
 }

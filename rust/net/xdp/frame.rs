@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames that programs send.
+//! Frames that XDP programs transmit or redirect.
 
 use crate::{
     bindings,
@@ -12,28 +12,30 @@ use core::{
     slice, //
 };
 
-/// A frame that a program sends through a device, of whatever memory.
+/// A frame to transmit (`struct xdp_frame`), in memory of any kind.
+///
+/// Dropping it returns the memory to its owner. Must be dropped in softirq context, or in process
+/// context with interrupts enabled.
 ///
 /// # Invariants
 ///
-/// A valid `xdp_frame`, owned. Dropping gives it back to where its memory is from; in softirq
-/// context, or process context with bottom halves on.
-pub struct Frame(NonNull<bindings::xdp_frame>);
+/// A valid `xdp_frame` that this value owns.
+pub struct XdpFrame(NonNull<bindings::xdp_frame>);
 
-// SAFETY: An owned frame may be given back on any processor.
-unsafe impl Send for Frame {}
+// SAFETY: An owned frame may be returned on any CPU.
+unsafe impl Send for XdpFrame {}
 
-impl Frame {
+impl XdpFrame {
     /// # Safety
     ///
-    /// `raw` is a valid frame that nobody else owns.
+    /// `raw` must be a valid frame, and its ownership is handed over.
     #[inline]
     pub(in crate::net) unsafe fn from_raw(raw: NonNull<bindings::xdp_frame>) -> Self {
         // INVARIANT: The caller promises it.
         Self(raw)
     }
 
-    /// Gives the ownership away.
+    /// Gives up ownership.
     #[inline]
     pub(in crate::net) fn into_raw(self) -> NonNull<bindings::xdp_frame> {
         ManuallyDrop::new(self).0
@@ -57,7 +59,7 @@ impl Frame {
         }
     }
 
-    /// The pieces behind it.
+    /// The fragments that follow it.
     #[inline]
     pub fn frags(&self) -> &[Frag] {
         // SAFETY: By the type invariant; the first `nr_frags` entries are valid. `Frag` is
@@ -73,7 +75,7 @@ impl Frame {
     }
 }
 
-impl Drop for Frame {
+impl Drop for XdpFrame {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the ownership ends here.
         unsafe { bindings::xdp_return_frame(self.0.as_ptr()) }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! XDP: programs that see received frames before the stack does.
+//! XDP: programs that process received frames before the stack does.
 //!
-//! A device has one program at a time ([`Attachment`]), which its polls look at frame by frame. A
-//! receive queue builds each frame for it in memory with room before and behind ([`RxQueue`]), and
-//! does what it decides ([`Verdict`]). A frame that leaves through a device, because a program has
-//! said so, is a [`Frame`], whoever received it.
+//! A device has at most one program ([`Attachment`]), which its polls run on each frame. A receive
+//! queue ([`XdpRxQueue`]) builds the frame in a buffer with headroom and tailroom, runs the program
+//! and carries out its action ([`Verdict`]). A frame that leaves through a device as a result is an
+//! [`XdpFrame`], whichever device received it.
 //!
 //! C header: [`include/net/xdp.h`](srctree/include/net/xdp.h)
 
@@ -14,16 +14,16 @@ mod program;
 mod queue;
 
 pub use self::{
-    frame::Frame,
+    frame::XdpFrame,
     program::{
         Attachment,
-        Candidate,
-        Program, //
+        Program,
+        RunningProgram, //
     },
     queue::{
-        HashType,
-        RxQueue,
+        RssHashType,
         Verdict,
+        XdpRxQueue,
         MAX_LINEAR,
         TAILROOM, //
     }, //

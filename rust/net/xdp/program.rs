@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs, and the one that a device has.
+//! XDP programs, and the one attached to a device.
 
 use crate::{
     bindings,
     net::{
-        device::NetDevice,
-        napi::Context, //
+        napi::RxContext,
+        netdev::NetDevice, //
     }, //
 };
 use core::{
@@ -24,50 +24,52 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// A program that is to be attached.
+/// A reference to an XDP program (`struct bpf_prog`).
 ///
 /// # Invariants
 ///
-/// A valid program; one of its references is this value's.
-pub struct Candidate(NonNull<bindings::bpf_prog>);
+/// A valid program, of which one reference belongs to this value.
+pub struct Program(NonNull<bindings::bpf_prog>);
 
-impl Candidate {
+impl Program {
     /// # Safety
     ///
-    /// `raw` is null or a valid program, of which a reference goes over.
+    /// `raw` must be null or a valid program, of which a reference is handed over.
     pub(in crate::net) unsafe fn from_raw(raw: *mut bindings::bpf_prog) -> Option<Self> {
-        // INVARIANT: The caller gives the reference.
+        // INVARIANT: The caller hands over the reference.
         NonNull::new(raw).map(Self)
     }
 
-    /// Gives the reference away.
+    /// Releases the reference to the caller.
     pub(in crate::net) fn into_raw(self) -> *mut bindings::bpf_prog {
         ManuallyDrop::new(self).0.as_ptr()
     }
 
-    /// Whether it can deal with frames of which a part is in pages.
-    pub fn takes_fragments(&self) -> bool {
+    /// Whether it supports frames with fragments (`xdp.frags`).
+    pub fn supports_frags(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { bindings::xdp_prog_has_frags(self.0.as_ptr()) }
     }
 }
 
-impl Drop for Candidate {
+impl Drop for Program {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; the reference ends here, and with the last one the program
+        // SAFETY: By the type invariant; the reference ends here. The last one frees the program
         // after an RCU grace period.
         unsafe { bindings::bpf_prog_put(self.0.as_ptr()) }
     }
 }
 
-/// The program of a device, if it has one.
+/// The XDP program of a device, if any.
 ///
 /// # Invariants
 ///
-/// `program` is null, or a valid program of which one reference is this value's.
+/// `program` is null, or a valid program of which one reference belongs to this value.
 pub struct Attachment {
     program: Atomic<*mut bindings::bpf_prog>,
+    /// A program is attached or being attached.
     announced: AtomicFlag,
+    /// The attached program does not support fragments.
     linear_only: AtomicFlag,
 }
 
@@ -78,7 +80,7 @@ impl Default for Attachment {
 }
 
 impl Attachment {
-    /// Without a program.
+    /// Creates an attachment without a program.
     pub const fn new() -> Self {
         // INVARIANT: Null.
         Self {
@@ -88,42 +90,45 @@ impl Attachment {
         }
     }
 
-    /// Whether there is a program.
+    /// Whether a program is attached.
     #[inline]
     pub fn is_attached(&self) -> bool {
         !self.program.load(Relaxed).is_null()
     }
 
-    /// Whether there is a program, or about to be one: what it must not meet is to end.
+    /// Whether a program is attached or being attached. Features and traffic that XDP excludes must
+    /// end as soon as this is true.
     pub fn is_announced(&self) -> bool {
         self.announced.load(Relaxed)
     }
 
-    /// Whether there is a program that needs frames to be in one piece.
+    /// Whether the attached program needs linear frames.
     pub fn is_linear_only(&self) -> bool {
         self.linear_only.load(Relaxed)
     }
 
-    /// The program, for the poll in progress.
+    /// The program, for use in this poll.
     #[inline]
-    pub fn program<'a>(&self, _cx: &'a Context<'_>) -> Option<Program<'a>> {
-        // INVARIANT: A program that is taken out meanwhile is freed after a grace period only, and a
-        // poll is a read-side section.
-        NonNull::new(self.program.load(ordering::Acquire)).map(|raw| Program(raw, PhantomData))
+    pub fn program<'a>(&self, _rx: &'a RxContext<'_>) -> Option<RunningProgram<'a>> {
+        // INVARIANT: A program that is replaced meanwhile is freed only after an RCU grace period, and
+        // a poll is a read-side critical section.
+        NonNull::new(self.program.load(ordering::Acquire))
+            .map(|raw| RunningProgram(raw, PhantomData))
     }
 
+    /// Sets whether a program is attached or being attached.
     pub(in crate::net) fn announce(&self, announced: bool) {
         self.announced.store(announced, Relaxed);
     }
 
-    /// Puts another program, or none, in the place of the one that there is, which is given back.
-    pub(in crate::net) fn replace(&self, program: Option<Candidate>) -> Option<Candidate> {
-        let linear_only = program.as_ref().is_some_and(|p| !p.takes_fragments());
+    /// Replaces the program and returns the previous one.
+    pub(in crate::net) fn replace(&self, program: Option<Program>) -> Option<Program> {
+        let linear_only = program.as_ref().is_some_and(|p| !p.supports_frags());
         self.linear_only.store(linear_only, Relaxed);
-        let raw = program.map_or(ptr::null_mut(), Candidate::into_raw);
-        // SAFETY: By the type invariant the reference was this value's.
-        // INVARIANT: The reference of the new one goes over.
-        unsafe { Candidate::from_raw(self.program.xchg(raw, ordering::Full)) }
+        let raw = program.map_or(ptr::null_mut(), Program::into_raw);
+        // SAFETY: By the type invariant the reference of the previous program belonged to this value.
+        // INVARIANT: The reference of the new program passes to this value.
+        unsafe { Program::from_raw(self.program.xchg(raw, ordering::Full)) }
     }
 }
 
@@ -133,25 +138,25 @@ impl Drop for Attachment {
     }
 }
 
-/// The program of a device, during a poll.
+/// The XDP program of a device, during a poll.
 ///
 /// # Invariants
 ///
 /// A program that is valid for `'a`, which is within a poll.
-pub struct Program<'a>(NonNull<bindings::bpf_prog>, PhantomData<&'a ()>);
+pub struct RunningProgram<'a>(NonNull<bindings::bpf_prog>, PhantomData<&'a ()>);
 
-impl Program<'_> {
-    /// Whether it can deal with frames of which a part is in pages.
+impl RunningProgram<'_> {
+    /// Whether it supports frames with fragments (`xdp.frags`).
     #[inline]
-    pub fn takes_fragments(&self) -> bool {
+    pub fn supports_frags(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { bindings::xdp_prog_has_frags(self.0.as_ptr()) }
     }
 
-    /// Tells those who trace it that a frame could not be sent as the program wanted.
+    /// Traces that the `XDP_TX` action on a frame failed (`xdp:xdp_exception`).
     #[cold]
-    pub fn transmit_failed(&self, cx: &Context<'_>) {
-        self.exception(cx.device(), bindings::XDP_TX);
+    pub fn transmit_failed(&self, rx: &RxContext<'_>) {
+        self.exception(rx.device(), bindings::XDP_TX);
     }
 
     #[inline]
@@ -159,6 +164,7 @@ impl Program<'_> {
         self.0.as_ptr()
     }
 
+    /// Traces that `action` on a frame failed.
     #[cold]
     pub(super) fn exception(&self, dev: &NetDevice, action: u32) {
         // SAFETY: By the type invariants.

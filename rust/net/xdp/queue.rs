@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a receive queue does with a frame for a program.
+//! Receive queues that run XDP programs.
 
 use super::{
-    Frame,
-    Program, //
+    RunningProgram,
+    XdpFrame, //
 };
 use crate::{
     bindings,
     net::{
-        device::{
+        napi::{
+            RxContext,
+            RxSkBuff, //
+        },
+        netdev::{
             Allocation,
             InstanceLock, //
         },
-        napi::{
-            Context,
-            Instance, //
-        },
-        page_pool::{
+        netmem::{
             Fragment,
             Pool, //
         },
-        skb::SkBuff, //
+        skb::UniqueSkBuff, //
     }, //
 };
 use core::ptr::{
@@ -36,106 +36,100 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Bytes before a frame: those into which a program may let it grow, and where what describes the
-/// frame goes when it is sent.
+/// Headroom of a frame in bytes: room for the program to prepend, and for the `xdp_frame` when it is
+/// transmitted.
 const HEADROOM: usize =
     bindings::XDP_PACKET_HEADROOM as usize + size_of::<bindings::xdp_frame>().next_multiple_of(64);
 
-/// Bytes behind the linear part of a frame into which a program may let it grow, or pull what
-/// follows in pages. There are fewer where the linear part is longer than
-/// [`MAX_LINEAR`]` - TAILROOM`.
+/// Tailroom of the linear part in bytes, for a program to append or pull data from fragments. Less
+/// when the linear part is longer than [`MAX_LINEAR`]` - TAILROOM`.
 pub const TAILROOM: usize = 256;
 
-/// What the end of a buffer is kept for.
+/// Bytes reserved at the end of a buffer for `skb_shared_info`.
 const END: usize = size_of::<bindings::skb_shared_info>().next_multiple_of(64);
 
-/// The longest linear part of a frame, in bytes.
+/// Maximum length of the linear part, in bytes.
 pub const MAX_LINEAR: usize = PAGE_SIZE - HEADROOM - END;
 
-/// The smallest buffer.
+/// Minimum buffer size in bytes.
 const MIN_BUFFER: usize = 1024;
 
-/// What the hash of a received frame was computed over, for programs that ask
-/// (`enum xdp_rss_hash_type`).
+/// Input of a received frame's RSS hash (`enum xdp_rss_hash_type`), for the metadata kfunc.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashType {
-    /// Addresses of IPv4.
+pub enum RssHashType {
+    /// IPv4 addresses.
     Ip4 = bindings::xdp_rss_hash_type_XDP_RSS_TYPE_L3_IPV4,
-    /// Addresses of IPv6.
+    /// IPv6 addresses.
     Ip6 = bindings::xdp_rss_hash_type_XDP_RSS_TYPE_L3_IPV6,
-    /// TCP over IPv4.
+    /// IPv4 addresses and TCP ports.
     Tcp4 = bindings::xdp_rss_hash_type_XDP_RSS_TYPE_L4_IPV4_TCP,
-    /// TCP over IPv6.
+    /// IPv6 addresses and TCP ports.
     Tcp6 = bindings::xdp_rss_hash_type_XDP_RSS_TYPE_L4_IPV6_TCP,
-    /// UDP over IPv4.
+    /// IPv4 addresses and UDP ports.
     Udp4 = bindings::xdp_rss_hash_type_XDP_RSS_TYPE_L4_IPV4_UDP,
-    /// UDP over IPv6.
+    /// IPv6 addresses and UDP ports.
     Udp6 = bindings::xdp_rss_hash_type_XDP_RSS_TYPE_L4_IPV6_UDP,
 }
 
-/// What has come of a frame.
-pub enum Verdict {
-    /// It is the stack's, its Ethernet header taken off.
+/// What became of a frame.
+pub enum Verdict<'a> {
+    /// The frame goes to the stack.
     Pass {
-        /// The frame.
-        skb: SkBuff,
-        /// Whether it is as long as it was, and begins where it did: what was known of it still
-        /// holds.
+        /// The frame, `eth_type_trans()` done.
+        skb: RxSkBuff<'a>,
+        /// Whether length and start are unchanged, so that what the device found out about the frame
+        /// still applies.
         intact: bool,
     },
-    /// It goes out where it came in.
-    Transmit(Frame),
-    /// It has gone elsewhere.
+    /// The frame leaves through the interface that received it.
+    Transmit(XdpFrame),
+    /// The frame was redirected.
     Redirected,
-    /// The program does not want it.
+    /// The program dropped the frame.
     Dropped,
-    /// It is lost: the program has failed, or what it decided could not be done.
+    /// The frame is lost: the program failed, or its action could not be carried out.
     Failed,
-    /// It is lost: there was no memory to pass it on.
+    /// The frame is lost for lack of memory.
     NoMemory,
 }
 
-/// A receive queue as programs and those to whom they send its frames know it
-/// (`struct xdp_rxq_info`), and the frame that is being received.
+/// A receive queue for XDP (`struct xdp_rxq_info`), with the frame that is being received.
 ///
 /// # Invariants
 ///
 /// `info` is registered for the device of `dev`, with `pool` as its memory. With `present`, `buff`
-/// is a frame of a buffer of `pool` and of pieces of other pools, all of it this value's.
-pub struct RxQueue {
+/// is a frame in a buffer of `pool` with fragments of other pools, all owned by this value.
+pub struct XdpRxQueue {
     info: KBox<Opaque<bindings::xdp_rxq_info>>,
     buff: bindings::toe_xdp_buff,
     present: bool,
-    pool: Pool,
+    pool: Arc<Pool>,
     dev: Arc<Allocation>,
 }
 
-// SAFETY: Nothing of it is bound to a thread.
-unsafe impl Send for RxQueue {}
+// SAFETY: Nothing in it is bound to a thread.
+unsafe impl Send for XdpRxQueue {}
 
-impl RxQueue {
-    /// For receive queue `queue` of `dev`, to whose memory about `buffers` pages come back. `lock`
-    /// is to be that of `dev`. Sleeps.
+impl XdpRxQueue {
+    /// Creates the XDP side of receive queue `queue` of `dev`, with a pool that caches `buffers`
+    /// pages. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EINVAL` when `lock` is another's, `ENOMEM`.
+    /// [`EINVAL`] when `lock` belongs to another device or there is no such queue, [`ENOMEM`].
     pub fn new(
         lock: &InstanceLock<'_>,
         dev: &Arc<Allocation>,
         queue: u16,
         buffers: u32,
     ) -> Result<Self> {
-        if !ptr::eq(lock.device(), dev.device()) {
-            return Err(EINVAL);
-        }
         let fast = bindings::page_pool_params__bindgen_ty_1_page_pool_params_fast {
             pool_size: buffers.max(1),
             nid: kernel::bindings::NUMA_NO_NODE,
             ..Default::default()
         };
-        let pool = Pool::new(lock, queue, fast, 0)?;
+        let pool = Pool::new(lock, dev, queue, fast, 0)?;
         let info = KBox::new(Opaque::zeroed(), GFP_KERNEL)?;
         // SAFETY: `info` is zeroed memory that does not move, the device outlives it by `dev`, and
         // the pool is valid.
@@ -164,25 +158,28 @@ impl RxQueue {
         })
     }
 
-    /// From here on memory that comes back in the poll of `napi` needs no lock. To be called once,
-    /// and the instance is to be disabled when the queue is dropped.
-    pub fn recycle_to(&mut self, napi: &Arc<Instance>) {
-        self.pool.recycle_to(napi);
+    /// The pool of the buffers, for [`Poll::pools`](crate::net::napi::Poll::pools).
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
-    /// Begins a frame with room for `length` bytes in its linear part, and [`TAILROOM`] where there
-    /// can be as much; with `pieces`, also for pieces. What there was of another frame is given back.
+    /// Begins a frame with room for `length` bytes in the linear part, and [`TAILROOM`] as far as
+    /// possible. With `frags`, fragments can be added. An unfinished frame is discarded. Only in the
+    /// poll that lists the pool.
     ///
     /// # Errors
     ///
-    /// `EMSGSIZE` for more than [`MAX_LINEAR`], `ENOMEM`.
+    /// [`EMSGSIZE`] for more than [`MAX_LINEAR`] bytes, [`EINVAL`] in another poll, [`ENOMEM`].
     #[inline]
-    pub fn begin(&mut self, _cx: &Context<'_>, length: usize, pieces: bool) -> Result {
+    pub fn begin(&mut self, rx: &RxContext<'_>, length: usize, frags: bool) -> Result {
         self.abandon();
         if length > MAX_LINEAR {
             return Err(EMSGSIZE);
         }
-        let size = match pieces {
+        if !self.pool.is_linked_to(rx.as_raw()) {
+            return Err(EINVAL);
+        }
+        let size = match frags {
             true => PAGE_SIZE,
             false => (HEADROOM + length + TAILROOM + END)
                 .next_power_of_two()
@@ -190,26 +187,28 @@ impl RxQueue {
         };
         // CAST: at most a page.
         let mut size = size as u32;
-        // SAFETY: By the type invariant; `&mut self` excludes other takers.
+        // SAFETY: The pool is valid. Its cache is not used elsewhere: `&mut self` excludes other
+        // allocation, and direct recycling happens in the poll of the instance that it is linked to,
+        // which is this one.
         let start = unsafe { bindings::page_pool_dev_alloc_va(self.pool.as_raw(), &mut size) };
         if start.is_null() {
             return Err(ENOMEM);
         }
-        // SAFETY: A fresh buffer of `size` bytes is ours alone.
+        // SAFETY: A new buffer of `size` bytes has no other owner.
         unsafe {
             let info = self.info.get();
             bindings::xdp_begin(&mut self.buff, start, size, HEADROOM as u32, info);
         }
-        // INVARIANT: A frame of a buffer of the pool.
+        // INVARIANT: A frame in a buffer of the pool.
         self.present = true;
         Ok(())
     }
 
-    /// Appends `bytes` to the linear part of a frame without pieces.
+    /// Appends `bytes` to the linear part of a frame without fragments.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` when there is no room for them, or no such frame.
+    /// [`ENOSPC`] when there is not enough room, or no such frame.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> Result {
         let xdp = &mut self.buff.xdp;
@@ -227,16 +226,16 @@ impl RxQueue {
         Ok(())
     }
 
-    /// Appends a piece of a pool page to a frame that was begun for pieces. `truesize` is the memory
-    /// it accounts for, at least the piece's length.
+    /// Appends a fragment of pool memory to a frame that was begun with `frags`. `truesize` is the
+    /// memory to account for, at least the fragment's length.
     ///
-    /// Who makes an skb of a frame that was redirected takes each piece to cost as much as the
-    /// buffer of the linear part. So none is longer than that: a page.
+    /// The core assumes that each fragment of a redirected frame has the buffer size of the linear
+    /// part when it builds an skb of it, so no fragment may be longer: at most a page.
     ///
     /// # Errors
     ///
-    /// The piece comes back when there is no such frame, no room for another piece, or when it is
-    /// longer than a page.
+    /// Returns the fragment when there is no such frame, when the frame has the maximum number of
+    /// fragments, or when the fragment is longer than a page.
     #[inline]
     pub fn add_fragment(&mut self, fragment: Fragment, truesize: u32) -> Result<(), Fragment> {
         if !self.present || fragment.len() > self.buffer() {
@@ -244,61 +243,67 @@ impl RxQueue {
         }
         let (block, offset, length) = fragment.into_raw();
         let xdp = &mut self.buff.xdp;
-        // SAFETY: The frame is valid; the reference to the page goes over to it.
+        // SAFETY: The frame is valid; the reference to the block passes to it.
         if unsafe { bindings::xdp_buff_add_frag(xdp, block.get(), offset, length, truesize) } {
             Ok(())
         } else {
-            // SAFETY: It did not go over.
+            // SAFETY: It did not pass to the frame.
             Err(unsafe { Fragment::from_raw(block, offset, length) })
         }
     }
 
-    /// Sets the hash that programs may ask for.
+    /// Sets the RSS hash, for the metadata kfunc.
     #[inline]
-    pub fn set_hash(&mut self, hash: u32, kind: HashType) {
+    pub fn set_hash(&mut self, hash: u32, kind: RssHashType) {
         self.buff.hash = hash;
         self.buff.hash_type = kind as bindings::xdp_rss_hash_type;
     }
 
-    /// Gives back what there is of a frame.
+    /// Discards the unfinished frame, if any.
     #[inline]
     pub fn abandon(&mut self) {
         if self.present {
             self.present = false;
-            // SAFETY: By the type invariant the frame is this value's, and was present.
+            // SAFETY: By the type invariant the frame belongs to this value.
             unsafe { bindings::xdp_discard(&mut self.buff.xdp) };
         }
     }
 
-    /// Lets `program` decide about the frame, which passes when there is none.
+    /// Runs `program` on the frame. Without a program the frame passes.
     ///
     /// # Errors
     ///
-    /// `EINVAL` when there is no frame, or not even an Ethernet header in its linear part; what there
-    /// was of it is given back.
-    pub fn run(&mut self, cx: &Context<'_>, program: Option<&Program<'_>>) -> Result<Verdict> {
+    /// [`EINVAL`], and the frame discarded, when there is no frame, its linear part is shorter than an
+    /// Ethernet header, or this is not the poll that began it.
+    pub fn run<'a>(
+        &mut self,
+        rx: &'a RxContext<'a>,
+        program: Option<&RunningProgram<'_>>,
+    ) -> Result<Verdict<'a>> {
         let (start, length) = self.bounds();
         let linear = (self.buff.xdp.data_end as usize).wrapping_sub(start as usize);
-        if !self.present || linear < bindings::ETH_HLEN as usize {
+        if !self.present
+            || linear < bindings::ETH_HLEN as usize
+            || !self.pool.is_linked_to(rx.as_raw())
+        {
             self.abandon();
             return Err(EINVAL);
         }
         let Some(program) = program else {
-            return Ok(self.pass(true));
+            return Ok(self.pass(rx, true));
         };
         // SAFETY: The frame is valid.
         let has_frags = unsafe { bindings::xdp_buff_has_frags(&self.buff.xdp) };
-        if has_frags && !program.takes_fragments() {
+        if has_frags && !program.supports_frags() {
             self.abandon();
             return Ok(Verdict::Failed);
         }
-        // SAFETY: `program` is valid, in the poll that it proves to be in progress; the frame is
-        // valid, and stays so.
+        // SAFETY: `program` is valid in this poll; the frame is valid, and stays so.
         let action = unsafe { bindings::bpf_prog_run_xdp(program.as_raw(), &mut self.buff.xdp) };
         Ok(match action {
             bindings::XDP_PASS => {
                 let intact = self.bounds() == (start, length);
-                self.pass(intact)
+                self.pass(rx, intact)
             }
             bindings::XDP_DROP => {
                 self.abandon();
@@ -310,13 +315,13 @@ impl RxQueue {
             },
             bindings::XDP_REDIRECT => {
                 let dev = self.dev.device().as_raw();
-                // SAFETY: As above; this is a poll.
+                // SAFETY: As above; `rx` is the poll, which ends with `xdp_do_flush()`.
                 let result =
                     unsafe { bindings::xdp_do_redirect(dev, &mut self.buff.xdp, program.as_raw()) };
                 if result == 0 {
-                    // The frame went over.
+                    // The frame passed on.
                     self.present = false;
-                    cx.redirected();
+                    rx.redirected();
                     Verdict::Redirected
                 } else {
                     self.fail(program, action)
@@ -336,11 +341,11 @@ impl RxQueue {
     /// Size of the frame's buffer in bytes.
     #[inline]
     fn buffer(&self) -> usize {
-        // SAFETY: The frame was begun, or is zeroed: all variants of the union are plain integers.
+        // SAFETY: All variants of the union are plain integers, valid or zeroed.
         unsafe { self.buff.xdp.__bindgen_anon_1.__bindgen_anon_1.frame_sz as usize }
     }
 
-    /// Where the frame begins, and how long it is.
+    /// Start and length of the frame.
     #[inline]
     fn bounds(&self) -> (*mut kernel::ffi::c_void, u32) {
         if !self.present {
@@ -351,42 +356,43 @@ impl RxQueue {
         (xdp.data, unsafe { bindings::xdp_get_buff_len(xdp) })
     }
 
-    fn pass(&mut self, intact: bool) -> Verdict {
-        // SAFETY: The frame is valid, and holds an Ethernet header: no program can make it shorter.
+    fn pass<'a>(&mut self, rx: &'a RxContext<'a>, intact: bool) -> Verdict<'a> {
+        // SAFETY: The frame is valid and holds an Ethernet header: no program can make it shorter.
         let skb = unsafe { bindings::xdp_build_skb_from_buff(&self.buff.xdp) };
         let Some(skb) = NonNull::new(skb) else {
             self.abandon();
             return Verdict::NoMemory;
         };
-        // The frame went over.
+        // The frame passed on.
         self.present = false;
-        // SAFETY: A fresh skb is ours alone.
-        let skb = unsafe { SkBuff::from_raw(skb) };
+        // SAFETY: A new skb has no other owner and no clone. `xdp_build_skb_from_buff` calls
+        // `eth_type_trans()` for the device of `info`, which `rx` polls: the pool is linked to it.
+        let skb = unsafe { RxSkBuff::new(rx, UniqueSkBuff::from_raw(skb)) };
         Verdict::Pass { skb, intact }
     }
 
-    /// The frame for sending it; `None` when the program has left no room for that.
-    fn convert(&mut self) -> Option<Frame> {
+    /// Converts the frame for transmission; `None` when the program left too little headroom.
+    fn convert(&mut self) -> Option<XdpFrame> {
         // SAFETY: The frame is valid.
         let frame = unsafe { bindings::xdp_convert_buff_to_frame(&mut self.buff.xdp) };
         let frame = NonNull::new(frame)?;
         self.present = false;
-        // SAFETY: The frame went over.
-        Some(unsafe { Frame::from_raw(frame) })
+        // SAFETY: The ownership of the frame passes to the `xdp_frame`.
+        Some(unsafe { XdpFrame::from_raw(frame) })
     }
 
     #[cold]
-    fn fail(&mut self, program: &Program<'_>, action: u32) -> Verdict {
+    fn fail<'a>(&mut self, program: &RunningProgram<'_>, action: u32) -> Verdict<'a> {
         program.exception(self.dev.device(), action);
         self.abandon();
         Verdict::Failed
     }
 }
 
-impl Drop for RxQueue {
+impl Drop for XdpRxQueue {
     fn drop(&mut self) {
         self.abandon();
-        // SAFETY: By the type invariant. Frames that are still out keep what they need of the pool.
+        // SAFETY: By the type invariant. Frames that are still in use keep what they need of the pool.
         unsafe { bindings::xdp_rxq_info_unreg(self.info.get()) };
     }
 }

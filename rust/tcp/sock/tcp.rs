@@ -9,7 +9,7 @@ use super::{
 use crate::{
     bindings,
     net::{
-        device::NetDevice,
+        netdev::NetDevice,
         skb::{
             Frag,
             SkBuff, //
