@@ -7,20 +7,20 @@
 use crate::bindings;
 use kernel::prelude::*;
 
-/// What of a frame a rule is about, in wire order: values, or the bits of them that count.
+/// Header fields of a frame in network byte order: values, or masks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowFields {
     /// Destination MAC address.
     pub destination_mac: [u8; 6],
     /// Source MAC address.
     pub source_mac: [u8; 6],
-    /// EtherType behind a tag.
+    /// EtherType after the tag, if any.
     pub ethertype: [u8; 2],
-    /// Tag control information; 0xffff as a mask is for tagged frames only.
+    /// 802.1Q tag control information. The mask 0xffff matches tagged frames only.
     pub vlan_tci: [u8; 2],
     /// IP version.
     pub version: u8,
-    /// Source IP address, an IPv4 address in the first four bytes.
+    /// Source IP address; an IPv4 address is in the first four bytes.
     pub source: [u8; 16],
     /// Destination IP address, likewise.
     pub destination: [u8; 16],
@@ -34,46 +34,46 @@ pub struct FlowFields {
     pub destination_port: [u8; 2],
 }
 
-/// The frames that a rule is for: all that have `value` in the bits of `mask`.
+/// The frames that a rule matches: those that equal `value` in the bits of `mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowMatch {
-    /// What the fields are.
+    /// Values of the fields.
     pub value: FlowFields,
-    /// The bits that count.
+    /// Bits that are compared.
     pub mask: FlowFields,
 }
 
-/// What becomes of a frame that a rule is for.
+/// What happens to a frame that a rule matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowAction {
-    /// It is dropped.
+    /// Dropped.
     Drop,
-    /// It goes to this queue, which there is.
+    /// Received on this queue, which exists.
     Queue(u32),
-    /// It is spread by this hash context, which there is.
+    /// Distributed by this RSS context, which exists.
     Context(u32),
 }
 
-/// A rule as the user has given it.
+/// A receive rule as the user specified it.
 #[derive(Clone, Copy)]
 pub struct FlowRule {
     pub(super) spec: bindings::ethtool_rx_flow_spec,
     pub(super) context: u32,
 }
 
-/// Where the fields of a kind of rule stand in its part of the specification.
-struct Places {
+/// Offsets of the fields in the specification of a flow type.
+struct Offsets {
     /// Length of an address.
     address: usize,
-    /// Both ports.
+    /// Source port, followed by the destination port.
     ports: usize,
     tos: usize,
-    /// Transport protocol, where it is not implied.
+    /// Transport protocol, unless the flow type implies it.
     protocol: Option<usize>,
 }
 
-impl Places {
-    // struct ethtool_tcpip4_spec, which is that of UDP as well.
+impl Offsets {
+    // struct ethtool_tcpip4_spec, which UDP uses, too.
     const TCP4: Self = Self {
         address: 4,
         ports: 8,
@@ -87,7 +87,7 @@ impl Places {
         tos: 36,
         protocol: None,
     };
-    // struct ethtool_usrip4_spec: ports stand where the first bytes of a transport header do.
+    // struct ethtool_usrip4_spec: the ports are the first bytes of the transport header.
     const IP4: Self = Self {
         protocol: Some(14),
         ..Self::TCP4
@@ -103,7 +103,7 @@ impl FlowRule {
     const TCP: u8 = 6;
     const UDP: u8 = 17;
 
-    /// Its place: of rules that a frame matches the one with the lowest counts.
+    /// Location of the rule. Of several rules that match a frame, the one with the lowest applies.
     pub fn location(&self) -> u32 {
         self.spec.location
     }
@@ -114,34 +114,34 @@ impl FlowRule {
         self
     }
 
-    /// What becomes of the frames. The core has checked that there are such a queue and context.
+    /// The action. The core has checked that the RSS context exists.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` for what is neither of the [`FlowAction`]s.
+    /// [`EOPNOTSUPP`] for any that is not a [`FlowAction`].
     pub fn action(&self) -> Result<FlowAction> {
         let cookie = self.spec.ring_cookie;
         if cookie == bindings::RX_CLS_FLOW_DISC as u64 {
             return Ok(FlowAction::Drop);
         }
         if self.spec.flow_type & bindings::FLOW_RSS != 0 && self.context != 0 {
-            // A queue that is to be added to that of the context is refused by the core.
+            // The core refuses a queue that is relative to the context's.
             return Ok(FlowAction::Context(self.context));
         }
         match u32::try_from(cookie) {
             Ok(queue) => Ok(FlowAction::Queue(queue)),
-            // A virtual function, or a frame that wakes the machine.
+            // A virtual function, or Wake-on-LAN.
             Err(_) => Err(EOPNOTSUPP),
         }
     }
 
-    /// The frames that it is for.
+    /// The frames that the rule matches.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` for frames that are told from others by something that [`FlowFields`] do not have.
+    /// [`EOPNOTSUPP`] when the rule compares something that is not in [`FlowFields`].
     pub fn frames(&self) -> Result<FlowMatch> {
-        // SAFETY: All variants of the unions are plain bytes, and these are all bytes of them.
+        // SAFETY: All variants of the unions are plain bytes, and this variant covers all of them.
         let (value, mask) = unsafe { (&self.spec.h_u.hdata, &self.spec.m_u.hdata) };
         let mut frames = FlowMatch {
             value: FlowFields::default(),
@@ -149,12 +149,12 @@ impl FlowRule {
         };
         let flags = bindings::FLOW_EXT | bindings::FLOW_MAC_EXT | bindings::FLOW_RSS;
         match self.spec.flow_type & !flags {
-            bindings::TCP_V4_FLOW => frames.ip(value, mask, &Places::TCP4, Some(Self::TCP)),
-            bindings::UDP_V4_FLOW => frames.ip(value, mask, &Places::TCP4, Some(Self::UDP)),
-            bindings::TCP_V6_FLOW => frames.ip(value, mask, &Places::TCP6, Some(Self::TCP)),
-            bindings::UDP_V6_FLOW => frames.ip(value, mask, &Places::TCP6, Some(Self::UDP)),
-            bindings::IPV4_USER_FLOW => frames.ip(value, mask, &Places::IP4, None),
-            bindings::IPV6_USER_FLOW => frames.ip(value, mask, &Places::IP6, None),
+            bindings::TCP_V4_FLOW => frames.ip(value, mask, &Offsets::TCP4, Some(Self::TCP)),
+            bindings::UDP_V4_FLOW => frames.ip(value, mask, &Offsets::TCP4, Some(Self::UDP)),
+            bindings::TCP_V6_FLOW => frames.ip(value, mask, &Offsets::TCP6, Some(Self::TCP)),
+            bindings::UDP_V6_FLOW => frames.ip(value, mask, &Offsets::TCP6, Some(Self::UDP)),
+            bindings::IPV4_USER_FLOW => frames.ip(value, mask, &Offsets::IP4, None),
+            bindings::IPV6_USER_FLOW => frames.ip(value, mask, &Offsets::IP6, None),
             bindings::ETHER_FLOW => {
                 // struct ethhdr.
                 for (fields, bytes) in [(&mut frames.value, value), (&mut frames.mask, mask)] {
@@ -167,7 +167,7 @@ impl FlowRule {
         }
         let (value, mask) = (&self.spec.h_ext, &self.spec.m_ext);
         if self.spec.flow_type & bindings::FLOW_EXT != 0 {
-            // Tags are of one type, and there is no other data.
+            // Only 802.1Q tags, and no user-defined data.
             let vlan = mask.vlan_etype == 0 || value.vlan_etype == 0x8100_u16.to_be();
             if !vlan || mask.data != [0; 2] {
                 return Err(EOPNOTSUPP);
@@ -184,18 +184,17 @@ impl FlowRule {
 }
 
 impl FlowMatch {
-    /// Takes over what a specification says of IP and above. `protocol` is the one that its kind
-    /// implies.
-    fn ip(&mut self, value: &[u8; 52], mask: &[u8; 52], places: &Places, protocol: Option<u8>) {
-        let length = places.address;
+    /// Sets the fields of IP and transport headers. `protocol` is the one that the flow type implies.
+    fn ip(&mut self, value: &[u8; 52], mask: &[u8; 52], offsets: &Offsets, protocol: Option<u8>) {
+        let length = offsets.address;
         for (fields, bytes) in [(&mut self.value, value), (&mut self.mask, mask)] {
             fields.source[..length].copy_from_slice(&bytes[..length]);
             fields.destination[..length].copy_from_slice(&bytes[length..2 * length]);
-            let ports = &bytes[places.ports..places.ports + 4];
+            let ports = &bytes[offsets.ports..offsets.ports + 4];
             fields.source_port.copy_from_slice(&ports[..2]);
             fields.destination_port.copy_from_slice(&ports[2..]);
-            fields.tos = bytes[places.tos];
-            if let Some(at) = places.protocol {
+            fields.tos = bytes[offsets.tos];
+            if let Some(at) = offsets.protocol {
                 fields.protocol = bytes[at];
             }
         }
@@ -212,7 +211,7 @@ impl FlowMatch {
 mod tests {
     use super::*;
 
-    /// A rule with `value` and `mask` at these places of its specification.
+    /// A rule with `value` and `mask` at these offsets of its specification.
     fn rule(flow_type: u32, parts: &[(usize, &[u8], &[u8])]) -> FlowRule {
         let mut spec = bindings::ethtool_rx_flow_spec {
             flow_type,
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_addresses_are_where_their_kind_has_them() -> Result {
+    fn fields_are_at_the_offsets_of_their_flow_type() -> Result {
         const ALL: &[u8] = &[0xff; 16];
         let tcp4 = rule(
             bindings::TCP_V4_FLOW,
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_matched_is_refused() {
+    fn unsupported_matches_are_refused() {
         let refused = |rule: FlowRule| assert_eq!(rule.frames(), Err(EOPNOTSUPP));
         refused(rule(bindings::SCTP_V4_FLOW, &[]));
         let mut data = rule(bindings::TCP_V4_FLOW | bindings::FLOW_EXT, &[]);
@@ -286,7 +285,7 @@ mod tests {
         assert_eq!(rule.action(), Ok(FlowAction::Queue(3)));
         rule.spec.ring_cookie = u64::MAX;
         assert_eq!(rule.action(), Ok(FlowAction::Drop));
-        // Of a virtual function.
+        // A virtual function.
         rule.spec.ring_cookie = 1 << 32 | 3;
         assert_eq!(rule.action(), Err(EOPNOTSUPP));
         rule.spec.flow_type |= bindings::FLOW_RSS;
