@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Netlink attributes of the family and the message that carries them.
+//! Netlink attributes of the family, and its messages.
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -13,10 +13,10 @@ use netlink_packet_generic::GenlFamily;
 use netlink_packet_generic::GenlHeader;
 use std::net::IpAddr;
 
-/// One attribute, its value as it stands on the wire.
+/// An attribute with its value in wire format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
-    /// Type, without flags.
+    /// Attribute type without flags.
     pub kind: u16,
     value: Vec<u8>,
 }
@@ -30,7 +30,7 @@ impl Attribute {
         }
     }
 
-    /// A `u16` in host byte order.
+    /// A `u16` attribute, in host byte order.
     pub fn u16(kind: u16, value: u16) -> Self {
         Self {
             kind,
@@ -38,7 +38,7 @@ impl Attribute {
         }
     }
 
-    /// A `u32` in host byte order.
+    /// A `u32` attribute, in host byte order.
     pub fn u32(kind: u16, value: u32) -> Self {
         Self {
             kind,
@@ -46,7 +46,7 @@ impl Attribute {
         }
     }
 
-    /// A `uint` of the specification: 4 bytes when they suffice, else 8.
+    /// A `uint` attribute: 4 bytes if the value fits, else 8.
     pub fn uint(kind: u16, value: u64) -> Self {
         let value = match u32::try_from(value) {
             Ok(small) => small.to_ne_bytes().into(),
@@ -55,7 +55,7 @@ impl Attribute {
         Self { kind, value }
     }
 
-    /// An address, 4 or 16 bytes.
+    /// An address attribute, 4 or 16 bytes.
     pub fn address(kind: u16, address: IpAddr) -> Self {
         let value = match address {
             IpAddr::V4(v4) => v4.octets().into(),
@@ -64,18 +64,18 @@ impl Attribute {
         Self { kind, value }
     }
 
-    /// The value as an unsigned number of whatever width it has.
+    /// The value as an unsigned integer of any width.
     pub fn as_uint(&self) -> Result<u64> {
         Ok(match self.value[..] {
             [a] => a.into(),
             [a, b] => u16::from_ne_bytes([a, b]).into(),
             [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]).into(),
             [a, b, c, d, e, f, g, h] => u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-            _ => anyhow::bail!("attribute {} is no number", self.kind),
+            _ => anyhow::bail!("attribute {} is not a number", self.kind),
         })
     }
 
-    /// The value as a number of at most 32 bits.
+    /// The value as an unsigned integer of at most 32 bits.
     pub fn as_u32(&self) -> Result<u32> {
         Ok(u32::try_from(self.as_uint()?)?)
     }
@@ -86,7 +86,7 @@ impl Attribute {
             return Ok(v4.into());
         }
         let v6 = <[u8; 16]>::try_from(&self.value[..]);
-        ensure!(v6.is_ok(), "attribute {} is no address", self.kind);
+        ensure!(v6.is_ok(), "attribute {} is not an address", self.kind);
         Ok(v6.unwrap_or_default().into())
     }
 
@@ -102,7 +102,7 @@ impl Attribute {
     }
 }
 
-/// Decodes a run of attributes.
+/// Decodes a sequence of attributes.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Attribute>, DecodeError> {
     NlasIterator::new(bytes)
         .map(|nla| {
@@ -134,7 +134,7 @@ impl Nla for Attribute {
 pub struct Message {
     /// `TOE_CMD_..`.
     pub command: u8,
-    /// What it says.
+    /// Attributes.
     pub attributes: Vec<Attribute>,
 }
 

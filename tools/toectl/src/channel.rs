@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A generic netlink socket that speaks the family.
+//! Generic netlink socket for the family.
 
 use crate::attribute;
 use crate::attribute::Attribute;
@@ -30,14 +30,14 @@ use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_GENERIC;
 use std::io;
 
-/// Attribute of an extended acknowledgement that holds its text (`NLMSGERR_ATTR_MSG`).
+/// Attribute of an extended ACK that contains its message (`NLMSGERR_ATTR_MSG`).
 const ERROR_TEXT: u16 = 1;
 
-/// Size of the request's header, which an error answer repeats before its attributes
+/// Size of the netlink header of the request, which an error message contains before its attributes
 /// (`NETLINK_CAP_ACK`).
 const HEADER: usize = 16;
 
-/// A socket with the family's identifiers.
+/// A socket with the identifiers of the family.
 pub struct Channel {
     socket: Socket,
     sequence: u32,
@@ -46,7 +46,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Opens a socket and looks the family up, which has the kernel load the module if it can.
+    /// Opens a socket and resolves the family, which makes the kernel load the module if possible.
     pub fn open() -> Result<Self> {
         let mut socket = Socket::new(NETLINK_GENERIC).context("cannot open a netlink socket")?;
         socket.bind_auto()?;
@@ -63,7 +63,7 @@ impl Channel {
         Ok(channel)
     }
 
-    /// Asks the controller for the family's numbers.
+    /// Queries the controller for the identifiers of the family.
     fn resolve(&mut self) -> Result<()> {
         let question = GenlMessage::from_payload(GenlCtrl {
             cmd: GenlCtrlCmd::GetFamily,
@@ -80,7 +80,7 @@ impl Channel {
         for attribute in answers.into_iter().flat_map(|answer| answer.payload.nlas) {
             match attribute {
                 GenlCtrlAttrs::FamilyId(id) => self.family = id,
-                // The family has one group.
+                // The family has a single group.
                 GenlCtrlAttrs::McastGroups(groups) => {
                     for attribute in groups.into_iter().flatten() {
                         if let McastGrpAttrs::Id(id) = attribute {
@@ -94,21 +94,21 @@ impl Channel {
         Ok(())
     }
 
-    /// Sends a request and waits for its acknowledgement.
+    /// Sends a request and waits for its ACK.
     ///
     /// # Errors
     ///
-    /// The kernel's refusal as an [`io::Error`], with what it said about it as context.
+    /// The kernel's error as an [`io::Error`], with its extended ACK message as context.
     pub fn request(&mut self, command: u16, attributes: Vec<Attribute>) -> Result<()> {
         self.ask(command, attributes, NLM_F_ACK).map(drop)
     }
 
-    /// Sends a request and collects all that the kernel lists.
+    /// Sends a dump request and collects all messages.
     pub fn dump(&mut self, command: u16, attributes: Vec<Attribute>) -> Result<Vec<Message>> {
         self.ask(command, attributes, NLM_F_DUMP)
     }
 
-    /// Sends a request and collects its one answer.
+    /// Sends a request and collects its answer.
     pub fn get(&mut self, command: u16, attributes: Vec<Attribute>) -> Result<Vec<Message>> {
         self.ask(command, attributes, NLM_F_ACK)
     }
@@ -128,14 +128,14 @@ impl Channel {
         Ok(answers.into_iter().map(|answer| answer.payload).collect())
     }
 
-    /// Joins the family's notifications, received by [`Self::notifications`].
+    /// Subscribes to the family's notifications, received by [`Self::notifications`].
     pub fn subscribe(&mut self) -> Result<()> {
         let group = self.group.context("the family has no notifications")?;
         Ok(self.socket.add_membership(group)?)
     }
 
-    /// Waits for notifications, at least one. `None` when the kernel had to drop some because this program was
-    /// too slow.
+    /// Waits for at least one notification. Returns `None` if the kernel has dropped some because
+    /// this program was too slow.
     pub fn notifications(&mut self) -> Result<Option<Vec<Message>>> {
         let bytes = match self.socket.recv_from_full() {
             Ok((bytes, _)) => bytes,
@@ -151,7 +151,7 @@ impl Channel {
         Ok(Some(messages))
     }
 
-    /// Sends one request and reads answers up to the acknowledgement or the end of the dump.
+    /// Sends a request and reads answers up to the ACK or the end of the dump.
     fn exchange<F>(&mut self, question: GenlMessage<F>, flags: u16) -> Result<Vec<GenlMessage<F>>>
     where
         GenlMessage<F>: NetlinkSerializable + NetlinkDeserializable,
@@ -185,7 +185,7 @@ impl Channel {
                         let text = error.header.get(HEADER..).unwrap_or_default();
                         return Err(refusal(error.raw_code(), text));
                     }
-                    NetlinkPayload::Overrun(_) => bail!("the kernel dropped an answer"),
+                    NetlinkPayload::Overrun(_) => bail!("netlink overrun: retry the command"),
                     _ => (),
                 }
             }
@@ -193,7 +193,7 @@ impl Channel {
     }
 }
 
-/// Divides a datagram into its messages.
+/// Splits a datagram into messages.
 fn parse<T: NetlinkDeserializable>(bytes: &[u8]) -> Result<Vec<NetlinkMessage<T>>> {
     let mut messages = Vec::new();
     let mut rest = bytes;
@@ -205,11 +205,11 @@ fn parse<T: NetlinkDeserializable>(bytes: &[u8]) -> Result<Vec<NetlinkMessage<T>
     Ok(messages)
 }
 
-/// The error that a negative `code` and the attributes of an extended acknowledgement make.
+/// Error from a negative `code` and the attributes of an extended ACK.
 fn refusal(code: i32, attributes: &[u8]) -> anyhow::Error {
     let error = io::Error::from_raw_os_error(-code);
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => Some("this needs CAP_NET_ADMIN".to_string()),
+        io::ErrorKind::PermissionDenied => Some("CAP_NET_ADMIN required".to_string()),
         _ => None,
     };
     let text = attribute::parse(attributes)

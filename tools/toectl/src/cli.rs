@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The command line.
+//! Command line.
 
 use crate::filter::Filter;
 use crate::filter::Tuples;
@@ -10,7 +10,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
-/// TCP connections carried by an adapter: list, hand over, take back, count, impair
+/// Manage TCP connections delegated to an adapter
 #[derive(Debug, Parser)]
 #[command(name = "toectl", version, max_term_width = 100)]
 pub struct Arguments {
@@ -23,19 +23,19 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Connections: list those that are delegated, hand over, take back
+    /// List, hand over or return connections
     Conn {
         #[command(subcommand)]
         command: Option<ConnCommand>,
     },
-    /// What the adapters have carried, refused and returned, by reason
+    /// Show counters of the adapters, with refusals and returns by reason
     Stats {
-        /// Interface; without, all
+        /// Interface (default: all)
         dev: Option<String>,
     },
-    /// Let the adapter's port lose, delay, reorder, duplicate or corrupt frames
+    /// Impair frames on the adapter's port: loss, delay, reordering, duplication, corruption
     Impair(Impairment),
-    /// Print connections as they are handed over and come back
+    /// Print connections as they are handed over and returned
     Watch {
         #[command(flatten)]
         filter: Filter,
@@ -49,19 +49,19 @@ pub enum ConnCommand {
         #[command(flatten)]
         filter: Filter,
     },
-    /// Hand established connections over, whatever net.toe.min_bytes says
+    /// Hand over established connections, irrespective of net.toe.min_bytes
     Offload {
         #[command(flatten)]
         tuples: Tuples,
-        /// Every established connection of the network namespace
+        /// Hand over every established connection of the network namespace
         #[arg(long)]
         all: bool,
     },
-    /// Take delegated connections back
+    /// Return delegated connections to the kernel's TCP
     Return {
         #[command(flatten)]
         filter: Filter,
-        /// Every delegated connection of the network namespace
+        /// Return every delegated connection of the network namespace
         #[arg(long)]
         all: bool,
     },
@@ -77,11 +77,11 @@ impl Default for ConnCommand {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Direction {
-    /// Towards the wire
+    /// Transmitted frames
     Egress,
-    /// From the wire
+    /// Received frames
     Ingress,
-    /// Both ways
+    /// Both directions
     #[default]
     Both,
 }
@@ -92,17 +92,17 @@ pub enum Direction {
 pub struct Impairment {
     /// Interface
     pub dev: String,
-    /// Which frames
+    /// Direction of the frames
     #[arg(short, long, value_enum, default_value_t)]
     pub direction: Direction,
-    /// `off`, or any of: loss P, duplicate P, reorder P, corrupt P (probabilities such as 1% or
-    /// 0.5%), delay TIME [JITTER] (us, ms, s), rate RATE (bit, kbit, mbit, gbit), seed N. What is
-    /// not named is switched off
+    /// `off`, or a list of: loss P, duplicate P, reorder P, corrupt P (probabilities such as 1% or
+    /// 0.5%), delay TIME [JITTER] (us, ms, s), rate RATE (bit, kbit, mbit, gbit), seed N.
+    /// Impairments not listed are turned off
     #[arg(required = true, value_name = "IMPAIRMENT")]
     pub words: Vec<String>,
 }
 
-/// Values of an impairment, all zero for none.
+/// Values of an impairment; all zero for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Values {
     /// Parts per million.
@@ -119,23 +119,26 @@ pub struct Values {
     pub jitter: u32,
     /// Bit/s.
     pub rate: u64,
-    /// Of the random sequence.
+    /// Seed of the random numbers.
     pub seed: u64,
 }
 
 impl Impairment {
-    /// What the words say.
+    /// Parses the words.
     pub fn values(&self) -> anyhow::Result<Values> {
         let mut values = Values::default();
         let mut words = self.words.iter().map(String::as_str).peekable();
         while let Some(key) = words.next() {
             if key == "off" {
-                anyhow::ensure!(self.words.len() == 1, "'off' stands alone");
+                anyhow::ensure!(
+                    self.words.len() == 1,
+                    "'off' cannot be combined with impairments"
+                );
                 break;
             }
             let value = words
                 .next()
-                .ok_or_else(|| anyhow::anyhow!("'{key}' lacks its value"))?;
+                .ok_or_else(|| anyhow::anyhow!("missing value for '{key}'"))?;
             match key {
                 "loss" => values.loss = units::probability(value)?,
                 "duplicate" => values.duplicate = units::probability(value)?,
@@ -152,7 +155,7 @@ impl Impairment {
                     }
                 }
                 _ => anyhow::bail!(
-                    "'{key}' is none of loss, duplicate, reorder, corrupt, delay, rate, seed, off"
+                    "unknown impairment '{key}': use loss, duplicate, reorder, corrupt, delay, rate, seed or off"
                 ),
             }
         }

@@ -25,28 +25,28 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 
-/// A connection that is or was delegated, as the kernel describes it.
+/// A connection that is or was delegated, as reported by the kernel.
 #[derive(Clone, Debug, Serialize)]
 pub struct Conn {
-    /// Number of the adapter's interface.
+    /// Index of the adapter's interface.
     pub ifindex: u32,
-    /// Its name.
+    /// Name of the interface.
     pub dev: String,
-    /// Local end.
+    /// Local address and port.
     pub local: SocketAddr,
-    /// Remote end.
+    /// Remote address and port.
     pub remote: SocketAddr,
     /// Offload processor.
     pub processor: u32,
-    /// Identifier of the host in the ABI.
+    /// Host identifier of the connection in the ABI.
     pub host_id: u32,
-    /// Identifier of the adapter in the ABI.
+    /// Adapter identifier of the connection in the ABI.
     pub device_id: u32,
     /// Socket cookie.
     pub cookie: u64,
-    /// Owner of the socket.
+    /// User ID of the socket.
     pub uid: u32,
-    /// Who carries it.
+    /// State of the connection.
     pub state: String,
     /// Payload bytes acknowledged to the adapter.
     pub sent: u64,
@@ -54,7 +54,7 @@ pub struct Conn {
     pub received: u64,
     /// Milliseconds since the hand-over.
     pub age: u64,
-    /// Why it came back, when it has.
+    /// Reason for its return, if it was returned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -64,7 +64,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// An attribute has another width than the specification says.
+    /// If an attribute has a width other than specified.
     pub fn from_message(message: &Message, interfaces: &Interfaces) -> Result<Self> {
         let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let mut conn = Self {
@@ -102,7 +102,8 @@ impl Conn {
                 TOE_A_CONN_REASON => {
                     conn.reason = Some(uapi::name(RETURN_REASON, attribute.as_u32()?));
                 }
-                // The family stands in the addresses; what a newer kernel adds is not for us.
+                // The address family follows from the addresses. Ignore attributes added by newer
+                // kernels.
                 _ => (),
             }
         }
@@ -111,7 +112,7 @@ impl Conn {
     }
 }
 
-/// The attributes that name a connection by its ends.
+/// Attributes that identify a connection by its addresses and ports.
 fn tuple(local: SocketAddr, remote: SocketAddr) -> Vec<Attribute> {
     let family = match local {
         SocketAddr::V4(_) => nix::libc::AF_INET,
@@ -126,7 +127,7 @@ fn tuple(local: SocketAddr, remote: SocketAddr) -> Vec<Attribute> {
     ]
 }
 
-/// Carries out a `conn` command.
+/// Executes a `conn` command.
 pub fn run(command: ConnCommand, json: bool) -> Result<()> {
     let mut channel = Channel::open()?;
     match command {
@@ -134,25 +135,25 @@ pub fn run(command: ConnCommand, json: bool) -> Result<()> {
         ConnCommand::Offload { tuples, all } => {
             ensure!(
                 all == tuples.is_empty(),
-                "say which connections (--port, --remote, ..), or --all"
+                "select connections (--port, --remote, ...) or use --all"
             );
             offload(&mut channel, &tuples, json)
         }
         ConnCommand::Return { filter, all } => {
             ensure!(
                 all == filter.is_empty(),
-                "say which connections (--port, --dev, ..), or --all"
+                "select connections (--port, --dev, ...) or use --all"
             );
             if all {
-                take_all_back(&mut channel, json)
+                return_all(&mut channel, json)
             } else {
-                take_back(&mut channel, &filter, json)
+                return_matching(&mut channel, &filter, json)
             }
         }
     }
 }
 
-/// The delegated connections that `filter` matches.
+/// Delegated connections that match `filter`.
 fn delegated(channel: &mut Channel, filter: &Filter) -> Result<Vec<Conn>> {
     let interfaces = Interfaces::read()?;
     let request = filter
@@ -198,14 +199,14 @@ fn list(channel: &mut Channel, filter: &Filter, json: bool) -> Result<()> {
     table.print()
 }
 
-/// Outcome of a command on many connections.
+/// Outcome of a command on several connections.
 #[derive(Default, Serialize)]
 struct Outcome {
     done: usize,
     failed: Vec<Failure>,
 }
 
-/// A connection to which a command could not be applied.
+/// A connection for which a command failed.
 #[derive(Serialize)]
 struct Failure {
     local: SocketAddr,
@@ -225,7 +226,7 @@ impl Outcome {
         }
     }
 
-    /// Prints what happened; fails when anything did.
+    /// Prints the outcome. Returns an error if a command failed or nothing matched.
     fn report(&self, done: &str, json: bool) -> Result<()> {
         if json {
             output::json(self)?;
@@ -255,25 +256,25 @@ fn offload(channel: &mut Channel, tuples: &Tuples, json: bool) -> Result<()> {
     outcome.report("handed over", json)
 }
 
-fn take_back(channel: &mut Channel, filter: &Filter, json: bool) -> Result<()> {
+fn return_matching(channel: &mut Channel, filter: &Filter, json: bool) -> Result<()> {
     let mut outcome = Outcome::default();
     for conn in delegated(channel, filter)? {
         match channel.request(TOE_CMD_CONN_RETURN, tuple(conn.local, conn.remote)) {
-            // It came back by itself meanwhile.
+            // The connection was returned in the meantime.
             Err(error) if is_not_found(&error) => (),
             result => outcome.add(conn.local, conn.remote, result),
         }
     }
-    outcome.report("taken back", json)
+    outcome.report("returned", json)
 }
 
-fn take_all_back(channel: &mut Channel, json: bool) -> Result<()> {
+fn return_all(channel: &mut Channel, json: bool) -> Result<()> {
     let outcome = Outcome {
         done: delegated(channel, &Filter::default())?.len(),
         failed: Vec::new(),
     };
     channel.request(TOE_CMD_CONN_RETURN, vec![Attribute::flag(TOE_A_CONN_ALL)])?;
-    outcome.report("taken back", json)
+    outcome.report("returned", json)
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {

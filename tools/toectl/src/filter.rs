@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which connections a command is about.
+//! Selection of connections.
 
 use crate::conn::Conn;
 use crate::interface;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// An address, or all that begin like it.
+/// An address prefix; a plain address is a prefix of full length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     address: IpAddr,
@@ -33,14 +33,14 @@ impl FromStr for Prefix {
                 .parse()
                 .ok()
                 .filter(|length| *length <= longest)
-                .ok_or_else(|| format!("prefix length is not 0 to {longest}"))?,
+                .ok_or_else(|| format!("prefix length must be 0 to {longest}"))?,
         };
         Ok(Self { address, length })
     }
 }
 
 impl Prefix {
-    /// Whether `address` is in the prefix.
+    /// Whether `address` matches the prefix.
     pub fn contains(&self, address: IpAddr) -> bool {
         let differ = match (self.address, address) {
             (IpAddr::V4(a), IpAddr::V4(b)) => {
@@ -53,7 +53,7 @@ impl Prefix {
     }
 }
 
-/// Connections by their addresses and ports; all that is given has to agree.
+/// Selection by addresses and ports. All given criteria must match.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Tuples {
     /// Local address or prefix
@@ -68,13 +68,13 @@ pub struct Tuples {
     /// Remote port
     #[arg(long)]
     pub rport: Option<u16>,
-    /// Either port
+    /// Local or remote port
     #[arg(long)]
     pub port: Option<u16>,
 }
 
 impl Tuples {
-    /// Whether nothing is given, so that every connection matches.
+    /// Whether there are no criteria, so that every connection matches.
     pub fn is_empty(&self) -> bool {
         self.local.is_none()
             && self.remote.is_none()
@@ -83,7 +83,7 @@ impl Tuples {
             && self.port.is_none()
     }
 
-    /// Whether a connection between these ends is meant.
+    /// Whether a connection with these addresses matches.
     pub fn matches(&self, local: SocketAddr, remote: SocketAddr) -> bool {
         self.local.is_none_or(|prefix| prefix.contains(local.ip()))
             && self
@@ -97,7 +97,7 @@ impl Tuples {
     }
 }
 
-/// Delegated connections.
+/// Selection of delegated connections.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Filter {
     /// Interface of the adapter
@@ -105,33 +105,33 @@ pub struct Filter {
     pub dev: Option<String>,
     #[command(flatten)]
     pub tuples: Tuples,
-    /// Socket cookie, in hexadecimal as `ss -e` prints it (sk:...); a socket has one once `ss` or
-    /// the application has asked for it
+    /// Socket cookie in hexadecimal, as printed by `ss -e` (sk:...). A socket has a cookie once
+    /// `ss` or the application has requested it
     #[arg(long, value_parser = cookie)]
     pub cookie: Option<u64>,
 }
 
 fn cookie(text: &str) -> Result<u64, String> {
     u64::from_str_radix(text.trim_start_matches("0x"), 16)
-        .map_err(|_| "no hexadecimal number".into())
+        .map_err(|_| "not a hexadecimal number".into())
 }
 
 impl Filter {
-    /// Whether nothing is given.
+    /// Whether there are no criteria.
     pub fn is_empty(&self) -> bool {
         self.dev.is_none() && self.cookie.is_none() && self.tuples.is_empty()
     }
 
-    /// Number of the interface, if one is given.
+    /// Index of the interface, if one is given.
     ///
     /// # Errors
     ///
-    /// There is no such interface.
+    /// If there is no such interface.
     pub fn ifindex(&self) -> Result<Option<u32>> {
         self.dev.as_deref().map(interface::index).transpose()
     }
 
-    /// Whether `conn` is meant; its interface has been compared with [`Self::ifindex`].
+    /// Whether `conn` matches. The caller has compared its interface with [`Self::ifindex`].
     pub fn matches(&self, conn: &Conn) -> bool {
         self.cookie.is_none_or(|cookie| cookie == conn.cookie)
             && self.tuples.matches(conn.local, conn.remote)

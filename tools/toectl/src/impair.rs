@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `toectl impair`: what the adapter's port does to frames.
+//! `toectl impair`: network impairment on the adapter's port.
 
 use crate::attribute::Attribute;
 use crate::channel::Channel;
@@ -10,7 +10,7 @@ use crate::interface;
 use crate::uapi::*;
 use anyhow::Result;
 
-/// Carries out `impair`.
+/// Executes `impair`.
 pub fn run(impairment: &Impairment) -> Result<()> {
     let values = impairment.values()?;
     let directions = match impairment.direction {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names and numbers of the network namespace's interfaces.
+//! Names and indices of the interfaces of the network namespace.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -8,18 +8,18 @@ use nix::net::if_::if_nameindex;
 use nix::net::if_::if_nametoindex;
 use std::collections::HashMap;
 
-/// Number of the interface `name`.
+/// Index of the interface `name`.
 pub fn index(name: &str) -> Result<u32> {
-    if_nametoindex(name).with_context(|| format!("there is no interface '{name}' here"))
+    if_nametoindex(name).with_context(|| format!("no interface '{name}' in this network namespace"))
 }
 
-/// The names of all interfaces by their numbers.
+/// Interface names by index.
 pub struct Interfaces(HashMap<u32, String>);
 
 impl Interfaces {
-    /// Asks the kernel.
+    /// Queries the kernel.
     pub fn read() -> Result<Self> {
-        let names = if_nameindex().context("cannot list the interfaces")?;
+        let names = if_nameindex().context("cannot list interfaces")?;
         Ok(Self(
             names
                 .iter()
@@ -31,7 +31,7 @@ impl Interfaces {
         ))
     }
 
-    /// Name of interface `index`, `-` for 0 (none), `if7` for one that is gone.
+    /// Name of interface `index`: `-` for 0 (none), `if7` for an interface that no longer exists.
     pub fn name(&self, index: u32) -> String {
         match self.0.get(&index) {
             Some(name) => name.clone(),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `toectl`: lists, hands over and takes back the TCP connections that an adapter carries.
+//! `toectl`: lists, hands over and returns the TCP connections delegated to an adapter.
 //!
-//! It speaks the generic netlink family `toe` (Documentation/netlink/specs/toe.yaml) and nothing
-//! else; the constants are those of include/uapi/linux/toe.h.
+//! Uses only the generic netlink family `toe` (Documentation/netlink/specs/toe.yaml), with the
+//! constants of include/uapi/linux/toe.h.
 
 mod attribute;
 mod channel;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that has seen enough (`toectl conn | head`) is no failure.
+        // A closed pipe (`toectl conn | head`) is not a failure.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("toectl: {error:#}");

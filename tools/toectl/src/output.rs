@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::io;
 use std::io::Write;
 
-/// Whether `error` is only that nobody reads any more.
+/// Whether `error` is caused by a closed pipe.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -22,23 +22,23 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     Ok(writeln!(out)?)
 }
 
-/// Where a column's text stands.
+/// Alignment of a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Align {
-    /// Names.
+    /// For names.
     Left,
-    /// Numbers.
+    /// For numbers.
     Right,
 }
 
-/// Rows under headings, each column as wide as its widest text.
+/// A table with headings. Each column is as wide as its widest cell.
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these headings.
+    /// Creates a table with these headings.
     pub fn new(columns: &[(&'static str, Align)]) -> Self {
         Self {
             columns: columns.into(),
@@ -51,7 +51,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Writes the table; nothing when it has no rows.
+    /// Prints the table. Prints nothing if it has no rows.
     pub fn print(&self) -> Result<()> {
         if self.rows.is_empty() {
             return Ok(());

@@ -14,13 +14,13 @@ use std::net::SocketAddr;
 /// `TCP_ESTABLISHED` as the files print it.
 const ESTABLISHED: &str = "01";
 
-/// Lists local and remote ends.
+/// Lists the local and remote addresses.
 pub fn established() -> Result<Vec<(SocketAddr, SocketAddr)>> {
     let mut connections = Vec::new();
     for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
         match fs::read_to_string(path) {
             Ok(text) => connections.extend(text.lines().skip(1).filter_map(parse)),
-            // A kernel without IPv6.
+            // The kernel has no IPv6.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
             Err(error) => return Err(error).with_context(|| format!("cannot read {path}")),
         }
@@ -28,14 +28,14 @@ pub fn established() -> Result<Vec<(SocketAddr, SocketAddr)>> {
     Ok(connections)
 }
 
-/// The ends of one line, `None` when it is not of an established connection.
+/// Addresses in a line. Returns `None` if the connection is not established.
 fn parse(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
     (state == ESTABLISHED).then_some((end(local)?, end(remote)?))
 }
 
-/// An address and port: 32-bit words of the address as the machine holds them, then the port as a
+/// Parses address and port: the 32-bit words of the address in host byte order, then the port
 /// number.
 fn end(text: &str) -> Option<SocketAddr> {
     let (words, port) = text.split_once(':')?;
@@ -48,7 +48,7 @@ fn end(text: &str) -> Option<SocketAddr> {
         for (i, octets) in octets.chunks_exact_mut(4).enumerate() {
             octets.copy_from_slice(&word(words.get(i * 8..i * 8 + 8)?)?);
         }
-        // A connection of IPv4 on a socket of IPv6.
+        // An IPv4 connection of an IPv6 socket.
         Ipv6Addr::from(octets).to_canonical()
     };
     Some(SocketAddr::new(address, port))

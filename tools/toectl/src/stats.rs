@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `toectl stats`: what the adapters have carried, refused and returned.
+//! `toectl stats`: counters of the adapters.
 
 use crate::attribute::Attribute;
 use crate::attribute::Message;
@@ -20,21 +20,21 @@ use std::collections::BTreeMap;
 /// Counters of one adapter.
 #[derive(Debug, Default, Serialize)]
 struct Stats {
-    /// Number of its interface, 0 for what was refused before an adapter was found.
+    /// Index of its interface; 0 for refusals before an adapter was selected.
     ifindex: u32,
     /// Name of its interface.
     dev: String,
-    /// Connections delegated now.
+    /// Connections currently delegated.
     connections: u32,
-    /// Connections that it can hold.
+    /// Maximum number of delegated connections.
     capacity: u32,
-    /// Hand-overs that succeeded.
+    /// Successful hand-overs.
     delegated: u64,
     /// Payload bytes acknowledged to the adapter.
     sent: u64,
     /// Payload bytes delivered by the adapter.
     received: u64,
-    /// Hand-overs refused, by reason.
+    /// Refused hand-overs, by reason.
     refused: BTreeMap<String, u64>,
     /// Connections returned, by reason.
     returned: BTreeMap<String, u64>,
@@ -67,7 +67,7 @@ impl Stats {
     }
 }
 
-/// Adds a nest of a reason and its count, attributes of `kinds`.
+/// Adds a reason and its count from a nested attribute. `kinds` are its attribute types.
 fn count(
     counts: &mut BTreeMap<String, u64>,
     nest: &Attribute,
@@ -86,7 +86,7 @@ fn count(
     Ok(())
 }
 
-/// Carries out `stats`, for one interface or all.
+/// Executes `stats` for one interface or all.
 pub fn run(dev: Option<&str>, json: bool) -> Result<()> {
     let mut channel = Channel::open()?;
     let interfaces = Interfaces::read()?;

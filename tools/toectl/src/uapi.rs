@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Constants of the family, include/uapi/linux/toe.h in Rust. A test compares the two.
+//! Constants of include/uapi/linux/toe.h. A test compares them with the header.
 
-/// Declares constants with the names that the header gives them.
+/// Declares constants with the names of the header.
 macro_rules! constants {
     ($($name:ident = $value:literal,)*) => {
         $(pub const $name: u16 = $value;)*
@@ -69,10 +69,10 @@ constants! {
     TOE_DIRECTION_INGRESS = 2,
 }
 
-/// Names of an enumeration's values.
+/// Names of the values of an enumeration.
 pub type Names = &'static [(u32, &'static str)];
 
-/// Who carries a connection.
+/// States of a connection.
 pub const CONN_STATE: Names = &[
     (0, "delegating"),
     (1, "delegated"),
@@ -80,7 +80,7 @@ pub const CONN_STATE: Names = &[
     (3, "linux"),
 ];
 
-/// Why a connection came back.
+/// Reasons for returning a connection.
 pub const RETURN_REASON: Names = &[
     (0, "host"),
     (1, "fin"),
@@ -113,7 +113,7 @@ pub const RETURN_REASON: Names = &[
     (139, "device-lost"),
 ];
 
-/// Why a connection was not handed over.
+/// Reasons for refusing a hand-over.
 pub const REFUSE_REASON: Names = &[
     (1, "busy"),
     (2, "table-full"),
@@ -136,7 +136,7 @@ pub const REFUSE_REASON: Names = &[
     (140, "no-memory"),
 ];
 
-/// Name of `value`, the number itself when a newer kernel sent it.
+/// Name of `value`, or its number if a newer kernel has added it.
 pub fn name(names: Names, value: u32) -> String {
     names
         .iter()
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// Every enumerator of the header, with the value that C gives it.
+    /// Every enumerator of the header with its C value.
     fn header() -> BTreeMap<String, u32> {
         let text = include_str!("../../../include/uapi/linux/toe.h");
         let mut values = BTreeMap::new();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers with units, read as `tc` reads them and printed for people.
+//! Numbers with units: parsed like `tc` does, and formatted for people.
 
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 
-/// Splits `text` into its number and what follows.
+/// Splits `text` into its leading number and the rest.
 fn split(text: &str) -> Result<(f64, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -16,29 +16,29 @@ fn split(text: &str) -> Result<(f64, &str)> {
     let number = number
         .parse()
         .ok()
-        .with_context(|| format!("'{text}' does not begin with a number"))?;
+        .with_context(|| format!("'{text}' does not start with a number"))?;
     Ok((number, unit))
 }
 
-/// A probability with a per cent sign, in parts per million.
+/// Parses a probability in percent. Returns parts per million.
 pub fn probability(text: &str) -> Result<u32> {
     let (number, unit) = split(text)?;
     ensure!(
         unit == "%",
-        "'{text}' is no probability: write it in per cent, as 1% or 0.01%"
+        "invalid probability '{text}': use percent, such as 1% or 0.01%"
     );
     ensure!(number <= 100.0, "'{text}' is more than 100%");
     Ok((number * 10_000.0).round() as u32)
 }
 
-/// A time in us, ms or s, in microseconds.
+/// Parses a time in us, ms or s. Returns microseconds.
 pub fn microseconds(text: &str) -> Result<u32> {
     let (number, unit) = split(text)?;
     let factor = match unit {
         "us" => 1.0,
         "ms" => 1e3,
         "s" => 1e6,
-        _ => bail!("'{text}' is no time: write it in us, ms or s, as 10ms"),
+        _ => bail!("invalid time '{text}': use us, ms or s, such as 10ms"),
     };
     let micros = (number * factor).round();
     ensure!(
@@ -49,7 +49,7 @@ pub fn microseconds(text: &str) -> Result<u32> {
     Ok(micros as u32)
 }
 
-/// A rate in bit, kbit, mbit or gbit per second, in bit/s.
+/// Parses a rate in bit, kbit, mbit or gbit per second. Returns bit/s.
 pub fn rate(text: &str) -> Result<u64> {
     let (number, unit) = split(text)?;
     let factor = match unit {
@@ -57,19 +57,19 @@ pub fn rate(text: &str) -> Result<u64> {
         "kbit" => 1e3,
         "mbit" => 1e6,
         "gbit" => 1e9,
-        _ => bail!("'{text}' is no rate: write it in bit, kbit, mbit or gbit, as 100mbit"),
+        _ => bail!("invalid rate '{text}': use bit, kbit, mbit or gbit, such as 100mbit"),
     };
     Ok((number * factor).round() as u64)
 }
 
-/// A whole number.
+/// Parses an integer.
 pub fn number(text: &str) -> Result<u64> {
     text.parse()
         .ok()
-        .with_context(|| format!("'{text}' is no whole number"))
+        .with_context(|| format!("'{text}' is not an integer"))
 }
 
-/// Bytes as a person reads them: three digits and a binary prefix.
+/// Formats bytes with three digits and a binary prefix.
 pub fn bytes(value: u64) -> String {
     const PREFIXES: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     if value < 1024 {
@@ -94,7 +94,7 @@ pub fn bytes(value: u64) -> String {
     format!("{scaled:.digits$} {prefix}B")
 }
 
-/// Milliseconds as a person reads them.
+/// Formats milliseconds.
 pub fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {

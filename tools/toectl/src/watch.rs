@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `toectl watch`: connections as they are handed over and come back.
+//! `toectl watch`: prints connections as they are handed over and returned.
 
 use crate::channel::Channel;
 use crate::conn::Conn;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::io;
 use std::io::Write;
 
-/// A notification in JSON.
+/// A notification, for JSON output.
 #[derive(Serialize)]
 struct Event {
     event: &'static str,
@@ -22,14 +22,14 @@ struct Event {
     conn: Conn,
 }
 
-/// Prints notifications until it is interrupted.
+/// Prints notifications until interrupted.
 pub fn run(filter: &Filter, json: bool) -> Result<()> {
     let ifindex = filter.ifindex()?;
     let mut channel = Channel::open()?;
     channel.subscribe()?;
     loop {
         let Some(messages) = channel.notifications()? else {
-            eprintln!("toectl: too slow, some events are lost");
+            eprintln!("toectl: events lost: receive buffer overrun");
             continue;
         };
         let interfaces = Interfaces::read()?;
