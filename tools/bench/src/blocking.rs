@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A client that waits in its system calls: one thread sends, one receives. For the ways of
-//! sending and receiving that an event loop does not use.
+//! A client with blocking system calls: one thread sends, one receives. Used for the send and
+//! receive modes that the event loop does not support.
 
 use crate::report::Report;
 use crate::request::Finish;
@@ -24,18 +24,18 @@ use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
-/// How long MSG_ZEROCOPY notifications may take when all is sent.
+/// Timeout for MSG_ZEROCOPY notifications after everything is sent.
 const SETTLE: Duration = Duration::from_secs(30);
 
-/// Serves one connection from beginning to end.
+/// Runs one connection from start to end.
 pub fn run(
     address: SocketAddr,
-    patience: Duration,
+    timeout: Duration,
     setup: &Setup,
     request: &Request,
     report: &mut Report,
 ) -> Result<()> {
-    let mut stream = TcpStream::from(socket::connect_patiently(address, patience)?);
+    let mut stream = TcpStream::from(socket::connect_retrying(address, timeout)?);
     let ulp = setup.ulp.as_deref();
     report.ulp(ulp.map(|name| socket::set_ulp(stream.as_fd(), name)));
     stream.write_all(&request.to_bytes())?;
@@ -49,7 +49,9 @@ pub fn run(
     }
     outcome?;
     let mut verdict = [0; VERDICT.len()];
-    stream.read_exact(&mut verdict).context("no verdict")?;
+    stream
+        .read_exact(&mut verdict)
+        .context("cannot receive the verdict")?;
     ensure!(verdict == VERDICT, "the server sent more than its stream");
     thread::sleep(setup.hold.unwrap_or_default());
     match setup.finish {
@@ -57,14 +59,16 @@ pub fn run(
         Finish::Reset => Ok(socket::set_reset_on_close(stream.as_fd())?),
         Finish::Disconnect => Ok(socket::disconnect(stream.as_fd())?),
         Finish::Server => {
-            let more = stream.read(&mut [0]).context("waiting for the server")?;
+            let more = stream
+                .read(&mut [0])
+                .context("waiting for the server to close")?;
             ensure!(more == 0, "the server sent more than its stream");
             Ok(())
         }
     }
 }
 
-/// Sends and receives at once.
+/// Sends and receives concurrently.
 fn exchange(stream: &TcpStream, finish: Finish, ends: &mut Ends) -> Result<()> {
     let fd = stream.as_fd();
     let Ends { sender, receiver } = ends;
@@ -82,7 +86,7 @@ fn exchange(stream: &TcpStream, finish: Finish, ends: &mut Ends) -> Result<()> {
                 }
                 sender.settle(fd, SETTLE)
             })();
-            // The receiver would wait for ever.
+            // The receiver would otherwise wait forever.
             if outcome.is_err() {
                 let _ = stream.shutdown(std::net::Shutdown::Both);
             }
@@ -97,7 +101,7 @@ fn exchange(stream: &TcpStream, finish: Finish, ends: &mut Ends) -> Result<()> {
         }
         let sent = sending
             .join()
-            .unwrap_or_else(|_| Err(anyhow::anyhow!("the sending thread died")));
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("sending thread panicked")));
         match (sent, received) {
             (Ok(()), received) => received,
             (sent, Ok(())) => sent,

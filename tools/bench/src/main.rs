@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `toe-stream`: moves a known pseudo-random stream each way at once over TCP and compares every
-//! byte, so that a lost, repeated or altered one is found and its place told.
+//! `toe-stream`: transfers a known pseudo-random stream in each direction over TCP and compares
+//! every byte, so that lost, repeated or altered data is detected and located.
 
 mod blocking;
 mod pattern;
@@ -42,28 +42,28 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-/// Move a known pseudo-random stream each way over TCP and compare every byte
+/// Transfer a known pseudo-random stream in each direction over TCP and compare every byte
 #[derive(Debug, Parser)]
 #[command(name = "toe-stream", version, max_term_width = 100)]
 enum Arguments {
-    /// Serve clients; they say how much to move
+    /// Serve clients, which request the amount of data
     Server {
-        /// Address to listen at
+        /// Address to listen on
         #[arg(default_value = "::")]
         address: IpAddr,
         #[arg(short, long, default_value_t = PORT)]
         port: u16,
-        /// End after so many connections, and print what they were
+        /// Exit after this many connections and print a report
         #[arg(long)]
         once: Option<u64>,
         /// Attach this upper layer protocol to each connection (TCP_ULP)
         #[arg(long)]
         ulp: Option<String>,
-        /// Largest chunk to receive at once; sizes are random up to it
+        /// Maximum size of a receive; sizes are random up to it
         #[arg(long, value_name = "BYTES", default_value_t = CHUNK)]
         chunk: u32,
     },
-    /// Connect to a server, exchange, and print the outcome in JSON; fails when any byte is wrong
+    /// Connect to a server, transfer, and print a report in JSON; fail if any byte is wrong
     Client(Client),
 }
 
@@ -78,16 +78,16 @@ struct Client {
     /// Bytes to receive on each connection
     #[arg(short, long, value_parser = size, default_value = "1M")]
     download: u64,
-    /// Connections in all, one after the other ended
+    /// Total number of connections (default: as many as at once)
     #[arg(short = 'n', long, value_name = "N")]
     total: Option<u64>,
-    /// Connections at once
+    /// Number of concurrent connections
     #[arg(short, long, value_name = "N", default_value_t = 1)]
     connections: u64,
-    /// Largest chunk to send or receive at once; sizes are random up to it
+    /// Maximum size of a send or receive; sizes are random up to it
     #[arg(long, value_name = "BYTES", default_value_t = CHUNK)]
     chunk: u32,
-    /// Bytes per second that each side sends at most on a connection
+    /// Rate limit in bytes per second, for each direction of a connection (0: no limit)
     #[arg(long, value_parser = size, default_value = "0")]
     rate: u64,
     /// How to send
@@ -96,34 +96,34 @@ struct Client {
     /// How to receive
     #[arg(long, value_enum, default_value_t)]
     receive: ReceiveMode,
-    /// Who closes, and how
+    /// Which side closes the connection, and how
     #[arg(long, value_enum, default_value_t)]
     finish: Finish,
-    /// Stay connected for so many seconds when all connections have exchanged everything
+    /// Keep connections open for this long after all of them have transferred everything
     #[arg(long, value_name = "SECONDS")]
     hold: Option<f64>,
-    /// Attach this upper layer protocol (TCP_ULP) as soon as connected; a refusal is reported, and
-    /// the exchange goes on without
+    /// Attach this upper layer protocol (TCP_ULP) after connecting; a refusal is reported and the
+    /// transfer continues without it
     #[arg(long)]
     ulp: Option<String>,
-    /// Send a byte in the middle as urgent data, each way
+    /// Send one byte in the middle of each direction as urgent data
     #[arg(long)]
     urgent: bool,
-    /// Set harmless socket options all along
+    /// Set harmless socket options during the transfer
     #[arg(long)]
     options: bool,
     /// Seed of the stream
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many seconds to try again while nobody listens
+    /// Retry for this long while the server does not listen yet
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    patience: u64,
+    connect_timeout: u64,
 }
 
 const PORT: u16 = 5300;
 const CHUNK: u32 = 64 << 10;
 
-/// A number of bytes with a binary suffix.
+/// Parses a number of bytes with a binary suffix.
 fn size(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
@@ -131,12 +131,12 @@ fn size(text: &str) -> Result<u64, String> {
         Some(b'G') => (&text[..text.len() - 1], 30),
         _ => (text, 0),
     };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("'{text}' is no size: 1000, 64k, 100M, 2G"))?;
+    let number: u64 = digits.parse().map_err(|_| {
+        format!("invalid size '{text}': use a number such as 1000, 64k, 100M or 2G")
+    })?;
     number
         .checked_mul(1 << shift)
-        .ok_or_else(|| format!("'{text}' is too much"))
+        .ok_or_else(|| format!("size '{text}' too large"))
 }
 
 fn main() -> ExitCode {
@@ -172,13 +172,13 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(report.failed > 0))
 }
 
-/// A thousand connections are more than the usual soft limit.
+/// Raises the soft limit for open files, which usually is below a thousand connections.
 fn raise_file_limit() {
     use nix::sys::resource::Resource;
     use nix::sys::resource::getrlimit;
     use nix::sys::resource::setrlimit;
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // What does not fit into the limit fails later, where it can be told.
+        // If the limit is too low, opening a socket fails later and is reported.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
@@ -194,7 +194,7 @@ fn serve(address: SocketAddr, once: Option<u64>, setup: &Setup) -> Result<Report
         loop {
             let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
             let fd = match accept4(listener.as_raw_fd(), flags) {
-                // SAFETY: accept4() has just opened the descriptor and nobody else knows it.
+                // SAFETY: accept4() has just opened the descriptor, and nothing else refers to it.
                 Ok(fd) => unsafe { OwnedFd::from_raw_fd(fd) },
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::ECONNABORTED | Errno::EINTR) => continue,
@@ -218,7 +218,7 @@ impl Client {
     fn run(&self) -> Result<Report> {
         ensure!(
             (1..=1 << 24).contains(&self.chunk),
-            "chunks are of 1 byte to 16 MiB"
+            "chunk size must be 1 byte to 16 MiB"
         );
         let began = Instant::now();
         let looped = self.send == SendMode::Send && self.receive == ReceiveMode::Epoll;
@@ -247,7 +247,7 @@ impl Client {
         }
     }
 
-    /// The request of connection number `index`.
+    /// Request of connection `index`.
     fn request(&self, index: u64) -> Request {
         Request {
             seed: Random::new(self.seed.wrapping_add(index)).next(),
@@ -264,11 +264,11 @@ impl Client {
         self.total.unwrap_or(self.connections)
     }
 
-    /// All connections in one event loop.
+    /// Runs all connections in one event loop.
     fn run_loop(&self) -> Result<Report> {
         let address = SocketAddr::new(self.address, self.port);
         let setup = self.setup();
-        let deadline = Instant::now() + Duration::from_secs(self.patience);
+        let deadline = Instant::now() + Duration::from_secs(self.connect_timeout);
         let mut reactor = Reactor::new()?;
         let mut report = Report::default();
         let mut begun = 0;
@@ -292,7 +292,7 @@ impl Client {
                 report.connection(outcome, talk.moved);
             }
             if again > 0 {
-                // Nobody listens yet. Once for all that were refused: it is one server.
+                // The server does not listen yet. Pause once for all refused connections.
                 begun -= again;
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -300,11 +300,11 @@ impl Client {
         Ok(report)
     }
 
-    /// Each connection in threads of its own.
+    /// Runs each connection in threads of its own.
     fn run_threads(&self) -> Report {
         let address = SocketAddr::new(self.address, self.port);
         let setup = self.setup();
-        let patience = Duration::from_secs(self.patience);
+        let timeout = Duration::from_secs(self.connect_timeout);
         let next = std::sync::atomic::AtomicU64::new(0);
         let report = std::sync::Mutex::new(Report::default());
         std::thread::scope(|scope| {
@@ -317,7 +317,7 @@ impl Client {
                         }
                         let mut own = Report::default();
                         let request = self.request(index);
-                        let outcome = blocking::run(address, patience, &setup, &request, &mut own);
+                        let outcome = blocking::run(address, timeout, &setup, &request, &mut own);
                         own.connection(outcome, (0, 0));
                         if let Ok(mut report) = report.lock() {
                             report.merge(own);

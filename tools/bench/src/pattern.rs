@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The known pseudo-random stream: any part of it can be made from its position alone, so a
-//! receiver compares every byte and knows exactly where the first wrong one is.
+//! The known pseudo-random stream. Each part is a function of its position, so a receiver can
+//! compare every byte and locate the first wrong one.
 
 use std::fmt;
 
-/// Bytes before and after a mismatch among which the found bytes are looked for.
+/// Distance from a mismatch within which the received bytes are searched for.
 const SEARCH: u64 = 1 << 20;
 
-/// Bytes that have to agree for a place to count as found.
+/// Number of bytes that must agree for a match.
 const WITNESS: usize = 16;
 
 /// The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
@@ -18,36 +18,36 @@ const fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A sequence of random numbers.
+/// A random number generator.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence of `seed`.
+    /// Creates a generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number.
+    /// Next random number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
-    /// A number from 1 to `most`.
+    /// Random number from 1 to `most`.
     pub fn up_to(&mut self, most: usize) -> usize {
         1 + (self.next() % most as u64) as usize
     }
 }
 
-/// A stream of bytes, endless, determined by its seed.
+/// An infinite stream of bytes, determined by its seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern {
     seed: u64,
 }
 
 impl Pattern {
-    /// The stream of `seed`.
+    /// Creates the stream with this seed.
     pub fn new(seed: u64) -> Self {
         Self { seed: mix(seed) }
     }
@@ -57,7 +57,7 @@ impl Pattern {
         mix(self.seed.wrapping_add(step)).to_le_bytes()
     }
 
-    /// Writes the bytes from `position` on.
+    /// Fills `out` with the bytes at `position`.
     pub fn fill(self, position: u64, out: &mut [u8]) {
         let skip = (position % 8) as usize;
         let (head, body) = out.split_at_mut(out.len().min((8 - skip) % 8));
@@ -72,14 +72,14 @@ impl Pattern {
         }
     }
 
-    /// The bytes from `position` on.
+    /// The `length` bytes at `position`.
     pub fn bytes(self, position: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.fill(position, &mut bytes);
         bytes
     }
 
-    /// Compares received `bytes` with the stream from `position` on.
+    /// Compares received `bytes` with the stream at `position`.
     pub fn check(self, position: u64, bytes: &[u8]) -> Result<(), Mismatch> {
         let expected = self.bytes(position, bytes.len());
         if expected == bytes {
@@ -96,7 +96,7 @@ impl Pattern {
         })
     }
 
-    /// Where near `position` the bytes would belong.
+    /// Position near `position` where the stream contains `bytes`.
     fn find(self, position: u64, bytes: &[u8]) -> Option<u64> {
         let witness = bytes.get(..WITNESS)?;
         let start = position.saturating_sub(SEARCH);
@@ -122,7 +122,7 @@ impl fmt::Display for Mismatch {
         match self.belongs {
             Some(place) if place > at => write!(f, ": {} bytes are lost", place - at),
             Some(place) => write!(f, ": {} bytes are repeated", at - place),
-            None => write!(f, ", which belong nowhere near"),
+            None => write!(f, ", not found nearby"),
         }
     }
 }

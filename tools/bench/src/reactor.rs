@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Many connections in one thread: edge-triggered epoll and a queue of those that can go on.
+//! Event loop for many connections in one thread: edge-triggered epoll and a run queue.
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -18,51 +18,51 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How a turn of a connection ended.
+/// Result of a turn of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It could go on, but others shall have their turn.
+    /// Ready to continue, after the others have had a turn.
     Again,
-    /// It waits for its socket.
+    /// Waiting for the socket.
     Blocked,
-    /// It waits for its socket, but no longer than this.
+    /// Waiting for the socket, but no longer than this.
     Pause(Duration),
-    /// It is at its end.
+    /// Finished.
     Finished,
 }
 
-/// A connection as the reactor sees it.
+/// A connection driven by the reactor.
 pub trait Driven {
-    /// Its socket, the same for all its life.
+    /// Its socket, which never changes.
     fn fd(&self) -> BorrowedFd<'_>;
-    /// Goes on until it has to wait or has had its share.
+    /// Continues until it must wait or its share of the turn is used up.
     fn drive(&mut self) -> Result<Progress>;
 }
 
-struct Slot<T> {
+struct Entry<T> {
     driven: T,
     queued: bool,
 }
 
-/// Connections and what they wait for.
+/// Connections and their wait state.
 pub struct Reactor<T> {
     epoll: Epoll,
-    slots: HashMap<u64, Slot<T>>,
+    entries: HashMap<u64, Entry<T>>,
     next: u64,
     ready: VecDeque<u64>,
     timers: BinaryHeap<Reverse<(Instant, u64)>>,
     events: Vec<EpollEvent>,
 }
 
-/// Token of the listening socket.
+/// Epoll data of the listening socket.
 const LISTENER: u64 = u64::MAX;
 
 impl<T: Driven> Reactor<T> {
-    /// A reactor without connections.
+    /// Creates a reactor without connections.
     pub fn new() -> Result<Self> {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            slots: HashMap::new(),
+            entries: HashMap::new(),
             next: 0,
             ready: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -72,10 +72,10 @@ impl<T: Driven> Reactor<T> {
 
     /// Number of connections.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.entries.len()
     }
 
-    /// Has [`Self::turn`] return when `fd` has a connection to accept.
+    /// Makes [`Self::turn`] return when `fd` has a connection to accept.
     pub fn listen(&mut self, fd: impl AsFd) -> Result<()> {
         Ok(self
             .epoll
@@ -91,16 +91,16 @@ impl<T: Driven> Reactor<T> {
             | EpollFlags::EPOLLRDHUP
             | EpollFlags::EPOLLET;
         self.epoll.add(driven.fd(), EpollEvent::new(flags, token))?;
-        let slot = Slot {
+        let entry = Entry {
             driven,
             queued: false,
         };
-        self.slots.insert(token, slot);
+        self.entries.insert(token, entry);
         Ok(())
     }
 
-    /// Waits for something to happen, gives each connection that can go on one turn, and returns
-    /// those that have ended and how.
+    /// Waits for events, gives one turn to each connection that is ready, and returns the
+    /// connections that have ended with their results.
     pub fn turn(&mut self) -> Result<Vec<(T, Result<()>)>> {
         self.wait()?;
         let mut finished = Vec::new();
@@ -108,11 +108,11 @@ impl<T: Driven> Reactor<T> {
             let Some(token) = self.ready.pop_front() else {
                 break;
             };
-            let Some(slot) = self.slots.get_mut(&token) else {
+            let Some(entry) = self.entries.get_mut(&token) else {
                 continue;
             };
-            slot.queued = false;
-            let result = match slot.driven.drive() {
+            entry.queued = false;
+            let result = match entry.driven.drive() {
                 Ok(Progress::Blocked) => continue,
                 Ok(Progress::Again) => {
                     self.queue(token);
@@ -125,18 +125,18 @@ impl<T: Driven> Reactor<T> {
                 Ok(Progress::Finished) => Ok(()),
                 Err(error) => Err(error),
             };
-            if let Some(slot) = self.slots.remove(&token) {
-                self.epoll.delete(slot.driven.fd())?;
-                finished.push((slot.driven, result));
+            if let Some(entry) = self.entries.remove(&token) {
+                self.epoll.delete(entry.driven.fd())?;
+                finished.push((entry.driven, result));
             }
         }
         Ok(finished)
     }
 
     fn queue(&mut self, token: u64) {
-        if let Some(slot) = self.slots.get_mut(&token) {
-            if !slot.queued {
-                slot.queued = true;
+        if let Some(entry) = self.entries.get_mut(&token) {
+            if !entry.queued {
+                entry.queued = true;
                 self.ready.push_back(token);
             }
         }
@@ -147,7 +147,7 @@ impl<T: Driven> Reactor<T> {
         let timeout = match self.timers.peek() {
             _ if !self.ready.is_empty() => EpollTimeout::ZERO,
             None => EpollTimeout::NONE,
-            // Rounded up, so as not to wake too early again and again.
+            // Rounded up, to avoid repeated early wake-ups.
             Some(Reverse((due, _))) => {
                 let wait = due.saturating_duration_since(now).as_millis() + 1;
                 EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The receiving half of a connection: the stream, by one of the ways in which a program can
-//! receive, every byte compared.
+//! Receiving side of a connection: receives the stream in one of several modes and compares every
+//! byte.
 
 use crate::pattern::Pattern;
 use crate::pattern::Random;
@@ -25,23 +25,23 @@ use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
-/// How the stream is received.
+/// How to receive the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ReceiveMode {
     /// Edge-triggered epoll and recv(): the only mode for many connections in one thread.
     #[default]
     Epoll,
-    /// recv() that waits.
+    /// Blocking recv().
     Recv,
     /// recv() with MSG_WAITALL.
     Waitall,
     /// poll(), then recv().
     Poll,
-    /// MSG_PEEK first, then recv(): both have to give the same.
+    /// MSG_PEEK, then recv(): both must return the same bytes.
     Peek,
     /// splice() into a pipe.
     Splice,
-    /// SO_RCVLOWAT and poll(): no wake-up before so many bytes are there.
+    /// SO_RCVLOWAT and poll(): no wake-up before that many bytes are available.
     Lowat,
     /// io_uring's IORING_OP_RECV.
     Uring,
@@ -56,9 +56,9 @@ enum Mode {
     Uring(Box<Uring>),
 }
 
-/// Reads under SO_RCVLOWAT. Linux wakes a reader early when the receive buffer is nearly full or
-/// the window no larger than a segment (`tcp_stream_is_readable`), so some early reads are right,
-/// but not most.
+/// Statistics of reads with SO_RCVLOWAT. Linux wakes a reader early when the receive buffer is
+/// nearly full or the window is no larger than a segment (`tcp_stream_is_readable`), so some early
+/// reads are correct, but not most.
 #[derive(Default)]
 struct Lowat {
     mark: usize,
@@ -66,34 +66,34 @@ struct Lowat {
     early: u64,
 }
 
-/// Settings of a receiving half.
+/// Parameters of a receiver.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// The stream.
+    /// Expected stream.
     pub pattern: Pattern,
-    /// Bytes of it.
+    /// Number of bytes to receive.
     pub total: u64,
-    /// Largest chunk.
+    /// Maximum size of a receive.
     pub chunk: usize,
-    /// How.
+    /// Mode.
     pub mode: ReceiveMode,
 }
 
-/// The receiving half.
+/// Receiving side of a connection.
 pub struct Receiver {
     plan: Plan,
-    /// Bytes received, all of them right.
+    /// Number of bytes received and verified.
     pub position: u64,
     mode: Mode,
     random: Random,
     buffer: Vec<u8>,
 }
 
-/// The SO_RCVLOWAT of [`ReceiveMode::Lowat`].
+/// SO_RCVLOWAT used by [`ReceiveMode::Lowat`].
 const LOWAT: usize = 8192;
 
 impl Receiver {
-    /// Prepares to receive.
+    /// Creates a receiver.
     pub fn new(plan: Plan, fd: BorrowedFd<'_>) -> Result<Self> {
         let mode = match plan.mode {
             ReceiveMode::Epoll | ReceiveMode::Recv => Mode::Recv(MsgFlags::empty()),
@@ -118,12 +118,12 @@ impl Receiver {
         Ok(receiver)
     }
 
-    /// Whether the whole stream has arrived.
+    /// Whether the whole stream was received.
     pub fn is_done(&self) -> bool {
         self.position == self.plan.total
     }
 
-    /// Receives and checks one chunk; `false` when the socket would have to be waited for.
+    /// Receives and verifies one chunk. Returns `false` if the socket would block.
     pub fn step(&mut self, fd: BorrowedFd<'_>) -> Result<bool> {
         let rest = self.plan.total - self.position;
         let most = rest.min(self.plan.chunk as u64) as usize;
@@ -149,7 +149,7 @@ impl Receiver {
         }
     }
 
-    /// Receives at most `length` bytes into the buffer in the mode's way.
+    /// Receives at most `length` bytes into the buffer, as the mode prescribes.
     fn receive(&mut self, fd: BorrowedFd<'_>, length: usize) -> Result<nix::Result<usize>> {
         let raw = fd.as_raw_fd();
         let buffer = &mut self.buffer[..length];
@@ -171,7 +171,7 @@ impl Receiver {
                 let received = recv(raw, buffer, MsgFlags::empty());
                 ensure!(
                     received == Ok(peeked.len()) && buffer == peeked,
-                    "MSG_PEEK showed {} bytes at byte {} which recv() did not give: {received:?}",
+                    "recv() does not match {} bytes peeked at byte {}: {received:?}",
                     peeked.len(),
                     self.position
                 );
@@ -200,7 +200,7 @@ impl Receiver {
                     lowat.early += u64::from(received < lowat.mark);
                     ensure!(
                         lowat.reads < 20 || lowat.early * 2 < lowat.reads,
-                        "poll() woke {} times of {} for less than SO_RCVLOWAT, {} bytes",
+                        "{} of {} wake-ups by poll() below SO_RCVLOWAT, {} bytes",
                         lowat.early,
                         lowat.reads,
                         lowat.mark
@@ -212,7 +212,7 @@ impl Receiver {
         }
     }
 
-    /// With [`ReceiveMode::Lowat`]: sets SO_RCVLOWAT, near the end to what is left.
+    /// In [`ReceiveMode::Lowat`]: sets SO_RCVLOWAT, near the end to the number of bytes left.
     fn set_lowat(&mut self, fd: BorrowedFd<'_>) -> Result<()> {
         let rest = self.plan.total - self.position;
         let Mode::Lowat(lowat) = &mut self.mode else {
@@ -228,8 +228,8 @@ impl Receiver {
     }
 }
 
-/// Waits until something can be received; `false` when the wait ended for another cause, such as a
-/// notification for the sending half.
+/// Waits until the socket is readable. Returns `false` if woken for another reason, such as a
+/// notification for the sending side.
 fn wait(fd: BorrowedFd<'_>) -> Result<bool> {
     let mut set = [PollFd::new(fd, PollFlags::POLLIN)];
     match poll(&mut set, PollTimeout::NONE) {
@@ -241,7 +241,7 @@ fn wait(fd: BorrowedFd<'_>) -> Result<bool> {
     if events.contains(PollFlags::POLLIN) {
         return Ok(true);
     }
-    // Its thread fetches it.
+    // The sending thread reads it.
     std::thread::yield_now();
     Ok(false)
 }

@@ -1,55 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a run found, in JSON.
+//! Report of a run, in JSON.
 
 use nix::errno::Errno;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Failures that are told in words; the others are only counted.
+/// Number of failures reported in full; the others are only counted.
 const TOLD: usize = 10;
 
-/// How often an upper layer protocol was attached.
+/// Attempts to attach an upper layer protocol.
 #[derive(Debug, Default, Serialize)]
 pub struct Ulp {
-    /// Times that it was.
+    /// Successful attempts.
     pub attached: u64,
-    /// Times that it was refused, by errno.
+    /// Refused attempts, by errno.
     pub refused: BTreeMap<String, u64>,
 }
 
 /// MSG_ZEROCOPY notifications.
 #[derive(Debug, Default, Serialize)]
 pub struct Zerocopy {
-    /// Sends, each notified exactly once.
+    /// Sends, each with exactly one notification.
     pub sends: u64,
-    /// Those of which the kernel says that it copied after all.
+    /// Sends for which the kernel reports a copy.
     pub copied: u64,
 }
 
-/// Outcome of a run.
+/// Report of a run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Connections on which every byte was right, both ways, and the end as wanted.
+    /// Connections with correct data in both directions and the expected end.
     pub good: u64,
-    /// Connections on which anything was not.
+    /// Connections that failed.
     pub failed: u64,
-    /// What was wrong, for the first of them.
+    /// Errors of the first failed connections.
     pub errors: Vec<String>,
     /// Payload bytes sent.
     pub sent: u64,
-    /// Payload bytes received, every one compared.
+    /// Payload bytes received and verified.
     pub received: u64,
     /// Duration.
     pub seconds: f64,
-    /// Upper layer protocol, when one was asked for.
+    /// Upper layer protocol, if requested.
     pub ulp: Ulp,
-    /// MSG_ZEROCOPY, when it was asked for.
+    /// MSG_ZEROCOPY, if requested.
     pub zerocopy: Zerocopy,
 }
 
 impl Report {
-    /// Counts a connection's end.
+    /// Counts the end of a connection.
     pub fn connection(&mut self, outcome: anyhow::Result<()>, moved: (u64, u64)) {
         self.sent += moved.0;
         self.received += moved.1;
@@ -64,7 +64,7 @@ impl Report {
         }
     }
 
-    /// Adds what another report counted.
+    /// Adds the counts of another report.
     pub fn merge(&mut self, other: Self) {
         self.good += other.good;
         self.failed += other.failed;

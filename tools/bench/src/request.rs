@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the two ends tell each other besides the stream: the client's request before it, the
-//! server's verdict behind it.
+//! Control data on a connection: the client's request before the stream, and the server's verdict
+//! after it.
 
 use anyhow::Result;
 use anyhow::ensure;
 
-/// Who ends the connection, and how.
+/// Which side ends the connection, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Finish {
     /// The client closes.
     #[default]
     Close,
-    /// The client shuts its sending side down when it has sent all, and still receives.
+    /// The client shuts down its sending side after sending everything, and continues to receive.
     Shutdown,
     /// The client closes with a reset (`SO_LINGER` 0).
     Reset,
-    /// The client disconnects its socket (`connect` to `AF_UNSPEC`), which resets.
+    /// The client disconnects its socket (`connect` to `AF_UNSPEC`), which resets the connection.
     Disconnect,
     /// The server closes first.
     Server,
 }
 
-/// What a client asks of the server.
+/// Request of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// Seed of the stream from client to server; the other way's is its complement.
+    /// Seed of the upload. The seed of the download is its complement.
     pub seed: u64,
     /// Bytes from client to server.
     pub upload: u64,
     /// Bytes from server to client.
     pub download: u64,
-    /// Bytes per second that each side sends at most, 0 for no limit.
+    /// Rate limit in bytes per second for each side, 0 for no limit.
     pub rate: u64,
-    /// Largest chunk that the server sends at once.
+    /// Maximum size of a send by the server.
     pub chunk: u32,
-    /// The server sends a byte in the middle as urgent data.
+    /// The server sends one byte in the middle as urgent data.
     pub urgent: bool,
     /// The server closes first.
     pub server_closes: bool,
@@ -44,7 +44,7 @@ pub struct Request {
 const MAGIC: &[u8; 8] = b"toe-strm";
 
 impl Request {
-    /// Size on the wire.
+    /// Encoded size in bytes.
     pub const SIZE: usize = 48;
 
     /// Encodes the request.
@@ -65,9 +65,9 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// It is none.
+    /// If `bytes` is not a request.
     pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Result<Self> {
-        ensure!(bytes.starts_with(MAGIC), "the client sent no request");
+        ensure!(bytes.starts_with(MAGIC), "invalid request from client");
         let u64_at = |at: usize| {
             let mut raw = [0; 8];
             raw.copy_from_slice(&bytes[at..at + 8]);
@@ -84,15 +84,15 @@ impl Request {
         };
         ensure!(
             (1..=1 << 24).contains(&request.chunk),
-            "the client asks for chunks of {} bytes",
+            "client requests invalid chunk size of {} bytes",
             request.chunk
         );
         Ok(request)
     }
 }
 
-/// The server's word that the upload was right. A server that found a mismatch closes without it
-/// and says on its own standard error what was wrong.
+/// Sent by the server if the upload was correct. A server that finds a mismatch closes without it
+/// and prints the error.
 pub const VERDICT: [u8; 16] = *b"toe-stream: good";
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sending half of a connection: the stream, in chunks of random size, by one of the ways in
-//! which a program can send.
+//! Sending side of a connection: sends the stream in chunks of random size, in one of several
+//! modes.
 
 use crate::pattern::Pattern;
 use crate::pattern::Random;
@@ -27,23 +27,23 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How the stream is sent.
+/// How to send the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SendMode {
     /// send().
     #[default]
     Send,
-    /// send() with MSG_MORE, but every fourth time.
+    /// send() with MSG_MORE, except every fourth time.
     More,
-    /// send() with MSG_ZEROCOPY; every notification has to arrive once.
+    /// send() with MSG_ZEROCOPY; every notification must arrive exactly once.
     Zerocopy,
-    /// sendfile() from a file in memory.
+    /// sendfile() from a memfd.
     Sendfile,
     /// io_uring's IORING_OP_SEND.
     Uring,
 }
 
-/// What is particular to a mode.
+/// State of a mode.
 enum Mode {
     Plain,
     More,
@@ -52,19 +52,19 @@ enum Mode {
     Uring(Box<Uring>),
 }
 
-/// A part of the stream in a file. A new one for each part: pages of an old one may still be under
-/// way.
+/// A part of the stream in a file. Each part needs a new file, since pages of the previous one may
+/// still be in flight.
 struct File {
     fd: OwnedFd,
-    /// Position in the stream of the file's end.
+    /// Stream position of the end of the file.
     end: u64,
     offset: i64,
 }
 
-/// Bytes of the stream in one file.
+/// Bytes of the stream per file.
 const FILE: u64 = 1 << 20;
 
-/// Buffers that the kernel still reads, by the number of the send() that gave them.
+/// Buffers in use by the kernel, by the number of their send().
 #[derive(Default)]
 struct Zerocopy {
     next: u32,
@@ -72,39 +72,39 @@ struct Zerocopy {
     copied: u64,
 }
 
-/// Buffers under way at most.
+/// Maximum number of buffers in flight.
 const ZEROCOPY_BUFFERS: usize = 64;
 
-/// Something to be done once, when half of the stream is sent.
+/// Disturbances during the transfer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbances {
-    /// One byte is sent as urgent data.
+    /// Send one byte as urgent data.
     pub urgent: bool,
-    /// Socket options are set, at 32 places.
+    /// Set socket options at 32 positions of the stream.
     pub options: bool,
 }
 
-/// Settings of a sending half.
+/// Parameters of a sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// The stream.
+    /// Stream to send.
     pub pattern: Pattern,
-    /// Bytes of it.
+    /// Number of bytes to send.
     pub total: u64,
-    /// Largest chunk.
+    /// Maximum size of a send.
     pub chunk: usize,
-    /// Bytes per second at most, 0 for no limit.
+    /// Rate limit in bytes per second, 0 for no limit.
     pub rate: u64,
-    /// How.
+    /// Mode.
     pub mode: SendMode,
-    /// What else happens.
+    /// Disturbances.
     pub disturbances: Disturbances,
 }
 
-/// The sending half.
+/// Sending side of a connection.
 pub struct Sender {
     plan: Plan,
-    /// Bytes that the kernel has taken.
+    /// Number of bytes accepted by the kernel.
     pub position: u64,
     mode: Mode,
     random: Random,
@@ -115,11 +115,11 @@ pub struct Sender {
     calls: u64,
 }
 
-/// Socket options are set after every so many parts of the stream.
+/// Number of positions in the stream at which socket options are set.
 const OPTION_PLACES: u64 = 32;
 
 impl Sender {
-    /// Prepares to send.
+    /// Creates a sender.
     pub fn new(plan: Plan, fd: BorrowedFd<'_>) -> Result<Self> {
         let mode = match plan.mode {
             SendMode::Send => Mode::Plain,
@@ -145,12 +145,12 @@ impl Sender {
         })
     }
 
-    /// Whether everything is in the kernel's hands.
+    /// Whether the kernel has accepted everything.
     pub fn is_done(&self) -> bool {
         self.position == self.plan.total
     }
 
-    /// How long to wait for the rate's sake before the next byte.
+    /// Time to wait before the next byte to keep the rate.
     pub fn pause(&self) -> Option<Duration> {
         if self.plan.rate == 0 || self.is_done() {
             return None;
@@ -160,7 +160,7 @@ impl Sender {
             .filter(|d| !d.is_zero())
     }
 
-    /// Sends one chunk; `false` when the socket would have to be waited for.
+    /// Sends one chunk. Returns `false` if the socket would block.
     pub fn step(&mut self, fd: BorrowedFd<'_>) -> Result<bool> {
         self.disturb(fd)?;
         let rest = self.plan.total - self.position;
@@ -179,7 +179,7 @@ impl Sender {
             self.send(fd, length)?
         };
         match sent {
-            Ok(0) => bail!("nothing could be sent at byte {}", self.position),
+            Ok(0) => bail!("cannot send at byte {}", self.position),
             Ok(sent) => {
                 self.position += sent as u64;
                 if urgent {
@@ -188,7 +188,7 @@ impl Sender {
                 Ok(true)
             }
             Err(Errno::EAGAIN) => Ok(false),
-            // With MSG_ZEROCOPY: too many notifications not yet fetched.
+            // MSG_ZEROCOPY: too many unread notifications.
             Err(Errno::ENOBUFS) if matches!(self.mode, Mode::Zerocopy(_)) => {
                 self.reap(fd, true)?;
                 Ok(true)
@@ -198,7 +198,7 @@ impl Sender {
         }
     }
 
-    /// Sets socket options when their time has come.
+    /// Sets socket options if the next position is reached.
     fn disturb(&mut self, fd: BorrowedFd<'_>) -> Result<()> {
         if self.plan.disturbances.options {
             let place = self.position * OPTION_PLACES / self.plan.total.max(1);
@@ -210,7 +210,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends at most `length` bytes in the mode's way.
+    /// Sends at most `length` bytes, as the mode prescribes.
     fn send(&mut self, fd: BorrowedFd<'_>, length: usize) -> Result<nix::Result<usize>> {
         let (pattern, position) = (self.plan.pattern, self.position);
         let raw = fd.as_raw_fd();
@@ -257,20 +257,20 @@ impl Sender {
         }
     }
 
-    /// Waits until the kernel has let go of every buffer. To be called when all is sent.
+    /// Waits until the kernel has released every buffer. Call after everything is sent.
     ///
     /// # Errors
     ///
-    /// A notification is missing after `patience`.
-    pub fn settle(&mut self, fd: BorrowedFd<'_>, patience: Duration) -> Result<()> {
-        let deadline = Instant::now() + patience;
+    /// If a notification is missing after `timeout`.
+    pub fn settle(&mut self, fd: BorrowedFd<'_>, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
         while let Mode::Zerocopy(state) = &self.mode {
             if state.under_way.is_empty() {
                 break;
             }
             ensure!(
                 Instant::now() < deadline,
-                "{} MSG_ZEROCOPY notifications are missing, the first is number {:?}",
+                "{} MSG_ZEROCOPY notifications missing, first number {:?}",
                 state.under_way.len(),
                 state.under_way.keys().next()
             );
@@ -279,7 +279,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Number of MSG_ZEROCOPY sends, and of those of which the kernel says that it copied.
+    /// Number of MSG_ZEROCOPY sends, and of those for which the kernel reports a copy.
     pub fn zerocopy(&self) -> Option<(u64, u64)> {
         match &self.mode {
             Mode::Zerocopy(state) => Some((state.next.into(), state.copied)),
@@ -287,7 +287,7 @@ impl Sender {
         }
     }
 
-    /// Fetches notifications; with `wait` up to a tenth of a second for the first.
+    /// Reads notifications. With `wait`, waits up to 100 ms for the first.
     fn reap(&mut self, fd: BorrowedFd<'_>, wait: bool) -> Result<()> {
         let Mode::Zerocopy(state) = &mut self.mode else {
             return Ok(());
@@ -312,13 +312,13 @@ impl Sender {
                 };
                 ensure!(
                     error.ee_origin == SO_EE_ORIGIN_ZEROCOPY,
-                    "an error of origin {} in the error queue",
+                    "unexpected origin {} in the error queue",
                     error.ee_origin
                 );
                 for number in error.ee_info..=error.ee_data {
                     ensure!(
                         state.under_way.remove(&number).is_some(),
-                        "MSG_ZEROCOPY notification {number} is repeated or unasked for"
+                        "duplicate or unexpected MSG_ZEROCOPY notification {number}"
                     );
                     let copied = error.ee_code & SO_EE_CODE_ZEROCOPY_COPIED != 0;
                     state.copied += u64::from(copied);
@@ -328,19 +328,19 @@ impl Sender {
     }
 }
 
-/// The error queue entry is a MSG_ZEROCOPY notification (include/uapi/linux/errqueue.h).
+/// Origin of MSG_ZEROCOPY notifications in the error queue (include/uapi/linux/errqueue.h).
 const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
-/// The kernel copied after all (include/uapi/linux/errqueue.h).
+/// The kernel has copied the data (include/uapi/linux/errqueue.h).
 const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
 
 impl File {
-    /// A file with the stream from `position` on.
+    /// Creates a file with the stream at `position`.
     fn new(pattern: Pattern, position: u64, total: u64) -> Result<Self> {
         let length = FILE.min(total - position);
         let fd = memfd_create(c"toe-stream", MFdFlags::MFD_CLOEXEC)?;
         let bytes = pattern.bytes(position, length as usize);
         let written = nix::unistd::write(&fd, &bytes)?;
-        ensure!(written == bytes.len(), "a file in memory is full");
+        ensure!(written == bytes.len(), "short write to memfd");
         Ok(Self {
             fd,
             end: position + length,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a run is about: which streams, sent and received how, and what is done to the socket.
+//! Parameters of a run: streams, modes and socket settings.
 
 use crate::pattern::Pattern;
 use crate::receiver;
@@ -18,37 +18,37 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// Settings of one end, the same for all its connections.
+/// Parameters of one side, the same for all its connections.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// Upper layer protocol to attach.
     pub ulp: Option<Arc<str>>,
-    /// How to send.
+    /// Send mode.
     pub send: SendMode,
-    /// How to receive.
+    /// Receive mode.
     pub receive: ReceiveMode,
-    /// Largest chunk.
+    /// Maximum chunk size.
     pub chunk: usize,
-    /// Who closes, and how.
+    /// Which side closes, and how.
     pub finish: Finish,
-    /// How long to stay open when all is done.
+    /// Time to keep connections open after the transfer.
     pub hold: Option<Duration>,
-    /// Connections of the event loop that have yet to exchange something.
+    /// Number of connections in the event loop that are still transferring.
     pub exchanging: Arc<AtomicU64>,
-    /// What else happens while the client sends.
+    /// Disturbances while the client sends.
     pub disturbances: Disturbances,
 }
 
-/// The two halves of a connection.
+/// Both directions of a connection.
 pub struct Ends {
-    /// Towards the peer.
+    /// To the peer.
     pub sender: Sender,
     /// From the peer.
     pub receiver: Receiver,
 }
 
 impl Setup {
-    /// The halves that serve `request`.
+    /// Creates the sender and receiver for `request`.
     pub fn ends(&self, request: &Request, is_server: bool, fd: BorrowedFd<'_>) -> Result<Ends> {
         let upload = (Pattern::new(request.seed), request.upload);
         let download = (Pattern::new(!request.seed), request.download);

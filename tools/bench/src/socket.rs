@@ -26,7 +26,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 use std::time::Instant;
 
-/// Connections that may wait to be accepted.
+/// Listen backlog.
 const BACKLOG: i32 = 4096;
 
 fn tcp(address: SocketAddr) -> Result<OwnedFd> {
@@ -35,12 +35,12 @@ fn tcp(address: SocketAddr) -> Result<OwnedFd> {
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
     let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    // The stream may carry urgent data, as a byte in its place.
+    // Receive urgent data in line, as part of the stream.
     setsockopt(&fd, sockopt::OobInline, &true)?;
     Ok(fd)
 }
 
-/// A listening socket, non-blocking.
+/// Creates a non-blocking listening socket.
 pub fn listener(address: SocketAddr) -> Result<OwnedFd> {
     let fd = tcp(address)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
@@ -51,7 +51,7 @@ pub fn listener(address: SocketAddr) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Begins to connect, without waiting for the outcome.
+/// Starts to connect without waiting for the result.
 pub fn begin_connect(address: SocketAddr) -> Result<OwnedFd> {
     let fd = tcp(address)?;
     set_nonblocking(fd.as_fd())?;
@@ -61,9 +61,9 @@ pub fn begin_connect(address: SocketAddr) -> Result<OwnedFd> {
     }
 }
 
-/// Connects; while nobody listens tries again for up to `patience`.
-pub fn connect_patiently(address: SocketAddr, patience: Duration) -> Result<OwnedFd> {
-    let deadline = Instant::now() + patience;
+/// Connects. Retries for up to `timeout` while the server does not listen.
+pub fn connect_retrying(address: SocketAddr, timeout: Duration) -> Result<OwnedFd> {
+    let deadline = Instant::now() + timeout;
     loop {
         let fd = tcp(address)?;
         match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
@@ -78,7 +78,7 @@ pub fn connect_patiently(address: SocketAddr, patience: Duration) -> Result<Owne
     }
 }
 
-/// The socket's pending error.
+/// Returns the pending error of the socket (SO_ERROR).
 pub fn take_error(fd: BorrowedFd<'_>) -> Result<()> {
     match getsockopt(&fd, sockopt::SocketError)? {
         0 => Ok(()),
@@ -86,7 +86,7 @@ pub fn take_error(fd: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-/// Whether the handshake is over.
+/// Whether the handshake is complete.
 pub fn is_connected(fd: BorrowedFd<'_>) -> bool {
     nix::sys::socket::getpeername::<SockaddrStorage>(fd.as_raw_fd()).is_ok()
 }
@@ -98,7 +98,7 @@ fn set_nonblocking(fd: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Sets an option that [`nix`] has no type for.
+/// Sets an option for which [`nix`] has no type.
 pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> nix::Result<()> {
     // SAFETY: `value` is readable for the length given, and setsockopt() keeps no pointer to it.
     let result = unsafe {
@@ -113,7 +113,7 @@ pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> ni
     Errno::result(result).map(drop)
 }
 
-/// Sets an option whose value is an `int`.
+/// Sets an option with an `int` value.
 pub fn set_int(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> nix::Result<()> {
     set_option(fd, level, name, &value.to_ne_bytes())
 }
@@ -123,7 +123,7 @@ pub fn set_ulp(fd: BorrowedFd<'_>, name: &str) -> nix::Result<()> {
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_ULP, name.as_bytes())
 }
 
-/// Has the coming close() reset the connection.
+/// Makes the next close() reset the connection.
 pub fn set_reset_on_close(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let linger = libc::linger {
         l_onoff: 1,
@@ -132,20 +132,20 @@ pub fn set_reset_on_close(fd: BorrowedFd<'_>) -> nix::Result<()> {
     setsockopt(&fd, sockopt::Linger, &linger)
 }
 
-/// Disconnects: `connect` to no address.
+/// Disconnects the socket: `connect` to AF_UNSPEC.
 pub fn disconnect(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let none = libc::sockaddr {
         sa_family: libc::AF_UNSPEC as libc::sa_family_t,
         sa_data: [0; 14],
     };
-    // SAFETY: `none` is a whole sockaddr, of the length given, and connect() keeps no pointer to
+    // SAFETY: `none` is a complete sockaddr of the given length, and connect() keeps no pointer to
     // it.
     let result =
         unsafe { libc::connect(fd.as_raw_fd(), &none, size_of::<libc::sockaddr>() as u32) };
     Errno::result(result).map(drop)
 }
 
-/// Options that an application may set in the middle of a connection without harm to its data.
+/// Options that can be set during a connection without affecting its data.
 const OPTIONS: &[(&str, i32, i32, i32)] = &[
     ("TCP_NODELAY", libc::IPPROTO_TCP, libc::TCP_NODELAY, 1),
     ("TCP_CORK", libc::IPPROTO_TCP, libc::TCP_CORK, 1),
@@ -179,8 +179,8 @@ const OPTIONS: &[(&str, i32, i32, i32)] = &[
     ("SO_RCVLOWAT", libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1),
 ];
 
-/// Sets the `index`-th of the harmless options, from the beginning again after the last; every
-/// round ends with another congestion control.
+/// Sets one of the harmless options, `index` modulo their number. Each round ends with a different
+/// congestion control.
 pub fn set_some_option(fd: BorrowedFd<'_>, index: usize) -> Result<()> {
     let round = index / (OPTIONS.len() + 1);
     match OPTIONS.get(index % (OPTIONS.len() + 1)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A connection in the event loop, at either end: request, stream both ways at once, verdict, end.
+//! A connection in the event loop, for both sides: request, streams, verdict and close.
 
 use crate::reactor::Driven;
 use crate::reactor::Progress;
@@ -32,19 +32,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How often a connection that is held looks whether others still exchange something.
+/// Polling interval of a held connection for the others to finish.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Chunks that one turn may send and receive.
+/// Maximum number of chunks sent and received per turn.
 const SHARE: usize = 16;
 
-/// A few bytes to be sent.
+/// A few bytes to send.
 struct Outbox<'a> {
     bytes: &'a [u8],
     at: &'a mut usize,
 }
 
 impl Outbox<'_> {
-    /// Sends what is left; `false` when the socket has no room for all.
+    /// Sends the rest. Returns `false` if the socket has no room for all of it.
     fn step(self, fd: BorrowedFd<'_>) -> Result<bool> {
         while *self.at < self.bytes.len() {
             match send(
@@ -62,7 +62,7 @@ impl Outbox<'_> {
     }
 }
 
-/// A few bytes to be received.
+/// A few bytes to receive.
 struct Inbox<const N: usize> {
     bytes: [u8; N],
     at: usize,
@@ -76,7 +76,7 @@ impl<const N: usize> Inbox<N> {
         }
     }
 
-    /// Receives what is left; `None` when it is not all there.
+    /// Receives the rest. Returns `None` if it is incomplete.
     fn step(&mut self, fd: BorrowedFd<'_>) -> Result<Option<&[u8; N]>> {
         while self.at < N {
             match recv(
@@ -95,29 +95,29 @@ impl<const N: usize> Inbox<N> {
     }
 }
 
-/// What a connection is doing.
+/// Phase of a connection.
 enum Phase {
-    /// Client: the handshake.
+    /// Client: connecting.
     Connecting,
-    /// Server: waits for the request.
+    /// Server: waiting for the request.
     Request(Inbox<{ Request::SIZE }>),
-    /// Both: the streams, and what goes before and behind.
+    /// Both: transferring the streams, and the data before and after them.
     Stream(Box<Stream>),
-    /// Client: stays open for a while from when no connection exchanges anything any more.
+    /// Client: staying open for some time after all connections have finished their transfer.
     Held(Option<Instant>),
-    /// Either: waits for the peer to close.
+    /// Both: waiting for the peer to close.
     Closing,
 }
 
 struct Stream {
     ends: Ends,
-    /// Bytes sent of the client's request, of the server's verdict.
+    /// Bytes sent of the client's request or of the server's verdict.
     extra_sent: usize,
     verdict: Inbox<{ VERDICT.len() }>,
     shut_down: bool,
 }
 
-/// Counts a connection among those that have yet to exchange something.
+/// Counts a connection that is still transferring.
 struct Exchanging(Arc<AtomicU64>);
 
 impl Exchanging {
@@ -141,19 +141,19 @@ pub struct Talk {
     is_server: bool,
     phase: Phase,
     exchanging: Option<Exchanging>,
-    /// Outcome of attaching the upper layer protocol, when one was wanted.
+    /// Result of attaching the upper layer protocol, if requested.
     pub ulp: Option<nix::Result<()>>,
-    /// Bytes sent, bytes received.
+    /// Bytes sent and received.
     pub moved: (u64, u64),
 }
 
 impl Talk {
-    /// The client's end of a connection that is being established.
+    /// Creates the client side of a connection being established.
     pub fn client(fd: OwnedFd, setup: Setup, request: Request) -> Self {
         Self::new(fd, setup, request, false, Phase::Connecting)
     }
 
-    /// The server's end of a connection.
+    /// Creates the server side of a connection.
     pub fn server(fd: OwnedFd, setup: Setup) -> Self {
         let phase = Phase::Request(Inbox::new());
         let mut talk = Self::new(fd, setup, Request::default(), true, phase);
@@ -192,7 +192,7 @@ impl Talk {
         Ok(())
     }
 
-    /// One turn of the streams.
+    /// Runs one turn of the streams.
     fn drive_stream(&mut self) -> Result<Progress> {
         let Phase::Stream(stream) = &mut self.phase else {
             return Ok(Progress::Again);
@@ -227,7 +227,10 @@ impl Talk {
                 stream.shut_down = true;
             }
             let verdict = match receiver.is_done() {
-                true => stream.verdict.step(fd).context("no verdict")?,
+                true => stream
+                    .verdict
+                    .step(fd)
+                    .context("cannot receive the verdict")?,
                 false => None,
             };
             ensure!(
@@ -254,7 +257,7 @@ impl Talk {
         self.exchanging = None;
     }
 
-    /// Ends the connection as wanted.
+    /// Ends the connection as requested.
     fn close(&mut self) -> Result<Progress> {
         let fd = self.fd.as_fd();
         let wait = if self.is_server {
@@ -280,14 +283,14 @@ impl Talk {
             Ok(0) => Ok(Progress::Finished),
             Ok(_) => bail!("the peer sent more than its stream"),
             Err(Errno::EAGAIN) => Ok(Progress::Blocked),
-            // The client may reset.
+            // A reset by the client is allowed.
             Err(Errno::ECONNRESET) if self.is_server => Ok(Progress::Finished),
             Err(error) => Err(error).context("waiting for the peer to close"),
         }
     }
 }
 
-/// Sends a turn's share; `true` when more could be sent at once.
+/// Sends one turn's share. Returns `true` if more can be sent.
 fn send_share(
     sender: &mut Sender,
     fd: BorrowedFd<'_>,
@@ -305,7 +308,7 @@ fn send_share(
     Ok(true)
 }
 
-/// Receives a turn's share; `true` when more could be there.
+/// Receives one turn's share. Returns `true` if more may be available.
 fn receive_share(receiver: &mut Receiver, fd: BorrowedFd<'_>) -> Result<bool> {
     for _ in 0..SHARE {
         if receiver.is_done() {
@@ -335,7 +338,10 @@ impl Driven for Talk {
                 Ok(Progress::Again)
             }
             Phase::Request(inbox) => {
-                let Some(bytes) = inbox.step(self.fd.as_fd()).context("no request")? else {
+                let Some(bytes) = inbox
+                    .step(self.fd.as_fd())
+                    .context("cannot receive the request")?
+                else {
                     return Ok(Progress::Blocked);
                 };
                 self.request = Request::from_bytes(bytes)?;
