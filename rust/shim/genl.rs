@@ -26,7 +26,7 @@ use crate::{
         Opcode,
         SetImpairment, //
     },
-    bindings::*,
+    bindings,
     net::{
         genetlink::{
             Command,
@@ -63,34 +63,34 @@ static OPERATIONS: [Operation; 5] = [
 ];
 
 /// Attributes that name a connection.
-static CONN_POLICY: [Policy; TOE_A_CONN_MAX as usize + 1] = {
-    let mut policy = [const { Policy::reject() }; TOE_A_CONN_MAX as usize + 1];
-    policy[TOE_A_CONN_IFINDEX as usize] = Policy::u32();
-    policy[TOE_A_CONN_FAMILY as usize] = Policy::u16();
-    policy[TOE_A_CONN_LOCAL_ADDRESS as usize] = Policy::binary(16);
-    policy[TOE_A_CONN_REMOTE_ADDRESS as usize] = Policy::binary(16);
-    policy[TOE_A_CONN_LOCAL_PORT as usize] = Policy::u16();
-    policy[TOE_A_CONN_REMOTE_PORT as usize] = Policy::u16();
-    policy[TOE_A_CONN_COOKIE as usize] = Policy::uint();
-    policy[TOE_A_CONN_ALL as usize] = Policy::flag();
+static CONN_POLICY: [Policy; bindings::TOE_A_CONN_MAX as usize + 1] = {
+    let mut policy = [const { Policy::reject() }; bindings::TOE_A_CONN_MAX as usize + 1];
+    policy[bindings::TOE_A_CONN_IFINDEX as usize] = Policy::u32();
+    policy[bindings::TOE_A_CONN_FAMILY as usize] = Policy::u16();
+    policy[bindings::TOE_A_CONN_LOCAL_ADDRESS as usize] = Policy::binary(16);
+    policy[bindings::TOE_A_CONN_REMOTE_ADDRESS as usize] = Policy::binary(16);
+    policy[bindings::TOE_A_CONN_LOCAL_PORT as usize] = Policy::u16();
+    policy[bindings::TOE_A_CONN_REMOTE_PORT as usize] = Policy::u16();
+    policy[bindings::TOE_A_CONN_COOKIE as usize] = Policy::uint();
+    policy[bindings::TOE_A_CONN_ALL as usize] = Policy::flag();
     policy
 };
 
-static STATS_POLICY: [Policy; TOE_A_STATS_IFINDEX as usize + 1] = {
-    let mut policy = [const { Policy::reject() }; TOE_A_STATS_IFINDEX as usize + 1];
-    policy[TOE_A_STATS_IFINDEX as usize] = Policy::u32();
+static STATS_POLICY: [Policy; bindings::TOE_A_STATS_IFINDEX as usize + 1] = {
+    let mut policy = [const { Policy::reject() }; bindings::TOE_A_STATS_IFINDEX as usize + 1];
+    policy[bindings::TOE_A_STATS_IFINDEX as usize] = Policy::u32();
     policy
 };
 
-static IMPAIR_POLICY: [Policy; TOE_A_IMPAIR_MAX as usize + 1] = {
-    let mut policy = [const { Policy::reject() }; TOE_A_IMPAIR_MAX as usize + 1];
-    let mut number = TOE_A_IMPAIR_IFINDEX as usize;
-    while number <= TOE_A_IMPAIR_JITTER as usize {
+static IMPAIR_POLICY: [Policy; bindings::TOE_A_IMPAIR_MAX as usize + 1] = {
+    let mut policy = [const { Policy::reject() }; bindings::TOE_A_IMPAIR_MAX as usize + 1];
+    let mut number = bindings::TOE_A_IMPAIR_IFINDEX as usize;
+    while number <= bindings::TOE_A_IMPAIR_JITTER as usize {
         policy[number] = Policy::u32();
         number += 1;
     }
-    policy[TOE_A_IMPAIR_RATE as usize] = Policy::uint();
-    policy[TOE_A_IMPAIR_SEED as usize] = Policy::uint();
+    policy[bindings::TOE_A_IMPAIR_RATE as usize] = Policy::uint();
+    policy[bindings::TOE_A_IMPAIR_SEED as usize] = Policy::uint();
     policy
 };
 
@@ -98,20 +98,20 @@ static IMPAIR_POLICY: [Policy; TOE_A_IMPAIR_MAX as usize + 1] = {
 fn tuple(request: &Request<'_>) -> Result<Tuple> {
     let port = |attrtype| request.attrs().get_u16(attrtype).ok_or(EINVAL);
     let mut tuple = Tuple {
-        ipv6: match request.attrs().get_u32(TOE_A_CONN_FAMILY) {
-            Some(AF_INET) => false,
-            Some(AF_INET6) => true,
+        ipv6: match request.attrs().get_u32(bindings::TOE_A_CONN_FAMILY) {
+            Some(bindings::AF_INET) => false,
+            Some(bindings::AF_INET6) => true,
             _ => return Err(EAFNOSUPPORT),
         },
         local: [0; 16],
         remote: [0; 16],
-        local_port: port(TOE_A_CONN_LOCAL_PORT)?,
-        remote_port: port(TOE_A_CONN_REMOTE_PORT)?,
+        local_port: port(bindings::TOE_A_CONN_LOCAL_PORT)?,
+        remote_port: port(bindings::TOE_A_CONN_REMOTE_PORT)?,
     };
     let width = tuple.width();
     for (attrtype, address) in [
-        (TOE_A_CONN_LOCAL_ADDRESS, &mut tuple.local),
-        (TOE_A_CONN_REMOTE_ADDRESS, &mut tuple.remote),
+        (bindings::TOE_A_CONN_LOCAL_ADDRESS, &mut tuple.local),
+        (bindings::TOE_A_CONN_REMOTE_ADDRESS, &mut tuple.remote),
     ] {
         let bytes = request.attrs().get_bytes(attrtype).ok_or(EINVAL)?;
         if bytes.len() != width {
@@ -151,7 +151,7 @@ fn next(namespace: &Namespace, position: &mut [c_long; 2]) -> Option<Arc<Connect
 fn named(request: &Request<'_>) -> Result<Arc<Connection>> {
     let cookie = request
         .attrs()
-        .get_uint(TOE_A_CONN_COOKIE)
+        .get_uint(bindings::TOE_A_CONN_COOKIE)
         .filter(|&cookie| cookie != 0);
     let tuple = match cookie {
         Some(_) => None,
@@ -170,7 +170,7 @@ struct ConnGet;
 
 #[vtable]
 impl Command for ConnGet {
-    const CMD: u8 = TOE_CMD_CONN_GET as u8;
+    const CMD: u8 = bindings::TOE_CMD_CONN_GET as u8;
     const POLICY: &'static [Policy] = &CONN_POLICY;
 
     fn doit(request: &Request<'_>) -> Result {
@@ -179,7 +179,7 @@ impl Command for ConnGet {
     }
 
     fn dumpit(dump: &mut Dump<'_>) -> Result {
-        let ifindex = dump.attrs().get_u32(TOE_A_CONN_IFINDEX);
+        let ifindex = dump.attrs().get_u32(bindings::TOE_A_CONN_IFINDEX);
         loop {
             let mut position = *dump.position();
             let Some(connection) = next(dump.namespace(), &mut position) else {
@@ -200,7 +200,7 @@ struct ConnOffload;
 
 #[vtable]
 impl Command for ConnOffload {
-    const CMD: u8 = TOE_CMD_CONN_OFFLOAD as u8;
+    const CMD: u8 = bindings::TOE_CMD_CONN_OFFLOAD as u8;
     const ADMIN: bool = true;
     const POLICY: &'static [Policy] = &CONN_POLICY;
 
@@ -233,7 +233,7 @@ struct ConnReturn;
 
 #[vtable]
 impl Command for ConnReturn {
-    const CMD: u8 = TOE_CMD_CONN_RETURN as u8;
+    const CMD: u8 = bindings::TOE_CMD_CONN_RETURN as u8;
     const ADMIN: bool = true;
     const POLICY: &'static [Policy] = &CONN_POLICY;
 
@@ -242,11 +242,11 @@ impl Command for ConnReturn {
             let mut socket = connection.sock().lock();
             recall::recall(&connection, &mut socket, Cause::User);
         };
-        if !request.attrs().get_flag(TOE_A_CONN_ALL) {
+        if !request.attrs().get_flag(bindings::TOE_A_CONN_ALL) {
             recall(named(request)?);
             return Ok(());
         }
-        let ifindex = request.attrs().get_u32(TOE_A_CONN_IFINDEX);
+        let ifindex = request.attrs().get_u32(bindings::TOE_A_CONN_IFINDEX);
         connections(request.namespace())
             .filter(|connection| {
                 ifindex.is_none_or(|ifindex| connection.channel.adapter().ifindex() == ifindex)
@@ -261,22 +261,22 @@ struct StatsGet;
 
 fn put_reasons(msg: &mut GenlMsg<'_>, stats: &Stats) -> Result {
     for (refusal, count) in stats.refusals().filter(|&(_, count)| count > 0) {
-        msg.put_nest(TOE_A_STATS_REFUSED, |nest| {
-            nest.put_u32(TOE_A_REFUSED_REASON, refusal as u32)?;
-            nest.put_uint(TOE_A_REFUSED_COUNT, count)
+        msg.put_nest(bindings::TOE_A_STATS_REFUSED, |nest| {
+            nest.put_u32(bindings::TOE_A_REFUSED_REASON, refusal as u32)?;
+            nest.put_uint(bindings::TOE_A_REFUSED_COUNT, count)
         })?;
     }
     for (cause, count) in stats.returns().filter(|&(_, count)| count > 0) {
-        msg.put_nest(TOE_A_STATS_RETURNED, |nest| {
-            nest.put_u32(TOE_A_RETURNED_REASON, cause as u32)?;
-            nest.put_uint(TOE_A_RETURNED_COUNT, count)
+        msg.put_nest(bindings::TOE_A_STATS_RETURNED, |nest| {
+            nest.put_u32(bindings::TOE_A_RETURNED_REASON, cause as u32)?;
+            nest.put_uint(bindings::TOE_A_RETURNED_COUNT, count)
         })?;
     }
     Ok(())
 }
 
 fn put_stats(msg: &mut GenlMsg<'_>, ifindex: u32) -> Result {
-    msg.put_u32(TOE_A_STATS_IFINDEX, ifindex)?;
+    msg.put_u32(bindings::TOE_A_STATS_IFINDEX, ifindex)?;
     if ifindex == 0 {
         return put_reasons(msg, &NO_ADAPTER);
     }
@@ -290,21 +290,24 @@ fn put_stats(msg: &mut GenlMsg<'_>, ifindex: u32) -> Result {
         stats = Some(channel.stats.clone());
     }
     let stats = stats.ok_or(ENODEV)?;
-    msg.put_u32(TOE_A_STATS_CONNECTIONS, count)?;
-    msg.put_u32(TOE_A_STATS_CAPACITY, capacity)?;
-    msg.put_uint(TOE_A_STATS_DELEGATED, stats.delegated())?;
-    msg.put_uint(TOE_A_STATS_SENT, sent)?;
-    msg.put_uint(TOE_A_STATS_RECEIVED, received)?;
+    msg.put_u32(bindings::TOE_A_STATS_CONNECTIONS, count)?;
+    msg.put_u32(bindings::TOE_A_STATS_CAPACITY, capacity)?;
+    msg.put_uint(bindings::TOE_A_STATS_DELEGATED, stats.delegated())?;
+    msg.put_uint(bindings::TOE_A_STATS_SENT, sent)?;
+    msg.put_uint(bindings::TOE_A_STATS_RECEIVED, received)?;
     put_reasons(msg, &stats)
 }
 
 #[vtable]
 impl Command for StatsGet {
-    const CMD: u8 = TOE_CMD_STATS_GET as u8;
+    const CMD: u8 = bindings::TOE_CMD_STATS_GET as u8;
     const POLICY: &'static [Policy] = &STATS_POLICY;
 
     fn doit(request: &Request<'_>) -> Result {
-        let ifindex = request.attrs().get_u32(TOE_A_STATS_IFINDEX).ok_or(EINVAL)?;
+        let ifindex = request
+            .attrs()
+            .get_u32(bindings::TOE_A_STATS_IFINDEX)
+            .ok_or(EINVAL)?;
         if ifindex != 0 {
             registry::adapter(request.namespace(), ifindex).ok_or(ENODEV)?;
         }
@@ -338,20 +341,21 @@ struct ImpairSet;
 
 #[vtable]
 impl Command for ImpairSet {
-    const CMD: u8 = TOE_CMD_IMPAIR_SET as u8;
+    const CMD: u8 = bindings::TOE_CMD_IMPAIR_SET as u8;
     const ADMIN: bool = true;
     const POLICY: &'static [Policy] = &IMPAIR_POLICY;
 
     fn doit(request: &Request<'_>) -> Result {
         let small = |attrtype| request.attrs().get_u32(attrtype).unwrap_or(0);
-        let Some(adapter) = registry::adapter(request.namespace(), small(TOE_A_IMPAIR_IFINDEX))
+        let Some(adapter) =
+            registry::adapter(request.namespace(), small(bindings::TOE_A_IMPAIR_IFINDEX))
         else {
             request
                 .extack()
                 .set(c"no such interface of an adapter in this namespace");
             return Err(ENODEV);
         };
-        let directions = small(TOE_A_IMPAIR_DIRECTIONS);
+        let directions = small(bindings::TOE_A_IMPAIR_DIRECTIONS);
         if directions == 0 || directions & !(direction::EGRESS | direction::INGRESS) != 0 {
             request
                 .extack()
@@ -361,14 +365,20 @@ impl Command for ImpairSet {
         let impairment = SetImpairment {
             opcode: Opcode::SetImpairment.raw(),
             directions,
-            loss_ppm: small(TOE_A_IMPAIR_LOSS),
-            duplicate_ppm: small(TOE_A_IMPAIR_DUPLICATE),
-            reorder_ppm: small(TOE_A_IMPAIR_REORDER),
-            corrupt_ppm: small(TOE_A_IMPAIR_CORRUPT),
-            delay_us: small(TOE_A_IMPAIR_DELAY),
-            jitter_us: small(TOE_A_IMPAIR_JITTER),
-            rate_bps: request.attrs().get_uint(TOE_A_IMPAIR_RATE).unwrap_or(0),
-            seed: request.attrs().get_uint(TOE_A_IMPAIR_SEED).unwrap_or(0),
+            loss_ppm: small(bindings::TOE_A_IMPAIR_LOSS),
+            duplicate_ppm: small(bindings::TOE_A_IMPAIR_DUPLICATE),
+            reorder_ppm: small(bindings::TOE_A_IMPAIR_REORDER),
+            corrupt_ppm: small(bindings::TOE_A_IMPAIR_CORRUPT),
+            delay_us: small(bindings::TOE_A_IMPAIR_DELAY),
+            jitter_us: small(bindings::TOE_A_IMPAIR_JITTER),
+            rate_bps: request
+                .attrs()
+                .get_uint(bindings::TOE_A_IMPAIR_RATE)
+                .unwrap_or(0),
+            seed: request
+                .attrs()
+                .get_uint(bindings::TOE_A_IMPAIR_SEED)
+                .unwrap_or(0),
             ..SetImpairment::default()
         };
         let probabilities = [

@@ -9,7 +9,7 @@ use super::{
     reason::Cause, //
 };
 use crate::{
-    bindings::*,
+    bindings,
     net::genetlink::{
         Family,
         GenlMsg, //
@@ -24,8 +24,8 @@ use kernel::{
 /// The family.
 pub(super) static FAMILY: Family = Family::const_new(
     kernel::module::this_module::<crate::Toe>(),
-    TOE_FAMILY_NAME,
-    TOE_FAMILY_VERSION,
+    bindings::TOE_FAMILY_NAME,
+    bindings::TOE_FAMILY_VERSION,
     &GROUPS,
 );
 
@@ -37,30 +37,37 @@ const CONN: u32 = 0;
 pub(super) fn put_connection(msg: &mut GenlMsg<'_>, connection: &Connection) -> Result {
     let (channel, tuple) = (&connection.channel, &connection.tuple);
     let width = tuple.width();
-    msg.put_u32(TOE_A_CONN_IFINDEX, channel.adapter().ifindex())?;
-    msg.put_u32(TOE_A_CONN_PROCESSOR, channel.queue.processor().into())?;
-    msg.put_u32(TOE_A_CONN_HOST_ID, connection.host_id())?;
-    msg.put_u32(TOE_A_CONN_DEVICE_ID, connection.device_id())?;
-    let family = if tuple.ipv6 { AF_INET6 } else { AF_INET };
-    msg.put_u16(TOE_A_CONN_FAMILY, family as u16)?;
-    msg.put_bytes(TOE_A_CONN_LOCAL_ADDRESS, &tuple.local[..width])?;
-    msg.put_bytes(TOE_A_CONN_REMOTE_ADDRESS, &tuple.remote[..width])?;
-    msg.put_u16(TOE_A_CONN_LOCAL_PORT, tuple.local_port)?;
-    msg.put_u16(TOE_A_CONN_REMOTE_PORT, tuple.remote_port)?;
-    msg.put_uint(TOE_A_CONN_COOKIE, connection.sock().cookie())?;
-    msg.put_u32(TOE_A_CONN_UID, connection.sock().uid())?;
-    msg.put_u32(TOE_A_CONN_STATE, connection.kind() as u32)?;
-    msg.put_uint(TOE_A_CONN_SENT, connection.sent.get())?;
-    msg.put_uint(TOE_A_CONN_RECEIVED, connection.received.get())?;
+    msg.put_u32(bindings::TOE_A_CONN_IFINDEX, channel.adapter().ifindex())?;
+    msg.put_u32(
+        bindings::TOE_A_CONN_PROCESSOR,
+        channel.queue.processor().into(),
+    )?;
+    msg.put_u32(bindings::TOE_A_CONN_HOST_ID, connection.host_id())?;
+    msg.put_u32(bindings::TOE_A_CONN_DEVICE_ID, connection.device_id())?;
+    let family = if tuple.ipv6 {
+        bindings::AF_INET6
+    } else {
+        bindings::AF_INET
+    };
+    msg.put_u16(bindings::TOE_A_CONN_FAMILY, family as u16)?;
+    msg.put_bytes(bindings::TOE_A_CONN_LOCAL_ADDRESS, &tuple.local[..width])?;
+    msg.put_bytes(bindings::TOE_A_CONN_REMOTE_ADDRESS, &tuple.remote[..width])?;
+    msg.put_u16(bindings::TOE_A_CONN_LOCAL_PORT, tuple.local_port)?;
+    msg.put_u16(bindings::TOE_A_CONN_REMOTE_PORT, tuple.remote_port)?;
+    msg.put_uint(bindings::TOE_A_CONN_COOKIE, connection.sock().cookie())?;
+    msg.put_u32(bindings::TOE_A_CONN_UID, connection.sock().uid())?;
+    msg.put_u32(bindings::TOE_A_CONN_STATE, connection.kind() as u32)?;
+    msg.put_uint(bindings::TOE_A_CONN_SENT, connection.sent.get())?;
+    msg.put_uint(bindings::TOE_A_CONN_RECEIVED, connection.received.get())?;
     msg.put_uint(
-        TOE_A_CONN_AGE,
+        bindings::TOE_A_CONN_AGE,
         jiffies_msecs().wrapping_sub(connection.since).into(),
     )
 }
 
 /// Sends `conn-delegated-ntf`. Called with the socket locked.
 pub(super) fn delegated(connection: &Connection) {
-    let cmd = TOE_CMD_CONN_DELEGATED_NTF as u8;
+    let cmd = bindings::TOE_CMD_CONN_DELEGATED_NTF as u8;
     FAMILY.multicast(connection.sock().namespace(), CONN, cmd, |msg| {
         put_connection(msg, connection)
     });
@@ -68,9 +75,9 @@ pub(super) fn delegated(connection: &Connection) {
 
 /// Sends `conn-returned-ntf`. Called with the socket locked.
 pub(super) fn returned(connection: &Connection, cause: Cause) {
-    let cmd = TOE_CMD_CONN_RETURNED_NTF as u8;
+    let cmd = bindings::TOE_CMD_CONN_RETURNED_NTF as u8;
     FAMILY.multicast(connection.sock().namespace(), CONN, cmd, |msg| {
         put_connection(msg, connection)?;
-        msg.put_u32(TOE_A_CONN_REASON, cause as u32)
+        msg.put_u32(bindings::TOE_A_CONN_REASON, cause as u32)
     });
 }
