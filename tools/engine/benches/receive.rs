@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Classification and placement of received frames, by size and by the number of flows that they
-//! belong to, in random order. Everything but the engine's own work is left out of the time: the
-//! frames stand ready, and the host takes completions and posts pages with the clock stopped.
+//! Classification and placement of received frames, by size and number of flows, in random order.
+//! Measures the engine only: frames are prepared, and the host consumes completions and posts
+//! pages, while the clock is stopped.
 //!
 //! `make bench` runs it and prints a table.
 
@@ -32,17 +32,17 @@ use self::support::Node;
 use self::support::Random;
 use self::support::config;
 
-/// Frames that a processor takes from its port before it polls.
+/// Frames per batch.
 const BATCH: usize = 64;
 /// Offsets in a frame.
 const L3: usize = ethernet::HEADER;
 const L4: usize = L3 + ipv4::HEADER;
 
-/// What tools/bench/frames.sh has captured: segments of Linux's TCP, one of each size.
+/// Frames captured by tools/bench/frames.sh: segments of Linux's TCP, one of each size.
 const FRAMES: &[u8] = include_bytes!("frames.pcap");
 
-/// The captured frame of `size` bytes, on its way to this processor. Its checksum is taken as
-/// verified, as from a port that does that.
+/// The captured frame of `size` bytes, addressed to this processor. Its checksum counts as verified
+/// by the port.
 fn frame(size: usize) -> Vec<u8> {
     let mut capture = PcapReader::new(FRAMES).unwrap();
     while let Some(packet) = capture.next_packet() {
@@ -55,7 +55,7 @@ fn frame(size: usize) -> Vec<u8> {
     panic!("no frame of {size} bytes was captured");
 }
 
-/// Makes `frame` the next of `flow`, the number of which becomes its source.
+/// Makes `frame` the next segment of `flow`, whose number becomes the source address.
 fn address(frame: &mut [u8], flow: u32, seq: u32) {
     let be16 = |frame: &[u8], at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
     let (source, check) = (L3 + ipv4::SOURCE, L3 + ipv4::CHECKSUM);
@@ -68,11 +68,11 @@ fn address(frame: &mut [u8], flow: u32, seq: u32) {
     frame[L4 + tcp::SEQ..L4 + tcp::SEQ + 4].copy_from_slice(&seq.to_be_bytes());
 }
 
-/// A processor that is given frames.
+/// A processor and the frames it receives.
 struct Bench {
     node: Node,
     frames: Vec<Vec<u8>>,
-    /// The next sequence number of each flow.
+    /// Next sequence number of each flow.
     flows: Vec<u32>,
     random: Random,
     payload: u32,
@@ -81,7 +81,7 @@ struct Bench {
 impl Bench {
     fn new(size: usize, flows: usize) -> Self {
         let config = processor::Config {
-            // As much again, so that few of a set have to share their place.
+            // Twice the number of flows, so that few sets of the database overflow.
             flows: (2 * flows).next_power_of_two() as u32,
             ..config()
         };
@@ -99,7 +99,7 @@ impl Bench {
             flows: vec![0; flows],
             random: Random(1),
         };
-        // Every flow is known before time is taken.
+        // Make every flow known before the measurement.
         for flow in (0..flows).step_by(BATCH) {
             bench.prepare(|i, _| (flow + i) % flows);
             bench.work();
@@ -107,7 +107,7 @@ impl Bench {
         bench
     }
 
-    /// Writes the next batch.
+    /// Prepares the next batch.
     fn prepare(&mut self, choose: impl Fn(usize, &mut Random) -> usize) {
         for (i, frame) in self.frames.iter_mut().enumerate() {
             let flow = choose(i, &mut self.random);
@@ -116,7 +116,7 @@ impl Bench {
         }
     }
 
-    /// Has the engine take a batch; returns how long that took.
+    /// Processes a batch. Returns the time taken.
     fn work(&mut self) -> Duration {
         let offload = RxOffload {
             checksum: RxChecksum::Valid,

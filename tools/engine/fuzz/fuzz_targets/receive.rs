@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames of a hostile wire: the parser, the flow database, placement and hardware GRO.
+//! Hostile received frames: parser, flow database, placement and hardware GRO.
 //!
-//! The input is settings, receive rules, then frames, each behind a byte of flags. A frame is bytes, or a segment of
-//! one of a few flows with some of its bytes altered. Checksums are mended on the way in, so that the
-//! fuzzer need not guess them. Nothing may panic, every page may be released once only, and what
-//! completions name must not overlap: the model of the driver checks the last two.
+//! The input consists of settings, steering rules, and frames, each preceded by a byte of flags. A
+//! frame is raw bytes, or a segment of one of a few flows with some bytes modified. Checksums are
+//! corrected, so that the fuzzer need not guess them. No input may cause a panic, a page to be
+//! released twice, or completions that name overlapping memory. The driver model checks the last
+//! two.
 
 #![no_main]
 
@@ -35,27 +36,27 @@ use self::support::WireFrame;
 use self::support::config;
 use self::support::vxlan::encapsulated;
 
-/// The frame is a segment, and what is altered of it.
+/// The frame is a segment with modified bytes.
 const SEGMENT: u8 = 1 << 0;
-/// The port says that the checksum is right.
+/// The port reports a valid checksum.
 const VALID: u8 = 1 << 1;
-/// The port delivers it as a large one.
+/// The port delivers the frame as a GSO frame.
 const LARGE: u8 = 1 << 2;
-/// The header checksum of IPv4 is left as it is.
+/// Do not correct the IPv4 header checksum.
 const UNMENDED: u8 = 1 << 3;
-/// The batch ends.
+/// End of a batch.
 const POLL: u8 = 1 << 4;
-/// The host takes what has come up.
+/// The host consumes completions.
 const TAKE: u8 = 1 << 5;
-/// The frame is put into a VXLAN datagram.
+/// Encapsulate the frame in VXLAN.
 const ENCAPSULATED: u8 = 1 << 6;
-/// Nobody has filled the checksum in yet, and this is where.
+/// The port reports a partial checksum.
 const PARTIAL: u8 = 1 << 7;
 
-/// Flows: both IPs, with and without a tag.
+/// Number of flows: IPv4 and IPv6, with and without a VLAN tag.
 const FLOWS: usize = 8;
 
-/// Takes `n` bytes off `input`, or what is left.
+/// Takes up to `n` bytes from `input`.
 fn bytes<'a>(input: &mut &'a [u8], n: usize) -> &'a [u8] {
     let (taken, rest) = input.split_at(n.min(input.len()));
     *input = rest;
@@ -66,7 +67,7 @@ fn byte(input: &mut &[u8]) -> Option<u8> {
     bytes(input, 1).first().copied()
 }
 
-/// Makes the IPv4 header checksum of `frame` right, where there is one.
+/// Corrects the IPv4 header checksum of `frame`, if any.
 fn mend(frame: &mut [u8]) {
     let Ok(header) = ethernet::Header::new(frame) else {
         return;
@@ -81,12 +82,12 @@ fn mend(frame: &mut [u8]) {
     }
 }
 
-/// The next segment of a flow, as `input` describes it.
+/// Next segment of a flow, as described by `input`.
 fn segment(ends: &[peer::End], seqs: &mut [u32; FLOWS], input: &mut &[u8]) -> Option<Vec<u8>> {
     let (which, flags) = (byte(input)?, byte(input)?);
     let (shift, length) = (byte(input)?, byte(input)?);
     let flow = usize::from(which) % FLOWS;
-    // Mostly the next, else a little before or behind.
+    // Usually the next sequence number, else slightly before or after.
     let seq = seqs[flow].wrapping_add_signed(i32::from(shift as i8).clamp(-16, 16) & !7);
     let payload = vec![which; usize::from(length) * 8];
     seqs[flow] = seq.wrapping_add(payload.len() as u32);
@@ -104,7 +105,7 @@ fn segment(ends: &[peer::End], seqs: &mut [u32; FLOWS], input: &mut &[u8]) -> Op
     Some(frame)
 }
 
-/// Sets a rule on one byte of headers, as `input` describes it.
+/// Sets a rule on one header byte, as described by `input`.
 fn set_rule(node: &mut Node, location: u16, input: &mut &[u8]) -> Option<()> {
     let (at, value, what) = (byte(input)?, byte(input)?, byte(input)?);
     let mut pattern = Pattern::default();

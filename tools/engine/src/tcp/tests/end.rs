@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One end of a simulated connection: the device's TCP, and what the host and its application do
-//! with it. Asserts what must hold of everything that comes in or goes out.
+//! One end of a simulated connection: the adapter's TCP, and the behaviour of host and application.
+//! Asserts the properties that every incoming and outgoing segment must have.
 
 use alloc::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::tcp::*;
 
 pub const MSS: u32 = 1448;
 pub const WSCALE: u8 = 7;
-/// The largest segment that a port may be given.
+/// Maximum payload of a GSO frame.
 pub const LARGE: u32 = 65_535 / MSS * MSS;
 
 /// SplitMix64.
@@ -49,26 +49,26 @@ pub struct Packet {
     pub marked: bool,
 }
 
-/// What the application and the host at one end do.
+/// Behaviour of application and host at one end.
 #[derive(Clone, Copy, Debug)]
 pub struct Behaviour {
     pub total: u32,
     pub send_buffer: u32,
     pub receive_buffer: u32,
-    /// Largest write.
+    /// Maximum size of a write.
     pub write: u32,
     pub large: u32,
-    /// The reader takes what is there only so often; 0: at once.
+    /// Interval at which the reader takes available payload; 0: immediately.
     pub read_every: u64,
-    /// Pages are missing with this probability.
+    /// Probability that no page is available.
     pub no_page: u32,
     pub flags: u16,
     pub cwnd: u32,
     pub ssthresh: u32,
-    /// The connection goes back to the host and is handed over again, at once, with this probability
-    /// whenever something happens.
+    /// Probability, per event, that the connection is returned to the host and handed over again at
+    /// once.
     pub hand_over: u32,
-    /// The end looks at what has arrived so often, microseconds, at all of it at once.
+    /// Interval at which the end processes all frames that have arrived, in microseconds.
     pub round: u64,
 }
 
@@ -97,16 +97,16 @@ pub struct End {
     pub iss: Seq,
     pub irs: Seq,
     pub submitted: u32,
-    /// Offsets: what the host has, what its application has read.
+    /// Stream offsets: received by the host, and read by its application.
     pub received: u32,
     pub read: u32,
-    /// Out-of-order pieces: offset to length.
+    /// Out-of-order payload: offset to length.
     pub held: BTreeMap<u32, u32>,
     pub next_read: u64,
-    /// Highest acknowledgement and right edge that the end has put on the wire, offsets.
+    /// Highest acknowledgement and right edge sent, as stream offsets.
     pub acked: u32,
     pub edge: u32,
-    /// The host's edge as the device was told.
+    /// Right edge set by the host.
     pub host_edge: u32,
     pub finished: Option<u64>,
     pub timeouts: u32,
@@ -129,7 +129,7 @@ impl End {
             rcv_edge: (irs + behaviour.receive_buffer).0,
             srtt_us: 0,
             min_rtt_us: u32::MAX,
-            // The two clocks show the same at the hand-over.
+            // Both clocks show the same value at the hand-over.
             ts_recent: script::TS,
             cwnd: behaviour.cwnd,
             ssthresh: behaviour.ssthresh,
@@ -154,8 +154,8 @@ impl End {
         }
     }
 
-    /// A return and a hand-over in one. What was held out of order, and what the peer had reported,
-    /// is forgotten.
+    /// Returns the connection and hands it over again. Out-of-order payload and SACK state of the
+    /// peer are lost.
     pub fn hand_over(&mut self, now: u64) {
         let state = Connection {
             rcv_mss: MSS as u16,
@@ -184,7 +184,7 @@ impl End {
         }
     }
 
-    /// Takes a frame; returns whether its payload is held behind a hole.
+    /// Receives a frame. Returns whether its payload is held behind a hole.
     pub fn receive(&mut self, now: u64, frame: &Packet, random: &mut Random) -> bool {
         let out = &frame.out;
         let segment = Segment {
@@ -241,8 +241,8 @@ impl End {
         held
     }
 
-    /// The application reads; the host's TCP moves the window, and tells the peer when that is
-    /// worth it.
+    /// The application reads. The host's TCP moves the window and informs the peer if that is
+    /// worthwhile.
     pub fn read(&mut self, now: u64) -> Option<Rewrite> {
         if now < self.next_read {
             return None;
@@ -253,7 +253,7 @@ impl End {
         if edge - self.edge < (2 * MSS).max(self.behaviour.receive_buffer / 4) {
             return None;
         }
-        // The edge is what the header of the host's frame can say.
+        // The edge is limited to what the header of the host's frame can express.
         let window = ((edge - self.received) >> WSCALE) as u16;
         self.host_edge = self
             .host_edge
@@ -267,7 +267,8 @@ impl End {
         Some(self.tcb.on_host_frame(Instant(now), &frame))
     }
 
-    /// Invariants 2 and 3 of the design, on everything that leaves.
+    /// Checks every outgoing segment: no data is acknowledged before it is delivered, and the right
+    /// edge does not move back or exceed the host's.
     pub fn check(&mut self, ack: Seq, window: u16) {
         let ack = ack - self.irs;
         let edge = ack + (u32::from(window) << WSCALE);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How fast, on paths of which theory says how fast it can be.
+//! Goodput on paths for which theory gives a bound.
 
 use toe_abi::connection::flag as state_flag;
 
@@ -11,10 +11,10 @@ use super::network::Network;
 use super::network::Path;
 use super::network::bulk;
 
-/// Bytes a second of a megabit a second.
+/// Bytes per second in one Mbit/s.
 const MBIT: u64 = 125_000;
 
-/// Bytes a second from the start to the last acknowledgement.
+/// Bytes per second from the start to the last ACK.
 fn goodput(network: &Network) -> u64 {
     let took = network.ends[0].finished.expect("through");
     u64::from(network.ends[0].behaviour.total) * 1_000_000 / took
@@ -39,15 +39,15 @@ fn a_clean_path_is_filled() {
             ..Behaviour::default()
         };
         let network = bulk(1, sender, path, 60_000_000);
-        // The queue holds a window, so the path does not run dry after a reduction to seven tenths
-        // of two; slow start takes its round trips, and what it sends too much is sent again.
+        // The queue holds a window, so the path does not run empty after a reduction to 7/10 of two
+        // windows. Slow start takes its round trips, and its overshoot is retransmitted.
         let share = goodput(&network) * 100 / rate;
         assert!(share >= 85, "{share} % of {rate}: {}", network.summary());
         assert_eq!(network.ends[0].timeouts, 0, "{}", network.summary());
     }
 }
 
-/// A hundred frames, of which one is lost.
+/// Sends 100 frames, one of which is lost.
 fn one_lost(frame: u32, behaviour: Behaviour) -> Network {
     let path = Path {
         delay: 10_000,
@@ -61,20 +61,20 @@ fn one_lost(frame: u32, behaviour: Behaviour) -> Network {
     bulk(u64::from(frame), sender, path, 10_000_000)
 }
 
-/// Whichever frame is lost, no timeout is needed, and it is sent again once.
+/// Any lost frame is repaired without an RTO by a single retransmission.
 #[test]
 fn any_single_loss_is_repaired_without_a_timeout() {
     for frame in 1..=100 {
         let network = one_lost(frame, Behaviour::default());
         let end = &network.ends[0];
         assert_eq!(end.timeouts, 0, "frame {frame}: {}", network.summary());
-        // A tail loss probe may have been the repair, and one more.
+        // The repair may have been a tail loss probe, plus one segment.
         let resent = end.tcb.acked(0).retransmits;
         assert!((1..=2).contains(&resent), "frame {frame}: {resent}");
     }
 }
 
-/// The same without SACK, but for the end, where nothing but a timeout tells.
+/// The same without SACK, except at the end, where only an RTO detects the loss.
 #[test]
 fn any_single_loss_is_repaired_without_sack() {
     for frame in 1..=95 {
@@ -84,22 +84,22 @@ fn any_single_loss_is_repaired_without_sack() {
         };
         let network = one_lost(frame, without_sack);
         let end = &network.ends[0];
-        // Each of the first 95 has three behind it, some of them let out by the first duplicates
-        // (RFC 3042).
+        // Each of the first 95 frames is followed by three others, some of them sent by limited
+        // transmit (RFC 3042).
         assert_eq!(end.timeouts, 0, "frame {frame}: {}", network.summary());
         assert_eq!(end.tcb.acked(0).retransmits, 1, "frame {frame}");
     }
 }
 
-/// Goodput by Reno's response function, 1.22 / sqrt(p) segments a round trip, which is CUBIC's too
-/// where windows are small (RFC 9438, 4.3), in bytes a second. `loss` in parts per million.
+/// Goodput in bytes per second by Reno's response function, 1.22 / sqrt(p) segments per round trip,
+/// which also applies to CUBIC with small windows (RFC 9438 4.3). `loss` is in parts per million.
 fn response(loss: u32, round_trip: u64) -> f64 {
     let p = f64::from(loss) / 1e6;
     1.22 / p.sqrt() * f64::from(MSS) * 1e6 / round_trip as f64
 }
 
-/// Sends 8 MB four times, without a slow start beyond what losses leave; returns mean goodput in
-/// bytes a second, and timeouts.
+/// Sends 8 MB four times, without slow start except after losses. Returns the mean goodput in bytes
+/// per second, and the number of RTOs.
 fn four(sender: Behaviour, path: Path) -> (f64, u32) {
     let window = response(path.loss, 1_000_000) / f64::from(MSS);
     let sender = Behaviour {
@@ -116,12 +116,13 @@ fn four(sender: Behaviour, path: Path) -> (f64, u32) {
     (sum as f64 / 4.0, timeouts)
 }
 
-/// The response function is that of a loss at even distances and of an increase by 9/17 of a segment
-/// a round trip. Losses at random leave 7 % more (1.31 instead of 1.22: Ott, Kemperman and Mathis,
-/// 1996), those that fall into one window make one reduction, a tenth of them at these rates, and
-/// from where the last reduction was the increase is a whole segment: sqrt(17/9) more at most. So
-/// the truth lies between 1 and 1.6. Distances between losses scatter as much as they measure, so
-/// the mean over some 200 of them has a standard deviation of 7 %; three of these are allowed.
+/// The response function assumes equidistant losses and an increase of 9/17 segment per round trip.
+/// Random losses give 7 % more (1.31 instead of 1.22: Ott, Kemperman and Mathis, 1996). Losses
+/// within one window cause one reduction, which concerns a tenth of them at these rates. Above the
+/// window of the last reduction, the increase is a whole segment: at most sqrt(17/9) more. The
+/// expected value therefore is between 1 and 1.6 times the function. The distances between losses
+/// have a standard deviation equal to their mean, so the mean over some 200 losses has one of 7 %;
+/// three of these are tolerated.
 #[test]
 fn random_loss_leaves_what_theory_leaves() {
     for (loss, delay, rate, large) in [
@@ -131,7 +132,7 @@ fn random_loss_leaves_what_theory_leaves() {
         (10_000, 5_000, 100 * MBIT, LARGE),
         (10_000, 50_000, 1000 * MBIT, MSS),
         (30_000, 5_000, 1000 * MBIT, MSS),
-        // A local network: ten gigabits.
+        // A local network with 10 Gbit/s.
         (10_000, 50, 10_000 * MBIT, LARGE),
     ] {
         let path = Path {
@@ -151,8 +152,8 @@ fn random_loss_leaves_what_theory_leaves() {
             (0.8..1.9).contains(&share),
             "{share} of theory at {loss} ppm, {delay} us"
         );
-        // Of 24000 segments, p are lost, p of these again, and few of those stay undetected: when
-        // there was nothing to send behind the second.
+        // A fraction p of 24,000 segments is lost, and p of their retransmissions. Few of the
+        // latter need an RTO: those after which there was nothing left to send.
         let lost_twice = 24_000.0 * (f64::from(loss) / 1e6).powi(2);
         assert!(
             f64::from(timeouts) <= 1.0 + lost_twice / 2.0,
@@ -161,9 +162,9 @@ fn random_loss_leaves_what_theory_leaves() {
     }
 }
 
-/// A port that cuts large segments into pieces which arrive all at once: a window is a burst, and one
-/// acknowledgement, which may be lost too. A tail loss probe then comes after two round trips, the
-/// slack of 2 ms and a tick of the timer, and is answered without delay.
+/// The port segments GSO frames into bursts that arrive at once: a window is a burst with a single
+/// ACK, which may be lost too. A tail loss probe is then sent after two round trips, the slack of 2
+/// ms and a timer tick, and is answered without delay.
 #[test]
 fn a_burst_without_an_answer_costs_a_probe() {
     let path = Path {
@@ -176,16 +177,16 @@ fn a_burst_without_an_answer_costs_a_probe() {
         ..Behaviour::default()
     };
     let (goodput, timeouts) = four(sender, path);
-    // One of a hundred acknowledgements is lost, and of twelve segments one of a hundred is the
-    // last of its burst.
+    // One in a hundred ACKs is lost, and in one of a hundred bursts of twelve segments the last
+    // one.
     let round_trip = 100.0 + 0.02 * (2.0 * 100.0 + 2_000.0 + 512.0 + 100.0);
     let share = goodput / response(10_000, 100) * round_trip / 100.0;
     assert!((0.8..1.9).contains(&share), "{share} of theory");
     assert!(timeouts <= 1, "{timeouts} timeouts");
 }
 
-/// Loss, reordering and duplication at once. At worst each segment that is late counts as lost, and
-/// none of these reductions is undone: 3 % instead of 1. At best reordering costs nothing.
+/// Loss, reordering and duplication combined. At worst, each late segment counts as lost and no
+/// reduction is undone: 3 % loss instead of 1 %. At best, reordering costs nothing.
 #[test]
 fn loss_among_reordering_and_duplicates() {
     for (delay, reorder_by, large) in [
@@ -219,11 +220,10 @@ fn loss_among_reordering_and_duplicates() {
     }
 }
 
-/// Ten hand-overs for each hundred losses, at both ends. One of the receiver, in a recovery, forgets
-/// what was held: a window lost once more, and another reduction. One of the sender forgets what had
-/// been reported, and with nothing new to report it takes a probe to learn of it again: four round
-/// trips of the eight between two losses. Both together leave nine tenths of the window for nine
-/// tenths of the time.
+/// Ten hand-overs per hundred losses, at both ends. One at the receiver during recovery drops the
+/// out-of-order payload: another window is lost and another reduction follows. One at the sender
+/// drops its SACK state; without new SACKs, a probe is needed to restore it: four of the eight
+/// round trips between two losses. Both together leave 9/10 of the window for 9/10 of the time.
 #[test]
 fn hand_overs_cost_little() {
     let path = Path {
@@ -243,9 +243,9 @@ fn hand_overs_cost_little() {
     assert!(timeouts <= 2, "{timeouts} timeouts");
 }
 
-/// Reordering without loss costs little once it is known: the window grows on, and the path is full.
-/// The receive window, of two round trips, keeps the queue from overflowing. Headers take 5 % of the
-/// path, slow start five round trips of twenty milliseconds in two seconds.
+/// Reordering without loss costs little once it is detected: the window keeps growing and fills the
+/// path. The receive window of two round trips prevents queue overflow. Headers take 5 % of the
+/// path, slow start five round trips of 20 ms out of two seconds.
 #[test]
 fn reordering_alone_is_lived_with() {
     let path = Path {
@@ -267,7 +267,7 @@ fn reordering_alone_is_lived_with() {
     assert_eq!(network.ends[0].timeouts, 0);
 }
 
-/// What the network doubles is none of the sender's business.
+/// Duplication by the network does not affect the sender.
 #[test]
 fn duplicates_alone_change_nothing() {
     let path = Path {
@@ -287,9 +287,9 @@ fn duplicates_alone_change_nothing() {
     assert_eq!((acked.retransmits, acked.ssthresh), (0, u32::MAX));
 }
 
-/// From a window that the path holds, congestion avoidance meets the marks, at half a queue, long
-/// before the queue overflows. (Slow start would pass them by a whole window in the round trip
-/// that a mark takes to be answered.)
+/// Starting from a window that the path holds, congestion avoidance meets CE marks at half a queue,
+/// long before the queue overflows. (Slow start would exceed it by a whole window during the round
+/// trip until a mark takes effect.)
 #[test]
 fn marks_keep_the_queue_short_without_loss() {
     let path = Path {

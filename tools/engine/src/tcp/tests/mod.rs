@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the whole protocol machine: packet scripts for exact segments, a simulated network for
-//! what comes of them.
+//! Tests of the complete state machine: packet scripts for exact segments, and a simulated network
+//! for overall behaviour.
 
 mod end;
 mod goodput;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A simulated network: two connections, a path that loses, delays, reorders and repeats, a virtual
-//! clock. The same seed gives the same run.
+//! A simulated network: two ends and a path that drops, delays, reorders and duplicates frames,
+//! with a virtual clock. The same seed gives the same run.
 //!
-//! Payload is not carried as bytes: the byte at an offset of the stream is taken to be the offset
-//! itself, so that a frame's payload is known by its first byte.
+//! Payload is not stored: the byte at a stream offset is taken to be the offset itself, so the
+//! payload of a frame is determined by the offset of its first byte.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::BinaryHeap;
@@ -18,16 +18,16 @@ use super::end::Packet;
 use super::end::Random;
 use crate::tcp::*;
 
-/// The device's timers fire on multiples of this many microseconds.
+/// Timer resolution of the adapter, in microseconds.
 const TICK: u64 = 512;
 
 /// One direction of a path. Probabilities in parts per million.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Path {
     pub delay: u64,
-    /// Bytes a second, 0 for no limit.
+    /// Rate in bytes per second, 0 for no limit.
     pub rate: u64,
-    /// Longest queue in microseconds of waiting.
+    /// Queue limit, in microseconds of waiting time.
     pub queue: u64,
     pub loss: u32,
     /// Drop exactly this data frame, counted from 1.
@@ -35,16 +35,16 @@ pub struct Path {
     pub duplicate: u32,
     pub reorder: u32,
     pub reorder_by: u64,
-    /// Frames get the congestion-experienced mark beyond half a queue.
+    /// Mark frames CE if the queue is more than half full.
     pub marks: bool,
-    /// Large segments arrive whole, as over a TAP.
+    /// Deliver GSO frames whole, as over a TAP interface.
     pub whole: bool,
 }
 
 pub struct Network {
     pub now: u64,
     pub ends: [End; 2],
-    /// Path that each end sends into.
+    /// The path that each end sends to.
     pub paths: [Path; 2],
     pub busy_until: [u64; 2],
     pub data_frames: [u32; 2],
@@ -86,7 +86,7 @@ impl Network {
         self.frames.insert(self.order, (1 - from, frame));
     }
 
-    /// One wire frame, or a large one that stays whole.
+    /// Sends one wire frame, or a GSO frame that stays whole.
     fn put_on_wire(&mut self, from: usize, mut frame: Packet) {
         let path = self.paths[from];
         let start = self.busy_until[from].max(self.now);
@@ -138,7 +138,7 @@ impl Network {
             self.put_on_wire(from, frame);
             return;
         }
-        // Cut as a port would.
+        // Segment as a port would.
         let size = u32::from(out.gso_size);
         assert_eq!(u32::from(out.wire_segments), out.length.div_ceil(size));
         for offset in (0..out.length).step_by(size as usize) {
@@ -208,7 +208,7 @@ impl Network {
             && b.received == a.behaviour.total
     }
 
-    /// Runs until both streams are through; at most `limit` microseconds.
+    /// Runs until both streams are complete, for at most `limit` microseconds.
     pub fn run(&mut self, limit: u64) {
         self.serve(0);
         self.serve(1);
@@ -217,7 +217,7 @@ impl Network {
             let mut next = arrival;
             for end in &self.ends {
                 let reading = (end.received > end.read).then_some(end.next_read);
-                // The device's timers fire on the tick.
+                // Round up to the adapter's timer tick.
                 let timer = end.tcb.deadline().map(|at| at.0.div_ceil(TICK) * TICK);
                 for at in [reading, timer].into_iter().flatten() {
                     next = Some(next.map_or(at, |next: u64| next.min(at)));
@@ -292,7 +292,8 @@ impl Network {
     }
 }
 
-/// One end sends, the other only acknowledges, until all is through; at most `limit` microseconds.
+/// One end sends, the other only acknowledges, until the stream is complete; at most `limit`
+/// microseconds.
 pub fn bulk(seed: u64, sender: Behaviour, path: Path, limit: u64) -> Network {
     let receiver = Behaviour { total: 0, ..sender };
     let back = Path {

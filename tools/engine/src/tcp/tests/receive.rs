@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receiving: what is taken, what is acknowledged and when, what goes back to the host's TCP.
+//! Receiving: accepted payload, ACKs and their timing, returns to the host's TCP.
 
 use toe_abi::completion::Reason;
 use toe_abi::connection::flag as state_flag;
@@ -8,7 +8,7 @@ use toe_abi::connection::flag as state_flag;
 use super::script::*;
 use crate::tcp::*;
 
-/// A script past its quick acknowledgements: `Q` bytes have come.
+/// Stream offset after the quick ACKs of a script.
 const Q: u32 = 16 * MSS;
 
 fn settled() -> Script {
@@ -83,7 +83,7 @@ fn invariant_2_nothing_undelivered_is_acknowledged() {
     let Verdict::Deliver(piece) = script.take(&segment) else {
         panic!();
     };
-    // Not even stored: as if it had never come.
+    // Not stored: as if it had not arrived.
     script.nothing();
     assert_eq!(script.take(&segment), Verdict::Deliver(piece));
     assert_eq!(script.tcb.accept(Instant(0), &piece), IRS + MSS);
@@ -126,7 +126,7 @@ fn rfc2018_reports_what_came_out_of_order() {
             range(Q + 2 * MSS, Q + 3 * MSS)
         ]
     );
-    // RFC 5681, 4.2: at once when it fills some of a hole.
+    // RFC 5681 4.2: immediately if it fills part of a hole.
     script.data(Q, MSS);
     assert_eq!(script.acks(Q + MSS).sack.as_slice().len(), 2);
     script.data(Q + MSS, MSS);
@@ -213,7 +213,7 @@ fn data_beyond_the_window_is_trimmed() {
     assert_eq!(script.take(&segment), Verdict::Hold(piece));
 }
 
-/// Old data, and new data behind a window that is closed: there is nothing to take.
+/// Old data, and new data beyond a closed window: nothing is accepted.
 #[test]
 fn nothing_is_taken_from_behind_a_closed_window() {
     let mut state = state();
@@ -286,13 +286,13 @@ fn answers_to_empty_segments_are_limited() {
     script.acks(Q);
 }
 
-/// The host may believe to have opened the window, with a frame that was lost on its way here.
+/// The host may have opened the window in a frame that was lost on its way to the adapter.
 #[test]
 fn a_window_that_stays_closed_is_the_hosts_to_explain() {
     let mut script = settled();
     let mut end = Q;
     for _ in 0..2 {
-        // The peer fills the window, the host does not read.
+        // The peer fills the window, and the host does not read.
         script.data(end, WINDOW);
         script.acks(end + WINDOW);
         end += WINDOW;
@@ -303,7 +303,7 @@ fn a_window_that_stays_closed_is_the_hosts_to_explain() {
         for _ in 0..8 {
             assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
         }
-        // It reads at last: the count begins anew.
+        // Then the host reads, and the count restarts.
         script.tcb.set_rcv_edge(IRS + end + WINDOW);
         assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
     }
@@ -334,7 +334,7 @@ fn rfc7323_5_3_an_old_timestamp_is_dropped_and_answered() {
     }
     assert_eq!(script.take(&old), Verdict::Drop(Drop::Paws));
     script.acks(MSS);
-    // Not so after 24 days (5.5).
+    // Not after 24 days (5.5).
     script.now = 25 * 86_400 * 1_000_000;
     assert!(matches!(script.take(&old), Verdict::Deliver(_)));
 }
@@ -343,11 +343,11 @@ fn rfc7323_5_3_an_old_timestamp_is_dropped_and_answered() {
 fn rfc7323_4_3_echoes_the_segment_that_advanced_the_window() {
     let mut script = settled();
     let echo = |out: Outgoing| out.timestamps.map(|timestamps| timestamps.echo - PEER_TS);
-    // Two segments, one acknowledgement: the earlier timestamp.
+    // One ACK for two segments: the earlier timestamp.
     script.at(100).data(Q, MSS).nothing();
     script.at(110).data(Q + MSS, MSS);
     assert_eq!(echo(script.acks(Q + 2 * MSS)), Some(100));
-    // One out of order does not count, the one that fills the hole does.
+    // An out-of-order segment does not count, the one that fills the hole does.
     script.at(120).data(Q + 3 * MSS, MSS);
     assert_eq!(echo(script.acks(Q + 2 * MSS)), Some(100));
     script.at(130).data(Q + 2 * MSS, MSS);
@@ -395,7 +395,7 @@ fn special_cases_go_to_the_host_untouched() {
     assert_eq!(no_ack, Verdict::Drop(Drop::NoAck));
 }
 
-/// Such a segment is no reason to give up the connection, and nothing of it is taken.
+/// Such a segment does not return the connection and is not processed.
 #[test]
 fn rfc9293_3_10_7_4_an_acknowledgement_of_what_was_not_sent_is_answered() {
     let mut script = Script::new();
@@ -407,7 +407,7 @@ fn rfc9293_3_10_7_4_an_acknowledgement_of_what_was_not_sent_is_answered() {
     };
     assert_eq!(script.take(&segment), Verdict::Drop(Drop::FutureAck));
     script.acks(0);
-    // Not more often than challenges may be sent.
+    // At most at the rate of challenge ACKs.
     assert_eq!(script.take(&segment), Verdict::Drop(Drop::FutureAck));
     script.nothing();
     assert_eq!((script.tcb.snd_una(), script.tcb.rcv_nxt()), (ISS, IRS));
@@ -415,7 +415,7 @@ fn rfc9293_3_10_7_4_an_acknowledgement_of_what_was_not_sent_is_answered() {
     assert_eq!(script.tcb.snd_una(), ISS + MSS);
 }
 
-/// Its tail loss probe, say, of which the device has not sent anything.
+/// For example a tail loss probe of the host, which the adapter has not sent.
 #[test]
 fn what_the_host_has_sent_itself_is_acknowledged() {
     let mut script = Script::new();
@@ -439,7 +439,7 @@ fn what_the_host_has_sent_itself_is_acknowledged() {
     assert_eq!(script.tcb.acked(0).retransmits, 0);
 }
 
-/// After a timeout too, SND.NXT is what was sent at most: what was sent before it may be acknowledged.
+/// SND.NXT is the highest number sent, also after an RTO: data sent before may be acknowledged.
 #[test]
 fn all_that_was_sent_may_be_acknowledged_after_a_timeout() {
     let mut script = Script::new();
@@ -507,19 +507,19 @@ fn invariant_3_the_edge_moves_with_the_host_only() {
             window: ((WINDOW + MSS) >> WSCALE) as u16,
         },
     );
-    // The device's acknowledgement, and the host's edge.
+    // The adapter's acknowledgement number and the host's edge.
     assert_eq!(rewrite.ack, IRS + 2 * MSS);
     let announced = rewrite.ack + (u32::from(rewrite.window) << WSCALE) - IRS;
     let given = MSS + ((WINDOW + MSS) >> WSCALE << WSCALE);
     assert!(announced <= given && announced + (1 << WSCALE) > given);
-    // It has acknowledged what was to be acknowledged.
+    // The frame contains the pending ACK.
     script.nothing();
-    // One further back changes nothing.
+    // An edge further back has no effect.
     script.tcb.set_rcv_edge(IRS + 10);
     assert_eq!(script.tcb.export(Instant(0)).rcv_edge, (IRS + given).0);
 }
 
-/// It has no SACK option: a report that is due stays due.
+/// The host's frame has no SACK option, so a pending SACK stays pending.
 #[test]
 fn a_frame_of_the_host_does_not_replace_a_report() {
     let mut script = settled();
@@ -533,7 +533,7 @@ fn a_frame_of_the_host_does_not_replace_a_report() {
     script.tcb.on_host_frame(Instant(0), &frame);
     let out = script.acks(Q);
     assert_eq!(out.sack.as_slice(), [range(Q + 2 * MSS, Q + 3 * MSS)]);
-    // Without anything to report it is as good as one of ours.
+    // Without a pending SACK, it replaces our own ACK.
     script.data(Q, 2 * MSS);
     script.tcb.on_host_frame(Instant(0), &frame);
     script.nothing();
@@ -588,7 +588,7 @@ fn what_the_host_was_given_before_is_acknowledged_by_the_host_first() {
     assert_eq!(host(3 * MSS), 4 * MSS);
 }
 
-/// Linux may have dropped what it was given; nobody else can take it from the peer again.
+/// Linux may have dropped uploaded payload. Only the host can receive it again from the peer.
 #[test]
 fn what_the_host_has_not_acknowledged_is_its_to_receive_again() {
     let state = state();

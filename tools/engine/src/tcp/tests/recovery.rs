@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Finding losses and repairing them.
+//! Loss detection and recovery.
 
 use toe_abi::completion::Reason;
 use toe_abi::connection::Connection;
@@ -26,7 +26,7 @@ fn ten_out(state: &Connection) -> Script {
 #[test]
 fn rfc8985_three_reported_segments_show_a_loss() {
     let mut script = ten_out(&state());
-    // RFC 3042: new data for the first two.
+    // Limited transmit (RFC 3042): new data for the first two.
     script.sack(0, &[(MSS, 2 * MSS)]).sends(&[(10 * MSS, MSS)]);
     script.sack(0, &[(MSS, 3 * MSS)]).sends(&[(11 * MSS, MSS)]);
     script.sack(0, &[(MSS, 4 * MSS)]).leaves(&[(0, MSS)], true);
@@ -45,7 +45,7 @@ fn rfc8985_time_shows_a_loss_with_fewer_reports() {
     let mut script = Script::with(&state);
     script.submit(3 * MSS).sends(&full(0, 3));
     script.at(100).sack(0, &[(2 * MSS, 3 * MSS)]).nothing();
-    // A quarter of the smallest round trip and a grain of 8192 us after the round trip.
+    // One round trip, plus a quarter of the minimum RTT, plus a grain of 8192 us.
     script.timer(133).leaves(&[(0, MSS)], true);
     script.ack(2 * MSS);
 }
@@ -72,13 +72,13 @@ fn reordering_is_learnt_and_exported() {
     assert_eq!(script.tcb.export(script.instant()).reordering, 4);
 }
 
-/// What was taken for lost, and arrives before it is sent again, was late.
+/// A segment marked lost that arrives before its retransmission was late.
 #[test]
 fn rfc8985_6_2_a_loss_that_was_none_shows_reordering() {
     let mut script = ten_out(&state());
     script.sack(0, &[(MSS, 4 * MSS)]).ack(4 * MSS);
     assert_eq!(script.tcb.export(script.instant()).reordering, 4);
-    // Not so when it was sent again: that may be what arrived.
+    // Not if it was retransmitted: the retransmission may have arrived.
     let mut script = ten_out(&state());
     script.sack(0, &[(MSS, 4 * MSS)]).leaves(&[(0, MSS)], true);
     while script.poll().is_some() {}
@@ -98,7 +98,7 @@ fn rfc8985_a_lost_retransmission_is_found_without_a_timeout() {
         new += out.length;
     }
     assert!(new > 0);
-    // What was sent after the retransmission arrives, the retransmission does not.
+    // Segments sent after the retransmission arrive, the retransmission does not.
     script.at(215).sack(0, &[(MSS, 10 * MSS + new)]);
     assert!(script.tcb.acked(0).retransmits < 2);
     let mut again = 0;
@@ -169,10 +169,10 @@ fn rfc6298_5_the_timeout_doubles_and_the_window_is_one_segment() {
     script.timer(2_100).resends(&[(0, MSS)]);
     assert_eq!(script.tcb.acked(0).ssthresh, 7);
     assert_eq!(script.tcb.take_events().timeouts, 3);
-    // Slow start from one segment, through all that was out.
+    // Slow start from one segment, through everything outstanding.
     script.at(2_200).ack(MSS).resends(&full(MSS, 2));
     script.at(2_300).ack(3 * MSS).resends(&full(3 * MSS, 4));
-    // What had arrived is not sent again.
+    // Delivered segments are not retransmitted.
     script.at(2_400).ack(10 * MSS).sends(&full(10 * MSS, 7));
 }
 
@@ -208,7 +208,7 @@ fn six_timeouts_bring_the_connection_back() {
             Err(reason) => break reason,
         }
     };
-    // A tail loss probe and five retransmissions.
+    // One tail loss probe and five retransmissions.
     assert_eq!((reason, sent), (Reason::Timeout, 6));
     assert_eq!(script.tcb.export(script.instant()).backoff, 6);
 }
@@ -222,7 +222,7 @@ fn karn_what_was_sent_twice_is_not_timed() {
     script.timer(300).resends(&[(0, MSS)]);
     script.at(350).ack(MSS);
     let acked = script.tcb.acked(0);
-    // RFC 6298, 5: the backed-off timeout stays until a new measurement.
+    // RFC 6298 5: the backed-off RTO persists until the next sample.
     assert_eq!((acked.srtt_us, acked.rto_us), (100_000, 600_000));
     script.submit(MSS).sends(&[(MSS, MSS)]);
     script.at(450).ack(2 * MSS);
@@ -252,7 +252,7 @@ fn rfc3522_a_spurious_timeout_is_undone() {
     script.timer(300).resends(&[(0, MSS)]);
     assert_eq!(script.tcb.acked(0).cwnd, 1);
     script.at(310);
-    // The echo is of before the retransmission.
+    // The echo predates the retransmission.
     let mut segment = script.segment();
     segment.ack = ISS + MSS;
     segment.timestamps = segment.timestamps.map(|timestamps| Timestamps {
@@ -283,15 +283,15 @@ fn rfc8985_7_a_lost_tail_is_found_by_a_probe() {
     let mut script = Script::new();
     script.submit(5 * MSS).sends(&full(0, 5));
     script.at(100).ack(2 * MSS).nothing();
-    // Two round trips (and the slack) after the acknowledgement: the last segment.
+    // Two round trips plus the slack after the ACK: the last segment.
     script.timer(302).resends(&[(4 * MSS, MSS)]);
-    // That shows the rest to be lost.
+    // Its delivery shows that the others are lost.
     script.at(402).sack(2 * MSS, &[(4 * MSS, 5 * MSS)]);
     script.resends(&full(2 * MSS, 1));
     assert_eq!(script.tcb.take_events().timeouts, 0);
 }
 
-/// The retransmission is lost, and the receive window lets nothing follow it that would tell.
+/// The retransmission is lost, and the receive window allows no later segment that would reveal it.
 #[test]
 fn a_recovery_that_hears_nothing_is_probed() {
     let mut state = state();
@@ -299,7 +299,7 @@ fn a_recovery_that_hears_nothing_is_probed() {
     let mut script = ten_out(&state);
     script.window(0, 10 * MSS);
     script.sack(0, &[(MSS, 10 * MSS)]).resends(&[(0, MSS)]);
-    // Two round trips and the slack later, not a timeout.
+    // Two round trips plus the slack, not an RTO.
     script.timer(302);
     let out = script.poll().expect("a probe");
     assert_eq!((out.seq, out.length, out.retransmit), (ISS, MSS, true));
@@ -309,8 +309,7 @@ fn a_recovery_that_hears_nothing_is_probed() {
     assert_eq!(script.tcb.acked(0).ssthresh, 7);
 }
 
-/// Acknowledgements that came all at once made room that nothing was sent into before the loss
-/// showed: it is not lost with it.
+/// cwnd left unused because several ACKs were processed at once survives the reduction.
 #[test]
 fn room_that_was_not_used_yet_survives_a_reduction() {
     let mut script = ten_out(&state());
@@ -319,7 +318,7 @@ fn room_that_was_not_used_yet_survives_a_reduction() {
     script.sack(6 * MSS, &[(7 * MSS, 9 * MSS)]);
     script.sack(6 * MSS, &[(7 * MSS, 10 * MSS)]);
     script.leaves(&[(6 * MSS, MSS)], true);
-    // Slow start had let the window grow to 16: seven tenths of that are 11.
+    // Slow start had grown the window to 16 segments, 7/10 of which are 11.
     let mut new = 0;
     while let Some(out) = script.poll() {
         new += out.length;
@@ -344,7 +343,7 @@ fn rfc8985_7_4_a_probe_that_repairs_a_loss_is_a_loss() {
     script.submit(MSS).sends(&[(3 * MSS, MSS)]);
     script.at(310).ack(4 * MSS);
     assert_eq!(script.tcb.acked(0).ssthresh, 7);
-    // And one that does not is none.
+    // A D-SACK that does not is none.
     let mut script = Script::new();
     script.submit(3 * MSS).sends(&full(0, 3));
     script.timer(202).resends(&[(2 * MSS, MSS)]);
@@ -360,7 +359,7 @@ fn rfc2018_8_a_peer_may_forget_what_it_reported() {
     while script.poll().is_some() {}
     script.at(200).ack(MSS);
     while script.poll().is_some() {}
-    // It acknowledges the hole only, though it had reported all behind it.
+    // The peer acknowledges only the hole, although it had SACKed everything after it.
     let mut sent = alloc::vec::Vec::new();
     while script.tcb.take_events().timeouts == 0 {
         let at = script.tcb.deadline().expect("a timer");
@@ -370,7 +369,7 @@ fn rfc2018_8_a_peer_may_forget_what_it_reported() {
             sent.push((out.seq - ISS, out.retransmit));
         }
     }
-    // A probe, and then what the peer has forgotten.
+    // A probe, then the data the peer has dropped.
     assert_eq!(sent, [(17 * MSS, false), (MSS, true)]);
 }
 
@@ -388,7 +387,7 @@ fn rfc6937_the_window_comes_down_in_proportion() {
             sent += 1;
         }
     }
-    // Seven for ten: no silence of half a round trip, no burst.
+    // Seven for ten: neither a pause of half a round trip nor a burst.
     assert!((12..=15).contains(&sent), "{sent}");
     script.at(200).ack(20 * MSS);
     assert_eq!(script.tcb.acked(0).cwnd, 14);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packet scripts: a connection, the peer's segments in, the connection's segments out, at exact
-//! times. Sequence numbers are offsets from where the script begins.
+//! Packet scripts: segments of the peer in, segments of the connection out, at exact times.
+//! Sequence numbers are offsets from the start of the script.
 
 use toe_abi::connection::Connection;
 use toe_abi::connection::flag as state_flag;
@@ -9,18 +9,18 @@ use toe_abi::connection::flag as state_flag;
 use crate::tcp::*;
 
 pub const MSS: u32 = 1000;
-/// First sequence numbers, close enough to the end of the space to wrap in most scripts.
+/// Initial sequence numbers, near the wrap of the sequence space.
 pub const ISS: Seq = Seq(u32::MAX - 3000);
 pub const IRS: Seq = Seq(u32::MAX - 5000);
-/// Windows are announced with this shift by both sides.
+/// Window scale of both sides.
 pub const WSCALE: u8 = 4;
 pub const WINDOW: u32 = 64_000;
-/// First timestamps.
+/// Initial timestamps.
 pub const TS: u32 = 7_000;
 pub const PEER_TS: u32 = 9_000;
 
-/// A connection of which nothing is in flight: SACK, timestamps, no Nagle, 10 segments of window,
-/// a round trip of 100 ms.
+/// A connection with nothing in flight: SACK, timestamps, no Nagle, a window of 10 segments, RTT
+/// 100 ms.
 pub fn state() -> Connection {
     Connection {
         flags: state_flag::TIMESTAMPS
@@ -52,13 +52,13 @@ pub fn state() -> Connection {
     }
 }
 
-/// A script being played.
+/// A script in progress.
 pub struct Script {
     pub tcb: Tcb,
     pub now: u64,
-    /// Most payload of one outgoing segment.
+    /// Maximum payload of an outgoing frame.
     pub large: u32,
-    /// What the peer acknowledges, announces and has sent, offsets.
+    /// The peer's acknowledgement, window and transmitted data, as offsets.
     peer_ack: u32,
     peer_window: u32,
     peer_nxt: u32,
@@ -89,7 +89,7 @@ impl Script {
         Instant(self.now)
     }
 
-    /// Goes to `ms` milliseconds; whatever timer fires on the way fires, and nothing may be sent.
+    /// Advances to `ms` milliseconds. Timers on the way fire, and nothing may be sent.
     pub fn at(&mut self, ms: u64) -> &mut Self {
         while let Some(deadline) = self.tcb.deadline().filter(|at| at.0 < ms * 1000) {
             self.now = deadline.0;
@@ -101,7 +101,7 @@ impl Script {
         self
     }
 
-    /// Lets the next timer fire, which must be at `ms` milliseconds.
+    /// Fires the next timer, which must be due at `ms` milliseconds.
     pub fn timer(&mut self, ms: u64) -> &mut Self {
         let deadline = self.tcb.deadline().expect("a timer");
         assert_eq!(deadline.0 / 1000, ms, "timer at {} us", deadline.0);
@@ -121,7 +121,7 @@ impl Script {
         self
     }
 
-    /// A segment of the peer as it would be now.
+    /// A segment of the peer in its current state.
     pub fn segment(&self) -> Segment {
         Segment {
             seq: IRS + self.peer_nxt,
@@ -146,7 +146,7 @@ impl Script {
         self.sack(ack, &[])
     }
 
-    /// The peer acknowledges up to `ack` and reports `blocks`.
+    /// The peer acknowledges up to `ack` and SACKs `blocks`.
     pub fn sack(&mut self, ack: u32, blocks: &[(u32, u32)]) -> &mut Self {
         self.peer_ack = ack;
         let mut segment = self.segment();
@@ -166,7 +166,7 @@ impl Script {
         self.ack(ack)
     }
 
-    /// The peer sends `length` bytes from `seq` on; they are stored and delivered.
+    /// The peer sends `length` bytes at `seq`, which are stored and delivered.
     pub fn data(&mut self, seq: u32, length: u32) -> &mut Self {
         let segment = Segment {
             seq: IRS + seq,
@@ -189,19 +189,19 @@ impl Script {
         self.tcb.poll_transmit(self.instant(), self.large)
     }
 
-    /// Nothing is to be sent.
+    /// Expects no segment.
     pub fn nothing(&mut self) -> &mut Self {
         let now = self.now;
         assert_eq!(self.poll(), None, "at {now} us");
         self
     }
 
-    /// These new segments leave, (first, length) each, and nothing else.
+    /// Expects exactly these new segments, (first, length) each.
     pub fn sends(&mut self, segments: &[(u32, u32)]) -> &mut Self {
         self.leaves(segments, false).nothing()
     }
 
-    /// These segments leave once more, and nothing else.
+    /// Expects exactly these retransmissions.
     pub fn resends(&mut self, segments: &[(u32, u32)]) -> &mut Self {
         self.leaves(segments, true).nothing()
     }
@@ -221,7 +221,7 @@ impl Script {
         self
     }
 
-    /// A pure acknowledgement of `ack` leaves, and nothing else.
+    /// Expects exactly one pure ACK of `ack`.
     pub fn acks(&mut self, ack: u32) -> Outgoing {
         let out = self.poll().expect("an acknowledgement");
         assert_eq!((out.length, out.ack - IRS), (0, ack), "at {} us", self.now);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sending: windows, Nagle's algorithm, probes, what stands in a segment.
+//! Sending: windows, Nagle's algorithm, probes, header fields.
 
 use alloc::vec::Vec;
 
@@ -10,7 +10,7 @@ use toe_abi::connection::flag as state_flag;
 use super::script::*;
 use crate::tcp::*;
 
-/// `count` full segments from `first` on.
+/// `count` full segments starting at `first`.
 pub fn full(first: u32, count: u32) -> Vec<(u32, u32)> {
     (0..count).map(|i| (first + i * MSS, MSS)).collect()
 }
@@ -19,7 +19,7 @@ pub fn full(first: u32, count: u32) -> Vec<(u32, u32)> {
 fn rfc5681_the_congestion_window_limits() {
     let mut script = Script::new();
     script.submit(20 * MSS).sends(&full(0, 10));
-    // Slow start: two for each.
+    // Slow start: two segments per ACKed segment.
     script.at(100).ack(2 * MSS).sends(&full(10 * MSS, 4));
 }
 
@@ -30,7 +30,7 @@ fn rfc9293_3_8_6_the_peer_window_limits() {
     let mut script = Script::with(&state);
     script.submit(20 * MSS);
     script.sends(&full(0, 3));
-    // No silly window: 200 bytes are not sent, a segment is.
+    // Silly window avoidance: 200 bytes are not sent, a full segment is.
     script.at(100).window(3 * MSS, 4 * MSS);
     script.sends(&full(3 * MSS, 4));
 }
@@ -101,7 +101,7 @@ fn nagle_holds_a_second_small_segment() {
     script.at(100).ack(100 + MSS).sends(&[(100 + MSS, 100)]);
 }
 
-/// Minshall: full segments in flight do not hold the last one back.
+/// Minshall's modification: full segments in flight do not delay the last one.
 #[test]
 fn nagle_does_not_hold_the_end_of_a_write() {
     let mut state = state();
@@ -128,13 +128,13 @@ fn more_and_cork_hold_200_ms_at_most() {
 fn rfc9293_3_8_6_1_probes_a_closed_window() {
     let mut script = Script::new();
     script.window(0, 0).submit(3 * MSS).nothing();
-    // RTO 300 ms, then doubling.
+    // RTO 300 ms, then doubled.
     script.timer(300).sends(&[(0, 1)]);
     script.timer(900).resends(&[(0, 1)]);
     script.ack(0).nothing();
     script.timer(2_100).resends(&[(0, 1)]);
     script.ack(0).nothing();
-    // Opens without having taken the octet: it goes again, with what follows.
+    // The window opens without acknowledging the byte: it is retransmitted, followed by more.
     script.at(3_000).window(0, WINDOW);
     script.leaves(&[(0, 1)], true);
     script.sends(&[(1, MSS), (1 + MSS, MSS), (1 + 2 * MSS, MSS - 1)]);
@@ -152,7 +152,7 @@ fn a_closed_window_that_takes_the_octet_opens() {
     script.sends(&[(2, MSS), (2 + MSS, MSS - 2)]);
 }
 
-/// Of two acknowledgements that differ in the window only, the one that opens it is the later.
+/// Of two ACKs that differ only in the window, the larger window is the later one.
 #[test]
 fn an_overtaken_acknowledgement_does_not_shrink_the_window() {
     let mut script = Script::new();
@@ -162,7 +162,7 @@ fn an_overtaken_acknowledgement_does_not_shrink_the_window() {
         .window(2 * MSS, 40_000)
         .window(2 * MSS, 20_000);
     assert_eq!(script.tcb.acked(0).snd_wnd, 40_000);
-    // What acknowledges more is later, whatever its sequence number.
+    // A higher acknowledgement number is later, irrespective of the sequence number.
     let mut segment = script.segment();
     segment.ack = ISS + 3 * MSS;
     segment.window = (10_000 >> WSCALE) as u16;
@@ -173,7 +173,7 @@ fn an_overtaken_acknowledgement_does_not_shrink_the_window() {
     assert_eq!(script.tcb.acked(0).snd_wnd, 10_000);
 }
 
-/// The peer has taken all that its window held, though the field said a little less.
+/// The peer has filled its window exactly, although the scaled field announced slightly less.
 #[test]
 fn acknowledgements_stand_where_the_window_is_rounded_off() {
     let mut state = state();
@@ -181,13 +181,13 @@ fn acknowledgements_stand_where_the_window_is_rounded_off() {
     let mut script = Script::with(&state);
     script.submit(2_990);
     script.sends(&[(0, MSS), (MSS, MSS), (2 * MSS, 990)]);
-    // 1990 more, but for what the field cannot say.
+    // 1990 more bytes, rounded down by the window scale.
     script.at(100).window(MSS, 1_984);
     script.data(0, MSS);
     assert_eq!(script.acks(MSS).seq, ISS + 2_990);
 }
 
-/// The peer's own segments must stay acceptable to it while a probe is out.
+/// The peer must be able to accept our segments while a probe is outstanding.
 #[test]
 fn acknowledgements_stay_within_the_closed_window() {
     let mut script = Script::new();
@@ -228,7 +228,7 @@ fn idle_time_reduces_the_window() {
     let mut script = Script::with(&state);
     script.submit(MSS).sends(&[(0, MSS)]);
     script.at(100).ack(MSS);
-    // Two timeouts and a half later.
+    // After two and a half RTOs.
     script.at(850).submit(MSS).sends(&[(MSS, MSS)]);
     assert_eq!(script.tcb.acked(0).cwnd, 20);
 }
@@ -292,9 +292,9 @@ fn what_the_host_has_not_submitted_again_is_not_asked_for() {
     let mut script = Script::with(&state);
     script.nothing();
     script.submit(2 * MSS).nothing();
-    // The tail is not here to be probed with.
+    // No tail segment was submitted to probe with.
     script.timer(202).nothing();
-    // The timeout finds all five lost, and two of them here.
+    // The RTO marks all five lost, of which two are submitted.
     script.timer(300).resends(&[(0, MSS)]);
     script.at(400).ack(MSS).resends(&[(MSS, MSS)]);
     script.submit(5 * MSS);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Taking over and giving back.
+//! Hand-over and return.
 
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
@@ -97,7 +97,7 @@ fn extreme_numbers_are_harmless() {
     while script.poll().is_some() {}
     script.now = 1 << 50;
     let due = script.instant();
-    // With as many timeouts behind it, the next is the last.
+    // With this backoff, the next timeout is the last.
     assert_eq!(script.tcb.on_timer(due), Err(Reason::Timeout));
     script.tcb.export(due);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whatever the path does: every byte arrives once and in order.
+//! On any path, every byte arrives once and in order.
 
 extern crate std;
 
@@ -16,10 +16,11 @@ use crate::tcp::Instant;
 
 const MBIT: u64 = 125_000;
 
-/// Paths that are tried, unless the environment's `TOE_SEEDS` says how many.
+/// Number of paths tried, unless `TOE_SEEDS` is set in the environment.
 const SEEDS: u64 = 400;
 
-/// Random everything, both ways: every byte arrives once and in order, and both come to an end.
+/// Random parameters in both directions: every byte arrives once and in order, and both ends
+/// finish.
 #[test]
 fn any_path_is_survived() {
     let seeds = std::env::var("TOE_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
