@@ -20,6 +20,7 @@
 #include <linux/netdev_features.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
+#include <linux/pci.h>
 #include <linux/rcupdate.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! toe: a TCP offload engine. The adapter's driver, and the socket shim that decides which
-//! connections the adapter carries.
+//! toe: a TCP offload engine.
+//!
+//! The module consists of the adapter's driver and of the socket shim, which decides which connections
+//! the adapter carries. This file joins them: it is the only one that names both.
 
 use self::{
     driver::Driver,
-    shim::Shim, //
+    shim::Shim,
+    util::pci::DmaAdapter, //
 };
 use kernel::{
     pci,
@@ -23,11 +26,13 @@ mod shim;
 pub mod tcp;
 pub mod util;
 
-/// The module. The driver goes first: its adapters give all connections back before the shim does.
+/// The module.
+///
+/// The driver is dropped first. It returns all connections to Linux, which needs the shim.
 #[pin_data]
 struct Toe {
     #[pin]
-    _driver: kernel::driver::Registration<pci::Adapter<Driver<'static, Shim>>>,
+    _driver: kernel::driver::Registration<pci::Adapter<DmaAdapter<Driver<Shim>>>>,
     _shim: Shim,
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `ethtool` shows and sets.
+//! Operations of `ethtool`.
 
 use super::{
     adapter::Adapter,
-    processor::WIRE_COUNTERS,
-    sizes::Sizes,
-    steering::Rss,
-    xdp, //
+    counters::{
+        XdpCounters,
+        HW_COUNTERS, //
+    },
+    ring_sizes::RingSizes,
+    steering::Rss, //
 };
 use crate::{
     abi::{
@@ -22,7 +24,7 @@ use crate::{
         },
         rules,
         stats::{
-            Counter as Wire,
+            Counter as HwCounter,
             Direction,
             FCS,
             RECEIVED,
@@ -57,12 +59,11 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
-/// Private flag: connections may be delegated.
+/// Private flag: delegation is permitted.
 const DELEGATION: u32 = 1 << 0;
 
-/// Whether a counter is shown among the private statistics: not one that the standard statistics
-/// have already.
-fn is_private(wire: Wire) -> bool {
+/// Returns whether a counter belongs to the private statistics: the standard statistics lack it.
+fn is_private(counter: HwCounter) -> bool {
     ![RECEIVED, SENT].iter().any(|direction| {
         let one = [
             direction.frames,
@@ -70,12 +71,15 @@ fn is_private(wire: Wire) -> bool {
             direction.multicast,
             direction.broadcast,
         ];
-        one.contains(&wire) || direction.sizes.contains(&wire)
+        one.contains(&counter) || direction.sizes.contains(&counter)
     })
 }
 
-fn private() -> impl Iterator<Item = Wire> {
-    Wire::ALL.iter().copied().filter(|&wire| is_private(wire))
+fn private() -> impl Iterator<Item = HwCounter> {
+    HwCounter::ALL
+        .iter()
+        .copied()
+        .filter(|&counter| is_private(counter))
 }
 
 impl<C: Client> ethtool::Operations for Adapter<C> {
@@ -87,30 +91,26 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
     const SIZES: &'static [SizeRange] = &size_ranges();
 
     fn link_settings(cx: &mut Control<'_, Self>) -> LinkSettings {
-        let speed = cx.data().registers.read(regs::SPEED);
+        let speed = cx.data().function.registers().read(regs::SPEED);
         LinkSettings {
-            speed: if speed == super::registers::GONE {
-                0
-            } else {
-                speed
-            },
+            speed: speed.unwrap_or(0),
         }
     }
 
     fn channels(cx: &mut Control<'_, Self>) -> Channels {
         Channels {
             count: cx.device().queues(),
-            // CAST: at most 256.
-            max: cx.data().processors.len() as u32,
+            // CAST: at most `MAX_PROCESSORS`.
+            max: cx.data().channels.len() as u32,
         }
     }
 
     fn set_channels(cx: &mut Control<'_, Self>, count: u32) -> Result {
-        Self::reshape(cx, count, cx.state.sizes)
+        Self::reconfigure(cx, count, cx.state.sizes)
     }
 
     fn rings(cx: &mut Control<'_, Self>) -> Rings {
-        let (tx_max, rx_max) = Sizes::largest(cx.data().pages);
+        let (tx_max, rx_max) = RingSizes::max(cx.data().function.properties().pages);
         Rings {
             rx: cx.state.sizes.payload(),
             tx: cx.state.sizes.transmit(),
@@ -123,9 +123,10 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
 
     fn set_rings(cx: &mut Control<'_, Self>, change: RingChange) -> Result {
         let adapter = cx.data();
-        // Who asks for it wants to map payload.
-        let single = change.split == Some(true);
-        let sizes = Sizes::of(change.tx, change.rx, single, adapter.pages)?;
+        // Header-data split is requested by applications that map payload, one page at a time.
+        let single_pages = change.split == Some(true);
+        let pages = adapter.function.properties().pages;
+        let sizes = RingSizes::new(change.tx, change.rx, single_pages, pages)?;
         let former = (cx.state.storage, cx.state.small_frame);
         let flags = match change.split {
             Some(false) => former.0 & !(storage::SPLIT | storage::SPLIT_ALL),
@@ -137,8 +138,8 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
             adapter.apply_storage(flags, small_frame)?;
             (cx.state.storage, cx.state.small_frame) = (flags, small_frame);
         }
-        Self::reshape(cx, cx.device().queues(), sizes).inspect_err(|_| {
-            // When this fails as well the function is reset, and set as the state says.
+        Self::reconfigure(cx, cx.device().queues(), sizes).inspect_err(|_| {
+            // If this fails too, a reset follows that restores the settings.
             (cx.state.storage, cx.state.small_frame) = former;
             let _ = adapter.apply_storage(former.0, former.1);
         })
@@ -165,7 +166,7 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
 
     fn set_private_flags(cx: &mut Control<'_, Self>, flags: u32) -> Result {
         let wanted = flags & DELEGATION != 0;
-        if wanted && cx.data().features & feature::DELEGATION == 0 {
+        if wanted && !cx.data().function.has(feature::DELEGATION) {
             return Err(EOPNOTSUPP);
         }
         cx.data().delegation.store(wanted, Relaxed);
@@ -173,17 +174,17 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
     }
 
     fn statistic_count(cx: &mut Control<'_, Self>) -> usize {
-        1 + cx.data().processors.len() * (private().count() + xdp::Counters::COUNT)
+        1 + cx.data().channels.len() * (private().count() + XdpCounters::COUNT)
     }
 
     fn statistic_names(cx: &mut Control<'_, Self>, names: &mut Names<'_>) {
         names.push(fmt!("resets"));
-        for processor in &cx.data().processors {
-            for wire in private() {
-                names.push(fmt!("p{}_{}", processor.index, wire.name()));
+        for channel in &cx.data().channels {
+            for counter in private() {
+                names.push(fmt!("p{}_{}", channel.index, counter.name()));
             }
-            for (name, _) in processor.xdp.all() {
-                names.push(fmt!("p{}_{}", processor.index, name));
+            for (name, _) in channel.xdp.all() {
+                names.push(fmt!("p{}_{}", channel.index, name));
             }
         }
     }
@@ -194,13 +195,13 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
         if let Some(slot) = slots.next() {
             *slot = adapter.resets.load(Relaxed);
         }
-        for processor in &adapter.processors {
-            let mut all = [0; WIRE_COUNTERS];
-            processor.wires(&mut all);
-            for (wire, slot) in private().zip(&mut slots) {
-                *slot = all[wire as usize];
+        for channel in &adapter.channels {
+            let mut all = [0; HW_COUNTERS];
+            channel.hw_copy(&mut all);
+            for (counter, slot) in private().zip(&mut slots) {
+                *slot = all[counter as usize];
             }
-            for ((_, value), slot) in processor.xdp.all().into_iter().zip(&mut slots) {
+            for ((_, value), slot) in channel.xdp.all().into_iter().zip(&mut slots) {
                 *slot = value;
             }
         }
@@ -250,12 +251,12 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
     }
 
     fn mac_statistics(cx: &mut Control<'_, Self>, statistics: &mut MacStatistics) {
-        let sum = |wires: &[Wire]| cx.data().sum(wires);
+        let sum = |counters: &[HwCounter]| cx.data().hw_sum(counters);
         let octets = |direction: &Direction| {
             let check = sum(&[direction.frames]).wrapping_mul(FCS as u64);
             sum(&[direction.bytes]).wrapping_add(check)
         };
-        // Broadcasts count as both, and may become more between the two.
+        // The adapter counts broadcasts as multicasts too. One may arrive between the two reads.
         let multicast = |direction: &Direction| {
             let broadcast = sum(&[direction.broadcast]);
             sum(&[direction.multicast]).saturating_sub(broadcast)
@@ -268,15 +269,16 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
         statistics.OctetsReceivedOK = octets(&RECEIVED);
         statistics.MulticastFramesReceivedOK = multicast(&RECEIVED);
         statistics.BroadcastFramesReceivedOK = sum(&[RECEIVED.broadcast]);
-        statistics.FrameTooLongErrors = sum(&[Wire::RxTooLong]);
-        statistics.FramesLostDueToIntMACXmitError = sum(&[Wire::TxFault]);
-        statistics.FramesLostDueToIntMACRcvError = sum(&[Wire::RxNoPage, Wire::RxNoCompletion]);
+        statistics.FrameTooLongErrors = sum(&[HwCounter::RxTooLong]);
+        statistics.FramesLostDueToIntMACXmitError = sum(&[HwCounter::TxFault]);
+        statistics.FramesLostDueToIntMACRcvError =
+            sum(&[HwCounter::RxNoPage, HwCounter::RxNoCompletion]);
     }
 
     fn size_statistics(cx: &mut Control<'_, Self>, received: &mut [u64], sent: &mut [u64]) {
         for (slots, direction) in [(received, RECEIVED), (sent, SENT)] {
-            for (slot, wire) in slots.iter_mut().zip(direction.sizes) {
-                *slot = cx.data().sum(&[wire]);
+            for (slot, counter) in slots.iter_mut().zip(direction.sizes) {
+                *slot = cx.data().hw_sum(&[counter]);
             }
         }
     }
@@ -316,7 +318,7 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
     }
 }
 
-/// [`SIZES`] as ranges.
+/// Returns [`SIZES`] as ranges.
 const fn size_ranges() -> [SizeRange; SIZES.len() + 1] {
     let mut ranges = [const { SizeRange::END }; SIZES.len() + 1];
     let (mut i, mut low) = (0, 0);
@@ -337,13 +339,13 @@ fn traffic(flow: Flow) -> Traffic {
     }
 }
 
-/// Changes `rss` as the user wants it.
+/// Applies the user's change to `rss`.
 fn update(rss: &mut Rss, change: &RssChange<'_>) -> Result {
     if let Some(key) = change.key {
         rss.key = key.try_into().map_err(|_| EINVAL)?;
     }
     for (to, &from) in rss.table.0.iter_mut().zip(change.table.unwrap_or_default()) {
-        // The core has checked that there is such a queue.
+        // CAST: the core has checked that the queue exists.
         *to = from as u8;
     }
     if let Some(symmetric) = change.symmetric {

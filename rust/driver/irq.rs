@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interrupts of the function: one for the admin queue, one for each processor.
+//! Interrupts of the function: one of the admin queue, one of each queue pair.
 
-use super::adapter::Adapter;
+use super::{
+    adapter::Adapter,
+    function::Function, //
+};
 use crate::{
     abi::regs,
     net::irq::NapiIrq,
@@ -26,19 +29,19 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Requested interrupts. Dropping frees them and waits for running handlers.
-pub(super) struct Interrupts<'bound, C: Client> {
-    _admin: Pin<KBox<ThreadedRegistration<'bound, AdminIrq<C>>>>,
-    _processors: KVec<NapiIrq<'bound>>,
+/// Requested interrupts. Dropping them frees them, and waits for running handlers.
+pub(super) struct Interrupts<'bound> {
+    _admin: Pin<KBox<ThreadedRegistration<'bound, AdminIrq>>>,
+    _channels: KVec<NapiIrq<'bound>>,
 }
 
-impl<'bound, C: Client> Interrupts<'bound, C> {
-    /// Allocates the MSI-X vectors of `pdev` and requests them for `adapter`.
-    pub(super) fn request(
+impl<'bound> Interrupts<'bound> {
+    /// Allocates the MSI-X vectors of `pdev`, and requests them for `adapter`.
+    pub(super) fn request<C: Client>(
         pdev: &'bound pci::Device<Bound>,
-        adapter: &Arc<Adapter<C>>,
+        adapter: &Adapter<C>,
     ) -> Result<Self> {
-        let count = 1 + adapter.processors.len() as u32;
+        let count = 1 + adapter.channels.len() as u32;
         let types = IrqTypes::default().with(IrqType::MsiX);
         let vectors = Arc::new(pdev.alloc_irq_vectors(count, count, types)?, GFP_KERNEL)?;
 
@@ -49,32 +52,32 @@ impl<'bound, C: Client> Interrupts<'bound, C> {
             regs::ADMIN_VECTOR.into(),
             Flags::ONESHOT,
             CString::try_from_fmt(fmt!("toe-admin@pci:{}", name))?,
-            AdminIrq(adapter.clone()),
+            AdminIrq(adapter.function.clone()),
         )?;
-        let mut processors = KVec::new();
-        for processor in &adapter.processors {
-            let index = processor.index;
+        let mut channels = KVec::new();
+        for channel in &adapter.channels {
+            let index = channel.index;
             let irq = NapiIrq::request(
                 &vectors,
                 1 + usize::from(index),
                 CString::try_from_fmt(fmt!("toe-{}@pci:{}", index, name))?,
-                &processor.napi,
+                &channel.napi,
             )?;
-            processors.push(irq, GFP_KERNEL)?;
+            channels.push(irq, GFP_KERNEL)?;
         }
         Ok(Self {
             _admin: admin,
-            _processors: processors,
+            _channels: channels,
         })
     }
 }
 
-/// The handler of the admin queue's interrupt.
-struct AdminIrq<C: Client>(Arc<Adapter<C>>);
+/// Handler of the admin queue's interrupt.
+struct AdminIrq(Arc<Function>);
 
-impl<C: Client> ThreadedHandler for AdminIrq<C> {
+impl ThreadedHandler for AdminIrq {
     fn handle_threaded(&self) -> IrqReturn {
-        self.0.handle_admin_events();
+        self.0.handle_events();
         IrqReturn::Handled
     }
 }

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How an adapter is started, stopped and brought back.
+//! Start, stop and reconfiguration of the interface.
 
 use super::{
     adapter::{
         Adapter,
-        Queue,
-        Settings, //
+        Channel, //
     },
-    admin::Admin,
-    launch::Prepared,
-    registers::Registers,
-    sizes::Sizes, //
+    queue_start::QueueMemory,
+    ring_sizes::RingSizes, //
 };
 use crate::{
     abi::{
@@ -28,86 +25,44 @@ use crate::{
     }, //
 };
 use kernel::{
-    device::{
-        self,
-        Bound, //
-    },
+    io::poll::read_poll_timeout,
     prelude::*,
     sync::atomic::Relaxed,
-    time::{
-        delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
-    }, //
+    time::Delta, //
 };
 
-/// How long a reset may take, and the last completions to be taken.
-const PATIENCE: Delta = Delta::from_secs(2);
+/// How long the poll may take to consume the last completions of a stopped processor.
+const DRAIN_TIMEOUT: Delta = Delta::from_secs(2);
 
-/// How long bringing the function back is tried.
-const RECOVERY: Delta = Delta::from_secs(3);
-
-/// Resets the function and waits for it.
-pub(super) fn reset(registers: &Registers) -> Result {
-    registers.write(regs::CONTROL, regs::control::RESET);
-    let since = Instant::<Monotonic>::now();
-    loop {
-        let status = registers.read(regs::STATUS);
-        if status == super::registers::GONE {
-            return Err(ENODEV);
-        }
-        if status & regs::status::RESETTING == 0 {
-            return Ok(());
-        }
-        if since.elapsed() > PATIENCE {
-            return Err(ETIMEDOUT);
-        }
-        fsleep(Delta::from_micros(100));
-    }
-}
-
-/// Resets the function, accepts `features` and starts its admin queue.
-pub(super) fn enable(
-    dev: &device::Device<Bound>,
-    registers: &Registers,
-    features: u64,
-) -> Result<Admin> {
-    reset(registers)?;
-    registers.write64(regs::DRIVER_FEATURES, features);
-    let admin = Admin::new(dev, registers)?;
-    registers.write(regs::CONTROL, regs::control::ENABLE);
-    let status = registers.read(regs::STATUS);
-    if status & (regs::status::READY | regs::status::FAILED) != regs::status::READY {
-        // Before the rings go: the function may know them.
-        let _ = reset(registers);
-        return Err(EIO);
-    }
-    Ok(admin)
-}
+/// Time between two polls of a stopped processor.
+const DRAIN_INTERVAL: Delta = Delta::from_micros(100);
 
 impl<C: Client> Adapter<C> {
-    /// Starts the processors and lets frames in.
+    /// Starts the channels of all queues in use, and opens the interface for frames.
     pub(super) fn start(cx: &mut Control<'_, Self>) -> Result {
-        let prepared = Self::prepare(cx, cx.device().queues(), cx.state.sizes)?;
-        Self::start_on(cx, prepared)
+        let memory = Self::allocate(cx, cx.device().queues(), cx.state.sizes)?;
+        Self::start_on(cx, memory)
     }
 
-    /// Memory for `count` processors to run.
-    fn prepare(cx: &Control<'_, Self>, count: u32, sizes: Sizes) -> Result<KVec<Prepared<C>>> {
-        let mut prepared = KVec::new();
-        for processor in cx.data().processors.iter().take(count as usize) {
-            let one = Prepared::new(cx, processor, sizes, Source::Provider)?;
-            prepared.push(one, GFP_KERNEL)?;
+    /// Allocates memory for the first `count` channels.
+    fn allocate(
+        cx: &Control<'_, Self>,
+        count: u32,
+        sizes: RingSizes,
+    ) -> Result<KVec<QueueMemory<C>>> {
+        let mut all = KVec::new();
+        for channel in cx.data().channels.iter().take(count as usize) {
+            let memory = QueueMemory::new(cx, channel, sizes, Source::Provider)?;
+            all.push(memory, GFP_KERNEL)?;
         }
-        Ok(prepared)
+        Ok(all)
     }
 
-    /// Starts the processors on `prepared` and lets frames in.
-    fn start_on(cx: &mut Control<'_, Self>, prepared: KVec<Prepared<C>>) -> Result {
+    /// Starts one channel on each element of `memory`, and opens the interface for frames.
+    fn start_on(cx: &mut Control<'_, Self>, memory: KVec<QueueMemory<C>>) -> Result {
         let this = cx.data().clone();
-        for (processor, prepared) in this.processors.iter().zip(prepared) {
-            if let Err(error) = this.launch(cx, processor, prepared) {
+        for (channel, memory) in this.channels.iter().zip(memory) {
+            if let Err(error) = this.start_channel(cx, channel, memory) {
                 Self::stop_all(cx, true);
                 return Err(error);
             }
@@ -122,35 +77,38 @@ impl<C: Client> Adapter<C> {
         Ok(())
     }
 
-    /// Goes on with `queues` queues and rings of `sizes`. Connections come back to Linux and are
-    /// handed over again. What there is no memory for, or the adapter refuses, leaves everything as
-    /// it was.
-    pub(super) fn reshape(cx: &mut Control<'_, Self>, queues: u32, sizes: Sizes) -> Result {
+    /// Changes the number of queues and the ring sizes. Connections return to Linux, which may hand
+    /// them over again.
+    ///
+    /// # Errors
+    ///
+    /// Nothing changes when memory is short. When the adapter refuses, the former configuration is
+    /// restored by a reset.
+    pub(super) fn reconfigure(cx: &mut Control<'_, Self>, queues: u32, sizes: RingSizes) -> Result {
         let this = cx.data().clone();
         let former = (cx.device().queues(), cx.state.sizes);
         if (queues, sizes) == former {
             return Ok(());
         }
         let up = cx.state.up && this.running.load(Relaxed);
-        let prepared = up.then(|| Self::prepare(cx, queues, sizes)).transpose()?;
+        let memory = up.then(|| Self::allocate(cx, queues, sizes)).transpose()?;
         if up {
             Self::stop_all(cx, true);
         }
         cx.state.sizes = sizes;
         let result = Self::set_queues(cx, queues)
-            .and_then(|()| prepared.map_or(Ok(()), |prepared| Self::start_on(cx, prepared)));
+            .and_then(|()| memory.map_or(Ok(()), |memory| Self::start_on(cx, memory)));
         if result.is_err() {
             cx.state.sizes = former.1;
             let restored = Self::set_queues(cx, former.0);
             if up || restored.is_err() {
-                this.fault("it does not start with other queues");
+                this.function.fault("reconfiguration failed");
             }
         }
         result
     }
 
-    /// Sets the number of queues, and spreads the receive hash over them unless the user has said
-    /// how.
+    /// Sets the number of queues. Spreads RSS context 0 over them unless the user has configured it.
     fn set_queues(cx: &mut Control<'_, Self>, queues: u32) -> Result {
         if queues == cx.device().queues() {
             return Ok(());
@@ -159,145 +117,95 @@ impl<C: Client> Adapter<C> {
         if cx.device().is_rss_configured() {
             return Ok(());
         }
-        // CAST: at most as many as there are processors.
+        // CAST: at most the number of processors.
         Self::spread(cx, queues as u8)
     }
 
-    /// Stops all processors. An adapter that works gives their connections back first; from one
-    /// that does not, or has been reset, the shim takes them.
+    /// Stops all channels. With `works`, the adapter returns their connections first; otherwise it
+    /// has been reset, and the client takes the connections back without it.
     pub(super) fn stop_all(cx: &mut Control<'_, Self>, mut works: bool) {
         let this = cx.data().clone();
         this.running.store(false, Relaxed);
-        // Before the queues stop: without link it is no fault that they do not move.
+        // First, because the transmit watchdog ignores an interface without carrier.
         cx.set_carrier(false);
-        for processor in &this.processors {
-            C::stopping(&Handle::new(this.clone()), processor.index);
+        for channel in &this.channels {
+            C::stopping(&Handle::new(this.clone()), channel.index);
         }
         cx.disable_tx();
-        for processor in &this.processors {
-            works = Self::stop_one(cx, processor, works);
+        for channel in &this.channels {
+            works = Self::stop_channel(cx, channel, works);
         }
     }
 
-    /// Stops a processor, if it runs, to which no frames are given any more. An adapter that works
-    /// gives its connections back first. False when the adapter does not work, or had to be reset.
-    pub(super) fn stop_one(cx: &mut Control<'_, Self>, processor: &Queue<C>, works: bool) -> bool {
+    /// Stops a channel, if it runs, whose transmit queue is stopped. `works` is as for
+    /// [`Self::stop_all`]. Returns false when the function does not work or had to be reset.
+    pub(super) fn stop_channel(
+        cx: &mut Control<'_, Self>,
+        channel: &Channel<C>,
+        works: bool,
+    ) -> bool {
         let this = cx.data().clone();
-        if processor.submission.lock().is_none() {
+        if channel.submission.lock().is_none() {
             return works;
         }
-        C::stopping(&Handle::new(this.clone()), processor.index);
-        let works = works && this.command_stop(processor);
-        this.drain(processor);
-        if let Some(mut poller) = processor.napi.disable(cx.lock()) {
-            this.detach(cx, processor);
-            if let Some(shim) = poller.shim.take() {
-                C::stopped(shim);
+        C::stopping(&Handle::new(this.clone()), channel.index);
+        let works = works && this.stop_processor(cx, channel);
+        this.drain(channel);
+        if let Some(mut poller) = channel.napi.disable(cx.lock()) {
+            this.detach(cx, channel);
+            if let Some(client) = poller.take_client() {
+                C::stopped(client);
             }
         }
         works
     }
 
-    /// Asks the adapter to stop a processor. Afterwards the adapter touches none of the processor's
-    /// memory any more. False when it had to be reset to that end.
-    pub(super) fn command_stop(&self, processor: &Queue<C>) -> bool {
-        let stopped = self.command(&admin::StopProcessor {
+    /// Stops the channel's processor. The adapter no longer accesses its memory afterwards. Returns
+    /// false when the function had to be reset; recovery is scheduled then.
+    pub(super) fn stop_processor(&self, cx: &Control<'_, Self>, channel: &Channel<C>) -> bool {
+        let stopped = self.function.command(&admin::StopProcessor {
             opcode: admin::Opcode::StopProcessor.raw(),
-            processor: processor.index,
+            processor: channel.index,
             ..Default::default()
         });
         if stopped.is_err() {
-            self.reset_or_complain();
+            // A failure is logged, and leaves the function without access to memory.
+            let _ = self.function.reset(cx.parent());
+            self.function.fault("processor does not stop");
         }
         stopped.is_ok()
     }
 
-    fn reset_or_complain(&self) {
-        if let Err(error) = reset(&self.registers) {
-            dev_err!(
-                &*self.dev,
-                "the function cannot be reset: {}\n",
-                error.to_errno()
-            );
-        }
+    /// Waits until the poll has consumed all completions of a stopped processor. They may carry
+    /// payload that was acknowledged to the peer.
+    pub(super) fn drain(&self, channel: &Channel<C>) {
+        let _ = read_poll_timeout(
+            || {
+                let drained = channel.is_drained();
+                if !drained {
+                    channel.napi.schedule();
+                }
+                Ok(drained)
+            },
+            |&drained| drained,
+            DRAIN_INTERVAL,
+            DRAIN_TIMEOUT,
+        );
     }
 
-    /// Waits until the poll has taken all that a stopped processor has said: payload among it that
-    /// the peer will not send again.
-    pub(super) fn drain(&self, processor: &Queue<C>) {
-        let since = Instant::<Monotonic>::now();
-        while !processor.is_drained() && since.elapsed() < PATIENCE {
-            processor.napi.schedule();
-            fsleep(Delta::from_micros(100));
-        }
-    }
-
-    /// Takes away what reaches into the rings of a stopped processor.
-    pub(super) fn detach(&self, cx: &mut Control<'_, Self>, processor: &Queue<C>) {
-        drop(cx.set_tx_queue(processor.index.into(), None));
-        let submission = processor.submission.lock().take();
+    /// Detaches transmit queue, submission ring and counters from the memory of a stopped processor.
+    pub(super) fn detach(&self, cx: &mut Control<'_, Self>, channel: &Channel<C>) {
+        drop(cx.set_tx_queue(channel.index.into(), None));
+        let submission = channel.submission.lock().take();
         drop(submission);
-        processor.totals.lock().end();
+        channel.hw.lock().end();
     }
 
-    /// Shows the link as the function reports it.
+    /// Sets the carrier to the link that the function reports.
     pub(super) fn update_link(cx: &Control<'_, Self>) {
         let this = cx.data();
-        let status = this.registers.read(regs::STATUS);
-        let up = status != super::registers::GONE && status & regs::status::LINK != 0;
+        let status = this.function.registers().read(regs::STATUS);
+        let up = status.is_ok_and(|status| status & regs::status::LINK != 0);
         cx.set_carrier(up && this.running.load(Relaxed));
-    }
-
-    /// Brings the function back after a fault.
-    pub(super) fn recover(cx: &mut Control<'_, Self>) {
-        let this = cx.data().clone();
-        this.resets.add(1, Relaxed);
-        let up = cx.state.up;
-        // Whatever it does, it does it no longer.
-        this.reset_or_complain();
-        if up {
-            Self::stop_all(cx, false);
-        }
-        let since = Instant::<Monotonic>::now();
-        let result = loop {
-            let result = this.renew(cx.parent(), cx.state).and_then(|()| match up {
-                true => Self::start(cx),
-                false => Ok(()),
-            });
-            // While the PCI core resets the function it has neither memory nor mastery of the bus.
-            if result.is_ok() || since.elapsed() > RECOVERY {
-                break result;
-            }
-            fsleep(Delta::from_millis(50));
-        };
-        this.resetting.store(false, Relaxed);
-        match result {
-            Ok(()) => dev_info!(&*this.dev, "the function works again\n"),
-            Err(error) => {
-                this.dead.store(true, Relaxed);
-                cx.set_carrier(false);
-                dev_err!(
-                    &*this.dev,
-                    "the adapter is lost ({}): bind the driver anew when it is back\n",
-                    error.to_errno()
-                );
-            }
-        }
-    }
-
-    /// Resets the function and sets it up as it was.
-    fn renew(&self, dev: &device::Device<Bound>, settings: &Settings) -> Result {
-        *self.admin.lock() = None;
-        let admin = enable(dev, &self.registers, self.features)?;
-        *self.admin.lock() = Some(admin);
-        self.apply(dev, settings)
-    }
-
-    /// The driver goes: the function forgets all host memory.
-    pub(super) fn shutdown(&self) {
-        if !self.registers.is_gone() {
-            self.reset_or_complain();
-        }
-        *self.admin.lock() = None;
     }
 }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interface as the core sees it.
+//! Operations of the interface (`net_device_ops`) and its statistics.
 
 use super::{
     adapter::{
-        work,
         Adapter,
         Settings, //
     },
-    transmit,
+    function::work,
+    tx_ring::TxRing,
     xdp::{
-        features_beside,
+        features_with_program,
         LINEAR_MTU, //
     }, //
 };
 use crate::{
     abi::{
         admin,
-        stats::Counter as Wire, //
+        stats::Counter as HwCounter, //
     },
     net::{
         device::{
@@ -55,7 +55,7 @@ use kernel::prelude::*;
 
 impl<C: Client> device::Operations for Adapter<C> {
     type Control = Settings;
-    type TxQueue = transmit::Sender;
+    type TxQueue = TxRing;
 
     fn open(cx: &mut Control<'_, Self>) -> Result {
         Self::start(cx)?;
@@ -68,20 +68,14 @@ impl<C: Client> device::Operations for Adapter<C> {
         Self::stop_all(cx, true);
     }
 
-    fn start_xmit(
-        &self,
-        queue: &LockedTxQueue<'_>,
-        state: &mut transmit::Sender,
-        skb: SkBuff,
-        more: bool,
-    ) {
-        // Here and not where the queue is chosen: with one queue nothing is.
+    fn start_xmit(&self, queue: &LockedTxQueue<'_>, ring: &mut TxRing, skb: SkBuff, more: bool) {
+        // Not in `select_queue`, which is not called for an interface with one queue.
         C::transmits(&skb);
-        state.send(self, queue, skb, more);
+        ring.send(&self.function, queue, skb, more);
     }
 
     fn features_check(&self, _dev: &NetDevice, skb: &SkBuff, features: u64) -> u64 {
-        // Header lengths are 16 bits wide in an entry; the core makes none that long.
+        // A descriptor has 16 bits for the length of headers.
         match skb.gso() {
             Some(gso) if gso.header_length > u16::MAX.into() => features & !feature::GSO_MASK,
             _ => features,
@@ -89,12 +83,12 @@ impl<C: Client> device::Operations for Adapter<C> {
     }
 
     fn select_queue(&self, skb: &SkBuff) -> Option<u16> {
-        C::transmit_queue(skb).filter(|&queue| usize::from(queue) < self.processors.len())
+        C::transmit_queue(skb).filter(|&queue| usize::from(queue) < self.channels.len())
     }
 
     fn set_rx_mode(cx: &mut Control<'_, Self>, mode: RxMode<'_>) -> Result {
         let mut flags = 0;
-        // The filter knows one unicast address.
+        // The filter holds one unicast address.
         if mode.promiscuous || mode.unicast.count() > 0 {
             flags |= admin::filter::PROMISCUOUS;
         }
@@ -124,24 +118,20 @@ impl<C: Client> device::Operations for Adapter<C> {
     fn change_mtu(cx: &mut Control<'_, Self>, mtu: u32) -> Result {
         if mtu > LINEAR_MTU && cx.data().xdp.is_linear_only() {
             dev_warn!(
-                &*cx.data().dev,
-                "an XDP program without multi-buffer support allows an MTU of {} at most\n",
+                cx.data().function.dev(),
+                "MTU is limited to {} by an XDP program without multi-buffer support\n",
                 LINEAR_MTU
             );
             return Err(EINVAL);
         }
-        cx.data().command(&admin::SetMtu {
-            opcode: admin::Opcode::SetMtu.raw(),
-            mtu,
-            ..Default::default()
-        })?;
+        cx.data().apply_mtu(mtu)?;
         cx.state.mtu = mtu;
         Ok(())
     }
 
     fn fix_features(&self, features: u64) -> u64 {
         match self.xdp.is_announced() {
-            true => features_beside(features),
+            true => features_with_program(features),
             false => features,
         }
     }
@@ -168,7 +158,7 @@ impl<C: Client> device::Operations for Adapter<C> {
 
     fn xdp_check(cx: &mut Control<'_, Self>, program: &Program, extack: &mut Extack<'_>) -> Result {
         if cx.device().mtu() > LINEAR_MTU && !program.supports_frags() {
-            extack.set(c"the MTU is too large for a program without multi-buffer support");
+            extack.set(c"MTU too large for a program without multi-buffer support");
             return Err(EOPNOTSUPP);
         }
         Ok(())
@@ -181,18 +171,18 @@ impl<C: Client> device::Operations for Adapter<C> {
     fn xdp_transmit(
         &self,
         queue: &LockedTxQueue<'_>,
-        state: &mut transmit::Sender,
+        ring: &mut TxRing,
         frame: XdpFrame,
     ) -> Result<(), XdpFrame> {
-        state.send_frame(queue, frame)
+        ring.send_xdp(queue, frame)
     }
 
-    fn xdp_flush(&self, state: &mut transmit::Sender) {
-        state.publish(self);
+    fn xdp_flush(&self, ring: &mut TxRing) {
+        ring.publish(&self.function);
     }
 
     fn tx_timeout(&self, _queue: TxQueue<'_>) {
-        self.fault("a transmit queue does not move");
+        self.function.fault("transmit queue timeout");
     }
 
     fn work(cx: &mut Control<'_, Self>, events: usize) {
@@ -205,49 +195,49 @@ impl<C: Client> device::Operations for Adapter<C> {
     }
 
     fn stats(&self, stats: &mut LinkStats) {
-        let sum = |wires: &[Wire]| self.sum(wires);
-        stats.rx_packets = sum(&[Wire::RxFrames]);
-        stats.rx_bytes = sum(&[Wire::RxBytes]);
-        stats.multicast = sum(&[Wire::RxMulticast]);
-        stats.tx_packets = sum(&[Wire::TxFrames]);
-        stats.tx_bytes = sum(&[Wire::TxBytes]);
-        stats.rx_length_errors = sum(&[Wire::RxTooLong]);
+        let sum = |counters: &[HwCounter]| self.hw_sum(counters);
+        stats.rx_packets = sum(&[HwCounter::RxFrames]);
+        stats.rx_bytes = sum(&[HwCounter::RxBytes]);
+        stats.multicast = sum(&[HwCounter::RxMulticast]);
+        stats.tx_packets = sum(&[HwCounter::TxFrames]);
+        stats.tx_bytes = sum(&[HwCounter::TxBytes]);
+        stats.rx_length_errors = sum(&[HwCounter::RxTooLong]);
         stats.rx_crc_errors = 0;
-        stats.rx_frame_errors = sum(&[Wire::RxMalformed]);
-        stats.rx_errors = sum(&[Wire::RxTooLong, Wire::RxMalformed]);
-        stats.rx_missed_errors = sum(&[Wire::RxNoPage, Wire::RxNoCompletion]);
-        stats.rx_dropped = self.processors.iter().map(|p| p.rx_dropped.get()).sum();
-        stats.tx_errors = sum(&[Wire::TxInvalid, Wire::TxFault]);
-        let own: u64 = self.processors.iter().map(|p| p.tx_dropped.get()).sum();
-        stats.tx_dropped = sum(&[Wire::TxDropped]).wrapping_add(own);
+        stats.rx_frame_errors = sum(&[HwCounter::RxMalformed]);
+        stats.rx_errors = sum(&[HwCounter::RxTooLong, HwCounter::RxMalformed]);
+        stats.rx_missed_errors = sum(&[HwCounter::RxNoPage, HwCounter::RxNoCompletion]);
+        stats.rx_dropped = self.channels.iter().map(|c| c.rx_dropped.get()).sum();
+        stats.tx_errors = sum(&[HwCounter::TxInvalid, HwCounter::TxFault]);
+        let own: u64 = self.channels.iter().map(|c| c.tx_dropped.get()).sum();
+        stats.tx_dropped = sum(&[HwCounter::TxDropped]).wrapping_add(own);
     }
 
     fn rx_queue_stats(&self, index: usize, stats: &mut RxQueueStats) {
-        if let Some(processor) = self.processors.get(index) {
-            stats.packets = processor.wire(Wire::RxFrames);
-            stats.bytes = processor.wire(Wire::RxBytes);
-            stats.alloc_fail = processor.rx_alloc_fail.get();
-            stats.hw_drop_overruns = processor.sum(&[Wire::RxNoPage, Wire::RxNoCompletion]);
-            stats.csum_bad = processor.wire(Wire::RxCsumError);
-            stats.hw_gro_packets = processor.gro.packets.get();
-            stats.hw_gro_bytes = processor.gro.bytes.get();
-            stats.hw_gro_wire_packets = processor.gro.wire_packets.get();
-            stats.hw_gro_wire_bytes = processor.gro.wire_bytes.get();
+        if let Ok(pair) = self.channel(index) {
+            stats.packets = pair.hw_counter(HwCounter::RxFrames);
+            stats.bytes = pair.hw_counter(HwCounter::RxBytes);
+            stats.alloc_fail = pair.rx_alloc_fail.get();
+            stats.hw_drop_overruns = pair.hw_sum(&[HwCounter::RxNoPage, HwCounter::RxNoCompletion]);
+            stats.csum_bad = pair.hw_counter(HwCounter::RxCsumError);
+            stats.hw_gro_packets = pair.gro.packets.get();
+            stats.hw_gro_bytes = pair.gro.bytes.get();
+            stats.hw_gro_wire_packets = pair.gro.wire_packets.get();
+            stats.hw_gro_wire_bytes = pair.gro.wire_bytes.get();
         }
     }
 
     fn tx_queue_stats(&self, index: usize, stats: &mut TxQueueStats) {
-        if let Some(processor) = self.processors.get(index) {
-            stats.packets = processor.wire(Wire::TxFrames);
-            stats.bytes = processor.wire(Wire::TxBytes);
-            stats.hw_drops = processor.wire(Wire::TxDropped);
-            stats.hw_drop_errors = processor.sum(&[Wire::TxInvalid, Wire::TxFault]);
-            stats.hw_gso_packets = processor.wire(Wire::TxGsoFrames);
-            stats.hw_gso_bytes = processor.wire(Wire::TxGsoBytes);
-            stats.hw_gso_wire_packets = processor.wire(Wire::TxGsoWireFrames);
-            stats.hw_gso_wire_bytes = processor.wire(Wire::TxGsoWireBytes);
-            stats.stop = processor.tx_stop.get();
-            stats.wake = processor.tx_wake.get();
+        if let Ok(pair) = self.channel(index) {
+            stats.packets = pair.hw_counter(HwCounter::TxFrames);
+            stats.bytes = pair.hw_counter(HwCounter::TxBytes);
+            stats.hw_drops = pair.hw_counter(HwCounter::TxDropped);
+            stats.hw_drop_errors = pair.hw_sum(&[HwCounter::TxInvalid, HwCounter::TxFault]);
+            stats.hw_gso_packets = pair.hw_counter(HwCounter::TxGsoFrames);
+            stats.hw_gso_bytes = pair.hw_counter(HwCounter::TxGsoBytes);
+            stats.hw_gso_wire_packets = pair.hw_counter(HwCounter::TxGsoWireFrames);
+            stats.hw_gso_wire_bytes = pair.hw_counter(HwCounter::TxGsoWireBytes);
+            stats.stop = pair.tx_stop.get();
+            stats.wake = pair.tx_wake.get();
         }
     }
 }

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The poll of a processor: transmit completions, then the completion ring in its order.
+//! The NAPI poll of a queue pair: frees sent frames, then takes completions in ring order.
 
 use super::{
     adapter::Adapter,
-    processor::Processor,
-    receive::{
-        Invalid,
-        Receiver, //
-    },
-    transmit::Completer, //
+    fill_ring::Invalid,
+    queue_pair::QueuePair,
+    rx::Rx,
+    tx_clean::TxClean, //
 };
 use crate::{
     abi::{
@@ -29,7 +27,7 @@ use crate::{
         ring::{
             arm_word,
             transmit_arm_word,
-            Ring as Line,
+            Ring as RingId,
             ARM,
             ARM_TRANSMIT,
             COMPLETION_ENTRY, //
@@ -63,78 +61,107 @@ use kernel::{
     }, //
 };
 
-/// Index that the adapter owns, in the status page.
-const PRODUCED: usize = Line::Completion.index_offset();
-const SENT: usize = Line::Transmit.index_offset();
+/// Offset of the completion ring's producer index in the status page.
+const PRODUCED: usize = RingId::Completion.index_offset();
+/// Offset of the transmit ring's consumer index in the status page.
+const SENT: usize = RingId::Transmit.index_offset();
 
-/// State of a running processor that only its poll touches.
+/// State of a running queue pair that only its poll accesses.
 pub(super) struct Poller<C: Client> {
-    pub(super) adapter: Arc<Adapter<C>>,
-    pub(super) processor: Arc<Processor>,
-    pub(super) status: Arc<SharedPage>,
-    pub(super) completions: Ring<COMPLETION_ENTRY>,
-    pub(super) receiver: Receiver,
-    pub(super) transmitted: Completer,
-    /// Taken out when the processor has stopped.
-    pub(super) shim: Option<C::Processor>,
-    pub(super) consumer: u32,
-    /// GRO may hold a TCP frame: a connection's own completions, which bypass it, have to wait.
-    pub(super) gro_holds_tcp: bool,
-    /// There was no memory for the next completion: the adapter's tick polls again.
-    pub(super) starved: bool,
+    adapter: Arc<Adapter<C>>,
+    pair: Arc<QueuePair>,
+    status: Arc<SharedPage>,
+    completions: Ring<COMPLETION_ENTRY>,
+    rx_queue: Rx,
+    tx_clean: TxClean,
+    /// `None` once the processor has stopped.
+    client: Option<C::Processor>,
+    consumer: u32,
+    /// GRO may hold a TCP frame. Completions of connections, which bypass GRO, must wait.
+    gro_holds_tcp: bool,
+    /// There was no memory for the next completion. The adapter's watchdog polls again.
+    starved: bool,
 }
 
-/// What came of an entry.
-enum Taken {
-    /// So many entries were used up.
+/// The result of one completion.
+enum Consumed {
+    /// This many entries were consumed.
     Entries(u32),
-    /// Nothing: GRO has to be emptied first, and that takes the end of this poll.
+    /// None: GRO must be flushed first, which takes the end of this poll.
     FlushFirst,
-    /// Nothing: there is no memory for it now.
+    /// None: there is no memory for it.
     NoMemory,
 }
 
 impl<C: Client> Poller<C> {
-    fn take(
+    /// Creates the state of a queue pair that is about to start.
+    pub(super) fn new(
+        adapter: Arc<Adapter<C>>,
+        pair: Arc<QueuePair>,
+        status: Arc<SharedPage>,
+        completions: Ring<COMPLETION_ENTRY>,
+        (rx_queue, tx_clean): (Rx, TxClean),
+        client: C::Processor,
+    ) -> Self {
+        Self {
+            adapter,
+            pair,
+            status,
+            completions,
+            rx_queue,
+            tx_clean,
+            client: Some(client),
+            consumer: 0,
+            gro_holds_tcp: false,
+            starved: false,
+        }
+    }
+
+    /// Takes the client's state out, once the processor has stopped.
+    pub(super) fn take_client(&mut self) -> Option<C::Processor> {
+        self.client.take()
+    }
+
+    /// Handles the completion `entry`, the first of `available`.
+    fn consume(
         &mut self,
         rx: &RxContext<'_>,
         entry: [u8; COMPLETION_ENTRY],
         available: u32,
-    ) -> Result<Taken, Invalid> {
+    ) -> Result<Consumed, Invalid> {
         let op = Op::from_raw(entry[0]).ok_or(Invalid)?;
         if op == Op::PagesReleased {
-            self.receiver.released(&PagesReleased::from_bytes(&entry))?;
-            return Ok(Taken::Entries(1));
+            self.rx_queue.released(&PagesReleased::from_bytes(&entry))?;
+            return Ok(Consumed::Entries(1));
         }
         let frame = (op.raw() < Op::PagesReleased.raw()).then(|| RxFrame::from_bytes(&entry));
         let legacy = frame
             .as_ref()
             .is_some_and(|f| f.flags & frame_flag::LEGACY != 0);
         if let (Some(frame), false) = (&frame, legacy) {
-            let (adapter, processor) = (&self.adapter, &self.processor);
-            if let Some(skb) = self.receiver.frame(rx, adapter, processor, frame)? {
-                self.processor.rx_frames.add(1);
+            if let Some(skb) = self.rx_queue.frame(rx, &*self.adapter, &self.pair, frame)? {
+                self.pair.rx_frames.add(1);
                 self.gro_holds_tcp |= op != Op::NotTcp;
                 skb.gro_receive();
             }
-            return Ok(Taken::Entries(1));
+            return Ok(Consumed::Entries(1));
         }
 
-        // From here on it is about a delegated connection.
+        // The entry belongs to a delegated connection.
         if self.gro_holds_tcp {
-            return Ok(Taken::FlushFirst);
+            return Ok(Consumed::FlushFirst);
         }
-        let shim = self.shim.as_mut().ok_or(Invalid)?;
+        let client = self.client.as_mut().ok_or(Invalid)?;
         match op {
-            Op::Delegated => C::delegated(shim, Delegated::from_bytes(&entry)),
-            Op::Acked => C::acked(shim, Acked::from_bytes(&entry)),
+            Op::Delegated => C::delegated(client, Delegated::from_bytes(&entry)),
+            Op::Acked => C::acked(client, Acked::from_bytes(&entry)),
             Op::Deliver => {
-                if !C::can_deliver(shim) {
-                    return Ok(Taken::NoMemory);
+                if !C::can_deliver(client) {
+                    return Ok(Consumed::NoMemory);
                 }
                 let deliver = Deliver::from_bytes(&entry);
-                let payload = self.receiver.deliver(&deliver)?;
-                C::deliver(shim, deliver, payload);
+                let payload = self.rx_queue.deliver(&deliver)?;
+                C::deliver(client, deliver, payload);
             }
             Op::Returned => {
                 if available < RETURNED_ENTRIES as u32 {
@@ -142,31 +169,33 @@ impl<C: Client> Poller<C> {
                 }
                 let returned = Returned::from_bytes(&entry);
                 if returned.page != NO_PAGE {
-                    self.receiver.payload.release(returned.page)?;
+                    self.rx_queue.release_payload(returned.page)?;
                 }
                 let mut state = [0; Connection::SIZE];
                 for (i, part) in (1..).zip(state.chunks_exact_mut(COMPLETION_ENTRY)) {
                     part.copy_from_slice(&self.completions.read(self.consumer.wrapping_add(i)));
                 }
-                C::returned(shim, returned, Connection::from_bytes(&state));
-                return Ok(Taken::Entries(RETURNED_ENTRIES as u32));
+                C::returned(client, returned, Connection::from_bytes(&state));
+                return Ok(Consumed::Entries(RETURNED_ENTRIES as u32));
             }
             _ => {
                 let frame = frame.ok_or(Invalid)?;
-                let (adapter, processor) = (&self.adapter, &self.processor);
-                if let Some(skb) = self.receiver.frame(rx, adapter, processor, &frame)? {
-                    C::legacy(shim, frame.flow, skb);
+                if let Some(skb) = self
+                    .rx_queue
+                    .frame(rx, &*self.adapter, &self.pair, &frame)?
+                {
+                    C::legacy(client, frame.flow, skb);
                 }
             }
         }
-        Ok(Taken::Entries(1))
+        Ok(Consumed::Entries(1))
     }
 
-    /// Takes completions, at most `budget`. How many it took; `budget` when it has to be called
-    /// again at once.
+    /// Handles completions up to the budget, and returns their number. Returns the budget as well
+    /// when the poll must run again at once.
     fn completions(&mut self, rx: &RxContext<'_>) -> Result<usize, Invalid> {
         let budget = rx.budget();
-        let (mut done, mut for_shim) = (0, false);
+        let (mut done, mut for_client) = (0, false);
         self.starved = false;
         let result = loop {
             let available = self
@@ -180,129 +209,134 @@ impl<C: Client> Poller<C> {
                 break Err(Invalid);
             }
             let entry = self.completions.read(self.consumer);
-            match self.take(rx, entry, available) {
-                Ok(Taken::Entries(count)) => {
-                    for_shim |= entry[0] > Op::PagesReleased.raw();
+            match self.consume(rx, entry, available) {
+                Ok(Consumed::Entries(count)) => {
+                    for_client |= entry[0] > Op::PagesReleased.raw();
                     self.consumer = self.consumer.wrapping_add(count);
                     done += 1;
                 }
-                Ok(Taken::FlushFirst) => {
+                Ok(Consumed::FlushFirst) => {
                     rx.gro_flush();
                     self.gro_holds_tcp = false;
                     break Ok(budget);
                 }
-                Ok(Taken::NoMemory) => {
+                Ok(Consumed::NoMemory) => {
                     self.starved = true;
                     break Ok(done);
                 }
                 Err(Invalid) => break Err(Invalid),
             }
         };
-        if let (true, Some(shim)) = (for_shim, &mut self.shim) {
-            C::completions_done(shim);
+        if let (true, Some(client)) = (for_client, &mut self.client) {
+            C::completions_done(client);
         }
         result
     }
+
+    /// Stops consuming completions until the function is reset.
+    #[cold]
+    fn fail(&self, why: &str) {
+        self.pair.broken.store(true, Relaxed);
+        self.adapter.function.fault(why);
+    }
 }
 
-/// The processor's interrupt: for the next completion, or for frames sent.
-pub(super) struct Interrupt<C: Client> {
+/// Requests the interrupt of a queue pair, for the next completion or for sent frames.
+pub(super) struct Rearm<C: Client> {
     adapter: Arc<Adapter<C>>,
     status: Arc<SharedPage>,
-    index: u8,
+    processor: u8,
     /// Consumer index of the completion ring.
     consumer: u32,
-    /// Consumer index of the transmit ring that is worth an interrupt.
-    target: u32,
+    /// Consumer index of the transmit ring at which the interrupt is due.
+    sent: u32,
 }
 
-impl<C: Client> napi::Interrupt for Interrupt<C> {
+impl<C: Client> napi::Interrupt for Rearm<C> {
     fn arm(self) -> bool {
-        let registers = &self.adapter.registers;
-        registers.doorbell(self.index, ARM, arm_word(self.consumer));
-        registers.doorbell(self.index, ARM_TRANSMIT, transmit_arm_word(self.target));
-        // What came before the adapter saw the words causes no interrupt.
+        let registers = self.adapter.function.registers();
+        registers.doorbell(self.processor, ARM, arm_word(self.consumer));
+        registers.doorbell(self.processor, ARM_TRANSMIT, transmit_arm_word(self.sent));
+        // No interrupt comes for what happened before the adapter saw the two words.
         mb(Full);
-        let past = self.status.load_acquire::<SENT>().wrapping_sub(self.target);
+        let past = self.status.load_acquire::<SENT>().wrapping_sub(self.sent);
         self.status.load_acquire::<PRODUCED>() != self.consumer || past < u32::MAX / 2
     }
 }
 
 impl<C: Client> napi::Poll for Poller<C> {
-    type Interrupt = Interrupt<C>;
+    type Interrupt = Rearm<C>;
 
     fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
-        self.receiver.pools()
+        self.rx_queue.pools()
     }
 
-    fn poll(&mut self, tx: &TxContext<'_>, rx: Option<&RxContext<'_>>) -> Polled<Interrupt<C>> {
-        // There is nothing to wait for: the adapter is reset, or its tick polls.
+    fn poll(&mut self, tx: &TxContext<'_>, rx: Option<&RxContext<'_>>) -> Polled<Rearm<C>> {
+        // No interrupt: the function is reset, or the watchdog polls again.
         let stop = |work| Polled::Done {
             work,
             interrupt: None,
         };
-        if self.processor.broken.load(Relaxed) {
+        if self.pair.broken.load(Relaxed) {
             return stop(0);
         }
-        let index = self.processor.index;
+        let processor = self.pair.index;
         let adapter = self.adapter.clone();
+        let function = &*adapter.function;
         let sent = self.status.load_acquire::<SENT>();
-        let transmitted = self.transmitted.complete(&self.processor, tx, rx, sent);
-        let Some(transmitted) = transmitted else {
-            self.processor.broken.store(true, Relaxed);
-            adapter.fault("more frames are reported as sent than there were");
+        let Some(cleaned) = self.tx_clean.clean(&self.pair, tx, rx, sent) else {
+            self.fail("invalid transmit consumer index");
             return stop(0);
         };
         let Some(rx) = rx else {
             return Polled::More;
         };
 
-        // The end of a poll empties GRO, unless the user wants frames held longer.
+        // The end of a poll flushes GRO, except with `gro_flush_timeout`.
         self.gro_holds_tcp &= rx.gro_holds();
         let before = self.consumer;
         let done = self.completions(rx);
-        self.receiver.flush(rx, &adapter, &self.processor);
+        self.rx_queue.flush(rx, &*adapter, &self.pair);
         let done = match done {
             Ok(done) => done,
             Err(Invalid) => {
-                self.processor.broken.store(true, Relaxed);
-                self.processor.rx_invalid.add(1);
-                adapter.fault("a completion contradicts itself");
+                self.pair.rx_invalid.add(1);
+                self.fail("invalid completion");
                 return stop(0);
             }
         };
-        let registers = &adapter.registers;
-        if self.consumer != before {
-            registers.doorbell(index, PRODUCED, self.consumer);
-            self.processor.consumed.store(self.consumer, Relaxed);
+        let consumed = self.consumer != before;
+        if consumed {
+            function
+                .registers()
+                .doorbell(processor, PRODUCED, self.consumer);
+            self.pair.consumed.store(self.consumer, Relaxed);
         }
-        let headers = self.receiver.headers.refill(rx, &self.processor, registers);
-        let payload = self.receiver.payload.refill(rx, &self.processor, registers);
-        if headers || payload || self.consumer != before {
-            adapter.wake(index, &self.status);
+        let refilled = self.rx_queue.refill(rx, &self.pair, function.registers());
+        if refilled || consumed {
+            function.wake(processor, &self.status);
         }
-        if self.processor.waiting.load(Relaxed) && adapter.submission_room(index) > 0 {
-            self.processor.waiting.store(false, Relaxed);
-            if let Some(shim) = &mut self.shim {
-                C::submission_space(shim);
+        if self.pair.take_submission_space() {
+            if let Some(client) = &mut self.client {
+                C::submission_space(client);
             }
         }
         if self.starved {
-            self.processor.rx_alloc_fail.add(1);
+            self.pair.rx_alloc_fail.add(1);
             return stop(done);
         }
         if done >= rx.budget() || self.status.load_acquire::<PRODUCED>() != self.consumer {
             return Polled::More;
         }
         Polled::Done {
-            // Frames sent are work as well: who wants to be interrupted less wants that of both.
-            work: done.max(usize::from(transmitted > 0)),
-            interrupt: Some(Interrupt {
-                adapter,
+            // Count TX completions as work so that napi_defer_hard_irqs applies to them.
+            work: done.max(usize::from(cleaned > 0)),
+            interrupt: Some(Rearm {
                 status: self.status.clone(),
-                index,
+                processor,
                 consumer: self.consumer,
-                target: self.transmitted.target(),
+                sent: self.tx_clean.interrupt_at(),
+                adapter,
             }),
         }
     }

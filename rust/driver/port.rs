@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adapter as the shim uses it.
+//! The adapter as its client uses it.
 
-use super::{
-    adapter::{
-        Adapter,
-        Queue, //
-    },
-    processor::Submission, //
-};
+use super::adapter::Adapter;
 use crate::{
     abi::{
         admin::SetImpairment,
         feature,
-        ring::{
-            Ring as Line,
-            SUBMISSION_ENTRY, //
-        },
+        ring::SUBMISSION_ENTRY,
         rules::Headers, //
     },
     net::{
@@ -32,20 +23,8 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        barrier::{
-            mb,
-            Full, //
-        }, //
-    }, //
+    sync::atomic::Relaxed, //
 };
-
-impl<C: Client> Adapter<C> {
-    fn queue(&self, index: u8) -> Option<&Queue<C>> {
-        self.processors.get(usize::from(index))
-    }
-}
 
 impl<C: Client> Port for Adapter<C> {
     fn netdev(&self) -> &NetDevice {
@@ -53,15 +32,15 @@ impl<C: Client> Port for Adapter<C> {
     }
 
     fn features(&self) -> u64 {
-        self.features
+        self.function.properties().features
     }
 
     fn is_offered(&self) -> bool {
-        self.features & feature::DELEGATION != 0 && self.delegation.load(Relaxed)
+        self.function.has(feature::DELEGATION) && self.delegation.load(Relaxed)
     }
 
     fn is_running(&self) -> bool {
-        self.running.load(Relaxed) && !self.dead.load(Relaxed)
+        self.running.load(Relaxed) && !self.function.is_dead()
     }
 
     fn is_inspected(&self) -> bool {
@@ -69,7 +48,7 @@ impl<C: Client> Port for Adapter<C> {
     }
 
     fn connection_limit(&self) -> u32 {
-        self.connections
+        self.function.properties().connections
     }
 
     fn processor_for(&self, headers: &Headers) -> Option<u8> {
@@ -77,42 +56,24 @@ impl<C: Client> Port for Adapter<C> {
     }
 
     fn submit(&self, processor: u8, entries: &[[u8; SUBMISSION_ENTRY]]) -> Result<(), SubmitError> {
-        let processor = self.queue(processor).ok_or(SubmitError::Stopped)?;
-        let mut guard = processor.submission.lock();
-        let slot: &mut Option<Submission> = &mut guard;
-        let submission = slot.as_mut().ok_or(SubmitError::Stopped)?;
-        if (submission.room() as usize) < entries.len() {
-            processor.waiting.store(true, Relaxed);
-            // The poll may have looked before it could see that somebody waits.
-            mb(Full);
-            if (submission.room() as usize) < entries.len() {
-                return Err(SubmitError::Full);
-            }
-        }
-        for entry in entries {
-            submission.ring.write(submission.producer, entry);
-            submission.producer = submission.producer.wrapping_add(1);
-        }
-        let line = Line::Submission.index_offset();
-        self.registers
-            .doorbell(processor.index, line, submission.producer);
-        self.wake(processor.index, &submission.status);
-        Ok(())
+        self.channel(processor.into())
+            .map_err(|_| SubmitError::Stopped)?
+            .submit(&self.function, entries)
     }
 
     fn taken(&self, processor: u8) -> u32 {
-        self.queue(processor)
-            .map_or(0, |processor| processor.consumed.load(Relaxed))
+        self.channel(processor.into())
+            .map_or(0, |channel| channel.consumed.load(Relaxed))
     }
 
     fn reserve_fragments(&self, processor: u8, count: u32) -> bool {
-        self.queue(processor)
-            .is_some_and(|processor| processor.reserve(count))
+        self.channel(processor.into())
+            .is_ok_and(|channel| channel.reserve(count))
     }
 
     fn release_fragments(&self, processor: u8, count: u32) {
-        if let Some(processor) = self.queue(processor) {
-            processor.release(count);
+        if let Ok(channel) = self.channel(processor.into()) {
+            channel.release(count);
         }
     }
 
@@ -124,13 +85,13 @@ impl<C: Client> Port for Adapter<C> {
     }
 
     fn impair(&self, impairment: &SetImpairment) -> Result {
-        if self.features & feature::IMPAIR == 0 {
+        if !self.function.has(feature::IMPAIR) {
             return Err(EOPNOTSUPP);
         }
-        self.command(impairment)
+        self.function.command(impairment)
     }
 
     fn fault(&self, why: &str) {
-        Adapter::fault(self, why);
+        self.function.fault(why);
     }
 }

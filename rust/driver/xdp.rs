@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! XDP: received frames as a program sees them, and what comes of them.
+//! XDP: runs a program on received frames and carries out its verdict.
 //!
-//! The adapter stores headers of many frames in one page, and payload apart from them. For a program
-//! the headers are copied behind room to grow into, where the stack would get a copy of them too,
-//! and payload stays in its pages. A frame that is not split is copied whole as long as it fits, and
-//! any frame for a program that takes no pieces.
+//! The adapter stores the headers of many frames in one page, and payload apart from them. A program
+//! gets the headers copied behind headroom, where the stack would copy them too; payload stays in its
+//! pages. A frame that is not split is copied whole as far as it fits, and so is any frame for a
+//! program without multi-buffer support.
 //!
-//! A program sees frames as they were on the wire: with their tag, and each by itself.
+//! Programs see frames as on the wire: tagged, and not coalesced.
 
 use super::{
-    adapter::Adapter,
-    processor::Processor,
-    receive::{
-        self,
-        Invalid, //
-    }, //
+    fill_ring::Invalid,
+    queue_pair::QueuePair,
+    rx_skb, //
 };
 use crate::{
     abi::completion::{
@@ -25,6 +22,7 @@ use crate::{
         RxFrame,
     },
     net::{
+        device::Operations,
         napi::{
             RxContext,
             RxSkBuff, //
@@ -43,11 +41,7 @@ use crate::{
             TAILROOM, //
         }, //
     },
-    offload::{
-        Client,
-        Payload, //
-    },
-    util::counter::Counter, //
+    offload::Payload, //
 };
 use core::mem;
 use kernel::{
@@ -55,62 +49,25 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Length of an Ethernet header, and of an 802.1Q tag.
+/// Length of an Ethernet header.
 const ETHERNET: usize = 14;
+/// Length of an 802.1Q tag.
 const TAG: usize = 4;
-
-/// Where the tag is in a frame.
+/// Offset of the tag in a frame.
 const TAG_AT: usize = 12;
 
-/// The largest MTU with which every frame fits into one piece, with two tags.
+/// Largest MTU at which a frame with two tags fits into one buffer.
 pub(super) const LINEAR_MTU: u32 = (MAX_LINEAR - ETHERNET - 2 * TAG) as u32;
 
-/// What programs have decided about the frames of a processor.
-#[derive(Default)]
-pub(super) struct Counters {
-    /// Receive, counted by the poll: frames that a program has seen.
-    packets: Counter,
-    /// Those that it dropped.
-    drops: Counter,
-    /// Those that it sent back through the interface.
-    transmits: Counter,
-    /// Those that it sent elsewhere.
-    redirects: Counter,
-    /// Those that were lost: the program failed, or what it wanted could not be done.
-    errors: Counter,
-    /// Transmit, counted under the transmit lock: frames sent as programs have decided, those of
-    /// other interfaces too.
-    pub(super) sent: Counter,
-    /// Those for which there was no room.
-    pub(super) full: Counter,
-}
-
-impl Counters {
-    /// Number of counters.
-    pub(super) const COUNT: usize = 7;
-
-    /// Their names and values.
-    pub(super) fn all(&self) -> [(&'static str, u64); Self::COUNT] {
-        [
-            ("rx_xdp_packets", self.packets.get()),
-            ("rx_xdp_drops", self.drops.get()),
-            ("rx_xdp_tx", self.transmits.get()),
-            ("rx_xdp_redirects", self.redirects.get()),
-            ("rx_xdp_errors", self.errors.get()),
-            ("tx_xdp_packets", self.sent.get()),
-            ("tx_xdp_drops", self.full.get()),
-        ]
-    }
-}
-
-/// A processor's frames on their way through a program, one after the other.
-pub(super) struct Programmed {
+/// The XDP receive queue of a running queue pair. One frame at a time.
+pub(super) struct XdpRx {
     queue: XdpRxQueue,
-    /// Some have been posted to go out again, of which the adapter has not been told.
+    /// Frames were posted with `XDP_TX`, and the doorbell is still to be written.
     transmitted: bool,
 }
 
-impl Programmed {
+impl XdpRx {
+    /// Wraps a receive queue.
     pub(super) fn new(queue: XdpRxQueue) -> Self {
         Self {
             queue,
@@ -118,20 +75,20 @@ impl Programmed {
         }
     }
 
-    /// The pool of its buffers.
+    /// Returns the pool of the buffers.
     pub(super) fn pool(&self) -> &Arc<Pool> {
         self.queue.pool()
     }
 
-    /// Begins the frame of `entry`, for `program`. False when it is lost, which is counted.
+    /// Begins the frame of `entry` for `program`. Returns false when the frame is dropped and counted.
     pub(super) fn begin(
         &mut self,
         rx: &RxContext<'_>,
-        processor: &Processor,
+        pair: &QueuePair,
         program: &RunningProgram<'_>,
         entry: &RxFrame,
         header: Option<Fragment>,
-        pieces: &mut Payload,
+        frags: &mut Payload,
     ) -> Result<bool, Invalid> {
         let split = entry.flags & frame_flag::HEADER_RING == 0 && entry.data_length != 0;
         let tag = match entry.flags & frame_flag::VLAN {
@@ -150,21 +107,21 @@ impl Programmed {
         };
         let whole = entry.flags & frame_flag::MORE == 0 && length <= most;
         if !whole && !program.supports_frags() {
-            processor.xdp.errors.add(1);
+            pair.xdp.errors.add(1);
             return Ok(false);
         }
 
-        let (first, flags) = receive::first(entry, header, pieces)?;
+        let (first, flags) = rx_skb::first(entry, header, frags)?;
         let head = match whole {
             true => first.len(),
-            false => receive::head(rx, first.bytes().ok_or(Invalid)?),
+            false => rx_skb::linear_length(rx, first.bytes().ok_or(Invalid)?),
         };
         let linear = match whole {
             true => length,
             false => tag + head,
         };
         if self.queue.begin(rx, linear, !whole).is_err() {
-            processor.no_memory();
+            pair.count_no_memory();
             return Ok(false);
         }
         let bytes = first.bytes().and_then(|bytes| bytes.get(..head));
@@ -185,8 +142,8 @@ impl Programmed {
             self.add(rest, flags)?;
         }
         if whole {
-            for piece in pieces {
-                self.put(piece.bytes().ok_or(Invalid)?)?;
+            for fragment in frags {
+                self.put(fragment.bytes().ok_or(Invalid)?)?;
             }
         }
         Ok(true)
@@ -196,42 +153,43 @@ impl Programmed {
         self.queue.put(bytes).map_err(|_| Invalid)
     }
 
-    /// Appends a piece to the frame that was begun; `flags` are those of its completion.
-    pub(super) fn add(&mut self, piece: Fragment, flags: u8) -> Result<(), Invalid> {
-        let truesize = receive::truesize(&piece, flags);
-        // More pieces than there is room for are more than any frame has.
+    /// Appends a fragment to the frame; `flags` are those of its completion.
+    pub(super) fn add(&mut self, fragment: Fragment, flags: u8) -> Result<(), Invalid> {
+        let truesize = rx_skb::truesize(&fragment, flags);
+        // No valid frame has more fragments than there is room for.
         self.queue
-            .add_fragment(piece, truesize)
+            .add_fragment(fragment, truesize)
             .map_err(|_| Invalid)
     }
 
-    /// Lets the program decide about the frame, which is whole. The frame, when it is the stack's.
-    pub(super) fn finish<'a, C: Client>(
+    /// Runs the program on the frame, which is complete. Returns the frame when the program passes it
+    /// to the stack.
+    pub(super) fn finish<'a, T: Operations>(
         &mut self,
         rx: &'a RxContext<'a>,
-        adapter: &Adapter<C>,
-        processor: &Processor,
+        adapter: &T,
+        pair: &QueuePair,
         entry: &RxFrame,
     ) -> Result<Option<RxSkBuff<'a>>, Invalid> {
-        let counters = &processor.xdp;
-        // Another one, or none, since the frame was begun.
-        let program = adapter.xdp.program(rx);
+        let counters = &pair.xdp;
+        // It may have been replaced or detached since the frame was begun.
+        let program = adapter.xdp().program(rx);
         if program.is_some() {
             counters.packets.add(1);
         }
         let verdict = self.queue.run(rx, program.as_ref());
         match verdict.map_err(|_| Invalid)? {
             Verdict::Pass { mut skb, intact } => {
-                // Of another frame than that which was received nothing is known.
+                // Checksum and hash do not apply to a frame that the program has resized.
                 if intact {
-                    receive::describe(rx, entry, &mut skb)?;
+                    rx_skb::set_offloads(rx, entry, &mut skb)?;
                 }
                 return Ok(Some(skb));
             }
             Verdict::Transmit(frame) => {
-                let index = processor.index.into();
-                let sent = rx.transmit::<Adapter<C>, _>(index, |queue, sender| {
-                    sender.send_frame(queue, frame).is_ok()
+                let index = pair.index.into();
+                let sent = rx.transmit::<T, _>(index, |queue, ring| {
+                    adapter.xdp_transmit(queue, ring, frame).is_ok()
                 });
                 if sent == Some(true) {
                     self.transmitted = true;
@@ -244,27 +202,25 @@ impl Programmed {
             Verdict::Redirected => counters.redirects.add(1),
             Verdict::Dropped => counters.drops.add(1),
             Verdict::Failed => counters.errors.add(1),
-            Verdict::NoMemory => processor.no_memory(),
+            Verdict::NoMemory => pair.count_no_memory(),
         }
         Ok(None)
     }
 
-    /// Tells the adapter of what is to go out again.
-    pub(super) fn flush<C: Client>(
+    /// Writes the doorbell for frames posted with `XDP_TX`.
+    pub(super) fn flush<T: Operations>(
         &mut self,
         rx: &RxContext<'_>,
-        adapter: &Adapter<C>,
-        processor: &Processor,
+        adapter: &T,
+        pair: &QueuePair,
     ) {
         if mem::take(&mut self.transmitted) {
-            rx.transmit::<Adapter<C>, _>(processor.index.into(), |_, sender| {
-                sender.publish(adapter)
-            });
+            rx.transmit::<T, _>(pair.index.into(), |_, ring| adapter.xdp_flush(ring));
         }
     }
 }
 
-/// What the hash of a frame was computed over, which begins with `bytes`, its tag taken off.
+/// Returns what the hash of a frame was computed over; the frame begins with `bytes`, without tag.
 fn hash_type(entry: &RxFrame, bytes: &[u8]) -> Result<Option<RssHashType>, Invalid> {
     let hash = WireHash::from_raw(entry.hash_type).ok_or(Invalid)?;
     let tcp = entry.op != Op::NotTcp.raw();
@@ -279,7 +235,7 @@ fn hash_type(entry: &RxFrame, bytes: &[u8]) -> Result<Option<RssHashType>, Inval
     })
 }
 
-/// Features that can be on beside a program: none that joins what a program has to see apart.
-pub(super) fn features_beside(features: u64) -> u64 {
+/// Returns `features` without those that a program excludes: coalescing hides frames from it.
+pub(super) fn features_with_program(features: u64) -> u64 {
     features & !feature::GRO_HW
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The admin queue, the host's side. One command at a time, each with an end to its patience.
+//! The admin queue. One command at a time.
 
 use super::registers::Registers;
 use crate::{
@@ -22,35 +22,34 @@ use kernel::{
         self,
         Bound, //
     },
+    io::poll::read_poll_timeout,
     prelude::*,
     sync::barrier::{
         dma_mb,
         Read, //
     },
-    time::{
-        delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
-    }, //
+    time::Delta, //
 };
 
 /// log2 of the entries of both rings.
 const LOG2: u8 = 6;
 
-/// How long a command may take. Stopping a processor returns all its connections first.
-const PATIENCE: Delta = Delta::from_secs(3);
+/// How long a command may take. Stopping a processor first returns all its connections.
+const COMMAND_TIMEOUT: Delta = Delta::from_secs(3);
 
-/// Both rings, and where the host is in them.
-pub(super) struct Admin {
+/// Time between two looks at the completion ring.
+const POLL_INTERVAL: Delta = Delta::from_micros(50);
+
+/// Both rings of the admin queue and the host's indices.
+pub(super) struct AdminQueue {
     commands: Ring<COMMAND_SIZE>,
     completions: Ring<COMPLETION_SIZE>,
     producer: u32,
     consumer: u32,
 }
 
-impl Admin {
-    /// Allocates the rings and tells the function, which has been reset, where they are.
+impl AdminQueue {
+    /// Allocates the rings and writes their addresses to the registers of a function that was reset.
     pub(super) fn new(dev: &device::Device<Bound>, registers: &Registers) -> Result<Self> {
         let this = Self {
             commands: Ring::new(dev, LOG2)?,
@@ -70,7 +69,7 @@ impl Admin {
         if Completion::from_bytes(&self.completions.read(self.consumer)).phase != (round + 1) & 1 {
             return None;
         }
-        // The phase is written last: what is read from here on is the whole entry.
+        // The adapter writes the phase last. The second read sees the whole entry.
         dma_mb(Read);
         let completion = Completion::from_bytes(&self.completions.read(self.consumer));
         self.consumer = self.consumer.wrapping_add(1);
@@ -78,7 +77,7 @@ impl Admin {
         Some(completion)
     }
 
-    /// Takes all events that wait.
+    /// Passes all pending events to `on`.
     pub(super) fn events(&mut self, registers: &Registers, mut on: impl FnMut(Event, u32)) {
         while let Some(completion) = self.next(registers) {
             Self::event(&completion, &mut on);
@@ -86,8 +85,7 @@ impl Admin {
     }
 
     fn event(completion: &Completion, on: &mut impl FnMut(Event, u32)) {
-        // An event of a later minor version is none of ours; an answer that nobody waits for any
-        // more was reported when its time ran out.
+        // Ignored: events of a later minor version, and answers to commands that timed out.
         if completion.event == 1 {
             if let Some(event) = Event::from_raw(completion.status) {
                 on(event, completion.value);
@@ -95,19 +93,35 @@ impl Admin {
         }
     }
 
-    /// Gives a command and waits for its answer. Events that come meanwhile go to `on`.
+    /// Takes completions until the answer to `token`, and returns its status. Passes events to `on`.
+    fn answer(
+        &mut self,
+        registers: &Registers,
+        token: u32,
+        on: &mut impl FnMut(Event, u32),
+    ) -> Option<u16> {
+        while let Some(completion) = self.next(registers) {
+            if completion.event == 0 && completion.token == token {
+                return Some(completion.status);
+            }
+            Self::event(&completion, on);
+        }
+        None
+    }
+
+    /// Executes a command. Passes events that arrive meanwhile to `on`. Sleeps.
     ///
     /// # Errors
     ///
-    /// [`ENODEV`] when the function is gone, [`ETIMEDOUT`] when it does not answer, and what stands
-    /// for the [`Status`] that it answers.
-    pub(super) fn command<C: Layout<Bytes = [u8; COMMAND_SIZE]>>(
+    /// `ENODEV` when the function is gone, `ETIMEDOUT` when it does not answer, otherwise the error
+    /// for the [`Status`] of the answer.
+    pub(super) fn command<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(
         &mut self,
         registers: &Registers,
-        command: &C,
+        command: &T,
         mut on: impl FnMut(Event, u32),
     ) -> Result {
-        // Never 0: that is an event's.
+        // Never 0, which is the token of an event.
         let token = self.producer | 1 << 31;
         let mut bytes = command.to_bytes();
         bytes[4..8].copy_from_slice(&token.to_le_bytes());
@@ -115,22 +129,16 @@ impl Admin {
         self.producer = self.producer.wrapping_add(1);
         registers.write(regs::ADMIN_PRODUCER, self.producer);
 
-        let since = Instant::<Monotonic>::now();
-        loop {
-            while let Some(completion) = self.next(registers) {
-                if completion.event == 0 && completion.token == token {
-                    return outcome(completion.status);
-                }
-                Self::event(&completion, &mut on);
-            }
-            if since.elapsed() > PATIENCE {
-                return Err(if registers.is_gone() {
-                    ENODEV
-                } else {
-                    ETIMEDOUT
-                });
-            }
-            fsleep(Delta::from_micros(50));
+        let answer = read_poll_timeout(
+            || Ok(self.answer(registers, token, &mut on)),
+            Option::is_some,
+            POLL_INTERVAL,
+            COMMAND_TIMEOUT,
+        );
+        match answer {
+            Ok(Some(status)) => outcome(status),
+            // ENODEV when the function is gone.
+            _ => registers.read(regs::STATUS).and(Err(ETIMEDOUT)),
         }
     }
 }

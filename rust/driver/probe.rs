@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Binding of a function to the driver.
+
+use super::{
+    adapter::{
+        Adapter,
+        Settings, //
+    },
+    function::{
+        Enabled,
+        Function,
+        Properties, //
+    },
+    irq::Interrupts,
+    registers::Registers,
+    ring_sizes::RingSizes, //
+};
+use crate::{
+    abi::{
+        self,
+        admin::storage,
+        feature,
+        regs, //
+    },
+    net::{
+        device::{
+            Registration,
+            Unregistered, //
+        },
+        ethtool::Coalesce,
+        netdev::feature as netif, //
+    },
+    offload::{
+        Client,
+        Handle, //
+    },
+    util::{
+        pci::DmaDriver,
+        workqueue::Periodic, //
+    }, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    device::Bound,
+    dma::DmaMask,
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Interval of the driver's watchdog in milliseconds.
+const WATCHDOG_INTERVAL: u32 = 1000;
+/// Timeout of the core's transmit watchdog in milliseconds.
+const TX_TIMEOUT: u32 = 5000;
+
+/// The driver, with the client `C` of the adapter's offload processors.
+pub(crate) struct Driver<C>(PhantomData<fn() -> C>);
+
+/// The driver's data of a bound function.
+///
+/// Fields are dropped in order: the watchdog and the interface go first, then interrupts, then the
+/// function is reset.
+pub(crate) struct Bind<'bound, C: Client> {
+    _watchdog: Periodic<Adapter<C>>,
+    _registration: Registration<Adapter<C>>,
+    _interrupts: Interrupts<'bound>,
+    _enabled: Enabled<'bound>,
+    _gone: Gone<C>,
+}
+
+/// Tells the client, when dropped, that the interface is gone.
+struct Gone<C: Client>(Arc<Adapter<C>>);
+
+impl<C: Client> Drop for Gone<C> {
+    fn drop(&mut self) {
+        C::gone(&Handle::new(self.0.clone()));
+    }
+}
+
+kernel::pci_device_table!(
+    TABLE,
+    (),
+    [(
+        pci::DeviceId::from_id(pci::Vendor::REDHAT_QUMRANET, regs::DEVICE_ID as u32),
+        ()
+    )]
+);
+
+/// Returns the interface's features for those of the adapter: all, and those that the user can
+/// switch.
+fn features(offered: u64) -> (u64, u64) {
+    let mut features = netif::SG | netif::HIGHDMA;
+    // The stack cannot verify checksums instead: a frame that never left a machine has none.
+    let mut fixed = netif::HIGHDMA | netif::RXCSUM;
+    for (bit, netif) in [
+        (feature::TX_CSUM, netif::HW_CSUM),
+        (feature::TSO4, netif::TSO),
+        (feature::TSO6, netif::TSO6),
+        (feature::USO, netif::GSO_UDP_L4),
+        (feature::RX_CSUM, netif::RXCSUM),
+        (feature::RSS, netif::RXHASH),
+        (feature::GRO, netif::GRO_HW),
+        (feature::RULES, netif::NTUPLE),
+    ] {
+        if offered & bit != 0 {
+            features |= netif;
+        }
+    }
+    if offered & feature::VLAN != 0 {
+        features |= netif::HW_VLAN_CTAG_TX | netif::HW_VLAN_CTAG_RX;
+        fixed |= netif::HW_VLAN_CTAG_RX;
+    }
+    (features, features & !fixed)
+}
+
+/// Sets up an interface that is not registered yet, and returns its settings.
+fn prepare<C: Client>(
+    netdev: &mut Unregistered<'_, Adapter<C>>,
+    properties: &Properties,
+) -> Result<Settings> {
+    netdev.set_ethtool();
+    netdev.set_queue_management();
+    netdev.set_mac(properties.mac);
+    netdev.set_mtu(1500, 68, properties.max_mtu.clamp(1500, 9000));
+    let (features, switchable) = features(properties.features);
+    netdev.set_features(features, switchable, features & !netif::HW_VLAN_CTAG_RX);
+    netdev.set_watchdog(TX_TIMEOUT);
+    netdev.set_split_threshold(abi::SMALL_FRAME.into());
+    Ok(Settings {
+        up: false,
+        mtu: 1500,
+        mac: netdev.mac(),
+        filter_flags: 0,
+        multicast: KVec::new(),
+        coalesce: Coalesce::default(),
+        storage: match properties.features & feature::GRO {
+            0 => storage::SPLIT,
+            _ => storage::SPLIT | storage::GRO,
+        },
+        small_frame: abi::SMALL_FRAME,
+        sizes: RingSizes::default_for(properties.pages)?,
+        rules: KVec::new(),
+    })
+}
+
+impl<C: Client> DmaDriver for Driver<C> {
+    type Data<'bound> = Bind<'bound, C>;
+    const ID_TABLE: pci::IdTable<()> = &TABLE;
+    const DMA_MASK: DmaMask = DmaMask::new::<52>();
+
+    fn probe(pdev: &pci::Device<Bound>) -> Result<Bind<'_, C>> {
+        let dev = pdev.as_ref();
+        let registers = Registers::new(pdev)?;
+        let properties = Properties::read(pdev, &registers)?;
+        let processors = properties.processors;
+        let mut netdev = Unregistered::new(dev, processors.into())?;
+        let function = Function::new(dev, registers, properties, netdev.allocation())?;
+        let adapter = Adapter::new(dev, function.clone(), netdev.allocation())?;
+        let gone = Gone(adapter.clone());
+        let enabled = Enabled::new(dev, function)?;
+
+        let settings = prepare(&mut netdev, &properties)?;
+        adapter.apply(dev, &settings)?;
+
+        let interrupts = Interrupts::request(pdev, &adapter)?;
+        let registration = netdev.register(adapter.clone(), settings)?;
+        dev_info!(
+            pdev,
+            "{} processors, {} connections each, features {:#x}\n",
+            processors,
+            properties.connections,
+            properties.features
+        );
+        Ok(Bind {
+            _watchdog: Periodic::new(adapter, WATCHDOG_INTERVAL)?,
+            _registration: registration,
+            _interrupts: interrupts,
+            _enabled: enabled,
+            _gone: gone,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Watchdog, and recovery after a fault.
+
+use super::adapter::Adapter;
+use crate::{
+    abi::regs,
+    net::device::Control,
+    offload::Client,
+    util::workqueue::Tick, //
+};
+use kernel::{
+    io::poll::read_poll_timeout,
+    prelude::*,
+    sync::atomic::Relaxed,
+    time::Delta, //
+};
+
+/// How long recovery is tried. While the PCI core resets the function it cannot be accessed.
+const RECOVERY_TIMEOUT: Delta = Delta::from_secs(3);
+
+/// Time between two tries.
+const RECOVERY_INTERVAL: Delta = Delta::from_millis(50);
+
+impl<C: Client> Adapter<C> {
+    /// Resets the function after a fault, and restores its settings.
+    pub(super) fn recover(cx: &mut Control<'_, Self>) {
+        let this = cx.data().clone();
+        let function = &this.function;
+        if function.is_dead() || !function.is_faulted() {
+            // An earlier recovery has dealt with it.
+            return;
+        }
+        this.resets.add(1, Relaxed);
+        // Whether it succeeds or not, the function no longer accesses memory.
+        let _ = function.reset(cx.parent());
+        if cx.state.up {
+            Self::stop_all(cx, false);
+        }
+        let mut result = Ok(());
+        let recovered = read_poll_timeout(
+            || {
+                result = Self::restart(cx);
+                Ok(result.is_ok())
+            },
+            |&recovered| recovered,
+            RECOVERY_INTERVAL,
+            RECOVERY_TIMEOUT,
+        );
+        if recovered.is_ok() {
+            dev_info!(function.dev(), "reset complete\n");
+        } else {
+            function.set_dead();
+            cx.set_carrier(false);
+            dev_err!(
+                function.dev(),
+                "recovery failed ({}), adapter disabled until the driver is bound again\n",
+                result.map_or_else(|error| error.to_errno(), |()| 0)
+            );
+        }
+    }
+
+    /// Enables the function, restores its settings, and starts the interface if it is up.
+    fn restart(cx: &mut Control<'_, Self>) -> Result {
+        let this = cx.data().clone();
+        // A fault from here on concerns the restarted function, and schedules another recovery.
+        this.function.clear_fault();
+        this.function.enable(cx.parent())?;
+        this.apply(cx.parent(), cx.state)?;
+        match cx.state.up {
+            true => Self::start(cx),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<C: Client> Tick for Adapter<C> {
+    /// Notices a function that has failed or was reset by somebody else. Polls all channels, so that
+    /// they retry allocations that have failed.
+    fn tick(&self) {
+        if !self.running.load(Relaxed) || self.function.is_dead() {
+            return;
+        }
+        let failed = regs::status::RESETTING | regs::status::FAILED;
+        match self.function.registers().read(regs::STATUS) {
+            Err(_) => self.function.fault("function does not answer"),
+            Ok(status) if status & (regs::status::READY | failed) != regs::status::READY => {
+                self.function.fault("function failed or was reset")
+            }
+            Ok(_) => self
+                .channels
+                .iter()
+                .for_each(|channel| channel.napi.schedule()),
+        }
+    }
+}

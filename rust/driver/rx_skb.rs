@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Socket buffers of received frames.
+
+use super::{
+    fill_ring::Invalid,
+    gro_headers::GroHeaders,
+    queue_pair::QueuePair, //
+};
+use crate::{
+    abi::{
+        completion::{
+            frame_flag,
+            HashType as WireHash, //
+            RxFrame,
+        },
+        CELL_SIZE, //
+    },
+    net::{
+        napi::{
+            RxContext,
+            RxSkBuff, //
+        },
+        netdev::feature,
+        netmem::Fragment,
+        skb::{
+            PktHashType,
+            UniqueSkBuff, //
+        }, //
+    },
+    offload::Payload, //
+};
+
+/// Size of an skb's linear part. Frames up to this size are copied whole.
+const LINEAR: usize = 256;
+
+/// Returns the memory that a fragment accounts for. A header page is shared by frames and accounts
+/// for the cells that the fragment touches; any other fragment accounts for its pages.
+pub(super) fn truesize(fragment: &Fragment, flags: u8) -> u32 {
+    let truesize = match flags & frame_flag::HEADER_RING {
+        0 => fragment.truesize(),
+        _ => fragment.len().next_multiple_of(CELL_SIZE),
+    };
+    // CAST: at most a block of pages.
+    truesize as u32
+}
+
+/// Returns the fragment that the frame begins with, and the flags that [`truesize`] needs for it.
+#[inline]
+pub(super) fn first(
+    entry: &RxFrame,
+    header: Option<Fragment>,
+    frags: &mut Payload,
+) -> Result<(Fragment, u8), Invalid> {
+    match header {
+        Some(header) => Ok((header, frame_flag::HEADER_RING)),
+        None => Ok((frags.next().ok_or(Invalid)?, entry.flags)),
+    }
+}
+
+/// Returns how many of the first `bytes` of a frame are copied to the linear part: the headers, or
+/// all of a small frame.
+pub(super) fn linear_length(rx: &RxContext<'_>, bytes: &[u8]) -> usize {
+    if bytes.len() <= LINEAR {
+        bytes.len()
+    } else {
+        rx.device().eth_headlen(&bytes[..LINEAR])
+    }
+}
+
+/// Creates an skb with the headers of a frame in its linear part. `Ok(None)` when there is no memory.
+pub(super) fn begin(
+    rx: &RxContext<'_>,
+    pair: &QueuePair,
+    entry: &RxFrame,
+    header: Option<Fragment>,
+    frags: &mut Payload,
+) -> Result<Option<UniqueSkBuff>, Invalid> {
+    let (first, flags) = first(entry, header, frags)?;
+    let Some(mut skb) = rx.alloc_skb(LINEAR as u32) else {
+        return Ok(None);
+    };
+    let bytes = first.bytes().ok_or(Invalid)?;
+    let head = linear_length(rx, bytes);
+    let mut linear = [0; LINEAR];
+    let linear = linear.get_mut(..head).ok_or(Invalid)?;
+    linear.copy_from_slice(&bytes[..head]);
+    let coalesced = match entry.gso_size {
+        0 => None,
+        _ => Some(GroHeaders::parse(linear).ok_or(Invalid)?),
+    };
+    if let Some(headers) = &coalesced {
+        headers.write_pseudo_sum(linear);
+    }
+    skb.put(linear).map_err(|_| Invalid)?;
+    if let Some(headers) = coalesced {
+        // CAST: within `LINEAR` bytes.
+        skb.set_checksum_partial(headers.transport as u16, headers.checksum_offset() as u16)
+            .map_err(|_| Invalid)?;
+        skb.set_gso(headers.kind, entry.gso_size, entry.segments);
+        pair.gro
+            .count(entry.segments, headers.length, headers.total());
+    }
+    if let Some(rest) = first.advance(head) {
+        let truesize = truesize(&rest, flags);
+        skb.add_fragment(rest, truesize).map_err(|_| Invalid)?;
+    }
+    Ok(Some(skb))
+}
+
+/// Completes the skb of a whole frame.
+pub(super) fn finish<'a>(
+    rx: &'a RxContext<'a>,
+    pair: &QueuePair,
+    entry: &RxFrame,
+    mut skb: UniqueSkBuff,
+) -> Result<RxSkBuff<'a>, Invalid> {
+    if entry.flags & frame_flag::VLAN != 0 {
+        skb.put_vlan(entry.vlan_tci);
+    }
+    skb.record_rx_queue(pair.index.into());
+    let mut skb = rx.eth_type_trans(skb).map_err(|_| Invalid)?;
+    set_offloads(rx, entry, &mut skb)?;
+    Ok(skb)
+}
+
+/// Sets checksum verdict and hash of a frame, as far as the interface's features are on.
+#[inline]
+pub(super) fn set_offloads(
+    rx: &RxContext<'_>,
+    entry: &RxFrame,
+    skb: &mut RxSkBuff<'_>,
+) -> Result<(), Invalid> {
+    let features = rx.device().features();
+    let checked = entry.flags & (frame_flag::L4_CSUM_OK | frame_flag::CSUM_BAD);
+    if entry.gso_size == 0 && checked == frame_flag::L4_CSUM_OK && features & feature::RXCSUM != 0 {
+        skb.set_checksum_unnecessary();
+    }
+    if features & feature::RXHASH != 0 {
+        match WireHash::from_raw(entry.hash_type) {
+            Some(WireHash::L4) => skb.set_hash(entry.hash, PktHashType::L4),
+            Some(WireHash::L3) => skb.set_hash(entry.hash, PktHashType::L3),
+            Some(WireHash::None) => {}
+            None => return Err(Invalid),
+        }
+    }
+    Ok(())
+}
