@@ -11,12 +11,12 @@
 #define TOE_FAMILY_VERSION	1
 
 /**
- * enum toe_conn_state - Who carries a connection.
- * @TOE_CONN_STATE_DELEGATING: The hand-over is under way, Linux sends nothing
- *   new.
+ * enum toe_conn_state - State of a connection.
+ * @TOE_CONN_STATE_DELEGATING: The hand-over is in progress; Linux sends no new
+ *   payload.
  * @TOE_CONN_STATE_DELEGATED: The adapter carries the connection.
- * @TOE_CONN_STATE_RETURNING: The adapter was asked for the connection, or has
- *   given it back.
+ * @TOE_CONN_STATE_RETURNING: The adapter was asked to return the connection,
+ *   or has returned it.
  * @TOE_CONN_STATE_LINUX: Linux carries the connection.
  */
 enum toe_conn_state {
@@ -27,49 +27,49 @@ enum toe_conn_state {
 };
 
 /**
- * enum toe_return_reason - Why a connection came back to Linux. Values below
- *   128 are those of the adapter (Documentation/abi.md), the others are causes
- *   of the host, which stand in the place of the adapter's "host".
- * @TOE_RETURN_REASON_HOST: The host asked, for a cause that is none of those
- *   below.
+ * enum toe_return_reason - Reason of a return. Values below 128 are those of
+ *   the adapter (Documentation/abi.md). The others are causes of the host,
+ *   reported instead of the adapter's "host".
+ * @TOE_RETURN_REASON_HOST: The host requested it for a cause that is not
+ *   listed below.
  * @TOE_RETURN_REASON_FIN: The peer sent FIN.
  * @TOE_RETURN_REASON_RESET: The peer sent RST.
  * @TOE_RETURN_REASON_SYN: The peer sent SYN.
  * @TOE_RETURN_REASON_URGENT: The peer sent urgent data.
- * @TOE_RETURN_REASON_OUT_OF_ORDER: More out-of-order data than the adapter
- *   holds.
+ * @TOE_RETURN_REASON_OUT_OF_ORDER: More out-of-order data than the adapter can
+ *   hold.
  * @TOE_RETURN_REASON_OPTION: A TCP or IP option that the adapter does not
- *   know.
+ *   support.
  * @TOE_RETURN_REASON_FRAGMENT: An IP fragment.
- * @TOE_RETURN_REASON_WINDOW: The peer goes on probing a window that the host
- *   keeps closed, or believes to have opened.
- * @TOE_RETURN_REASON_TIMEOUT: Too many retransmission timeouts in a row.
- * @TOE_RETURN_REASON_NO_PAGES: The driver had no memory for the adapter for
+ * @TOE_RETURN_REASON_WINDOW: The peer keeps probing a closed window, or a
+ *   window that the host believes to be open.
+ * @TOE_RETURN_REASON_TIMEOUT: Too many consecutive retransmission timeouts.
+ * @TOE_RETURN_REASON_NO_PAGES: The driver had no memory for receive pages for
  *   too long.
- * @TOE_RETURN_REASON_SUBMISSION: A submission contradicted the connection's
- *   state, or its memory could not be read.
+ * @TOE_RETURN_REASON_SUBMISSION: A submission was invalid in the connection's
+ *   state, or its memory was inaccessible.
  * @TOE_RETURN_REASON_STOP: The processor was being stopped.
- * @TOE_RETURN_REASON_MOVED: A change of hash or filter assigns the connection
- *   elsewhere.
- * @TOE_RETURN_REASON_PRESSURE: The adapter needed the room.
- * @TOE_RETURN_REASON_ECN: An ECN mark on a connection that has not agreed to
- *   ECN as needed.
- * @TOE_RETURN_REASON_GAP: The peer repeats what Linux was given before the
- *   hand-over and has not acknowledged.
+ * @TOE_RETURN_REASON_MOVED: A change of hash or rules assigns the connection
+ *   to another processor.
+ * @TOE_RETURN_REASON_PRESSURE: The adapter needed the table entry.
+ * @TOE_RETURN_REASON_ECN: An ECN mark on a connection that has not negotiated
+ *   ECN.
+ * @TOE_RETURN_REASON_GAP: The peer retransmits payload that Linux received
+ *   before the hand-over and has not acknowledged.
  * @TOE_RETURN_REASON_USER: A conn-return request.
  * @TOE_RETURN_REASON_SYSCTL: net.toe.enable was set to 0.
  * @TOE_RETURN_REASON_SHUTDOWN: The application called shutdown().
  * @TOE_RETURN_REASON_CLOSE: The application closed or disconnected the socket.
  * @TOE_RETURN_REASON_SOCKOPT: The application set a socket option that the
- *   adapter cannot heed.
+ *   adapter cannot honour.
  * @TOE_RETURN_REASON_OOB: The application sent urgent data.
  * @TOE_RETURN_REASON_LINK_DOWN: The interface went down.
  * @TOE_RETURN_REASON_ADDRESS: The local address was removed.
- * @TOE_RETURN_REASON_ROUTE: The route no longer leads through the adapter.
+ * @TOE_RETURN_REASON_ROUTE: The route no longer uses the adapter.
  * @TOE_RETURN_REASON_NEIGHBOUR: The next hop's hardware address is no longer
  *   known.
- * @TOE_RETURN_REASON_FILTER: A packet filter, tap or transform appeared that
- *   has to see the frames.
+ * @TOE_RETURN_REASON_FILTER: A packet filter, tap or transform was added that
+ *   must see the frames.
  * @TOE_RETURN_REASON_DEVICE_LOST: The adapter failed, was reset, unplugged or
  *   its driver unbound.
  */
@@ -106,23 +106,23 @@ enum toe_return_reason {
 };
 
 /**
- * enum toe_refuse_reason - Why a connection was not handed over. Values below
- *   128 are those of the adapter (Documentation/abi.md), the others are found
- *   by the host before it asks the adapter.
- * @TOE_REFUSE_REASON_BUSY: The adapter cannot tell yet what the host has
- *   received; the host tries again.
+ * enum toe_refuse_reason - Reason of a refused hand-over. Values below 128 are
+ *   those of the adapter (Documentation/abi.md). The others are found by the
+ *   host before it asks the adapter.
+ * @TOE_REFUSE_REASON_BUSY: The adapter does not know yet which payload the
+ *   host has received; the host retries.
  * @TOE_REFUSE_REASON_TABLE_FULL: The connection table is full.
  * @TOE_REFUSE_REASON_EXISTS: The connection is in the table already.
  * @TOE_REFUSE_REASON_WRONG_PROCESSOR: The hash assigns the connection to
  *   another processor.
- * @TOE_REFUSE_REASON_BAD_STATE: The state contradicts itself.
- * @TOE_REFUSE_REASON_UNSUPPORTED: The state asks for something that the
- *   adapter does not do.
+ * @TOE_REFUSE_REASON_BAD_STATE: The state is inconsistent.
+ * @TOE_REFUSE_REASON_UNSUPPORTED: The state requires a function that the
+ *   adapter does not have.
  * @TOE_REFUSE_REASON_DISABLED: net.toe.enable is 0.
  * @TOE_REFUSE_REASON_NOT_ESTABLISHED: The connection is not in state
  *   ESTABLISHED.
- * @TOE_REFUSE_REASON_NO_DEVICE: The route does not lead through an adapter
- *   that takes connections.
+ * @TOE_REFUSE_REASON_NO_DEVICE: The route does not use an adapter that accepts
+ *   connections.
  * @TOE_REFUSE_REASON_NO_NEIGHBOUR: The next hop's hardware address is not
  *   known.
  * @TOE_REFUSE_REASON_CONGESTION_CONTROL: The socket's congestion control is
@@ -130,18 +130,18 @@ enum toe_return_reason {
  * @TOE_REFUSE_REASON_AUTHENTICATION: TCP-AO or TCP-MD5 protects the
  *   connection.
  * @TOE_REFUSE_REASON_URGENT: Urgent data is pending.
- * @TOE_REFUSE_REASON_ECN: The connection has agreed to an ECN that the adapter
- *   does not do.
+ * @TOE_REFUSE_REASON_ECN: The connection uses an ECN variant that the adapter
+ *   does not support.
  * @TOE_REFUSE_REASON_RECOVERY: Data is being retransmitted, or was received
  *   out of order.
  * @TOE_REFUSE_REASON_SOCKOPT: A socket option is set that the adapter cannot
- *   heed.
+ *   honour.
  * @TOE_REFUSE_REASON_ULP: Another upper layer protocol or MPTCP owns the
  *   socket.
- * @TOE_REFUSE_REASON_FILTER: A packet filter, tap or transform has to see the
+ * @TOE_REFUSE_REASON_FILTER: A packet filter, tap or transform must see the
  *   frames.
- * @TOE_REFUSE_REASON_NO_MEMORY: No memory for the host's part, or no room in
- *   its identifier table.
+ * @TOE_REFUSE_REASON_NO_MEMORY: No memory for the host's state, or its
+ *   identifier table is full.
  */
 enum toe_refuse_reason {
 	TOE_REFUSE_REASON_BUSY = 1,
@@ -166,8 +166,8 @@ enum toe_refuse_reason {
 };
 
 /**
- * enum toe_direction - Which way frames cross the port.
- * @TOE_DIRECTION_EGRESS: Towards the wire.
+ * enum toe_direction - Direction of frames through the port.
+ * @TOE_DIRECTION_EGRESS: To the wire.
  * @TOE_DIRECTION_INGRESS: From the wire.
  */
 enum toe_direction {
