@@ -40,7 +40,7 @@ use crate::port::spec::PortSpec;
 use crate::port::tap::Tap;
 use crate::registers::Identity;
 use crate::registers::Registers;
-use crate::registers::Status;
+use crate::registers::StatusRegister;
 use crate::waker::Waker;
 use crate::worker;
 use crate::worker::Control;
@@ -87,8 +87,8 @@ struct Parts {
     listener: UnixListener,
     doorbells: Arc<Doorbells>,
     host: Arc<Host>,
-    admin: mpsc::Sender<admin::Event>,
-    events: Receiver<admin::Event>,
+    admin: mpsc::Sender<admin::ControlEvent>,
+    events: Receiver<admin::ControlEvent>,
     mac: [u8; 6],
 }
 
@@ -261,7 +261,7 @@ impl Device {
 
         let admins: Vec<_> = functions.iter().map(|f| f.admin.clone()).collect();
         for (number, parts) in functions.into_iter().enumerate() {
-            let status = Arc::new(Status::default());
+            let status = Arc::new(StatusRegister::default());
             let admin = Admin::new(admin::Plan {
                 function: number,
                 status: Arc::clone(&status),

@@ -30,7 +30,7 @@ use vfio_user::ServerBackend;
 use vfio_user::ServerRegion;
 use vfio_user::SparseArea;
 
-use crate::admin::Event;
+use crate::admin::ControlEvent;
 use crate::config_space;
 use crate::config_space::ConfigSpace;
 use crate::doorbells::Doorbells;
@@ -39,7 +39,7 @@ use crate::memory::MemoryMap;
 use crate::memory::Region;
 use crate::registers::Effect;
 use crate::registers::Registers;
-use crate::registers::Status;
+use crate::registers::StatusRegister;
 use crate::worker::Handle;
 
 /// A PCI function.
@@ -47,10 +47,10 @@ pub struct Function {
     number: usize,
     config: ConfigSpace,
     registers: Registers,
-    status: Arc<Status>,
+    status: Arc<StatusRegister>,
     doorbells: Arc<Doorbells>,
     host: Host,
-    admin: Sender<Event>,
+    admin: Sender<ControlEvent>,
     workers: Vec<Handle>,
 }
 
@@ -80,9 +80,9 @@ impl Function {
         number: usize,
         vectors: u16,
         registers: Registers,
-        status: Arc<Status>,
+        status: Arc<StatusRegister>,
         doorbells: Arc<Doorbells>,
-        admin: Sender<Event>,
+        admin: Sender<ControlEvent>,
         workers: Vec<Handle>,
     ) -> Self {
         Self {
@@ -169,7 +169,7 @@ impl Function {
     }
 
     /// Sends `event` with a sender that is dropped when it has been handled, and waits for that.
-    fn and_wait(&self, event: impl FnOnce(Sender<()>) -> Event) {
+    fn and_wait(&self, event: impl FnOnce(Sender<()>) -> ControlEvent) {
         let (done, wait) = mpsc::channel();
         // Both fail only while the process exits.
         let _ = self.admin.send(event(done));
@@ -178,13 +178,13 @@ impl Function {
 
     fn publish_host(&self) {
         let host = Arc::new(self.host.clone());
-        self.and_wait(|done| Event::Host(host, done));
+        self.and_wait(|done| ControlEvent::Host(host, done));
     }
 
     /// Resets registers, rings and processors. Keeps configuration space and host.
     fn reset_device(&mut self) {
         self.registers.reset();
-        self.and_wait(Event::Reset);
+        self.and_wait(ControlEvent::Reset);
         self.doorbells.clear();
     }
 
@@ -199,10 +199,12 @@ impl Function {
             Effect::None => return,
             Effect::Reset => return self.reset_device(),
             Effect::Kick(processor) => return self.workers[processor as usize].kick(),
-            Effect::Enable(setup) => return self.and_wait(|done| Event::Enable(setup, done)),
-            Effect::Fail(why) => return self.and_wait(|done| Event::Fail(why, done)),
-            Effect::AdminProducer(index) => Event::Producer(index),
-            Effect::AdminConsumer(index) => Event::Consumer(index),
+            Effect::Enable(setup) => {
+                return self.and_wait(|done| ControlEvent::Enable(setup, done));
+            }
+            Effect::Fail(why) => return self.and_wait(|done| ControlEvent::Fail(why, done)),
+            Effect::AdminProducer(index) => ControlEvent::Producer(index),
+            Effect::AdminConsumer(index) => ControlEvent::Consumer(index),
         };
         // Fails only while the process exits.
         let _ = self.admin.send(event);

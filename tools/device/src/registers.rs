@@ -35,9 +35,9 @@ pub struct Identity {
 
 /// The status register, which several threads modify.
 #[derive(Debug, Default)]
-pub struct Status(AtomicU32);
+pub struct StatusRegister(AtomicU32);
 
-impl Status {
+impl StatusRegister {
     /// The [`status`] bits.
     pub fn bits(&self) -> u32 {
         self.0.load(Ordering::Acquire)
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn status_tells_whether_it_changed() {
-        let status = Status::default();
+        let status = StatusRegister::default();
         assert!(status.set(status::LINK));
         assert!(!status.set(status::LINK));
         assert!(status.clear(status::LINK));

@@ -32,7 +32,7 @@ const RETRY_LINK: u64 = 50;
 /// earlier.
 const RETRY_HOST: u64 = 200;
 /// Maximum time that a port waits for room in the host's rings, in microseconds.
-const PATIENCE: u64 = 200_000;
+const HOST_TIMEOUT: u64 = 200_000;
 /// Number of entries of each kind that a processor handles per turn.
 const BUDGET: usize = 64;
 
@@ -335,7 +335,7 @@ impl Slot {
         if ahead.frames != 0 {
             return false;
         }
-        now - *self.full_since.get_or_insert(now) > PATIENCE
+        now - *self.full_since.get_or_insert(now) > HOST_TIMEOUT
     }
 
     /// Receives a frame that another worker has steered to this processor.

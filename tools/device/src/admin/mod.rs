@@ -4,7 +4,7 @@
 //!
 //! Each function has one in addition to the thread that serves the vfio-user client. A command may
 //! take until the guest drains a ring, and the client must not wait for that, because it may stall
-//! the guest meanwhile. All input arrives as an [`Event`] on one channel.
+//! the guest meanwhile. All input arrives as an [`ControlEvent`] on one channel.
 
 mod commands;
 mod queue;
@@ -28,7 +28,7 @@ use tracing::warn;
 
 use crate::host::Host;
 use crate::registers::Setup;
-use crate::registers::Status as FunctionStatus;
+use crate::registers::StatusRegister;
 use crate::worker::Control;
 use crate::worker::Handle;
 
@@ -36,7 +36,7 @@ use self::queue::AdminQueue;
 use self::queue::QueueError;
 
 /// Input of a function's control thread.
-pub enum Event {
+pub enum ControlEvent {
     /// The driver has finished negotiation. The sender is dropped when the function is ready.
     Enable(Setup, Sender<()>),
     /// The driver's configuration is invalid. The sender is dropped when the function has failed.
@@ -61,7 +61,7 @@ pub enum Event {
 /// One-time permission to answer a command.
 #[derive(Debug)]
 pub struct Answer {
-    to: Sender<Event>,
+    to: Sender<ControlEvent>,
     epoch: u32,
 }
 
@@ -70,23 +70,23 @@ impl Answer {
     pub fn give(self, result: Result<(), Status>) {
         let status = result.err().unwrap_or(Status::Ok);
         // Fails only while the process exits.
-        let _ = self.to.send(Event::Answered(self.epoch, status));
+        let _ = self.to.send(ControlEvent::Answered(self.epoch, status));
     }
 }
 
 /// Channel from a worker to a function's control thread.
 #[derive(Clone)]
-pub struct Reporter(Sender<Event>);
+pub struct Reporter(Sender<ControlEvent>);
 
 impl Reporter {
     /// Creates a reporter that sends to `to`.
-    pub fn new(to: Sender<Event>) -> Self {
+    pub fn new(to: Sender<ControlEvent>) -> Self {
         Self(to)
     }
 
     /// Reports that a processor has failed.
     pub fn failed(&self, processor: usize) {
-        let _ = self.0.send(Event::Failed(processor));
+        let _ = self.0.send(ControlEvent::Failed(processor));
     }
 }
 
@@ -103,13 +103,13 @@ struct Pending {
 /// Control of a function.
 pub struct Admin {
     function: usize,
-    status: Arc<FunctionStatus>,
+    status: Arc<StatusRegister>,
     host: Arc<Host>,
     workers: Vec<Handle>,
-    events: Receiver<Event>,
-    to_self: Sender<Event>,
+    events: Receiver<ControlEvent>,
+    to_self: Sender<ControlEvent>,
     /// Control of the function at the other end of the cable.
-    peer: Option<Sender<Event>>,
+    peer: Option<Sender<ControlEvent>>,
     /// Number of resets. Identifies answers to requests made before a reset.
     epoch: u32,
     queue: Option<AdminQueue>,
@@ -123,17 +123,17 @@ pub struct Plan {
     /// Number of the function.
     pub function: usize,
     /// Its status register.
-    pub status: Arc<FunctionStatus>,
+    pub status: Arc<StatusRegister>,
     /// Its host, which has no mappings or interrupts yet.
     pub host: Arc<Host>,
     /// The workers, by number.
     pub workers: Vec<Handle>,
     /// Receiver of events.
-    pub events: Receiver<Event>,
+    pub events: Receiver<ControlEvent>,
     /// Sender of events.
-    pub to_self: Sender<Event>,
+    pub to_self: Sender<ControlEvent>,
     /// Control of the function at the other end of the cable, if the port is a cable.
-    pub peer: Option<Sender<Event>>,
+    pub peer: Option<Sender<ControlEvent>>,
 }
 
 impl Admin {
@@ -175,32 +175,32 @@ impl Admin {
         self.status.set(status::FAILED);
     }
 
-    fn handle(&mut self, event: Event) -> Result<(), QueueError> {
+    fn handle(&mut self, event: ControlEvent) -> Result<(), QueueError> {
         match event {
-            Event::Enable(setup, done) => {
+            ControlEvent::Enable(setup, done) => {
                 self.enable(setup);
                 drop(done);
             }
-            Event::Fail(why, done) => {
+            ControlEvent::Fail(why, done) => {
                 self.fail(why);
                 drop(done);
             }
-            Event::Producer(index) => {
+            ControlEvent::Producer(index) => {
                 if let Some(queue) = &mut self.queue {
                     queue.set_producer(index)?;
                 }
             }
-            Event::Consumer(index) => {
+            ControlEvent::Consumer(index) => {
                 if let Some(queue) = &mut self.queue {
                     queue.set_consumer(index)?;
                 }
             }
-            Event::Reset(done) => {
+            ControlEvent::Reset(done) => {
                 self.reset_workers();
                 self.status.clear(status::READY | status::FAILED);
                 drop(done);
             }
-            Event::Host(host, done) => {
+            ControlEvent::Host(host, done) => {
                 self.host = Arc::clone(&host);
                 self.all_workers(|function, done| Control::Host {
                     function,
@@ -209,8 +209,8 @@ impl Admin {
                 });
                 drop(done);
             }
-            Event::Link(up) => self.set_link(up),
-            Event::Answered(epoch, status) => {
+            ControlEvent::Link(up) => self.set_link(up),
+            ControlEvent::Answered(epoch, status) => {
                 if let Some(pending) = self.pending.as_mut().filter(|_| epoch == self.epoch) {
                     pending.waiting -= 1;
                     if pending.status == Status::Ok {
@@ -218,7 +218,7 @@ impl Admin {
                     }
                 }
             }
-            Event::Failed(processor) => {
+            ControlEvent::Failed(processor) => {
                 warn!(
                     "function {}: processor {processor} failed: invalid ring index or unmapped \
                      memory; reset the function to recover",
@@ -274,7 +274,7 @@ impl Admin {
 
     fn tell_peer(&self, up: bool) {
         if let Some(peer) = &self.peer {
-            let _ = peer.send(Event::Link(up));
+            let _ = peer.send(ControlEvent::Link(up));
         }
     }
 
