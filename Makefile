@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# `make help` lists the targets.  With KDIR= this is an ordinary out-of-tree
-# module; without, everything is built in the cache's root (tools/vm/setup), and
-# the module for the test kernel found there.
+# `make help` lists the targets.  With KDIR= this builds an ordinary out-of-tree
+# module.  Without, everything is built in the root of the cache (tools/vm/setup),
+# and the module for the test kernels found there.
 
 TOE_CACHE ?= $(HOME)/.cache/toe
 export TOE_CACHE
@@ -36,7 +36,7 @@ module:
 
 modules_install: module
 	@$(call in_root_kbuild,release,release) $(if $(INSTALL_MOD_PATH),INSTALL_MOD_PATH=$(abspath $(INSTALL_MOD_PATH)),$(error \
-		without KDIR= the module is for the test kernel: set INSTALL_MOD_PATH= to where it shall go)) modules_install
+		without KDIR= the module is for the test kernel: set INSTALL_MOD_PATH= to its destination)) modules_install
 endif
 
 module-debug:
@@ -58,7 +58,7 @@ bench: module tools
 	@tools/vm/bench
 	@$(in_root) -C tools bench/engine.sh
 
-# Built as cargo-fuzz builds it without a sanitizer: the engine has no unsafe code.
+# Built as cargo-fuzz does without a sanitizer: the engine has no unsafe code.
 FUZZ_SECONDS ?= 60
 fuzz:
 	@tools/vm/setup root
@@ -70,7 +70,7 @@ check:
 shell: module tools
 	@tools/vm/run $(RUN)
 
-# A build of its own, from nothing: clippy reports only what it compiles.
+# A separate clean build: clippy reports only what it compiles.
 lint:
 	@tools/vm/setup release
 	@rm -rf out/build/clippy && mkdir -p out/build/clippy
@@ -101,18 +101,18 @@ help:
 	@echo '  module           out/build/release/toe.ko, for the release test kernel'
 	@echo '  module-debug     out/build/debug/toe.ko, for the debug test kernel'
 	@echo '  module KDIR=DIR  out/build/kdir/toe.ko, for any Rust-enabled 7.3 build tree'
-	@echo '  modules_install  installs it (KDIR=, INSTALL_MOD_PATH= as ever)'
-	@echo '  tools            the adapter and toectl: tools/target/release'
+	@echo '  modules_install  installs the module (KDIR=, INSTALL_MOD_PATH= as usual)'
+	@echo '  tools            toe-device, toectl, toe-stream: tools/target/release'
 	@echo '  clean            removes out/build and tools/target'
 	@echo 'Use'
-	@echo '  demo             what it does, on real traffic, with figures'
-	@echo '  bench            CPU per GB and bit rate against virtio-net; the engine alone'
+	@echo '  demo             iperf3 and HTTP over delegated connections, with figures'
+	@echo '  bench            CPU per GB and bit rate compared with virtio-net; engine benchmarks'
 	@echo '  shell            a shell in the guest (RUN="--topology host" for more: tools/vm/run -h)'
 	@echo 'Check'
-	@echo '  check            everything: format, lint, tests on both kernels (.ci/run)'
-	@echo '  fuzz             frames of a hostile wire against the engine, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo '  lint, format     clippy, shellcheck, the netlink header; rustfmt (format-check only looks)'
+	@echo '  check            format, lint and all tests on both kernels (.ci/run)'
+	@echo '  fuzz             fuzzes the engine with hostile frames for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo '  lint, format     clippy, shellcheck, layers, documents; rustfmt (format-check only checks)'
 	@echo '  layers           order of the Rust files of the module, no import circles'
 	@echo 'Test bed'
-	@echo '  setup            root, kernel source, kernels and their tests, in TOE_CACHE=$(TOE_CACHE)'
-	@echo '                   (done by every target that needs it; KSRC= for another kernel source)'
+	@echo '  setup            root, kernel source, kernels and kernel tests in TOE_CACHE=$(TOE_CACHE)'
+	@echo '                   (every target does what it needs; KSRC= for another kernel source)'

@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Shared by the shell scripts of the test bed: where things are, how they speak.
+# Shared by the shell scripts of the test bed: paths and messages.
 # shellcheck shell=bash
 
 TOE_TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 TOE_CACHE=${TOE_CACHE:-${HOME:?}/.cache/toe}
 case $TOE_CACHE in /*) ;; *) TOE_CACHE=$PWD/$TOE_CACHE ;; esac
 TOE_ROOT=$TOE_CACHE/root
-# The kernel series this tree is written for, as Debian names its source package.
+# Kernel series of this tree, as in the name of Debian's source package.
 TOE_SERIES=7.3
 export TOE_TREE TOE_CACHE TOE_ROOT TOE_SERIES
 
-# die SENTENCE: one sentence that says what is wrong and what to do about it
+# die SENTENCE: reports an error with its remedy in one sentence
 die()
 {
 	echo "toe: $*" >&2
 	exit 1
 }
 
-# elapsed: seconds since this script began, as m:ss
+# elapsed: time since the start of this script, as m:ss
 elapsed()
 {
 	printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60))
 }
 
-# say WORDS: one line of progress
+# say WORDS: prints a line of progress
 say()
 {
 	printf '[%6s] %s\n' "$(elapsed)" "$*" >&2

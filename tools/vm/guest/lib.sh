@@ -3,7 +3,7 @@
 # The steps of guest/main.
 # shellcheck shell=bash
 
-# fail WORDS: give up on the run, with a sentence for the user
+# fail WORDS: ends the run with an error
 fail()
 {
 	echo "failed $*" >&3
@@ -13,7 +13,7 @@ fail()
 power_off()
 {
 	sync
-	# From here on no file can be read: wait by means of the shell alone.
+	# No file can be read from here on: wait with shell built-ins only.
 	exec 5<> <(:)
 	echo o >/proc/sysrq-trigger
 	while :; do read -rt 60 _ <&5; done
@@ -27,7 +27,7 @@ mount_all()
 	ln -sf /proc/self/mounts /etc/mtab
 }
 
-# The virtio-serial channels by the names QEMU was given.
+# Virtio-serial channels by their QEMU names.
 find_channels()
 {
 	local port name links=()
@@ -37,7 +37,7 @@ find_channels()
 	perl -e 'mkdir "/dev/toe"; while (@ARGV) { symlink shift, shift }' "${links[@]}"
 }
 
-# interface_at SLOT: the network interface behind the root port in that slot
+# interface_at SLOT: prints the network interface behind the root port in SLOT
 interface_at()
 {
 	local try path
@@ -61,7 +61,7 @@ set_up_link()
 		[ "$old" = "$3" ] || echo "link set $old name $3"
 		[ -z "$1" ] || echo "link set $3 netns $1"
 	} | ip -batch - || fail "$old cannot become $3"
-	# nodad: the address is usable at once
+	# nodad: the address is usable immediately
 	ip ${1:+-netns "$1"} -batch - <<-END || fail "$3 cannot be brought up"
 		addr add $4/24 dev $3
 		addr add $5/64 dev $3 nodad
@@ -69,7 +69,7 @@ set_up_link()
 	END
 }
 
-# wait_for_carrier NAME: the adapter may take a moment to say that its link is up
+# wait_for_carrier NAME: waits until the adapter reports its link as up
 wait_for_carrier()
 {
 	local try carrier
@@ -82,7 +82,7 @@ wait_for_carrier()
 
 bring_up()
 {
-	# A pause without a process: nothing ever comes here.
+	# Sleeps without a process: this descriptor never becomes readable.
 	exec 5<> <(:)
 	ip link set lo up
 	case $TOE_TOPOLOGY in
@@ -105,7 +105,7 @@ bring_up()
 	fi
 }
 
-# Sizes of the user's terminal, told by the runner.
+# Follows the size of the user's terminal, which the runner sends.
 resizes()
 {
 	local verb rows columns
@@ -114,9 +114,9 @@ resizes()
 	done
 }
 
-# Everything the module took must be given back: unload it, then ask kmemleak.
-# Two scans: what the first one suspects, the second one confirms.  What the
-# kernel itself lost while it booted (comm swapper) is not ours to mend.
+# Unloads the module and checks for leaks with kmemleak.  A second scan confirms
+# the results of the first.  Leaks of the kernel's own boot (comm swapper) are
+# ignored.
 find_leaks()
 {
 	[ "$TOE_TOPOLOGY" != none ] || return
@@ -125,7 +125,7 @@ find_leaks()
 			echo '<4>WARNING: toe.ko could not be unloaded after the command' >/dev/kmsg
 	fi
 	[ -e /sys/kernel/debug/kmemleak ] || return
-	# An object younger than five seconds is not looked at.
+	# kmemleak ignores objects younger than five seconds.
 	sleep 5
 	echo scan >/sys/kernel/debug/kmemleak
 	echo scan >/sys/kernel/debug/kmemleak

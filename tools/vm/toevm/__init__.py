@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The test bed: a QEMU guest with the adapter beside it."""
+"""The test bed: a QEMU guest with the adapter."""

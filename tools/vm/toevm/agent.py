@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The machine's side of `peer` and `machine`: runs what the guest asks for.
+"""The machine's side of `peer` and `machine`: runs commands for the guest.
 
 One virtio-serial channel carries one session at a time (guest/client.py has the
 format).  A session whose client was killed in the guest is ended here when QEMU
@@ -18,10 +18,10 @@ from typing import Callable, Dict, List, Optional
 from .channel import start
 
 HEADER = struct.Struct("<cII")
-# A child that has ended may have left its output with a daemon: wait this long for more.
+# A daemon may hold the output of a child that has ended: seconds to wait for more.
 LINGER = 0.5
 
-# What the runner itself does when asked: the first word, then the rest.
+# Commands of the runner itself: by the first word, with the others as arguments.
 Verbs = Dict[str, Callable[[List[str]], str]]
 
 
@@ -53,7 +53,7 @@ class Session:
         self.owner.send(b"X", self.number, bytes([status if status >= 0 else 128 - status]))
 
     def input(self, data: bytes) -> None:
-        """Data for its standard input; nothing is its end."""
+        """Pass data to its standard input; no data closes it."""
         try:
             if data:
                 self.process.stdin.write(data)
@@ -64,7 +64,7 @@ class Session:
             pass
 
     def signal(self, number: int) -> None:
-        """To the whole group, as a terminal would."""
+        """Signal the process group, as a terminal does."""
         if self.process.poll() is None:
             try:
                 os.killpg(self.process.pid, number)
@@ -85,7 +85,7 @@ class Channel:
         start(self._serve)
 
     def send(self, kind: bytes, number: int, data: bytes) -> None:
-        """One frame to the guest."""
+        """Send a frame to the guest."""
         with self._sending:
             try:
                 self.connection.sendall(HEADER.pack(kind, number, len(data)) + data)
@@ -93,7 +93,7 @@ class Channel:
                 pass
 
     def closed(self, when: float) -> None:
-        """The guest closed the channel at that time."""
+        """End the session if it began before the guest closed the channel."""
         if self.session and self.session.began < when:
             self.session.signal(9)
 

@@ -23,7 +23,7 @@ ESCAPE = b"\x1d"  # Ctrl-]
 
 
 class Channels:
-    """The listening ends, before QEMU starts; the connections, after."""
+    """Listening sockets before QEMU starts, connections afterwards."""
 
     def __init__(self, directory: Path, names: List[str]) -> None:
         self.listening: Dict[str, socket.socket] = {}
@@ -35,7 +35,7 @@ class Channels:
             self.listening[name] = listener
 
     def accept(self, alive: Callable[[], bool]) -> bool:
-        """Take QEMU's connections; false when QEMU ended instead."""
+        """Accept QEMU's connections; return false if QEMU ended."""
         for name, listener in self.listening.items():
             listener.settimeout(0.2)
             while name not in self.connected:
@@ -49,7 +49,7 @@ class Channels:
 
 
 def copy_out(source: socket.socket, target: int) -> None:
-    """From the guest to one of our descriptors, until the guest is gone."""
+    """Copy from the guest to a descriptor until the guest ends."""
     broken = False
     while True:
         try:
@@ -66,7 +66,7 @@ def copy_out(source: socket.socket, target: int) -> None:
 
 
 def copy_in(source: int, target: socket.socket) -> None:
-    """From our input to the guest, in pieces that say their length (guest/input)."""
+    """Copy standard input to the guest in chunks with a length (guest/input)."""
     while True:
         try:
             data = os.read(source, 65536)
@@ -81,7 +81,7 @@ def copy_in(source: int, target: socket.socket) -> None:
 
 
 def has_input() -> bool:
-    """Is there anything but /dev/null to read from?"""
+    """Whether standard input is anything but /dev/null."""
     try:
         return not os.path.samestat(os.fstat(0), os.stat("/dev/null"))
     except OSError:
@@ -89,14 +89,14 @@ def has_input() -> bool:
 
 
 def start(target: Callable[..., None], *arguments: Any) -> threading.Thread:
-    """A thread that does not hold up our end."""
+    """Start a thread that does not delay the exit."""
     thread = threading.Thread(target=target, args=arguments, daemon=True)
     thread.start()
     return thread
 
 
 class Terminal:
-    """Our terminal, raw, joined to the guest's console."""
+    """The terminal in raw mode, connected to the guest's console."""
 
     def __init__(self, console: socket.socket, resize: Callable[[int, int], None],
                  escape: Callable[[], None]) -> None:
@@ -108,11 +108,11 @@ class Terminal:
 
     @staticmethod
     def wanted() -> bool:
-        """Is there a terminal on both sides of us?"""
+        """Whether standard input and output are terminals."""
         return os.isatty(0) and os.isatty(1)
 
     def open(self) -> None:
-        """Go raw and start carrying."""
+        """Set raw mode and start copying."""
         self.saved = termios.tcgetattr(0)
         tty.setraw(0)
         self.report_size()
@@ -120,14 +120,14 @@ class Terminal:
         start(self._input)
 
     def close(self) -> None:
-        """The terminal as it was."""
+        """Restore the terminal."""
         if self.saved is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, self.saved)
             self.saved = None
             sys.stdout.flush()
 
     def report_size(self) -> None:
-        """Tell the guest our rows and columns."""
+        """Send the terminal size to the guest."""
         rows, columns = struct.unpack("HHHH", fcntl.ioctl(1, termios.TIOCGWINSZ, b"\0" * 8))[:2]
         self.resize(rows or 24, columns or 80)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What `tools/vm/run` is asked for, and what must be there before it can start.
+"""Options of `tools/vm/run`, and checks before it starts.
 
 Runs on the machine's own Python, which may be older than the root's.
 """
@@ -12,15 +12,15 @@ from typing import List, Optional
 TREE = Path(__file__).resolve().parents[3]
 CACHE = Path(os.environ.get("TOE_CACHE") or Path.home() / ".cache" / "toe").absolute()
 
-# Exit status when the run failed whatever COMMAND returned: a kernel splat, a
-# dead device, a guest that did not come up.
+# Exit status of a failed run, regardless of COMMAND: a kernel warning, an adapter
+# that ended, a guest that did not start.
 TROUBLE = 125
 
 DESCRIPTION = """\
-Boots the test kernel in QEMU with the adapter beside it, brings toe0 up as
+Boots the test kernel in QEMU with the adapter, brings toe0 up as
 192.0.2.1/24 and 2001:db8:77::1/64 with a peer at .2 and ::2, and runs COMMAND
-there as root, with this tree as the working directory.  Output, input and exit
-status pass through; on a terminal COMMAND gets one (Ctrl-] ends the run).
+there as root in this tree.  Input, output and exit status are passed through; on
+a terminal COMMAND gets one (Ctrl-] ends the run).
 """
 
 EPILOG = """\
@@ -33,18 +33,17 @@ topologies:
          the same peer and is the comparator
 
 in the guest:
-  peer CMD...      runs CMD at the peer's side, whatever the topology
+  peer CMD...      runs CMD on the peer's side, in every topology
   machine CMD...   runs CMD on the machine (in the root, in the run's namespaces);
-                   `machine tools/vm/qmp query-pci` asks its QEMU
+                   for example `machine tools/vm/qmp query-pci`
   machine @device kill|start    ends or starts the adapter's process
-  echo 1 >/sys/bus/pci/devices/0000:01:00.0/remove    pulls toe0's function
-                   (/sys/bus/pci/rescan brings it back; QEMU 11.1 itself aborts
+  echo 1 >/sys/bus/pci/devices/0000:01:00.0/remove    removes toe0's function
+                   (/sys/bus/pci/rescan adds it again; QEMU 11.1 itself aborts
                    on device_del of a vfio-user device with a mapped BAR page)
   TOE_TOPOLOGY, TOE_KERNEL, TOE_RUN (the directory under out/, writable)
 
-The run fails with status 125, whatever COMMAND returned, on any kernel warning,
-oops, lockdep or KASAN report, leak or hang, and when the adapter's process ends
-by itself.  Logs: out/<run>/{kernel,device}.log, out/last is the latest.
+The run fails with status 125, regardless of COMMAND, on a kernel warning, oops,
+lockdep or KASAN report, leak or hang, and if the adapter's process ends.  Logs: out/<run>/{kernel,device}.log, out/last is the latest.
 
 examples:
   tools/vm/run -- ping -c 3 192.0.2.2
@@ -55,44 +54,44 @@ examples:
 
 
 class Trouble(Exception):
-    """One clear sentence, with the remedy."""
+    """An error with its remedy, in one sentence."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options, in the order a reader wants them."""
+    """The parser of the options."""
     result = argparse.ArgumentParser(
         prog="tools/vm/run", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="tools/vm/run [OPTION]... [--] [COMMAND...]")
     add = result.add_argument
     add("--topology", choices=["pair", "wire", "host", "none"], default="pair",
-        help="what stands at the other end (default: pair; none: no adapter)")
+        help="peer (default: pair; none: no adapter)")
     add("--kernel", choices=["release", "debug"], default="release",
-        help="which of the two test kernels (default: release)")
+        help="test kernel (default: release)")
     add("--accel", choices=["auto", "tcg", "kvm"], default=os.environ.get("TOE_ACCEL", "auto"),
-        help="auto takes KVM only where kvm_intel or kvm_amd is loaded "
+        help="auto uses KVM only if kvm_intel or kvm_amd is loaded "
              "(default: auto, or TOE_ACCEL)")
     add("--smp", type=int, default=2, metavar="N", help="guest CPUs (default: 2)")
     add("--memory", type=int, default=0, metavar="M",
         help="guest memory in MiB (default: 1024, debug kernel 2048)")
     add("--processors", type=int, default=2, metavar="N",
         help="offload processors of the adapter (default: 2)")
-    add("--share", metavar="DIR", help="DIR appears in the guest as /share, writable")
+    add("--share", metavar="DIR", help="share DIR with the guest as /share, writable")
     add("--no-offload", action="store_true", help="set net.toe.enable to 0")
     add("--timeout", type=int, default=0, metavar="S",
         help="fail the run after S seconds (default: none)")
-    add("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
+    add("--append", default="", metavar="WORDS", help="additional words of the kernel command line")
     add("--device-arg", action="append", default=[], metavar="ARG",
-        help="one more argument for toe-device, may be repeated")
+        help="additional argument of toe-device, may be repeated")
     add("--allow", action="append", default=[], metavar="REGEX",
-        help="a kernel log line that is expected and no failure, may be repeated")
-    add("--verbose", action="store_true", help="show the kernel log as it comes (on stderr)")
+        help="expected kernel log line that is not a failure, may be repeated")
+    add("--verbose", action="store_true", help="show the kernel log on stderr")
     add("command", nargs="*", metavar="COMMAND", help="default: a shell")
     return result
 
 
 def parse(arguments: List[str]) -> argparse.Namespace:
-    """COMMAND's own options are COMMAND's, with or without `--`."""
+    """Parse the options; those after COMMAND belong to COMMAND, with or without `--`."""
     the_parser = parser()
     if "--" in arguments:
         at = arguments.index("--")
@@ -114,7 +113,7 @@ def parse(arguments: List[str]) -> argparse.Namespace:
 
 
 def unparse(options: argparse.Namespace) -> List[str]:
-    """The same options as arguments again."""
+    """The options as arguments."""
     result = []
     for name, value in vars(options).items():
         flag = "--" + name.replace("_", "-")
@@ -139,11 +138,11 @@ DEVICE = TREE / "tools" / "target" / "release" / "toe-device"
 
 
 def preflight(options: argparse.Namespace) -> None:
-    """Say what is missing before anything is started."""
+    """Report what is missing before anything is started."""
     if not (CACHE / "root.stamp").exists():
-        raise Trouble(f"there is no root in {CACHE} yet: run 'make setup'.")
+        raise Trouble(f"no root in {CACHE}: run 'make setup'.")
     if not (kernel_path(options.kernel) / "arch/x86/boot/bzImage").exists():
-        raise Trouble(f"the {options.kernel} kernel is not built yet: run 'make setup'.")
+        raise Trouble(f"the {options.kernel} kernel is not built: run 'make setup'.")
     if options.topology == "none":
         return
     if not module_path(options.kernel).exists():
@@ -154,7 +153,7 @@ def preflight(options: argparse.Namespace) -> None:
 
 
 def accelerator(wanted: str) -> str:
-    """KVM that can run an ordinary guest, or TCG.
+    """Choose KVM if it can run an ordinary guest, else TCG.
 
     /dev/kvm alone says little: a paravirtual-only KVM has it too and hangs.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The adapter's process beside QEMU."""
+"""The adapter's process."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ STOP = 5.0
 
 
 class Device:
-    """Starts it, notices when it ends by itself, ends it."""
+    """Starts and ends the process, and detects its unexpected end."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -27,7 +27,7 @@ class Device:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start it and wait until its functions can be attached."""
+        """Start the process and wait until its functions can be attached."""
         sockets = [self.plan.sockets / f"{name}.sock" for name in self.plan.functions]
         for path in sockets:
             path.unlink(missing_ok=True)
@@ -42,7 +42,7 @@ class Device:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """As an administrator would; a process that does not listen is at fault."""
+        """End the process with SIGTERM; it is an error if it does not end."""
         if not self.process:
             return
         self._expected = True
@@ -58,7 +58,7 @@ class Device:
             self._complain(status)
 
     def verb(self, words: List[str]) -> str:
-        """`machine @device kill|start`: for tests of an adapter that dies."""
+        """`machine @device kill|start`: for tests of a failing adapter."""
         with self._lock:
             if words == ["kill"] and self.process:
                 self._expected = True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The run's own network namespace and file view, made before anything starts."""
+"""The run's own network and mount namespaces, made before anything starts."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from .plan import Plan, TAPS
 
 
 def command(*words: str) -> None:
-    """Run it; its words are ours to explain when it fails."""
+    """Run a command; raise an error with its output on failure."""
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           check=False)
     if done.returncode:
@@ -18,17 +18,17 @@ def command(*words: str) -> None:
 
 
 def enter_namespace() -> None:
-    """Network and mounts of our own: runs side by side do not meet."""
+    """Enter new network and mount namespaces, so that parallel runs do not interfere."""
     os.unshare(os.CLONE_NEWNET | os.CLONE_NEWNS)
     # sysfs shows the devices of the namespace it was mounted in.
     command("mount", "-t", "sysfs", "sysfs", "/sys")
     command("ip", "link", "set", "lo", "up")
-    # Frames that wait in a datagram socket, as many as a NIC's ring holds, not 10.
+    # Queue length of datagram sockets: as many frames as a NIC's ring, instead of 10.
     Path("/proc/sys/net/unix/max_dgram_qlen").write_text("512", encoding="ascii")
 
 
 def make_taps(plan: Plan) -> None:
-    """The machine's ends of the host topology; only eth0's where there is no adapter."""
+    """Create the machine's interfaces of the host topology; only that of eth0 without an adapter."""
     names = {"host": list(TAPS), "none": ["ethp"]}.get(plan.options.topology, [])
     if names and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         raise cli.Trouble("/dev/net/tun cannot be opened: load the tun module, run as root, "
@@ -43,7 +43,7 @@ def make_taps(plan: Plan) -> None:
 
 
 def export_root(plan: Plan) -> None:
-    """At /mnt, what the guest gets as its root: ours without what is mounted in it.
+    """Make the guest's root at /mnt: this root without the file systems mounted in it.
 
     The tree stands at its own path there, the guest's scripts at /srv, the
     kernel's modules at /lib/modules, its source at /usr/src/linux and its own

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The run's directories, QEMU's command line and the adapter's.
+"""Directories of a run, command lines of QEMU and the adapter.
 
 Pure: what is to be started, from the options.  Nothing is started here.
 """
@@ -12,15 +12,15 @@ from typing import List
 
 from . import cli
 
-# Sessions of `peer` and `machine` that can be open at once.
+# Number of concurrent sessions of `peer` and `machine`.
 AGENT_PORTS = 16
-# QEMU drops control messages when the queue of 32 is full: three for each port,
-# sent in one burst at boot, must fit (else a port looks closed to the guest).
+# QEMU drops control messages when its queue of 32 is full. It sends three for each
+# port in one burst at boot; a port with a lost message looks closed to the guest.
 PORTS_PER_CONTROLLER = 8
-# Slots of the root ports; the guest finds its interfaces by them (guest/lib.sh).
+# Slots of the root ports, by which the guest finds its interfaces (guest/lib.sh).
 SLOT = {"toe0": 0x10, "toe1": 0x11, "eth0": 0x12, "peer": 0x13}
 MAC = {"eth0": "52:54:00:88:00:01", "peer": "52:54:00:77:00:02"}
-# Machine ends of the host topology, with their addresses.
+# The machine's interfaces of the host topology, with their addresses.
 TAPS = {
     "toep": ["192.0.2.2/24", "2001:db8:77::2/64"],
     "ethp": ["198.51.100.2/24", "2001:db8:88::2/64"],
@@ -47,7 +47,7 @@ class Plan:
         return {"none": [], "pair": ["toe0", "toe1"]}.get(self.options.topology, ["toe0"])
 
     def port(self) -> str:
-        """What the device joins to each of its functions."""
+        """Port of each function."""
         wire = f"{self.sockets}/wire"
         return {
             "pair": "cable:peer",
@@ -65,40 +65,40 @@ class Plan:
         return command
 
     def kernel_arguments(self) -> str:
-        """The words for the guest kernel; a splat must not hang the run."""
+        """The kernel command line."""
         options = self.options
         words = [
             "console=ttyS0", "panic=-1", "oops=panic", "init=/srv/init", "root=rootfs",
             "rootfstype=9p", "ro",
             "rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=512000",
-            # The machine is shared: a vCPU that waits for its turn is no lockup.
+            # The machine is shared: a vCPU that waits to run is not a lockup.
             "rcupdate.rcu_cpu_stall_timeout=120", "watchdog_thresh=60", "tsc=nowatchdog",
             "no_timer_check",
         ]
-        # No interfaces but those of the run.
+        # No interfaces other than those of the run.
         words += ["fb_tunnels=none", "bonding.max_bonds=0", "dummy.numdummies=0", "ifb.numifbs=0"]
         if options.kernel == "debug":
             words += ["kunit.autorun=1", "kmemleak=on", "dma_debug_entries=262144"]
         return " ".join([*words, options.append]).strip()
 
     def qemu(self) -> List[str]:
-        """QEMU, everything named explicitly."""
+        """QEMU's command line, without default devices."""
         options = self.options
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
             "-display", "none", "-name", "toe",
             "-machine", "q35,usb=off,vmport=off,smbus=off,memory-backend=mem",
-            # Native PCIe hot plug, as on a real machine, rather than ACPI's.
+            # Native PCIe hot plug, as on a real machine, instead of ACPI's.
             "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
             "-accel", "tcg,thread=multi" if self.accel == "tcg" else "kvm",
-            # With five page table levels KASAN misjudges an address when an interrupt
-            # comes while the boot CPU's features are read anew; TCG is slow enough for it.
-            # It also carries out string instructions byte by byte, where a CPU that boasts of
-            # fast ones moves a cache line at a time: without the boast Linux and its C library
-            # copy by words, and what a copy costs is nearer to the truth.
+            # la57: with five page table levels KASAN misjudges an address if an interrupt
+            # occurs while the boot CPU's features are read again; TCG is slow enough for that.
+            # erms, fsrm: TCG executes string instructions byte by byte, while a CPU with these
+            # features moves cache lines. Without the features Linux and its C library copy by
+            # words, and the cost of a copy is more realistic.
             "-cpu", "max,la57=off,erms=off,fsrm=off" if self.accel == "tcg" else "host",
             "-smp", str(options.smp), "-m", str(options.memory),
-            # Shared, so that the adapter's process reaches guest memory itself.
+            # Shared, so that the adapter's process can access guest memory.
             "-object", f"memory-backend-memfd,id=mem,size={options.memory}M,share=on",
             "-kernel", str(cli.kernel_path(options.kernel) / "arch/x86/boot/bzImage"),
             "-append", self.kernel_arguments(),
@@ -126,7 +126,7 @@ class Plan:
         return command
 
     def channels(self) -> List[str]:
-        """The virtio-serial channels, all joined to listening sockets of ours."""
+        """The virtio-serial channels, each connected to a listening socket of the runner."""
         return ["con", "ctl", "in", "out", "err", *(f"agent{n}" for n in range(AGENT_PORTS))]
 
     def _channels(self) -> List[str]:
@@ -135,7 +135,7 @@ class Plan:
             controller, port = divmod(number, PORTS_PER_CONTROLLER)
             if port == 0:
                 command += ["-device", f"virtio-serial-pci,id=serial{controller}"]
-            # Number 0 of a controller is a console's by the standard.
+            # By the standard, port 0 of a controller is a console.
             driver, port = ("virtconsole", 0) if name == "con" else ("virtserialport", port + 1)
             command += ["-chardev", f"socket,id={name},path={self.sockets}/{name}.chan",
                         "-device", f"{driver},bus=serial{controller}.0,nr={port},chardev={name},"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One run from start to end, inside the root."""
+"""A run from start to end, inside the root."""
 
 import argparse
 import os
@@ -19,13 +19,13 @@ from .device import Device
 from .plan import Plan
 from .watch import Watch
 
-# Seconds: to come up, and to power off after the command (unload, leak scans).
+# Time limits in seconds: for boot, and for power off after the command (unload, leak scans).
 BOOT = {"release": 120, "debug": 400}
 POWER_OFF = {"release": 60, "debug": 300}
 
 
 class Session:
-    """The processes of one run and what they reported."""
+    """The processes of a run and their reports."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -40,7 +40,7 @@ class Session:
         self.waiting_for = "the guest to come up"
 
     def write_orders(self) -> None:
-        """What the guest's init reads."""
+        """Settings that the guest's init reads."""
         options = self.plan.options
         settings = {
             "TOE_TOPOLOGY": options.topology, "TOE_KERNEL": options.kernel,
@@ -59,7 +59,7 @@ class Session:
             shlex.join(["tools/vm/run", *cli.unparse(options)]) + "\n")
 
     def run(self) -> None:
-        """Everything between the first process and the last."""
+        """Start all processes and wait for the end of the run."""
         plan = self.plan
         self.write_orders()
         channels = Channels(plan.sockets, plan.channels())
@@ -99,7 +99,7 @@ class Session:
         return [start(copy_out, of["out"], 1), start(copy_out, of["err"], 2)]
 
     def _control(self, control) -> None:
-        """The guest's reports: ready, status N, failed WORDS."""
+        """Read the guest's reports: ready, status N, failed WORDS."""
         for line in control.makefile("r", encoding="utf-8", errors="replace"):
             verb, _, rest = line.strip().partition(" ")
             if verb == "ready":
@@ -127,7 +127,7 @@ class Session:
             self.qemu.kill()
 
     def _wait(self) -> None:
-        """Until QEMU ends, or is late."""
+        """Wait until QEMU ends or exceeds its time limit."""
         assert self.qemu
         while True:
             try:
@@ -145,14 +145,14 @@ class Session:
                                 f"QEMU ended with status {how}: {' '.join(log[-1:])}")
 
     def finish(self) -> int:
-        """End what is left, report, and say how it went."""
+        """End remaining processes, report errors, return the exit status."""
         if self.terminal:
             self.terminal.close()
         if self.qemu and self.qemu.poll() is None:
             self.qemu.kill()
         self.watch.finish()
         if self.watch.count:
-            self.trouble.append(f"{self.watch.count} complaints in the kernel log, the first:\n"
+            self.trouble.append(f"{self.watch.count} reports in the kernel log, the first:\n"
                                 f"{self.watch.excerpt()}")
         elif self.trouble and self.status is None:
             self.trouble.append(f"the end of the kernel log:\n{self.watch.tail(15)}")
@@ -165,7 +165,7 @@ class Session:
 
 
 def make_directory() -> Path:
-    """out/<run>, and out/last on it."""
+    """Create out/<run> and point out/last to it."""
     out = cli.TREE / "out"
     out.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -179,11 +179,11 @@ def make_directory() -> Path:
         link.symlink_to(path.name)
         link.replace(out / "last")
         return path
-    raise cli.Trouble(f"no name left for this run in {out}: remove some of the old ones.")
+    raise cli.Trouble(f"no directory name left for this run in {out}: remove old ones.")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The whole of it; returns the exit status."""
+    """Perform a run and return its exit status."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     plan = Plan(options, cli.accelerator(options.accel), make_directory(), Path("/run/toe"))
     plan.sockets.mkdir(parents=True, exist_ok=True)

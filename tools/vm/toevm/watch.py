@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Reads the guest's kernel log as it grows and says what must not be in it."""
+"""Follows the guest's kernel log and detects warnings and errors."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import List, Optional
 
-# What the kernel prints when something is wrong, whoever is to blame.
+# Kernel messages that indicate an error.
 SPLAT = re.compile("|".join([
     r"WARNING: ", r"\bBUG: ", r"kernel BUG at", r"\bOops\b", r"general protection fault",
     r"Kernel panic", r"KASAN: ", r"UBSAN: ", r"KFENCE: ", r"ODEBUG: ",
@@ -23,14 +23,14 @@ SPLAT = re.compile("|".join([
     r"rust.*panicked at", r"Call Trace:", r"stack-protector: ", r"page dumped because",
     r"NETDEV WATCHDOG", r"transmit queue \d+ timed out", r"nobody cared", r"Out of memory: ",
 ]))
-# Lines that look like one of them and are none: of the boot, and of debugging aids that do without
-# the memory that a test has denied them.
+# Harmless lines that match: messages of the boot, and of debugging aids whose allocations a test
+# made to fail.
 HARMLESS = re.compile(r"dma_debug|DMA-API: (preallocated|debugging enabled)"
                       r"|kmemleak: Cannot allocate a scan area|ref_tracker: memory allocation failure")
-# What Linux traces although nothing is wrong: vmalloc() without the memory that a test has denied it.
+# vmalloc() prints a trace if a test makes its allocation fail: not an error.
 DENIED = re.compile(r"vmalloc error: size \d+, (align .* vm_struct allocation failed|failed to allocate)")
 TRACE = re.compile(r"Call Trace:")
-# lines from the message to its trace
+# Lines between the message and its trace.
 DENIED_TRACE = 8
 END = re.compile(r"---\[ end |^\[[^]]*\] =+$")
 EXCERPT = 60
@@ -38,7 +38,7 @@ BEFORE = 3
 
 
 class Watch:
-    """Follows one log file."""
+    """Follows a log file."""
 
     def __init__(self, path: Path, allowed: List[str], echo: bool) -> None:
         self.path = path
@@ -52,20 +52,20 @@ class Watch:
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start following."""
         self._thread.start()
 
     def finish(self) -> None:
-        """Read what is left."""
+        """Read the rest and stop."""
         self._ended.set()
         self._thread.join()
 
     def tail(self, count: int) -> str:
-        """The last lines, for a guest that did not come up."""
+        """The last lines, for a guest that did not start."""
         return "\n".join(self.lines[-count:])
 
     def excerpt(self) -> str:
-        """The first splat with what stands around it."""
+        """The first error with surrounding lines."""
         assert self.first is not None
         begin = max(0, self.first - BEFORE)
         end = self.first + 1
@@ -106,7 +106,7 @@ class Watch:
             print(f"toe: kernel log: {line}", end="\r\n", file=sys.stderr, flush=True)
 
     def _traces_denied(self, line: str) -> bool:
-        """Whether it begins the one trace that follows a denied vmalloc()."""
+        """Whether the line begins the trace of a failed vmalloc()."""
         if self._denied is None or not TRACE.search(line):
             return False
         denied, self._denied = self._denied, None
