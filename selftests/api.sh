@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The socket interface is Linux's own: every way to send and to receive works on a
-# delegated connection as on any other.
+# The socket interface is Linux's own: every way to send and to receive works on
+# delegated connections.
 # timeout: 300
 
 . ./lib.sh
@@ -10,7 +10,7 @@
 serve
 delegate_at_once
 
-# through OPTION...: a delegated connection, with the bytes carried by the adapter
+# through OPTION...: streams over a delegated connection; the adapter carries the bytes
 through()
 {
 	local before

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# A connection is handed over, carried by the adapter, shown by every tool, and
-# comes back at its end: by TCP_ULP, by policy and by command, IPv4 and IPv6.
+# Connections are handed over by TCP_ULP, by policy and by command, over IPv4 and IPv6;
+# the adapter carries them, all tools show them, and they return at their end.
 # timeout: 300
 
 . ./lib.sh
@@ -13,13 +13,13 @@ serve
 SIZE=16
 [ "$TOE_KERNEL" != debug ] || SIZE=4
 
-# carried: payload bytes that the adapter has carried, both ways
+# carried: payload bytes carried by the adapter, both directions
 carried()
 {
 	stats '.sent + .received'
 }
 
-# moves PEER OPTION...: SIZE each way, of which the adapter carries nearly all
+# moves PEER OPTION...: transfers SIZE each way, nearly all of it by the adapter
 moves()
 {
 	local before
@@ -53,7 +53,7 @@ for family in 4 6; do
 
 	delegate_at_once
 	check "IPv$family: carried by policy" moves "$peer"
-	# Linux's windows are larger than a header without a scale can say.
+	# Linux's windows exceed what a header without window scaling can express.
 	sysctl -qw net.ipv4.tcp_window_scaling=0
 	check "IPv$family: carried without window scaling" moves "$peer"
 	sysctl -qw net.ipv4.tcp_window_scaling=1

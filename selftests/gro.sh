@@ -1,21 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Hardware GRO: consecutive segments of a connection that Linux carries arrive as
-# large ones, every byte of them right, and as they were sent when it is off.
+# Hardware GRO: consecutive segments of a connection that Linux carries arrive as large
+# segments with correct content; with GRO off they arrive as sent.
 
 . ./lib.sh
 
 netdev=/usr/src/linux/Documentation/netlink/specs/netdev.yaml
 ifindex=$(cat /sys/class/net/toe0/ifindex)
 
-# gro NAME: a statistic of toe0 over all its queues
+# gro NAME: a statistic of toe0, summed over its queues
 gro()
 {
 	ynl $netdev --no-schema --dump qstats-get --json "{\"ifindex\": $ifindex}" | jq ".[0].\"rx-hw-gro-$1\""
 }
 
-# datagrams PEER: those of a large one of the peer (UDP_SEGMENT) arrive each by itself
+# datagrams PEER: datagrams of a large one of the peer (UDP_SEGMENT) arrive separately
 datagrams()
 {
 	local receiver
@@ -41,7 +41,7 @@ serve
 for address in 192.0.2.1 2001:db8:77::1; do
 	check "datagrams sent as one arrive, $address" datagrams $address
 done
-# The peer sends what is on the wire, not what its own segmentation offload makes of that.
+# Without the peer's segmentation offload, its frames are those on the wire.
 peer ethtool -K "$(peer_dev)" tso off gso off
 
 check "it is on" sh -c "ethtool -k toe0 | grep -q '^rx-gro-hw: on'"
@@ -63,7 +63,7 @@ for peer in "$PEER4" $PEER6; do
 	check "every byte is right without, $peer" stream "$peer" -u 1M -d 8M
 done
 check "nothing large arrives" is gro packets "$packets"
-# Not every device can do it: what it refuses was off before.
+# Not every device supports it: a refused setting was off before.
 peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null 2>&1
 check "every byte is right of what is large" stream "$PEER4" -u 1M -d 8M
 check "nothing large arrives even then" is gro packets "$packets"

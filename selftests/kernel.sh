@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The kernel's own tests of network drivers, as they are. Each named test must
-# pass, and toe0 be afterwards what it was before.
+# The kernel's own network driver tests, unmodified.  Each named test must pass and leave
+# toe0 with its former settings.
 # topology: pair
 # kernel: release
 # timeout: 1500
@@ -12,22 +12,22 @@
 [ -d /usr/lib/kselftest/drivers/net ] ||
 	die "the kernel's own tests are not there: run 'tools/vm/setup kselftest' on the machine"
 
-# The tests, and the cases of each that need what toe0 does not have.
+# The tests, with their cases that need functions toe0 does not have.
 tests="stats.py queues.py hds.py napi_id.py napi_threaded.py ring_reconfig.py so_txtime.py netpoll_basic.py
 	ping.py xdp.py hw/xdp_metadata.py hw/csum.py hw/irq.py hw/pp_alloc_fail.py hw/rss_api.py
 	hw/rss_input_xfrm.py hw/toeplitz.py hw/ntuple.py hw/devmem.py hw/tso.py hw/uso.py hw/ethtool_rmon.sh hw/ethtool_std_stats.sh"
 declare -A skipped=(
-	# Neither flow control nor error correction on a wire that is none.
+	# There is no flow control and no error correction without a physical link.
 	[stats.py]="check_pause check_fec check_fec_hist"
-	# Programs run on the host, not in the adapter.
+	# XDP programs run on the host, not in the adapter.
 	[ping.py]="test_xdp_offload"
-	# Nor are large frames cut within tunnels.
+	# The adapter does not segment inside tunnels.
 	[hw/tso.py]="vxlan4_ipv4 vxlan4_ipv6 vxlan6_ipv4 vxlan6_ipv6 vxlan_csum4_ipv4 vxlan_csum4_ipv6
 		vxlan_csum6_ipv4 vxlan_csum6_ipv6 gre4_ipv4 gre4_ipv6 gre6_ipv4 gre6_ipv6 ip4_ipv4 ip4_ipv6
 		ip6_ipv4 ip6_ipv6"
-	# Two processors that no queue interrupts are not there.
+	# There are no two CPUs without queue interrupts.
 	[hw/toeplitz.py]="test.rps_tcp_ipv4 test.rps_tcp_ipv6 test.rps_udp_ipv4 test.rps_udp_ipv6"
-	# Nor collisions, control frames or anything else that only a real MAC meets.
+	# There are no collisions, control frames or other events of a physical MAC.
 	[hw/ethtool_std_stats.sh]="eth-ctrl-MACControlFramesTransmitted eth-ctrl-MACControlFramesReceived
 		eth-mac-FrameCheckSequenceErrors eth-mac-AlignmentErrors eth-mac-CarrierSenseErrors
 		eth-mac-InRangeLengthErrors eth-mac-OutOfRangeLengthField eth-mac-FramesAbortedDueToXSColls
@@ -36,19 +36,19 @@ declare -A skipped=(
 		eth-mac-FramesWithExcessiveDeferral tx_pause_frames rx_pause_frames"
 )
 
-# Cases that judge when something happens. The guest is emulated, and the machine beneath may be busy:
-# what failed is run again, for so many seconds, and has to pass once. (pp_alloc_fail waits for iperf3 to
-# end, which now and then it does not.)
+# Cases that depend on timing.  The guest is emulated and the machine may be busy: a failed test is
+# repeated for this many seconds and must pass once.  (pp_alloc_fail waits for the end of iperf3, which
+# sometimes does not end.)
 declare -A again=([so_txtime.py]=400 [netpoll_basic.py]=150 [xdp.py]=150
 	[hw/csum.py]=150 [hw/toeplitz.py]=300 [hw/devmem.py]=100 [hw/pp_alloc_fail.py]=100)
 
 export NETIF=toe0 LOCAL_V4=192.0.2.1 LOCAL_V6=2001:db8:77::1
 export REMOTE_V4=$PEER4 REMOTE_V6=$PEER6 REMOTE_TYPE=netns REMOTE_ARGS=peer
 export PYTHONDONTWRITEBYTECODE=1
-# They take toe0 down and up again.
+# These take toe0 down and up again.
 sysctl -qw net.ipv6.conf.toe0.keep_addr_on_down=1
 
-# Debian's ethtool 6.14 shows numbers of queues as text only, and the tests read what newer ones print.
+# Debian's ethtool 6.14 prints queue numbers as text only; the tests expect the output of newer ones.
 mkdir "$TEMP/bin"
 cat >"$TEMP/bin/ethtool" <<'SCRIPT'
 #!/bin/sh
@@ -63,7 +63,7 @@ if [ "$1 $2" = "--json -l" ]; then
 fi
 exec /usr/sbin/ethtool "$@"
 SCRIPT
-# It has 20 seconds to start, among 16 streams on two emulated processors.
+# iperf3 has 20 seconds to start, with 16 streams on two emulated CPUs.
 cat >"$TEMP/bin/bpftrace" <<'SCRIPT'
 #!/bin/sh
 exec chrt -f 1 /usr/bin/bpftrace "$@"
@@ -71,7 +71,7 @@ SCRIPT
 chmod +x "$TEMP/bin/"*
 export PATH=$TEMP/bin:$PATH
 
-# settings: of toe0, all that a test might leave changed
+# settings: prints all settings of toe0 that a test might change
 settings()
 {
 	local option
@@ -91,7 +91,7 @@ defer_interrupts()
 	echo "$2" >/sys/class/net/toe0/gro_flush_timeout
 }
 
-# failed TEST: what has not passed according to its output, and is not among what does not apply
+# failed TEST: cases that failed according to the output, except those that do not apply
 failed()
 {
 	local skip=${skipped[$1]-}
@@ -107,7 +107,7 @@ failed()
 		END { if (!ended || ended != planned) print "it did not come to its end" }' "$TEMP/${1##*/}"
 }
 
-# passes TEST: every case of it passed, or is one of those that do not apply
+# passes TEST: every case passed or does not apply
 passes()
 {
 	local output=$TEMP/${1##*/} end=$((SECONDS + ${again[$1]:-0})) only=() run=() bad
@@ -118,9 +118,9 @@ passes()
 		bad=$(failed "$1")
 		[ -n "$bad" ] || return 0
 		[ $SECONDS -lt $end ] || break
-		# A test that breaks off leaves it changed.
+		# An aborted test leaves settings changed.
 		ethtool -G toe0 rx "$ring"
-		# By their names; a test that broke off as a whole.
+		# Names of failed cases; for an aborted test its own name.
 		only=()
 		[[ $bad == *"its end"* ]] ||
 			mapfile -t only < <(sed -E 's/^(not )?ok [0-9]+ [^.]*\.([^ ]*).*/-t\2/' <<<"$bad")
@@ -134,16 +134,16 @@ settings >"$TEMP/before"
 for test in $tests; do
 	case $test in
 	netpoll_basic.py)
-		# The queue has to be stopped when the console writes. Delegated connections do not
-		# send through it, and its frames are not to be completed before it is polled.
+		# The queue must be stopped when the console writes. Delegated connections do not
+		# send through it, and its frames must not be completed before it is polled.
 		sysctl -qw net.toe.enable=0
 		defer_interrupts 1000 20000000
-		# Its libraries are 200 MB.
+		# The libraries of this test have 200 MB.
 		bpftrace -e 'BEGIN { exit(); }' >/dev/null
 		;;
-	# The adapter cuts what a delegated connection sends, whatever Linux has it do for others.
+	# The adapter segments payload of delegated connections regardless of Linux's TSO setting.
 	hw/tso.py) sysctl -qw net.toe.enable=0 ;;
-	# They want ports in the hash, which of UDP are not.
+	# These need ports in the hash, which UDP does not have by default.
 	hw/xdp_metadata.py|hw/rss_input_xfrm.py|hw/toeplitz.py)
 		for ip in 4 6; do ethtool -N toe0 rx-flow-hash udp$ip sdfn; done
 		;;
@@ -158,9 +158,9 @@ for test in $tests; do
 		defer_interrupts 0 0
 		;;
 	hw/tso.py) sysctl -qw net.toe.enable=2 ;;
-	# To replace the root by what it is leaves alone what hangs off it.
+	# Replacing the root qdisc by the same kind keeps its children.
 	ring_reconfig.py) tc qdisc del dev toe0 root ;;
-	# Linux switches it off for good when a generic XDP program is attached.
+	# Linux disables it permanently when a generic XDP program is attached.
 	ping.py) ethtool -K toe0 rx-gro-hw on ;;
 	esac
 	settings >"$TEMP/after"
@@ -168,8 +168,8 @@ for test in $tests; do
 	cp "$TEMP/after" "$TEMP/before"
 done
 
-# delivers TEST: it passes, and the adapter has delivered something meanwhile. Of a connection as short as
-# these it may all have come before the hand-over, so several tries count.
+# delivers TEST: it passes, and the adapter delivers payload meanwhile. All payload of such a short
+# connection may arrive before the hand-over, so several attempts are allowed.
 delivers()
 {
 	local before try
@@ -182,7 +182,7 @@ delivers()
 	return 1
 }
 
-# Payload of delegated connections goes into the memory of an application as that of others does.
+# Payload of delegated connections is placed in application memory like that of others.
 delegate_at_once
 check "hw/devmem.py, delegated" delivers hw/devmem.py
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What the tests share.  A test sources this file, makes its checks and ends with
+# Shared by the tests.  A test sources this file, makes its checks and ends with
 # `finish`.  The peer is at 192.0.2.2 and 2001:db8:77::2 in every topology.
 
 # shellcheck disable=SC2034
@@ -10,7 +10,7 @@ PEER4=192.0.2.2
 PEER6=2001:db8:77::2
 PORT=5300
 SPECIFICATIONS=/usr/src/linux/Documentation/netlink/specs
-# by its path: the peer may be another machine with another PATH
+# By its path: the peer may have another PATH.
 STREAM=$(command -v toe-stream)
 failures=0
 background=()
@@ -25,7 +25,7 @@ clean_up()
 }
 trap clean_up EXIT
 
-# check NAME COMMAND...: one assertion; its output is shown when it fails
+# check NAME COMMAND...: an assertion; shows the output on failure
 check()
 {
 	local name=$1
@@ -45,65 +45,65 @@ finish()
 	exit
 }
 
-# die WORDS: the test cannot go on
+# die WORDS: aborts the test
 die()
 {
 	echo "not ok - $*"
 	exit 1
 }
 
-# in_background COMMAND...: until the test ends
+# in_background COMMAND...: runs COMMAND until the test ends
 in_background()
 {
 	"$@" </dev/null &
 	background+=($!)
 }
 
-# peer_dev: the peer's interface
+# peer_dev: prints the peer's interface
 peer_dev()
 {
 	peer ip -j addr show to "$PEER4" | jq -r '.[0].ifname'
 }
 
-# serve [OPTION...]: a toe-stream server at the peer's side
+# serve [OPTION...]: starts a toe-stream server on the peer's side
 serve()
 {
 	in_background peer "$STREAM" server --port "$PORT" "$@"
 }
 
-# stream PEER [OPTION...]: a toe-stream client here, for LIMIT (100) seconds at most; its report is
+# stream PEER [OPTION...]: runs a toe-stream client for at most LIMIT (100) seconds; its report is
 # in $TEMP/report
 stream()
 {
 	timeout "$(patience "${LIMIT:-100}")" toe-stream client "$1" --port "$PORT" "${@:2}" >"$TEMP/report" || { cat "$TEMP/report"; return 1; }
 }
 
-# report FILTER: of the last stream
+# report FILTER: filters the report of the last stream with jq
 report()
 {
 	jq -e "$1" "$TEMP/report" || { cat "$TEMP/report"; return 1; }
 }
 
-# stats FILTER: what toe0 has carried, through jq
+# stats FILTER: filters the statistics of toe0 with jq
 stats()
 {
 	toectl -j stats toe0 | jq -e ".[0] | $1"
 }
 
-# returned REASON[,REASON...]: how many connections came back for it
+# returned REASON[,REASON...]: number of connections returned for these reasons
 returned()
 {
 	stats "[.returned[\"$1\" / \",\" | .[]]] | add // 0" || true
 }
 
-# connections: delegated now
+# connections: number of delegated connections
 connections()
 {
 	toectl -j conn list --dev toe0 | jq length
 }
 
-# patience SECONDS: what takes so long at most on the release kernel; the debug kernel under TCG
-# is an order of magnitude slower
+# patience SECONDS: time limit, scaled for the debug kernel, which is an order of magnitude slower
+# under TCG
 patience()
 {
 	if [ "$TOE_KERNEL" = debug ]; then echo $(($1 * 5)); else echo "$1"; fi
@@ -116,7 +116,7 @@ ynl()
 		--spec "$1" --output-json "${@:2}"
 }
 
-# threshold: the largest frame that toe0 stores whole; not every ethtool knows it
+# threshold: largest frame that toe0 stores whole; older ethtools do not print it
 threshold()
 {
 	ynl $SPECIFICATIONS/ethtool.yaml --no-schema --do rings-get --json '{"header": {"dev-name": "toe0"}}' |
@@ -129,7 +129,7 @@ set_threshold()
 		--json "{\"header\": {\"dev-name\": \"toe0\"}, \"hds-thresh\": $1}"
 }
 
-# can_fail: any allocation may, of whoever sets its fail-nth
+# can_fail: enables fault injection for all allocations of tasks that set fail-nth
 can_fail()
 {
 	local fault
@@ -140,7 +140,7 @@ can_fail()
 	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
 }
 
-# within SECONDS COMMAND...: until it succeeds
+# within SECONDS COMMAND...: repeats COMMAND until it succeeds
 within()
 {
 	local end=$((SECONDS + $(patience "$1")))
@@ -151,7 +151,7 @@ within()
 	done
 }
 
-# is COMMAND... VALUE: what COMMAND prints is VALUE
+# is COMMAND... VALUE: whether COMMAND prints VALUE
 is()
 {
 	local printed
@@ -173,14 +173,14 @@ at_least()
 	[ "$printed" -ge "$1" ] || { echo "$printed, less than $1"; return 1; }
 }
 
-# counter NAME: the sum over toe0's processors
+# counter NAME: the sum over the processors of toe0
 counter()
 {
 	ethtool -S toe0 | awk -v name="$1" '$1 ~ "^p[0-9]+_" name ":$" { sum += $2; found = 1 }
 		END { if (!found) exit 1; print sum }'
 }
 
-# set_up: toe0 as the guest found it, when it is down, or a new one
+# set_up: configures toe0 as at boot if it is down or new
 set_up()
 {
 	ip link set toe0 up
@@ -188,13 +188,13 @@ set_up()
 	ip addr replace 2001:db8:77::1/64 dev toe0 nodad
 }
 
-# slot: of toe0's function
+# slot: prints the PCI slot of toe0
 slot()
 {
 	basename "$(readlink -f /sys/class/net/toe0/device)"
 }
 
-# name_toe0 SLOT: makes toe0 of the interface of the function there, when there is one
+# name_toe0 SLOT: renames the interface of the function in SLOT to toe0
 name_toe0()
 {
 	local net=/sys/bus/pci/devices/$1/net old
@@ -203,7 +203,7 @@ name_toe0()
 	[ "$old" = toe0 ] || ip link set "$old" name toe0
 }
 
-# A test that was cut short may have left something behind.
+# An aborted test may have left changes.
 restore()
 {
 	toectl impair toe0 off
@@ -214,7 +214,7 @@ restore()
 }
 restore
 
-# The connections of a test are delegated as soon as they are established.
+# Connections of tests are delegated as soon as they are established.
 delegate_at_once()
 {
 	sysctl -qw net.toe.enable=2 net.toe.min_bytes=0

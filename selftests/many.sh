@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# 1,000 connections at once, then 10,000 one after the other: each exchanges data
-# both ways, all of it is right, and nothing stays behind.
+# 1,000 connections at once, then 10,000 in sequence: each exchanges correct data in both
+# directions and releases everything at its end.
 # timeout: 600
 
 . ./lib.sh
@@ -19,7 +19,7 @@ ulimit -n 8192
 before=$(stats .delegated)
 toe-stream client "$PEER4" --port "$PORT" -c $AT_ONCE -u 128k -d 128k --hold 10 >"$TEMP/many" &
 client=$!
-# A few may have come back, for a timeout on a busy machine, say, and have no more to send.
+# A few may have returned, for example by a timeout on a busy machine, and have nothing more to send.
 all_delegated()
 {
 	local now

@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Zero-copy receive: the kernel's own tcp_mmap, as it is, finds at least 90 % of
-# what it receives in pages that it can map (TCP_ZEROCOPY_RECEIVE), at an MTU of
-# 1500, whoever carries the connection.
+# Zero-copy receive: the kernel's own tcp_mmap can map at least 90 % of the received
+# bytes (TCP_ZEROCOPY_RECEIVE) at an MTU of 1500, for delegated and other connections.
 # topology: pair
 
 . ./lib.sh
@@ -12,7 +11,7 @@ tcp_mmap=/usr/lib/kselftest/net/tcp_mmap
 [ -x $tcp_mmap ] ||
 	die "the kernel's tcp_mmap is not there: run 'tools/vm/setup kselftest' on the machine"
 
-# mapped FAMILY ADDRESS: per cent of the bytes received in a few seconds
+# mapped FAMILY ADDRESS: percentage of mapped bytes of a transfer of a few seconds
 mapped()
 {
 	local server
@@ -26,7 +25,7 @@ mapped()
 	sed -n "s/^received .* MB (\([0-9]*\).* % mmap'ed).*/\1/p" "$TEMP/mmap"
 }
 
-# What is on the wire: not what the peer's segmentation offload makes of it.
+# Without the peer's segmentation offload, its frames are those on the wire.
 peer ethtool -K "$(peer_dev)" tso off gso off
 check "headers apart from payload" ethtool -G toe0 tcp-data-split on
 # 0: Linux carries both connections, 2: the adapter does

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# What is set of a queue's NAPI instance and of its interrupt outlives whatever stops
-# the queue, and interrupts are deferred as it says.
+# Settings of NAPI instances and of their interrupts survive a stop of the queue, and
+# interrupts are deferred accordingly.
 # timeout: 300
 
 . ./lib.sh
@@ -10,13 +10,13 @@
 netdev=/usr/src/linux/Documentation/netlink/specs/netdev.yaml
 index=$(cat /sys/class/net/toe0/ifindex)
 
-# napi FILTER: toe0's instances, through jq
+# napi FILTER: filters the instances of toe0 with jq
 napi()
 {
 	ynl $netdev --no-schema --dump napi-get --json "{\"ifindex\": $index}" | jq -cr "sort_by(.id) | $1"
 }
 
-# set_napi SETTINGS: of all instances, through jq; . is the number of each
+# set_napi SETTINGS: sets all instances; SETTINGS is a jq expression of the instance number
 set_napi()
 {
 	local requests=() i
@@ -26,7 +26,7 @@ set_napi()
 	ynl $netdev --no-schema "${requests[@]}"
 }
 
-# settings: of all instances, and which processors their interrupts go to
+# settings: prints the settings of all instances and their interrupt affinities
 settings()
 {
 	local irq
@@ -36,7 +36,7 @@ settings()
 	done
 }
 
-# interrupts: of toe0, so far
+# interrupts: number of interrupts of toe0
 interrupts()
 {
 	local irq
@@ -54,7 +54,7 @@ queues=${#ids[@]}
 rx=$(ethtool -g toe0 | awk '/^Current/ { now = 1 } now && $1 == "RX:" { print $2 }')
 check "an instance and an interrupt a queue" test "$queues" = "${#irqs[@]}" -a "$queues" -gt 1
 
-# Affinities that are not what all interrupts begin with.
+# Affinities other than the default.
 masks=()
 for i in "${!irqs[@]}"; do
 	masks+=("$(cat "/proc/irq/${irqs[$i]}/smp_affinity")")
@@ -79,8 +79,8 @@ set_up
 outlives "one queue and all" sh -c "ethtool -L toe0 combined 1 && ethtool -L toe0 combined $queues"
 outlives "other rings" sh -c "ethtool -G toe0 rx 64 && ethtool -G toe0 rx $rx"
 
-# GRO holds frames for as long as interrupts are deferred, and a connection's first completions must
-# not overtake them.
+# GRO holds frames while interrupts are deferred. The first completions of a connection must not
+# overtake them.
 check "interrupts deferred, 20 ms" set_napi '{"defer-hard-irqs": 1000, "gro-flush-timeout": 20000000,
 	"irq-suspend-timeout": 0, "threaded": "disabled"}'
 check "a stream" stream "$PEER4" -u 1M -d 1M

@@ -1,22 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The generic netlink family: toectl's JSON, events, errors, and the same by the
-# kernel's own tool from the specification, where its source is at hand.
+# The generic netlink family: JSON, events and errors of toectl, and the same with the
+# kernel's own tool if its source is available.
 
 . ./lib.sh
 
 serve
 delegate_at_once
 
-# Watching starts before the connection does.
+# Start watching before the connection exists.
 toectl -j watch >"$TEMP/events" &
 background+=($!)
 sleep 0.5
 toe-stream client "$PEER4" --port "$PORT" -u 1M -d 1M --hold "$(patience 15)" >"$TEMP/held" &
 client=$!
 check "it is delegated" within 3 is connections 1
-# Asking for a cookie is what gives a socket one.
+# A socket gets its cookie on the first request.
 ss -Htne dport = ":$PORT" >"$TEMP/ss"
 toectl -j conn >"$TEMP/conn"
 check "toectl -j conn names it" jq -e '.[0] | .dev == "toe0" and (.remote | endswith(":5300"))

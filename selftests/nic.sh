@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# toe0 is a good ordinary network interface: Linux's own TCP over it, offloads on
-# and off, MTU, down and up, and what ethtool shows.
+# toe0 as an ordinary network interface: Linux's own TCP, offloads on and off, MTU, down
+# and up, ethtool.
 # timeout: 300
 
 . ./lib.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# toe0 carries ordinary frames of every size, IPv4 and IPv6.
+# toe0 transfers ordinary IPv4 and IPv6 frames of all sizes.
 
 status=0
 for address in 192.0.2.2 2001:db8:77::2; do

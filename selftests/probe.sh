@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Allocations fail, one after the other, while the driver binds to the function and
-# while the interface is brought up: each failure is undone without a trace, and the
-# next try succeeds.  What leaks, kmemleak finds at the end of the run.
+# Allocations fail, one in each attempt, while the driver binds to the function and while
+# the interface is brought up: each failure is undone completely, and the next attempt
+# succeeds.  kmemleak finds leaks at the end of the run.
 #
-# There are hundreds of them to bind, and thousands, pages to lend mostly, to come up.
-# From one to the next of a run is one, and one in DENSITY of how many came before;
-# a DENSITY of 10000 takes all, in an hour.
+# Binding makes hundreds of allocations, bringing up thousands, mostly of receive pages.
+# The distance between two tested ones is 1 plus the number so far divided by DENSITY; a
+# DENSITY of 10000 tests all in an hour.
 # topology: host wire
 # kernel: debug
 # timeout: 300
@@ -21,22 +21,22 @@ driver=/sys/bus/pci/drivers/toe
 
 can_fail
 
-# nth N VALUE FILE: writes VALUE to FILE while the N-th allocation of this shell fails, and tells
-# in `reached` whether there were so many
+# nth N VALUE FILE: writes VALUE to FILE while the N-th allocation of this shell fails; `reached`
+# says whether there were that many
 nth()
 {
 	local left
 	echo "$1" >/proc/self/fail-nth
 	status=0
 	{ echo "$2" >"$3"; } 2>/dev/null || status=1
-	# That, too, may be what fails.
+	# This may fail as well.
 	left=0
 	{ read -r left </proc/self/fail-nth; } 2>/dev/null
 	echo 0 >/proc/self/fail-nth
 	reached=$((left == 0))
 }
 
-# each_failure VALUE FILE UNDO: until there is no N that fails
+# each_failure VALUE FILE UNDO: tests increasing N until no allocation fails
 each_failure()
 {
 	local n=0 tries=0 failed=0 status reached=1

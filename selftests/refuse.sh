@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# What is refused stays as it was, says why by its errno, and is counted by its
-# reason; the exchange goes on over Linux's own TCP.
+# A refused connection is unchanged, its errno and counter have the reason, and the
+# transfer continues over Linux's own TCP.
 # timeout: 300
 
 . ./lib.sh
 
 serve
 
-# refused_for REASON: over all interfaces, those of no adapter included
+# refused_for REASON: number over all interfaces, including refusals without an adapter
 refused_for()
 {
 	toectl -j stats | jq "[.[].refused[\"$1\"] // 0] | add"
@@ -30,7 +30,7 @@ sysctl -qw net.toe.enable=0
 refuses "switched off" EPERM disabled "$PEER4"
 sysctl -qw net.toe.enable=1
 
-# Another interface than the adapter's.
+# An interface other than the adapter's.
 in_background toe-stream server 127.0.0.1 --port "$PORT"
 refuses "loopback" ENODEV no-device 127.0.0.1
 
@@ -39,7 +39,7 @@ sysctl -qw net.ipv4.tcp_congestion_control=reno
 refuses "congestion control" EOPNOTSUPP congestion-control "$PEER4"
 sysctl -qw net.ipv4.tcp_congestion_control="$old"
 
-# What would look at the frames and would no longer see them.
+# Functions that would no longer see the frames.
 nft add table inet toe_refuse
 nft add chain inet toe_refuse input '{ type filter hook input priority 0; }'
 refuses "packet filter" EOPNOTSUPP filter "$PEER4"

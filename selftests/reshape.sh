@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Queues, rings, receive storage and hash are changed under traffic: no connection is
-# lost, every byte is right, what is set is what is shown, and what is refused
-# changes nothing.
+# Queues, rings, receive storage and hash change under traffic: no connection is lost,
+# all data is correct, settings are shown as set, and refused requests change nothing.
 # timeout: 300
 
 . ./lib.sh
@@ -11,13 +10,13 @@
 serve
 delegate_at_once
 
-# now OPTION NAME: a setting that ethtool OPTION shows, as it is now
+# now OPTION NAME: present value of a setting that ethtool OPTION shows
 now()
 {
 	ethtool "$1" toe0 | awk -F ':[ \t]*' -v name="$2" '/^Current/ { now = 1 } now && $1 == name { print tolower($2) }'
 }
 
-# change NAME COMMAND...: while a connection is delegated and carries data
+# change NAME COMMAND...: runs COMMAND while a delegated connection carries data
 change()
 {
 	local name=$1 client

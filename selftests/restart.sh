@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# One queue is stopped, and started with memory of an application and without, while
-# the other runs: each allocation that fails on the way leaves it as it was.
+# One queue is restarted, with and without application memory, while the other runs: each
+# failing allocation leaves it unchanged.
 # topology: pair
 # kernel: debug
 # timeout: 600

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Each special case in the life of a delegated connection: it goes on as Linux's,
-# with every byte right, and nothing stays behind.
+# Special cases of delegated connections: each continues over Linux with correct data and
+# leaves nothing behind.
 # timeout: 600
 
 . ./lib.sh
@@ -15,7 +15,7 @@ quiet()
 	check "$1: nothing stays" within 15 is connections 0
 }
 
-# The end of a connection, each way to make one; urgent data; socket options.
+# All ways to end a connection; urgent data; socket options.
 for finish in close shutdown reset disconnect server; do
 	check "finish by $finish" stream "$PEER4" -u 2M -d 2M --finish $finish
 	quiet "finish by $finish"
@@ -24,13 +24,13 @@ check "urgent data each way" stream "$PEER4" -u 4M -d 4M --urgent
 check "socket options all along" stream "$PEER4" -u 8M -d 8M --options
 quiet "socket options"
 
-# came_back REASON TIMES: and if not, what for
+# came_back REASON TIMES: whether it returned for REASON; else prints the reasons
 came_back()
 {
 	at_least "$2" returned "$1" || { stats .returned; return 1; }
 }
 
-# disturb NAME REASON COMMAND...: while a connection is delegated and carries data
+# disturb NAME REASON COMMAND...: runs COMMAND while a delegated connection carries data
 disturb()
 {
 	local name=$1 reason=$2 before client
@@ -73,7 +73,7 @@ switch_off()
 
 capture()
 {
-	# Frames with payload, of which Linux sees none as long as the adapter carries it.
+	# Frames with payload. Linux sees none while the adapter carries the connection.
 	timeout 20 tcpdump -i toe0 -c 10 -w /dev/null "tcp port $PORT and greater 1000"
 }
 
@@ -85,7 +85,7 @@ filter()
 }
 
 disturb "interface down" link-down down_and_up
-# Linux removes the routes of an address before it takes the address for foreign.
+# Linux removes the routes of an address before the address itself.
 disturb "address removed" address,route address
 disturb "route away" route route
 disturb "taken back by command" user toectl conn return --all
@@ -93,7 +93,7 @@ disturb "switched off" sysctl switch_off
 disturb "a capture sees it" filter capture
 disturb "packet filter" filter filter
 
-# The function: unbound and bound again, reset, its driver removed.
+# The function is unbound and bound, reset, and its driver removed.
 slot=$(slot)
 
 configure()
@@ -112,8 +112,8 @@ reset()
 	echo 1 >/sys/bus/pci/devices/"$slot"/reset && configure
 }
 
-# survives NAME COMMAND...: as disturb; whether it comes back is left open, and counters may go
-# with the interface
+# survives NAME COMMAND...: like disturb; the connection may or may not return, and counters may
+# disappear with the interface
 survives()
 {
 	local name=$1 client

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Receive rules and hash contexts: a connection follows its frames to the processor
-# that a rule names, under traffic, and what a rule drops does not arrive.
+# Receive rules and hash contexts: under traffic, a connection follows its frames to the
+# processor of a rule, and frames dropped by a rule do not arrive.
 # timeout: 300
 
 . ./lib.sh
@@ -10,31 +10,31 @@
 serve
 delegate_at_once
 
-# rule ARGUMENTS...: sets one
+# rule ARGUMENTS...: sets a rule
 rule()
 {
 	ethtool -N toe0 flow-type "$@"
 }
 
-# on PROCESSOR: the connections that it carries
+# on PROCESSOR: number of connections that it carries
 on()
 {
 	ethtool -S toe0 | sed -n "s/^ *p$1_toe_connections: //p"
 }
 
-# carry SECONDS: a client that sends and receives for so long, in the background
+# carry SECONDS: starts a client in the background that sends and receives for SECONDS
 carry()
 {
 	local size rate=1M
 	size=$(patience "$1")M
-	# There every command takes seconds.
+	# Every command takes seconds there.
 	[ "$TOE_KERNEL" != debug ] || rate=256K
 	toe-stream client "$PEER4" --port "$PORT" -u "$size" -d "$size" --rate $rate >"$TEMP/carried" &
 	client=$!
 	check "a connection is delegated" within 5 is connections 1
 }
 
-# drops: frames that rules have dropped
+# drops: number of frames dropped by rules
 drops()
 {
 	counter rx_rule_drops

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# No byte is lost or repeated: one connection over IPv4 and one over IPv6, side by
-# side, are each taken back and handed over again 100 times while they carry a known
-# stream both ways, under 1 % loss, reordering and duplication at the port. Its rate there
-# is limited as well, so that the streams last; what is left then goes at full speed.
+# No byte is lost or repeated: a connection over IPv4 and one over IPv6, in parallel, are
+# each returned and handed over 100 times while they carry a known stream in both
+# directions, with 1 % loss, reordering and duplication at the port. A rate limit makes the
+# streams last; the rest runs at full speed.
 # timeout: 600
 
 . ./lib.sh
@@ -13,7 +13,7 @@ ROUNDS=100
 serve
 sysctl -qw net.toe.enable=1
 
-# toggle CLIENT PEER: until it has come back so often
+# toggle CLIENT PEER: returns the connection and hands it over repeatedly
 toggle()
 {
 	local rounds=0 end=$((SECONDS + $(patience 200)))

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The function is unplugged and the module removed while a connection is delegated
-# and a process sleeps in its write: the connection waits as Linux's until the
-# interface is there again, and goes on with every byte right.
+# The function is unplugged and the module removed while a connection is delegated and a
+# process sleeps in its write: the connection waits in Linux until the interface is back,
+# and continues with correct data.
 # topology: wire host
 # timeout: 300
 
@@ -22,8 +22,8 @@ configure()
 goes_and_comes()
 {
 	local name=$1 client
-	# One write of 16 MiB, far more than any buffer, and more than gets through meanwhile: the
-	# adapter goes while the writer sleeps.
+	# One write of 16 MiB, more than any buffer holds and more than is transferred meanwhile: the
+	# adapter disappears while the writer sleeps.
 	check "$name: a slow port" toectl impair toe0 rate 40mbit
 	toe-stream client "$PEER4" --port "$PORT" -u 24M -d 24M --rate 3M --chunk 16777216 \
 		--receive recv >"$TEMP/client" &

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# A process that is in the middle of a long write, in Linux's sendmsg() or in the
-# shim's, may find the connection handed over, and taken back, under its hands.
+# A connection is handed over and returned while a process is in a long write, in
+# Linux's sendmsg() or in the shim's.
 # timeout: 300
 
 . ./lib.sh
@@ -10,7 +10,7 @@
 serve
 sysctl -qw net.toe.enable=1
 
-# to_and_fro CLIENT: hands its connection over and takes it back until it ends
+# to_and_fro CLIENT: hands its connection over and returns it until it ends
 to_and_fro()
 {
 	local times=0 end=$((SECONDS + $(patience 40)))

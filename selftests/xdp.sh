@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Programs that see the frames of toe0 before Linux (native XDP): attached,
-# exchanged and detached while traffic runs; what they decide is done; what they
-# would not see stays with Linux; and afterwards toe0 is what it was.
+# Native XDP: programs are attached, replaced and detached under traffic; their actions are
+# carried out; connections whose frames they would miss stay with Linux; afterwards toe0
+# has its former settings.
 # timeout: 300
 
 . ./lib.sh
 
 PROGRAMS=$TEMP/xdp.o
 DEV=$(peer_dev)
-# KiB each way of a stream
+# KiB of a stream, each way
 SIZE=2048
 [ "$TOE_KERNEL" != debug ] || SIZE=256
 
@@ -42,7 +42,7 @@ features()
 	ethtool -k toe0 | grep -v '^Features'
 }
 
-# counts NAME LEAST COMMAND...: COMMAND makes the counter grow by so much
+# counts NAME LEAST COMMAND...: COMMAND increases the counter by at least LEAST
 counts()
 {
 	local name=$1 least=$2 before
@@ -51,7 +51,7 @@ counts()
 	at_least $((before + least)) counter "$name"
 }
 
-# moves PEER [OPTION...]: SIZE each way
+# moves PEER [OPTION...]: transfers SIZE each way
 moves()
 {
 	stream "$1" -u ${SIZE}K -d ${SIZE}K "${@:2}"
@@ -66,7 +66,7 @@ clang -O2 -target bpf -Wall -I"/usr/include/$(uname -m)-linux-gnu" \
 	-DTOE0="$(cat /sys/class/net/toe0/ifindex)" -DVETH="$(cat /sys/class/net/xdp-near/ifindex)" \
 	-DPORT=5310 -c xdp.bpf.c -o "$PROGRAMS" || die "the programs cannot be compiled"
 
-# Under traffic.
+# Changes under traffic.
 
 features >"$TEMP/features"
 LIMIT=60 stream "$PEER4" -u ${SIZE}K -d ${SIZE}K --rate $((SIZE * 256 / $(patience 1))) &
@@ -99,7 +99,7 @@ check "all queues" ethtool -L toe0 combined "$queues"
 check "TCP" within 10 counts rx_xdp_packets 100 moves "$PEER4"
 detach
 
-# What programs must not meet.
+# Settings that conflict with programs.
 
 gro()
 {
@@ -145,7 +145,7 @@ check "right without it" moves "$PEER4" --ulp toe
 check "delegated without it" report '.ulp.attached == 1'
 sysctl -qw net.toe.enable=0
 
-# What programs decide.
+# Actions of programs.
 
 attach drop_icmp
 check "drop" counts rx_xdp_drops 3 not ping -q -c 3 -i 0.1 -W 0.2 "$PEER4"
@@ -159,7 +159,7 @@ for size in 16 400 1400; do
 done
 check "sent through a ring" counts tx_xdp_packets 5 peer ping -q -c 5 -i 0.1 -W 5 192.0.2.1
 
-# lengths: of the datagrams that arrive when one of 100, one of 1000 and one of 1400 bytes is sent
+# lengths: sends datagrams of 100, 1000 and 1400 bytes, prints the received lengths
 lengths()
 {
 	local size
@@ -183,7 +183,7 @@ attach grow
 check "grown" is lengths "356 1256 1656"
 detach
 
-# untagged: a datagram that is sent in the VLAN arrives without
+# untagged: whether a datagram sent in the VLAN arrives without a tag
 untagged()
 {
 	: >"$TEMP/datagram"
@@ -196,7 +196,7 @@ untagged()
 	wait $receiver 2>/dev/null
 	return $result
 }
-# The adapter takes the tag off; a program finds it in the frame. Not every machine's kernel has VLANs.
+# The adapter strips the tag; a program finds it in the frame. Not every machine's kernel has VLANs.
 if peer ip link add link "$DEV" name xdp9 type vlan id 9 2>/dev/null; then
 	peer ip link set xdp9 up
 	peer ip addr add 198.18.9.2/24 dev xdp9
@@ -216,7 +216,7 @@ if peer ip link add link "$DEV" name xdp9 type vlan id 9 2>/dev/null; then
 	detach
 fi
 
-# Everything that arrives goes to the neighbour, and what that sends leaves through toe0.
+# All received frames are redirected to the neighbour, whose frames leave through toe0.
 ip netns exec xdp-far ethtool -K far tx off tso off gso off gro on >/dev/null
 ip netns exec xdp-far ip link set far up
 ip link set xdp-near up
@@ -258,7 +258,7 @@ check "that refuses MTU 9000" not ip link set toe0 mtu 9000
 detach
 check "features are what they were" diff "$TEMP/features" <(features)
 
-# rebind: the driver lets go of toe0's function, and takes it again
+# rebind: unbinds the driver from toe0's function and binds it again
 rebind()
 {
 	local slot
