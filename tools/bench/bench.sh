@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The guest's part of tools/vm/bench.
+# Guest side of tools/vm/bench.
 #
-# bench.sh RUNS SECONDS [-j]: one iperf3 stream each way, delegated over toe0, Linux
-# TCP over toe0, and Linux TCP over virtio-net (eth0), interleaved; medians of RUNS.
+# bench.sh RUNS SECONDS [-j]: measures one iperf3 stream in each direction, delegated over
+# toe0, with Linux TCP over toe0, and with Linux TCP over virtio-net (eth0), interleaved.
+# Prints the medians of RUNS.
 
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 . ./measure.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The guest's part of tools/vm/demo: iperf3 each way, an HTTP download, the
+# Guest side of tools/vm/demo: iperf3 in each direction, an HTTP download, the
 # connection table and the counters.
 
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
@@ -67,7 +67,7 @@ cat >"$TOE_RUN/nginx.conf" <<-END
 	}
 END
 sync
-# The peer, when it is the machine, has the run's directory elsewhere.
+# If the peer is the build machine, the run's directory has another path there.
 # shellcheck disable=SC2016
 peer sh -c 'exec nginx -p "$TOE_RUN/" -c nginx.conf' </dev/null &
 nginx=$!
@@ -101,7 +101,7 @@ done
 echo
 echo "Connections still delegated: $left"
 
-# What was promised: delegated runs were carried by the adapter, and all came back.
+# Check that the adapter carried the delegated runs and that all connections were returned.
 printf '%s\n' "${rows[@]}" | awk -F '\t' '$2 ~ /^delegated/ && $5 < 90 { bad = 1 } END { exit bad }' ||
 	die "less than 90 % of a delegated run went through the adapter"
 [ "$left" -eq 0 ] || die "$left connections did not come back"

@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# What one processor's engine classifies and places, without port and host: by frame
-# size and number of flows.  Run by `make bench`, in the cache's root, from tools/.
+# Measures classification and placement by the engine of one processor, without port and
+# host, by frame size and number of flows.  Run by `make bench`, in the cache's root, from
+# tools/.
 
 set -euo pipefail
 
 flows=(1 1000 100000 1000000)
 
-# millions SIZE FLOWS: of frames per second, from criterion's estimate
+# millions SIZE FLOWS: millions of frames per second, from criterion's estimate
 millions()
 {
 	jq '1e3 / .median.point_estimate' "target/criterion/receive/$1/$2/new/estimates.json"
@@ -17,7 +18,7 @@ millions()
 cargo bench -q -p toe-engine --bench receive -- --noplot --quiet "$@" >&2
 echo
 echo 'The engine alone: millions of frames classified and placed per second on one core,'
-echo 'by frame size and number of flows (random order), and the last against 1,000 flows'
+echo 'by frame size and number of flows (random order); ratio of 1,000,000 to 1,000 flows'
 printf '%8s' bytes
 printf '%12s' '1 flow' '1,000' '100,000' '1,000,000' 'ratio'
 printf '\n'

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Measuring in the guest; sourced by demo.sh and bench.sh.
+# Measurements in the guest; sourced by demo.sh and bench.sh.
 
-# busy: CPU-seconds that this kernel has worked since it booted
+# busy: CPU-seconds used by this kernel since boot
 busy()
 {
 	awk -v hz="$(getconf CLK_TCK)" '$1 == "cpu" { print ($2 + $3 + $4 + $7 + $8) / hz }' /proc/stat
 }
 
-# carried FIELD: payload bytes that the adapter of toe0 has carried (sent, received)
+# carried FIELD: payload bytes carried by the adapter of toe0 (FIELD: sent, received)
 carried()
 {
 	toectl -j stats toe0 | jq ".[0].$1"
 }
 
-# iperf SECONDS ADDRESS sent|received: one stream of iperf3 from or to the guest; prints
-# JSON: bytes, bit rate in Gbit/s, CPU-seconds of the guest per GB, per cent of the
-# bytes that the adapter carried
+# iperf SECONDS ADDRESS sent|received: runs one iperf3 stream from or to the guest.  Prints
+# JSON: bytes, bit rate in Gbit/s, CPU-seconds of the guest per GB, percentage of the bytes
+# carried by the adapter
 iperf()
 {
 	local seconds=$1 address=$2 direction=$3 reverse='' before cpu after
@@ -35,7 +35,7 @@ iperf()
 		   share: ([100, 100 * $carried / .bytes] | min)}' /tmp/iperf.json
 }
 
-# serve_iperf: at the peer, until the run ends
+# serve_iperf: starts the server on the peer, until the run ends
 serve_iperf()
 {
 	peer iperf3 -s >/dev/null 2>&1 </dev/null &
@@ -44,7 +44,7 @@ serve_iperf()
 		sleep 0.2
 		iperf3 -c "$1" -n 1k >/dev/null 2>&1 && return
 	done
-	echo "iperf3 does not answer at the peer" >&2
+	echo "iperf3 on the peer does not answer" >&2
 	return 1
 }
 

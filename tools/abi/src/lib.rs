@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host/adapter contract for user space: the kernel module's `rust/abi`, compiled from the same
-//! files.
+//! Host/adapter ABI for user space, compiled from the files of the kernel module (`rust/abi`).
 
 #![no_std]
 

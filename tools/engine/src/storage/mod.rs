@@ -4,7 +4,7 @@
 //!
 //! | Data | Placement |
 //! |---|---|
-//! | small frame; headers of a segment whose payload is split off | cells of the hybrid page ([`Cells`]) |
+//! | small frame; headers of a segment whose payload is split off | cells of the hybrid page ([`cells::Cells`]) |
 //! | in-order payload of a flow, with `SPLIT` | GRO page of the flow ([`GroTable`]) |
 //! | other payload, with `SPLIT_ALL` | payload pages of its own |
 //! | payload of a delegated connection | areas of the application ([`Areas`]), else the connection's reassembly page ([`Reassembly`]) |
