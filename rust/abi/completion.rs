@@ -8,6 +8,7 @@
 //! listed page to the host after this data.
 
 use super::{
+    connection::SendState,
     layout::layout,
     table::{
         constants,
@@ -261,34 +262,8 @@ layout! {
         0 => op: u8,
         /// Host identifier of the connection.
         4 => host_id: u32,
-        /// First byte not acknowledged: payload before it is the host's again.
-        8 => snd_una: u32,
-        /// First byte not yet sent.
-        12 => snd_nxt: u32,
-        /// Peer's window in bytes.
-        16 => snd_wnd: u32,
-        /// Congestion window in segments.
-        20 => cwnd: u32,
-        /// Slow start threshold in segments.
-        24 => ssthresh: u32,
-        /// Smoothed round-trip time in microseconds.
-        28 => srtt_us: u32,
-        /// Round-trip time variation in microseconds.
-        32 => rttvar_us: u32,
-        /// Smallest round-trip time in microseconds.
-        36 => min_rtt_us: u32,
-        /// Retransmission timeout in microseconds.
-        40 => rto_us: u32,
-        /// Segments retransmitted while delegated.
-        44 => retransmits: u32,
-        /// Segments sent while delegated.
-        48 => segs_out: u32,
-        /// Segments received while delegated.
-        52 => segs_in: u32,
-        /// Bytes retransmitted while delegated, modulo 2^32.
-        56 => bytes_retransmitted: u32,
-        /// Segments known to have reached the peer, while delegated.
-        60 => delivered: u32,
+        /// The send side ([`SendState`]). Payload before `snd_una` is the host's again.
+        8 => send: SendState,
     }
 }
 

@@ -53,9 +53,63 @@ flags! {
     }
 }
 
+impl Connection {
+    /// Whether all of `flags` ([`flag`] bits) are set.
+    #[inline]
+    pub const fn has(&self, flags: u16) -> bool {
+        self.flags & flags == flags
+    }
+
+    /// Sets or clears `flags` ([`flag`] bits).
+    #[inline]
+    pub fn set(&mut self, flags: u16, set: bool) {
+        if set {
+            self.flags |= flags;
+        } else {
+            self.flags &= !flags;
+        }
+    }
+}
+
+layout! {
+    /// The send side of a connection: what [`Acked`](super::completion::Acked) reports while the
+    /// adapter carries it, and [`Connection`] at hand-over and return. Counters start at 0 at the
+    /// hand-over and wrap.
+    pub struct SendState: 56 {
+        /// First byte not yet acknowledged by the peer.
+        0 => snd_una: u32,
+        /// First byte not yet sent.
+        4 => snd_nxt: u32,
+        /// Peer's window in bytes, from `snd_una`.
+        8 => snd_wnd: u32,
+        /// Congestion window in segments of the MSS.
+        12 => cwnd: u32,
+        /// Slow start threshold in segments of the MSS, `u32::MAX` when not yet set.
+        16 => ssthresh: u32,
+        /// Smoothed round-trip time in microseconds, 0 when none was measured.
+        20 => srtt_us: u32,
+        /// Round-trip time variation in microseconds (RFC 6298 RTTVAR).
+        24 => rttvar_us: u32,
+        /// Smallest round-trip time seen in microseconds, `u32::MAX` when none was.
+        28 => min_rtt_us: u32,
+        /// Retransmission timeout in force, in microseconds.
+        32 => rto_us: u32,
+        /// Segments retransmitted.
+        36 => retransmits: u32,
+        /// Segments sent.
+        40 => segs_out: u32,
+        /// Segments received.
+        44 => segs_in: u32,
+        /// Bytes retransmitted.
+        48 => bytes_retransmitted: u32,
+        /// Segments known to have reached the peer.
+        52 => delivered: u32,
+    }
+}
+
 layout! {
     /// State of a connection. "local" is the host's side. Windows are in bytes, scaled; times in
-    /// microseconds.
+    /// microseconds. Counters start at 0 at the hand-over and wrap.
     pub struct Connection: 192 {
         /// Local IP address, wire order.
         0 => local_address: [u8; 16],
@@ -83,64 +137,38 @@ layout! {
         58 => snd_wscale: u8,
         /// Shift of the windows announced to the peer.
         59 => rcv_wscale: u8,
-        /// Largest payload of a segment sent, options already taken off.
+        /// Largest payload of a segment sent (MSS), options already taken off.
         60 => mss: u16,
         /// Maximum segment size announced to the peer (`advmss`).
         62 => rcv_mss: u16,
-        /// First byte not yet acknowledged by the peer.
-        64 => snd_una: u32,
-        /// First byte not yet sent.
-        68 => snd_nxt: u32,
-        /// Peer's window, from `snd_una`.
-        72 => snd_wnd: u32,
-        /// Sequence number of the segment that last updated `snd_wnd`.
-        76 => snd_wl1: u32,
+        /// The send side ([`SendState`]).
+        64 => send: SendState,
+        /// Sequence number of the segment that last updated `send.snd_wnd`.
+        120 => snd_wl1: u32,
         /// Largest window that the peer has announced.
-        80 => max_window: u32,
+        124 => max_window: u32,
         /// First byte not yet received in order.
-        84 => rcv_nxt: u32,
+        128 => rcv_nxt: u32,
         /// Right edge of the window announced to the peer: the first byte that it may not send.
-        88 => rcv_edge: u32,
+        132 => rcv_edge: u32,
         /// Timestamp to put into a segment sent at the moment of hand-over.
-        92 => tsval: u32,
+        136 => tsval: u32,
         /// Microseconds of one timestamp tick: 1000, or 1 with microsecond timestamps
         /// (`tcp_usec_ts`).
-        96 => ts_tick_us: u32,
-        /// Latest timestamp of the peer, to be echoed.
-        100 => ts_recent: u32,
-        /// Smoothed round-trip time, 0 when none was measured.
-        104 => srtt_us: u32,
-        /// Round-trip time variation (RFC 6298 RTTVAR).
-        108 => rttvar_us: u32,
-        /// Smallest round-trip time seen, `u32::MAX` when none was.
-        112 => min_rtt_us: u32,
-        /// Retransmission timeout in force.
-        116 => rto_us: u32,
-        /// Congestion window in segments of `mss`.
-        120 => cwnd: u32,
-        /// Slow start threshold in segments of `mss`, `u32::MAX` when not yet set.
-        124 => ssthresh: u32,
+        140 => ts_tick_us: u32,
+        /// Latest timestamp of the peer, to be echoed; counts only with [`flag::TIMESTAMPS`].
+        144 => ts_recent: u32,
         /// Highest degree of reordering seen, in segments.
-        128 => reordering: u32,
+        148 => reordering: u32,
         /// Consecutive retransmission timeouts without an acknowledgement.
-        132 => backoff: u32,
-        /// Segments received while delegated.
-        136 => segs_in: u32,
-        /// Segments sent while delegated.
-        140 => segs_out: u32,
+        152 => backoff: u32,
         /// Segments received that carried data.
-        144 => data_segs_in: u32,
+        156 => data_segs_in: u32,
         /// Segments sent that carried data.
-        148 => data_segs_out: u32,
-        /// Segments retransmitted.
-        152 => retransmits: u32,
-        /// Segments known to have reached the peer.
-        156 => delivered: u32,
-        /// Bytes retransmitted.
-        160 => bytes_retransmitted: u64,
+        160 => data_segs_out: u32,
         /// Segments received that held nothing new.
-        168 => duplicates: u32,
+        164 => duplicates: u32,
         /// Segments received out of order and held.
-        172 => out_of_order: u32,
+        168 => out_of_order: u32,
     }
 }

@@ -95,14 +95,29 @@ pub(crate) const fn check(fields: &[Row], aligns: &[usize], size: usize) {
     assert!(end <= size, "a field lies outside the structure");
 }
 
+/// The largest of `values`.
+pub(crate) const fn largest(values: &[usize]) -> usize {
+    let mut largest = 0;
+    let mut i = 0;
+    while i < values.len() {
+        if values[i] > largest {
+            largest = values[i];
+        }
+        i += 1;
+    }
+    largest
+}
+
 /// Declares a structure with a fixed layout: `layout! { pub struct Name: SIZE { OFFSET => field:
-/// type, .. } }`.
+/// type, .. } }`. A structure can be a field of another one. Its fields are in memory in the order of
+/// their declaration (`repr(C)`), so that a structure without gaps has a counterpart in C.
 macro_rules! layout {
     ($(#[doc = $doc:literal])* pub struct $name:ident: $size:literal {
         $($(#[doc = $field_doc:literal])* $offset:literal => $field:ident: $ty:ty,)*
     }) => {
         $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(C)]
         pub struct $name {
             $($(#[doc = $field_doc])* pub $field: $ty,)*
         }
@@ -133,6 +148,21 @@ macro_rules! layout {
                 let mut bytes = [0; $size];
                 $(super::Field::encode(&self.$field, &mut bytes[$offset..$offset + <$ty as super::Field>::SIZE]);)*
                 bytes
+            }
+        }
+
+        impl super::Field for $name {
+            const SIZE: usize = $size;
+            const ALIGN: usize = super::layout::largest(&[$(<$ty as super::Field>::ALIGN,)*]);
+            #[inline(always)]
+            fn decode(bytes: &[u8]) -> Self {
+                let mut raw = [0; $size];
+                raw.copy_from_slice(bytes);
+                <Self as super::Layout>::from_bytes(&raw)
+            }
+            #[inline(always)]
+            fn encode(&self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&super::Layout::to_bytes(self));
             }
         }
 

@@ -83,10 +83,6 @@ struct sock *toe_helper_skb_tcp_sender(const struct sk_buff *skb)
 	return sk;
 }
 
-bool toe_helper_sock_established(const struct sock *sk)
-{
-	return READ_ONCE(sk->sk_state) == TCP_ESTABLISHED;
-}
 
 long toe_helper_sock_sndtimeo(const struct sock *sk, bool noblock)
 {

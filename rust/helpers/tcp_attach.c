@@ -140,3 +140,22 @@ struct file *toe_helper_sock_file(struct sock *sk)
 	read_unlock_bh(&sk->sk_callback_lock);
 	return file;
 }
+
+/*
+ * The ULP's data if the socket's ULP is @ops, else NULL. Locked, or in an RCU
+ * read-side section.
+ */
+void *toe_helper_tcp_ulp_data(const struct sock *sk, const struct tcp_ulp_ops *ops)
+{
+	const struct inet_connection_sock *icsk = inet_csk(sk);
+
+	if (READ_ONCE(icsk->icsk_ulp_ops) != ops)
+		return NULL;
+	return rcu_dereference_check(icsk->icsk_ulp_data, true);
+}
+
+/* Whether the socket was created by AF_INET6. */
+bool toe_helper_sock_is_inet6(const struct sock *sk)
+{
+	return sk->sk_prot_creator != &tcp_prot;
+}

@@ -12,7 +12,7 @@ use super::reason::{
     Refusal, //
 };
 use crate::{
-    tcp::sock::TcpSock,
+    tcp::sock::WeakSock,
     util::time::jiffies_msecs, //
 };
 use core::ptr;
@@ -52,7 +52,7 @@ static TABLE: [Backoff; 1 << LOG2_ENTRIES] = [const {
 
 /// Identifies a connection: the address of the socket, and the hash of its addresses and ports,
 /// because the memory of a socket is soon that of another.
-fn key(sock: &TcpSock) -> u64 {
+fn key(sock: &WeakSock) -> u64 {
     (ptr::from_ref(sock) as u64).rotate_left(32) ^ u64::from(sock.hash())
 }
 
@@ -64,7 +64,7 @@ fn entry(key: u64) -> &'static Backoff {
     &TABLE[hash as usize % TABLE.len()]
 }
 
-fn attempts(sock: &TcpSock) -> u32 {
+fn attempts(sock: &WeakSock) -> u32 {
     let key = key(sock);
     let entry = entry(key);
     if entry.socket.load(Relaxed) == key {
@@ -74,7 +74,7 @@ fn attempts(sock: &TcpSock) -> u32 {
     }
 }
 
-fn set(sock: &TcpSock, delay: u32, attempts: u32) {
+fn set(sock: &WeakSock, delay: u32, attempts: u32) {
     let key = key(sock);
     let entry = entry(key);
     entry.socket.store(key, Relaxed);
@@ -85,14 +85,14 @@ fn set(sock: &TcpSock, delay: u32, attempts: u32) {
 }
 
 /// Delays by [`DELAY_MS`], doubled with each attempt.
-fn set_exponential(sock: &TcpSock, attempts: u32) {
+fn set_exponential(sock: &WeakSock, attempts: u32) {
     let attempts = attempts.min(MAX_DOUBLINGS);
     set(sock, DELAY_MS << (attempts - 1), attempts);
 }
 
 /// Returns whether `sock` is not to be tried now.
 #[inline]
-pub(super) fn is_delayed(sock: &TcpSock) -> bool {
+pub(super) fn is_delayed(sock: &WeakSock) -> bool {
     let key = key(sock);
     let entry = entry(key);
     entry.socket.load(Relaxed) == key
@@ -100,12 +100,12 @@ pub(super) fn is_delayed(sock: &TcpSock) -> bool {
 }
 
 /// Delays `sock`, which is about to be tried, so that it is not queued a second time meanwhile.
-pub(super) fn queued(sock: &TcpSock) {
+pub(super) fn queued(sock: &WeakSock) {
     set(sock, DELAY_MS, attempts(sock));
 }
 
 /// Delays `sock` after a refusal.
-pub(super) fn refused(sock: &TcpSock, refusal: Refusal) {
+pub(super) fn refused(sock: &WeakSock, refusal: Refusal) {
     let attempts = attempts(sock);
     if refusal.is_transient() {
         set_exponential(sock, attempts + 1);
@@ -115,7 +115,7 @@ pub(super) fn refused(sock: &TcpSock, refusal: Refusal) {
 }
 
 /// Delays `sock` after a return. The connection was delegated `since` ([`jiffies_msecs`]).
-pub(super) fn returned(sock: &TcpSock, since: u32, cause: Cause) {
+pub(super) fn returned(sock: &WeakSock, since: u32, cause: Cause) {
     let stable = jiffies_msecs().wrapping_sub(since) > STABLE_MS;
     let attempts = match stable || !cause.is_involuntary() {
         true => 1,

@@ -19,15 +19,15 @@ use crate::{
             Acked,
             Returned, //
         },
-        connection as abi, //
+        connection::{
+            self as abi,
+            flag, //
+        }, //
     },
     tcp::{
         backlog::BacklogEntry,
         shadow::Ulp,
-        sock::{
-            State as Snapshot,
-            TcpSock, //
-        }, //
+        sock::TcpSock, //
     },
     util::{
         completion::Completion,
@@ -108,10 +108,10 @@ impl Tuple {
     }
 }
 
-impl From<&Snapshot> for Tuple {
-    fn from(snapshot: &Snapshot) -> Self {
+impl From<&abi::Connection> for Tuple {
+    fn from(snapshot: &abi::Connection) -> Self {
         Self {
-            ipv6: snapshot.ipv6,
+            ipv6: snapshot.has(flag::IPV6),
             local: snapshot.local_address,
             remote: snapshot.remote_address,
             local_port: snapshot.local_port,
@@ -152,7 +152,7 @@ impl Connection {
     pub(super) fn new(
         sock: &TcpSock,
         channel: Arc<Channel>,
-        snapshot: &Snapshot,
+        snapshot: &abi::Connection,
     ) -> Result<Pin<UniqueArc<Self>>> {
         let deferred = Deferred {
             acked: None,

@@ -20,11 +20,10 @@ use super::{
     },
     recall,
     registry,
-    report::Totals,
     send,
     state::{
         Carried,
-        SendState, //
+        SendSide, //
     },
     stats::NO_ADAPTER,
     timeout::{
@@ -52,8 +51,8 @@ use crate::{
         SubmitError, //
     },
     tcp::sock::{
-        Owned,
-        State as Snapshot, //
+        Lock,
+        Owned, //
     }, //
 };
 use kernel::{
@@ -76,6 +75,7 @@ const ATTEMPTS: usize = 4;
 /// The reason. The socket is as it was.
 pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Refusal> {
     let adapter = sock
+        .tcp()
         .with_device(|dev| dev.ifindex())
         .and_then(|ifindex| registry::adapter(sock.namespace(), ifindex))
         .filter(|adapter| adapter.is_offered());
@@ -107,11 +107,11 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         return Err(Refusal::Filter);
     }
     sock.flush_backlog();
-    let snapshot = sock.snapshot().map_err(Refusal::from_obstacles)?;
-    if snapshot.ecn && adapter.features() & feature::ECN == 0 {
+    let snapshot = sock.tcp().snapshot()?;
+    if snapshot.has(flag::ECN) && adapter.features() & feature::ECN == 0 {
         return Err(Refusal::Ecn);
     }
-    let width = if snapshot.ipv6 { 16 } else { 4 };
+    let width = if snapshot.has(flag::IPV6) { 16 } else { 4 };
     let received = Headers::of_tcp(
         snapshot.local_mac,
         &snapshot.remote_address[..width],
@@ -128,7 +128,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
     let connection = channel.insert(connection)?;
 
     let result = attach(sock, &connection).and_then(|()| ask(&connection, &snapshot));
-    let (mut state, tcp) = connection.state.open(sock);
+    let (mut state, mut tcp) = connection.state.open(sock);
     let device_id = match result {
         Ok(device_id) => device_id,
         Err(refusal) => {
@@ -139,15 +139,11 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         }
     };
     state.accept(Carried {
-        send: SendState {
+        send: SendSide {
             device_id,
-            submitted: snapshot.snd_una,
+            submitted: snapshot.send.snd_una,
             frags,
-            last: Totals {
-                snd_una: snapshot.snd_una,
-                snd_nxt: snapshot.snd_nxt,
-                ..Totals::default()
-            },
+            last: snapshot.send,
         },
         more: false,
         blocked: false,
@@ -155,7 +151,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         mss: snapshot.mss,
     });
     tcp.enter_shadow();
-    send::submit(&connection, &mut state, tcp);
+    send::submit(&connection, &mut state, &tcp);
     notify::delegated(&connection);
     if adapter.is_inspected() {
         // The program was attached after the check above: its check of all connections may have
@@ -175,14 +171,14 @@ fn attach(sock: &mut Owned<'_>, connection: &Arc<Connection>) -> Result<(), Refu
 
 /// Asks the adapter to take a connection and waits for the answer. Returns the adapter's identifier of
 /// the connection.
-fn ask(connection: &Connection, snapshot: &Snapshot) -> Result<u32, Refusal> {
+fn ask(connection: &Connection, snapshot: &abi::Connection) -> Result<u32, Refusal> {
     let header = Delegate {
         op: Op::Delegate.raw(),
         host_id: connection.host_id(),
     };
     let mut entries = [[0; 64]; DELEGATE_ENTRIES];
     entries[0] = header.to_bytes();
-    let bytes = describe(snapshot).to_bytes();
+    let bytes = snapshot.to_bytes();
     for (entry, part) in entries[1..].iter_mut().zip(bytes.chunks_exact(64)) {
         entry.copy_from_slice(part);
     }
@@ -205,59 +201,5 @@ fn ask(connection: &Connection, snapshot: &Snapshot) -> Result<u32, Refusal> {
             }
             None => {}
         }
-    }
-}
-
-/// Describes a connection to the adapter.
-fn describe(state: &Snapshot) -> abi::Connection {
-    let mut flags = 0;
-    for (set, bit) in [
-        (state.ipv6, flag::IPV6),
-        (state.timestamps, flag::TIMESTAMPS),
-        (state.sack, flag::SACK),
-        (state.window_scale, flag::WINDOW_SCALE),
-        (state.ecn, flag::ECN),
-        (state.ecn_echo, flag::ECN_ECHO),
-        (state.nodelay, flag::NODELAY),
-        (state.cork, flag::CORK),
-    ] {
-        if set {
-            flags |= bit;
-        }
-    }
-    abi::Connection {
-        local_address: state.local_address,
-        remote_address: state.remote_address,
-        local_port: state.local_port,
-        remote_port: state.remote_port,
-        flags,
-        local_mac: state.local_mac,
-        remote_mac: state.remote_mac,
-        flow_label: state.flow_label,
-        tos: state.tos,
-        ttl: state.ttl,
-        snd_wscale: state.snd_wscale,
-        rcv_wscale: state.rcv_wscale,
-        mss: state.mss,
-        rcv_mss: state.rcv_mss,
-        snd_una: state.snd_una,
-        snd_nxt: state.snd_nxt,
-        snd_wnd: state.snd_wnd,
-        snd_wl1: state.snd_wl1,
-        max_window: state.max_window,
-        rcv_nxt: state.rcv_nxt,
-        rcv_edge: state.rcv_edge,
-        tsval: state.tsval,
-        ts_tick_us: state.ts_tick_us,
-        ts_recent: state.ts_recent,
-        srtt_us: state.srtt_us,
-        rttvar_us: state.rttvar_us,
-        min_rtt_us: state.min_rtt_us,
-        rto_us: state.rto_us,
-        cwnd: state.cwnd,
-        ssthresh: state.ssthresh,
-        reordering: state.reordering,
-        backoff: state.backoff,
-        ..abi::Connection::default()
     }
 }

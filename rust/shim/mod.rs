@@ -52,7 +52,6 @@ mod reason;
 mod recall;
 mod receive;
 mod registry;
-mod report;
 mod send;
 mod state;
 mod stats;
@@ -91,7 +90,7 @@ use crate::{
     },
     tcp::{
         shadow,
-        sock::TcpSock,
+        sock::WeakSock,
         sysctl, //
     }, //
 };
@@ -191,7 +190,7 @@ impl Client for Shim {
             connection.answer.give(Answer::Stopped);
             connection.returned.complete_all();
             let mut sock = connection.sock().lock();
-            recall::lost(&connection, &mut sock);
+            recall::lost(&connection, &mut sock.locked());
         }
     }
 
@@ -204,14 +203,14 @@ impl Client for Shim {
     }
 
     fn transmit_queue(skb: &SkBuff) -> Option<u16> {
-        let sock = TcpSock::of_sender(skb)?;
+        let sock = WeakSock::of_sender(skb)?;
         let guard = rcu::read_lock();
         let connection = ULP.shadow_of(sock, &guard)?;
         Some(connection.channel.queue.processor().into())
     }
 
     fn transmits(skb: &SkBuff) {
-        if let Some(sock) = TcpSock::of_sender(skb) {
+        if let Some(sock) = WeakSock::of_sender(skb) {
             policy::consider(sock);
         }
     }

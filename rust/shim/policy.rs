@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     tcp::{
-        sock::TcpSock,
+        sock::{
+            TcpSock,
+            WeakSock, //
+        },
         sysctl::{
             self,
             Enable, //
@@ -103,7 +106,7 @@ impl Candidates {
 
 /// Considers a socket that sends a frame through an adapter. Softirq or process context.
 #[inline]
-pub(super) fn consider(sock: &TcpSock) {
+pub(super) fn consider(sock: &WeakSock) {
     if sysctl::Registration::enable(sock) == Enable::Automatic
         && sock.bytes() >= sysctl::Registration::min_bytes(sock)
         && ULP.shadow_of(sock, &rcu::read_lock()).is_none()
@@ -113,7 +116,7 @@ pub(super) fn consider(sock: &TcpSock) {
     }
 }
 
-fn enqueue(sock: &TcpSock) {
+fn enqueue(sock: &WeakSock) {
     let (Some(candidates), Some(held)) = (CANDIDATES.get(), sock.try_hold()) else {
         return;
     };

@@ -13,7 +13,11 @@ use crate::{
     bindings,
     tcp::{
         shadow::Recall,
-        sock::Tcp, //
+        sock::{
+            Change,
+            Obstacle,
+            Tcp, //
+        }, //
     }, //
 };
 use kernel::prelude::*;
@@ -85,47 +89,6 @@ reasons! {
 }
 
 impl Refusal {
-    /// The reason for obstacles that were found in a socket (`enum toe_tcp_obstacle`).
-    pub(crate) fn from_obstacles(obstacles: u32) -> Self {
-        use bindings::*;
-        const ORDER: [(u32, Refusal); 11] = [
-            (
-                toe_tcp_obstacle_TOE_TCP_NOT_ESTABLISHED,
-                Refusal::NotEstablished,
-            ),
-            (toe_tcp_obstacle_TOE_TCP_ULP, Refusal::Ulp),
-            (toe_tcp_obstacle_TOE_TCP_PROTOCOL, Refusal::Ulp),
-            (toe_tcp_obstacle_TOE_TCP_NO_ROUTE, Refusal::NoDevice),
-            (toe_tcp_obstacle_TOE_TCP_NO_NEIGHBOUR, Refusal::NoNeighbour),
-            (toe_tcp_obstacle_TOE_TCP_SIGNATURE, Refusal::Authentication),
-            (
-                toe_tcp_obstacle_TOE_TCP_CONGESTION,
-                Refusal::CongestionControl,
-            ),
-            (toe_tcp_obstacle_TOE_TCP_ACCECN, Refusal::Ecn),
-            (
-                toe_tcp_obstacle_TOE_TCP_FILTER
-                    | toe_tcp_obstacle_TOE_TCP_XFRM
-                    | toe_tcp_obstacle_TOE_TCP_INSPECTED
-                    | toe_tcp_obstacle_TOE_TCP_STEERING,
-                Refusal::Filter,
-            ),
-            (toe_tcp_obstacle_TOE_TCP_URGENT, Refusal::Urgent),
-            (
-                toe_tcp_obstacle_TOE_TCP_RECOVERY | toe_tcp_obstacle_TOE_TCP_OUT_OF_ORDER,
-                Refusal::Recovery,
-            ),
-        ];
-        // A lasting reason counts before one of the moment.
-        let lasting = obstacles
-            & !(toe_tcp_obstacle_TOE_TCP_RECOVERY | toe_tcp_obstacle_TOE_TCP_OUT_OF_ORDER);
-        let obstacles = if lasting == 0 { obstacles } else { lasting };
-        ORDER
-            .iter()
-            .find(|(bits, _)| obstacles & bits != 0)
-            .map_or(Refusal::Sockopt, |&(_, refusal)| refusal)
-    }
-
     /// Returns the reason for a [`Status`] of the adapter, or `None` for `Ok`.
     pub(crate) fn from_status(status: u8) -> Option<Self> {
         match Status::from_raw(status) {
@@ -190,6 +153,24 @@ impl Refusal {
             Self::Ulp => c"the socket has another upper layer protocol",
             Self::Filter => c"a packet filter, tap or xfrm policy needs the frames",
             Self::NoMemory => c"no memory",
+        }
+    }
+}
+
+impl From<Obstacle> for Refusal {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::NotEstablished => Self::NotEstablished,
+            Obstacle::Protocol => Self::Ulp,
+            Obstacle::NoRoute => Self::NoDevice,
+            Obstacle::NoNeighbour => Self::NoNeighbour,
+            Obstacle::Signed => Self::Authentication,
+            Obstacle::CongestionControl => Self::CongestionControl,
+            Obstacle::AccurateEcn => Self::Ecn,
+            Obstacle::Filter => Self::Filter,
+            Obstacle::Urgent => Self::Urgent,
+            Obstacle::Option => Self::Sockopt,
+            Obstacle::Recovery => Self::Recovery,
         }
     }
 }
@@ -275,24 +256,9 @@ impl Cause {
         }
     }
 
-    /// The cause for what has changed around a connection (`enum toe_tcp_change`), if anything.
-    pub(crate) fn from_changes(changes: u32) -> Option<Self> {
-        use bindings::*;
-        const ORDER: [(u32, Cause); 4] = [
-            (toe_tcp_change_TOE_TCP_CHANGE_ADDRESS, Cause::Address),
-            (toe_tcp_change_TOE_TCP_CHANGE_ROUTE, Cause::Route),
-            (toe_tcp_change_TOE_TCP_CHANGE_FILTER, Cause::Filter),
-            (toe_tcp_change_TOE_TCP_CHANGE_NEIGHBOUR, Cause::Neighbour),
-        ];
-        ORDER
-            .iter()
-            .find(|(bit, _)| changes & bit != 0)
-            .map(|&(_, cause)| cause)
-    }
-
     /// Returns why the route of a connection no longer leads through the interface `ifindex`.
     pub(crate) fn of_route(tcp: &Tcp<'_>, ifindex: u32) -> Self {
-        Self::from_changes(tcp.changes(ifindex).0).unwrap_or(Self::Route)
+        tcp.next_hop(ifindex).err().map_or(Self::Route, Self::from)
     }
 
     /// Returns whether the cause speaks against another hand-over soon.
@@ -301,6 +267,17 @@ impl Cause {
             self,
             Self::Host | Self::User | Self::Sockopt | Self::Moved | Self::LinkDown | Self::Stop
         )
+    }
+}
+
+impl From<Change> for Cause {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Address => Self::Address,
+            Change::Route => Self::Route,
+            Change::Filter => Self::Filter,
+            Change::Neighbour => Self::Neighbour,
+        }
     }
 }
 

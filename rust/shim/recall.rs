@@ -15,12 +15,8 @@ use super::{
     },
     notify,
     reason::Cause,
-    report::{
-        later,
-        Report, //
-    },
     state::{
-        SendState,
+        SendSide,
         State,
         StateMut, //
     },
@@ -31,7 +27,7 @@ use crate::{
         completion,
         connection::{
             self as abi,
-            flag, //
+            SendState, //
         },
         submission::{
             Op,
@@ -40,9 +36,9 @@ use crate::{
     },
     offload::SubmitError,
     tcp::sock::{
+        Lock,
         Locked,
         Owned,
-        ReturnState,
         Tcp, //
     }, //
 };
@@ -112,7 +108,7 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause
         }
     }
     sock.flush_backlog();
-    lost(connection, sock);
+    lost(connection, &mut sock.locked());
 }
 
 /// Takes over the state in which the adapter has returned a connection. With the socket locked.
@@ -123,7 +119,7 @@ pub(super) fn complete(
     returned: &abi::Connection,
 ) {
     let cause = {
-        let (mut state, tcp) = connection.state.open(lock);
+        let (mut state, mut tcp) = connection.state.open(lock);
         let asked = match &*state {
             State::Returning(returning) => Some(returning.cause),
             _ => None,
@@ -131,33 +127,16 @@ pub(super) fn complete(
         let Some(send) = state.send() else {
             return;
         };
-        let report = Report::from(returned);
-        if !send.is_plausible(report.snd_una, report.snd_nxt) {
+        if !send.is_plausible(&returned.send) {
             connection
                 .channel
                 .adapter()
                 .fault("a connection was returned in an impossible state");
             return lost(connection, lock);
         }
+        send.report(&mut tcp, &returned.send);
         if tcp.is_established() {
-            tcp.acked(&report.progress(&mut send.last));
-            tcp.leave_shadow(
-                returned.snd_nxt,
-                &ReturnState {
-                    snd_nxt: returned.snd_nxt,
-                    snd_wl1: returned.snd_wl1,
-                    max_window: returned.max_window,
-                    ts_recent: returned.ts_recent,
-                    has_ts_recent: true,
-                    backoff: returned.backoff,
-                    reordering: returned.reordering,
-                    data_segs_in: returned.data_segs_in,
-                    data_segs_out: returned.data_segs_out,
-                    duplicates: returned.duplicates,
-                    out_of_order: returned.out_of_order,
-                    ecn_echo: returned.flags & flag::ECN_ECHO != 0,
-                },
-            );
+            tcp.leave_shadow(returned);
         }
         Cause::from_reason(header.reason, asked)
     };
@@ -170,28 +149,29 @@ pub(super) fn complete(
 /// All that was submitted counts as sent: Linux retransmits what the peer has not received.
 pub(super) fn lost(connection: &Connection, lock: &mut Locked<'_>) {
     {
-        let (mut state, tcp) = connection.state.open(lock);
+        let (mut state, mut tcp) = connection.state.open(lock);
         let Some(send) = state.send() else {
             return;
         };
         if tcp.is_established() {
-            leave_without_report(send, tcp);
+            leave_without_report(send, &mut tcp);
         }
     }
     finish(connection, lock, Cause::DeviceLost);
 }
 
-fn leave_without_report(send: &SendState, tcp: &Tcp<'_>) {
-    let sent = later(send.submitted, send.last.snd_nxt);
-    tcp.leave_shadow(
-        sent,
-        &ReturnState {
-            snd_nxt: sent,
-            // The next segment from the peer updates the window.
-            snd_wl1: tcp.rcv_nxt().wrapping_sub(1),
-            ..ReturnState::default()
+/// Takes over the state that follows from the latest report.
+fn leave_without_report(send: &SendSide, tcp: &mut Tcp<'_>) {
+    let state = abi::Connection {
+        send: SendState {
+            snd_nxt: send.sent_end(),
+            ..send.last
         },
-    );
+        // The next segment from the peer updates the window.
+        snd_wl1: tcp.rcv_nxt().wrapping_sub(1),
+        ..abi::Connection::default()
+    };
+    tcp.leave_shadow(&state);
 }
 
 /// Any state to `Linux`, with everything outside the socket that goes with it.
@@ -206,5 +186,5 @@ fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
     backoff::returned(connection.sock(), connection.since, cause);
     notify::returned(connection, cause);
     ULP.detach(lock);
-    lock.resume();
+    lock.tcp().resume();
 }

@@ -17,11 +17,8 @@ use super::{
     },
     reason::Cause,
     recall,
-    report::{
-        later,
-        Report, //
-    },
-    send, //
+    send,
+    state::later, //
 };
 use crate::{
     abi::{
@@ -104,7 +101,7 @@ fn apply_aggregate(poll: &mut Poll, aggregate: Option<Aggregate>) {
     let entry = aggregate.into_entry();
     let mut spin = connection.sock().spin();
     match spin.locked() {
-        Some(lock) => apply_payload(connection, lock, entry),
+        Some(mut lock) => apply_payload(connection, &mut lock, entry),
         None => spin.add_backlog(entry),
     }
 }
@@ -116,7 +113,7 @@ pub(super) fn acked(poll: &mut Poll, acked: Acked) {
     };
     let mut spin = connection.sock().spin();
     match spin.locked() {
-        Some(lock) => apply_acked(connection, lock, &acked),
+        Some(mut lock) => apply_acked(connection, &mut lock, &acked),
         None => {
             let mut deferred = connection.deferred.lock();
             deferred.acked = Some(acked);
@@ -136,7 +133,7 @@ pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::Connection
     {
         let mut spin = connection.sock().spin();
         match spin.locked() {
-            Some(lock) => recall::complete(&connection, lock, &header, &state),
+            Some(mut lock) => recall::complete(&connection, &mut lock, &header, &state),
             None => {
                 let mut deferred = connection.deferred.lock();
                 deferred.returned = Some((header, state));
@@ -157,9 +154,9 @@ pub(super) fn resume_waiting(poll: &mut Poll) {
     poll.channel.resume_waiting(|connection| {
         let mut spin = connection.sock().spin();
         match spin.locked() {
-            Some(lock) => {
-                let (mut state, tcp) = connection.state.open(lock);
-                send::resume(connection, &mut state, tcp);
+            Some(mut lock) => {
+                let (mut state, tcp) = connection.state.open(&mut lock);
+                send::resume(connection, &mut state, &tcp);
             }
             None => {
                 let mut deferred = connection.deferred.lock();
@@ -189,7 +186,7 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
             }
             if resume {
                 let (mut state, tcp) = connection.state.open(lock);
-                send::resume(connection, &mut state, tcp);
+                send::resume(connection, &mut state, &tcp);
             }
         }
         entry::RETURNED => {
@@ -209,7 +206,7 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
 }
 
 fn apply_payload(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogEntry) {
-    let (mut state, tcp) = connection.state.open(lock);
+    let (mut state, mut tcp) = connection.state.open(lock);
     if tcp.deliver(entry).is_err() && tcp.is_established() {
         // Linux has not processed a frame that precedes the payload. The adapter has not acknowledged
         // anything after that frame.
@@ -218,29 +215,26 @@ fn apply_payload(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogE
 }
 
 fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
-    let (mut state, tcp) = connection.state.open(lock);
+    let (mut state, mut tcp) = connection.state.open(lock);
     let Some(send) = state.send() else {
         return;
     };
     let channel = &connection.channel;
-    let report = Report::from(acked);
-    if !send.is_plausible(report.snd_una, report.snd_nxt) {
+    if !send.is_plausible(&acked.send) {
         return channel
             .adapter()
             .fault("an acknowledgement of what was not sent");
     }
-    let newly = report.snd_una.wrapping_sub(send.last.snd_una).into();
+    let snd_una = acked.send.snd_una;
+    let newly = snd_una.wrapping_sub(send.last.snd_una).into();
     connection.sent.add(newly);
     channel.sent.fetch_add(newly, Relaxed);
-    let progress = report.progress(&mut send.last);
-    if tcp.is_established() {
-        tcp.acked(&progress);
-    }
-    send.frags.release_to(acked.snd_una);
-    send.submitted = later(send.submitted, acked.snd_una);
+    send.report(&mut tcp, &acked.send);
+    send.frags.release_to(snd_una);
+    send.submitted = later(send.submitted, snd_una);
     let ifindex = channel.adapter().ifindex();
     if !tcp.route_valid(ifindex) {
-        recall::request(connection, &mut state, Cause::of_route(tcp, ifindex));
+        recall::request(connection, &mut state, Cause::of_route(&tcp, ifindex));
     }
-    send::submit(connection, &mut state, tcp);
+    send::submit(connection, &mut state, &tcp);
 }

@@ -38,6 +38,7 @@ use crate::{
             Sent, //
         },
         sock::{
+            Lock,
             Locked,
             Owned,
             Tcp,
@@ -63,12 +64,14 @@ pub(super) fn sendmsg(
     let flags = message.flags();
     if flags & (bindings::MSG_OOB | bindings::MSG_FASTOPEN) != 0 {
         recall::recall(connection, sock, Cause::Oob);
-    } else if message.has_control() || sock.send_obstacle() {
+    } else if message.has_control() || sock.tcp().send_obstacle() {
         recall::recall(connection, sock, Cause::Sockopt);
     } else {
         let ifindex = connection.channel.adapter().ifindex();
-        if !sock.route_valid(ifindex) {
-            recall::recall(connection, sock, Cause::of_route(sock, ifindex));
+        let tcp = sock.tcp();
+        if !tcp.route_valid(ifindex) {
+            let cause = Cause::of_route(&tcp, ifindex);
+            recall::recall(connection, sock, cause);
         }
     }
     let result = sock
@@ -101,7 +104,7 @@ fn transfer(
             if let Some(carried) = state.carried() {
                 carried.more = flags & bindings::MSG_MORE != 0 && message.left() == 0;
             }
-            submit(connection, &mut state, tcp);
+            submit(connection, &mut state, &tcp);
             result
         };
         if let Ok(bytes) = result {
@@ -232,7 +235,7 @@ pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tc
 /// the hand-over goes on in it, even after it slept there. Called when the task releases the socket.
 #[inline]
 pub(super) fn submit_foreign(connection: &Connection, lock: &mut Locked<'_>) {
-    let (mut state, tcp) = connection.state.open(lock);
+    let (mut state, mut tcp) = connection.state.open(lock);
     let Some(send) = state.send() else {
         return;
     };
@@ -243,7 +246,7 @@ pub(super) fn submit_foreign(connection: &Connection, lock: &mut Locked<'_>) {
     if tcp.is_urgent() {
         recall::request(connection, &mut state, Cause::Oob);
     }
-    submit(connection, &mut state, tcp);
+    submit(connection, &mut state, &tcp);
 }
 
 /// Ends the effect of `MSG_MORE` of the last write.
@@ -259,7 +262,7 @@ pub(super) fn push(connection: &Connection, sock: &mut Owned<'_>) {
 
 /// Submits the values of `TCP_NODELAY` and `TCP_CORK`. Process context; sleeps.
 pub(super) fn update_nagle(connection: &Connection, sock: &mut Owned<'_>) {
-    let (nodelay, cork) = sock.nagle();
+    let (nodelay, cork) = sock.tcp().nagle();
     let device_id = {
         let (mut state, _) = connection.state.open(sock);
         match state.carried() {

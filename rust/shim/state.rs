@@ -25,24 +25,23 @@
 //!
 //! All transitions are made under the socket's lock, by the functions in the picture. What may be
 //! done to the connection is a method of the state's own type: only [`Carried`] submits payload and
-//! updates; [`Carried`] and [`Returning`] alike take the adapter's reports ([`SendState`]). The
+//! updates; [`Carried`] and [`Returning`] alike take the adapter's reports ([`SendSide`]). The
 //! fragments that the adapter may read are part of these two and are released with them.
 //!
 //! [`Connection`]: super::connection::Connection
 
 use super::{
     frags::Frags,
-    reason::Cause,
-    report::{
-        later,
-        Totals, //
-    }, //
+    reason::Cause, //
 };
-use crate::tcp::sock::{
-    Locked,
-    SockCell,
-    Tcp,
-    TcpSock, //
+use crate::{
+    abi::connection::SendState,
+    tcp::sock::{
+        Lock,
+        SockCell,
+        Tcp,
+        TcpSock, //
+    }, //
 };
 use core::{
     mem,
@@ -55,6 +54,15 @@ use kernel::sync::{
         Atomic, //
     }, //
 };
+
+/// Returns the later of two sequence numbers.
+pub(super) fn later(a: u32, b: u32) -> u32 {
+    if (b.wrapping_sub(a) as i32) > 0 {
+        b
+    } else {
+        a
+    }
+}
 
 /// State of a connection.
 pub(super) enum State {
@@ -72,7 +80,7 @@ pub(super) enum State {
 /// A connection that the adapter carries.
 pub(super) struct Carried {
     /// The send side.
-    pub(super) send: SendState,
+    pub(super) send: SendSide,
     /// The last write of the application announced more (`MSG_MORE`).
     pub(super) more: bool,
     /// Payload waits for room in the submission ring or for fragment credits. The connection is in
@@ -87,7 +95,7 @@ pub(super) struct Carried {
 /// A connection that the adapter has been asked to return.
 pub(super) struct Returning {
     /// The send side.
-    pub(super) send: SendState,
+    pub(super) send: SendSide,
     /// Why the host wants the connection back.
     pub(super) cause: Cause,
     /// The `Return` has yet to be submitted: there was no room in the submission ring. The connection
@@ -96,24 +104,42 @@ pub(super) struct Returning {
 }
 
 /// The send side of a connection in the adapter's table.
-pub(super) struct SendState {
+pub(super) struct SendSide {
     /// The adapter's identifier of the connection.
     pub(super) device_id: u32,
     /// First byte that has not been submitted.
     pub(super) submitted: u32,
     /// Payload that the adapter may read.
     pub(super) frags: Frags,
-    /// The adapter's latest report.
-    pub(super) last: Totals,
+    /// The adapter's latest report, at first the state at hand-over. `snd_nxt` is the highest
+    /// reported.
+    pub(super) last: SendState,
 }
 
-impl SendState {
-    /// Returns whether the adapter can have come from its latest report to `snd_una` and `snd_nxt`.
-    pub(super) fn is_plausible(&self, snd_una: u32, snd_nxt: u32) -> bool {
+impl SendSide {
+    /// Returns whether the adapter can have come from its latest report to `now`.
+    pub(super) fn is_plausible(&self, now: &SendState) -> bool {
         let from = self.last.snd_una;
-        let limit = later(self.submitted, self.last.snd_nxt).wrapping_sub(from);
-        let (una, nxt) = (snd_una.wrapping_sub(from), snd_nxt.wrapping_sub(from));
+        let limit = self.sent_end().wrapping_sub(from);
+        let una = now.snd_una.wrapping_sub(from);
+        let nxt = now.snd_nxt.wrapping_sub(from);
         una <= nxt && nxt <= limit
+    }
+
+    /// Applies a plausible report to the socket, and keeps it as the latest.
+    pub(super) fn report(&mut self, tcp: &mut Tcp<'_>, now: &SendState) {
+        if tcp.is_established() {
+            tcp.acked(now, &self.last);
+        }
+        self.last = SendState {
+            snd_nxt: later(self.last.snd_nxt, now.snd_nxt),
+            ..*now
+        };
+    }
+
+    /// Returns the end of the payload that the adapter may have sent.
+    pub(super) fn sent_end(&self) -> u32 {
+        later(self.submitted, self.last.snd_nxt)
     }
 }
 
@@ -181,7 +207,7 @@ impl StateCell {
 
     /// Returns the state, and what else the lock gives access to.
     #[inline]
-    pub(super) fn open<'b, 'a>(&'b self, lock: &'b mut Locked<'a>) -> (StateMut<'b>, &'b Tcp<'a>) {
+    pub(super) fn open<'b>(&'b self, lock: &'b mut impl Lock) -> (StateMut<'b>, Tcp<'b>) {
         let (state, tcp) = self.state.open(lock);
         let kind = &self.kind;
         (StateMut { state, kind }, tcp)
@@ -224,7 +250,7 @@ impl StateMut<'_> {
 
     /// Returns the send side if the connection is in the adapter's table.
     #[inline]
-    pub(super) fn send(&mut self) -> Option<&mut SendState> {
+    pub(super) fn send(&mut self) -> Option<&mut SendSide> {
         match self.state {
             State::Carried(carried) => Some(&mut carried.send),
             State::Returning(returning) => Some(&mut returning.send),

@@ -30,6 +30,7 @@ use crate::{
             Ulp, //
         },
         sock::{
+            Lock,
             Locked,
             Owned, //
         },
@@ -116,7 +117,7 @@ impl Shadow for Connection {
 
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>) {
         if this.is_offloaded() {
-            sock.stop_timers();
+            sock.tcp().stop_timers();
         }
     }
 

@@ -125,7 +125,7 @@ impl WorkItem for Check {
             for connection in channel.connections() {
                 if connection.kind() == Kind::Carried {
                     let mut sock = connection.sock().lock();
-                    check(&connection, &mut sock);
+                    check(&connection, &mut sock.locked());
                 }
             }
         }
@@ -139,15 +139,17 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
     let Some(carried) = state.carried() else {
         return;
     };
-    let (changes, remote_mac) = tcp.changes(adapter.ifindex());
-    let cause = match is_disabled {
-        true => Some(Cause::Sysctl),
-        false if adapter.is_inspected() => Some(Cause::Filter),
-        false => Cause::from_changes(changes),
+    let next_hop = if is_disabled {
+        Err(Cause::Sysctl)
+    } else if adapter.is_inspected() {
+        Err(Cause::Filter)
+    } else {
+        tcp.next_hop(adapter.ifindex()).map_err(Cause::from)
     };
-    if let Some(cause) = cause {
-        return recall::request(connection, &mut state, cause);
-    }
+    let remote_mac = match next_hop {
+        Ok(mac) => mac,
+        Err(cause) => return recall::request(connection, &mut state, cause),
+    };
     let mut update = Update {
         op: Op::Update.raw(),
         device_id: carried.send.device_id,

@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 use kernel::prelude::*;
 
 /// An entry of a socket's backlog that is not a frame.
-pub struct BacklogEntry(pub(super) UniqueSkBuff);
+pub struct BacklogEntry(UniqueSkBuff);
 
 impl BacklogEntry {
     /// Allocates an entry that means `kind`. Process context.
@@ -62,21 +62,35 @@ impl BacklogEntry {
         unsafe { bindings::tcp_deliver_prepare(self.0.as_raw(), seq, ts_recent, push) }
     }
 
-    /// Takes an skb out of a backlog, or gives it back when it is a frame.
+    /// Gives the skb away.
+    #[inline]
+    pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
+        self.0.into_raw()
+    }
+
+    /// Takes over an entry that [`Self::into_raw`] has given away.
     ///
     /// # Safety
     ///
-    /// `skb` must be valid and handed over.
-    pub(crate) unsafe fn from_backlog(
+    /// `skb` must be such an entry, and is the caller's.
+    pub(super) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
+        // SAFETY: The caller hands the skb over; it is not null.
+        Self(unsafe { UniqueSkBuff::from_raw(NonNull::new_unchecked(skb)) })
+    }
+
+    /// Takes an skb out of a backlog, or returns it if it is a frame.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be valid and is handed over.
+    pub(super) unsafe fn from_backlog(
         skb: *mut bindings::sk_buff,
     ) -> Result<Self, *mut bindings::sk_buff> {
         // SAFETY: The caller promises validity.
         if unsafe { bindings::backlog_marker_kind(skb) } < 0 {
             return Err(skb);
         }
-        // SAFETY: The caller hands the skb over; it is not null.
-        Ok(Self(unsafe {
-            UniqueSkBuff::from_raw(NonNull::new_unchecked(skb))
-        }))
+        // SAFETY: Only entries have a kind; the caller hands it over.
+        Ok(unsafe { Self::from_raw(skb) })
     }
 }

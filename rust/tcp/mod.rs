@@ -6,4 +6,5 @@ pub mod backlog;
 pub mod message;
 pub mod shadow;
 pub mod sock;
+mod state;
 pub mod sysctl;

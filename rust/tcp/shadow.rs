@@ -15,9 +15,11 @@ use super::{
     backlog::BacklogEntry,
     message::Message,
     sock::{
+        Lock,
         Locked,
         Owned,
-        TcpSock, //
+        TcpSock,
+        WeakSock, //
     }, //
 };
 use crate::bindings;
@@ -160,10 +162,10 @@ impl<T: Shadow> Ulp<T> {
     #[inline]
     pub fn shadow_of<'g>(
         &self,
-        sock: &TcpSock,
+        sock: &WeakSock,
         _guard: &'g rcu::Guard,
     ) -> Option<ArcBorrow<'g, T>> {
-        // SAFETY: The socket is alive. What is attached was made by `attach`, and is kept for an
+        // SAFETY: The memory of the socket is valid. What is attached was made by `attach`, and is kept for an
         // RCU grace period after it has been detached.
         let attached = unsafe {
             bindings::tcp_ulp_data(sock.as_raw(), self.ops.get())
@@ -175,9 +177,9 @@ impl<T: Shadow> Ulp<T> {
 
     /// What is attached to a socket that is locked.
     #[inline]
-    fn shadow(&self, sock: &Locked<'_>) -> Option<Arc<T>> {
+    fn shadow(&self, sock: &impl Lock) -> Option<Arc<T>> {
         let guard = rcu::read_lock();
-        self.shadow_of(sock, &guard).map(Into::into)
+        self.shadow_of(sock.sock(), &guard).map(Into::into)
     }
 
     /// Attaches `shadow` to a socket that has no ULP.
@@ -185,13 +187,15 @@ impl<T: Shadow> Ulp<T> {
     /// # Errors
     ///
     /// `ENOMEM`, `EEXIST` when the socket has one, `EOPNOTSUPP` for a socket of an unknown kind.
-    pub fn attach(&self, sock: &mut Locked<'_>, shadow: Arc<T>) -> Result {
-        let sk = sock.as_raw();
-        // SAFETY: The socket is locked, which guards its ULP.
-        if unsafe { bindings::tcp_has_ulp(sk) } {
+    pub fn attach(&self, lock: &mut impl Lock, shadow: Arc<T>) -> Result {
+        let sk = lock.sock().as_raw();
+        // SAFETY: The socket is locked, which protects its ULP. CAST: A TCP socket begins with the
+        // `inet_connection_sock`.
+        let ulp = unsafe { (*sk.cast::<bindings::inet_connection_sock>()).icsk_ulp_ops };
+        if !ulp.is_null() {
             return Err(EEXIST);
         }
-        let proto = self.proto_for(sock)?;
+        let proto = self.proto_for(lock.sock())?;
         let attached = KBox::into_raw(KBox::new(
             Attached {
                 // Written by `call_rcu`.
@@ -220,8 +224,8 @@ impl<T: Shadow> Ulp<T> {
 
     /// Detaches what is attached, if anything is: the socket is an ordinary one again. Whoever
     /// still looks at what was attached may do so until the end of an RCU grace period.
-    pub fn detach(&self, sock: &mut Locked<'_>) {
-        let sk = sock.as_raw();
+    pub fn detach(&self, lock: &mut impl Lock) {
+        let sk = lock.sock().as_raw();
         // SAFETY: The socket is locked.
         let attached = unsafe { bindings::tcp_ulp_data(sk, self.ops.get()) }.cast::<Attached<T>>();
         if attached.is_null() {
@@ -239,9 +243,9 @@ impl<T: Shadow> Ulp<T> {
     }
 
     /// The `struct proto` for a socket with a shadow: its own with this protocol's operations.
-    fn proto_for(&self, sock: &Locked<'_>) -> Result<*mut bindings::proto> {
+    fn proto_for(&self, sock: &TcpSock) -> Result<*mut bindings::proto> {
         // SAFETY: The socket is alive; the protocol that it was created with does not change.
-        let creator = unsafe { &*bindings::sock_creator(sock.as_raw()) };
+        let creator = unsafe { creator(sock.as_raw()) };
         // SAFETY: The socket is alive.
         let slot = &self.protos[usize::from(unsafe { bindings::sock_is_inet6(sock.as_raw()) })];
         let known = slot.load(ordering::Acquire);
@@ -356,7 +360,7 @@ impl Drop for Call {
 /// `sk` must be valid.
 unsafe fn creator<'a>(sk: *mut bindings::sock) -> &'a bindings::proto {
     // SAFETY: The caller promises it; the protocol that a socket was created with never changes.
-    unsafe { &*bindings::sock_creator(sk) }
+    unsafe { &*(*sk).sk_prot_creator }
 }
 
 fn errno(result: Result) -> c_int {

@@ -2,7 +2,7 @@
 
 //! The settings under `net.toe`, in each network namespace.
 
-use super::sock::TcpSock;
+use super::sock::WeakSock;
 use crate::bindings;
 use kernel::{
     error::to_result,
@@ -22,8 +22,8 @@ impl Registration {
 
     /// `net.toe.enable` where the socket lives: 0 to 2.
     #[inline]
-    pub fn enable(sock: &TcpSock) -> Enable {
-        // SAFETY: The socket is alive, and with it its namespace.
+    pub fn enable(sock: &WeakSock) -> Enable {
+        // SAFETY: The namespace is valid.
         match unsafe { bindings::sysctl_enable(sock.namespace().as_raw()) } {
             0 => Enable::Off,
             1 => Enable::Asked,
@@ -33,7 +33,7 @@ impl Registration {
 
     /// `net.toe.min_bytes` where the socket lives.
     #[inline]
-    pub fn min_bytes(sock: &TcpSock) -> u64 {
+    pub fn min_bytes(sock: &WeakSock) -> u64 {
         // SAFETY: As above.
         unsafe { bindings::sysctl_min_bytes(sock.namespace().as_raw()) as u64 }
     }

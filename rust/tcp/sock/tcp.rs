@@ -1,57 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What may be done to a TCP socket that is locked.
+//! Operations on the shadow of a delegated connection: a TCP socket that is locked.
 
-use super::{
-    bytes,
-    TcpSock, //
-};
+use super::socket::TcpSock;
 use crate::{
-    bindings,
-    net::{
-        netdev::NetDevice,
-        skb::{
-            Frag,
-            SkBuff, //
-        }, //
+    abi::connection::{
+        Connection,
+        SendState, //
     },
-    tcp::backlog::BacklogEntry, //
+    bindings,
+    net::skb::Frag,
+    tcp::{
+        backlog::BacklogEntry,
+        state, //
+    }, //
 };
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
     ops::Deref,
-    ptr::NonNull,
     slice, //
 };
 use kernel::{
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    types::NotThreadSafe, //
 };
 
-/// State of a connection, as Linux's TCP has it.
-pub type State = bindings::toe_tcp_state;
-/// Progress of the send side; counters are increments.
-pub type Progress = bindings::toe_tcp_progress;
-/// What is only told when a connection returns; counters are increments.
-pub type ReturnState = bindings::toe_tcp_return;
-
-/// What may be done to a socket that is locked.
-pub struct Tcp<'a>(pub(super) &'a TcpSock);
+/// A TCP socket that is locked.
+///
+/// Methods that can free pages of the retransmit queue take `&mut self`.
+///
+/// # Invariants
+///
+/// The socket is locked for `'a`, and no other value gives access to it under that lock.
+pub struct Tcp<'a> {
+    sock: &'a TcpSock,
+    _exclusive: PhantomData<&'a mut ()>,
+    _not_send: NotThreadSafe,
+}
 
 impl Deref for Tcp<'_> {
     type Target = TcpSock;
 
     #[inline]
     fn deref(&self) -> &TcpSock {
-        self.0
+        self.sock
     }
 }
 
-/// The most pieces of payload that [`Tcp::fragments`] lists at a time.
+/// The most fragments that [`Tcp::fragments`] lists at a time.
 pub const MAX_FRAGMENTS: usize = 16;
 
-/// Pieces of payload in the retransmit queue.
+/// Page fragments of the retransmit queue.
+///
+/// # Invariants
+///
+/// The first `count` elements of `frags` are initialised. The retransmit queue holds their pages,
+/// and is borrowed.
 pub struct Fragments<'a> {
     frags: [MaybeUninit<bindings::skb_frag_t>; MAX_FRAGMENTS],
     count: usize,
@@ -59,68 +65,37 @@ pub struct Fragments<'a> {
 }
 
 impl Fragments<'_> {
-    /// The pieces, in order.
+    /// The fragments, in order.
     #[inline]
     pub fn as_slice(&self) -> &[Frag] {
-        // SAFETY: The first `count` are initialised; `Frag` is transparent over them. Their pages
-        // are the retransmit queue's, which is borrowed.
+        // SAFETY: By the type's invariants; `Frag` is transparent over `skb_frag_t`.
         unsafe { slice::from_raw_parts(self.frags.as_ptr().cast(), self.count) }
     }
 }
 
-impl Tcp<'_> {
-    /// Looks at the interface of the route in use.
-    pub fn with_device<R>(&self, look: impl FnOnce(&NetDevice) -> R) -> Option<R> {
-        // SAFETY: The socket is locked.
-        let dev = NonNull::new(unsafe { bindings::tcp_device(self.as_raw()) })?;
-        // SAFETY: The device is held until below.
-        let result = look(unsafe { NetDevice::from_raw(dev.as_ptr()) });
-        // SAFETY: `tcp_device` held it for us.
-        unsafe { bindings::tcp_device_put(dev.as_ptr()) };
-        Some(result)
-    }
+/// The result of a C function that returns a number or a negative errno.
+pub(super) fn bytes(ret: c_int) -> Result<usize> {
+    to_result(ret).map(|()| ret as usize)
+}
 
-    /// Describes the connection.
+impl<'a> Tcp<'a> {
+    /// Assumes that a socket is locked.
     ///
-    /// # Errors
+    /// # Safety
     ///
-    /// What stands against its delegation: bits of `enum toe_tcp_obstacle`.
-    pub fn snapshot(&self) -> Result<State, u32> {
-        let mut state = State::default();
-        // SAFETY: The socket is locked.
-        match unsafe { bindings::tcp_snapshot(self.as_raw(), &mut state) } {
-            0 => Ok(state),
-            obstacles => Err(obstacles),
+    /// The invariant of the type must hold.
+    #[inline]
+    pub(super) unsafe fn assume(sock: &'a TcpSock) -> Self {
+        // INVARIANT: The caller promises it.
+        Self {
+            sock,
+            _exclusive: PhantomData,
+            _not_send: NotThreadSafe,
         }
     }
 
-    /// Whether the route leads through the interface `ifindex`. Looked up anew when routes have
-    /// changed.
-    #[inline]
-    pub fn route_valid(&self, ifindex: u32) -> bool {
-        // SAFETY: The socket is locked. CAST: of an interface.
-        unsafe { bindings::tcp_route_valid(self.as_raw(), ifindex as c_int) }
-    }
-
-    /// What stands against going on with a delegated connection (bits of `enum toe_tcp_change`),
-    /// and the hardware address of the next hop as it is now.
-    pub fn changes(&self, ifindex: u32) -> (u32, [u8; 6]) {
-        let mut mac = [0; 6];
-        // SAFETY: The socket is locked; an address has six bytes. CAST: of an interface.
-        let changes =
-            unsafe { bindings::tcp_changes(self.as_raw(), ifindex as c_int, mac.as_mut_ptr()) };
-        (changes, mac)
-    }
-
-    /// Whether a socket option that only Linux can heed has been set behind the shim's back.
-    #[inline]
-    pub fn send_obstacle(&self) -> bool {
-        // SAFETY: The socket is locked.
-        unsafe { bindings::tcp_send_obstacle(self.as_raw()) }
-    }
-
-    /// Takes Linux's timers off the send side, and moves what is not sent to the retransmit queue.
-    pub fn enter_shadow(&self) {
+    /// Stops Linux's retransmission timer and moves unsent payload to the retransmit queue.
+    pub fn enter_shadow(&mut self) {
         // SAFETY: The socket is locked.
         unsafe {
             bindings::tcp_set_shadow(self.as_raw());
@@ -128,65 +103,58 @@ impl Tcp<'_> {
         }
     }
 
-    /// Takes Linux's timers off the send side again, after Linux has processed a frame.
+    /// Stops the timers that Linux may have started while it processed a frame.
     #[inline]
-    pub fn stop_timers(&self) {
+    pub fn stop_timers(&mut self) {
         // SAFETY: The socket is locked.
         unsafe { bindings::tcp_set_shadow(self.as_raw()) }
     }
 
-    /// Moves what waits to be sent to the retransmit queue, and takes Linux's timers off the send
-    /// side.
-    pub fn entail(&self) {
+    /// Moves unsent payload to the retransmit queue, and stops the retransmission timer.
+    pub fn entail(&mut self) {
         // SAFETY: The socket is locked.
         unsafe { bindings::tcp_entail(self.as_raw()) }
     }
 
     /// Whether there is urgent data to send.
     pub fn is_urgent(&self) -> bool {
+        let tp = self.as_tcp();
         // SAFETY: The socket is locked.
-        unsafe { bindings::tcp_is_urgent(self.as_raw()) }
+        unsafe { (*tp).snd_una != (*tp).snd_up }
     }
 
     /// Sequence number behind the last byte that the application has written.
     #[inline]
     pub fn write_seq(&self) -> u32 {
         // SAFETY: The socket is locked.
-        unsafe { bindings::tcp_write_seq(self.as_raw()) }
-    }
-
-    /// First byte not acknowledged.
-    #[inline]
-    pub fn snd_una(&self) -> u32 {
-        // SAFETY: The socket is locked.
-        unsafe { bindings::tcp_snd_una(self.as_raw()) }
+        unsafe { (*self.as_tcp()).write_seq }
     }
 
     /// First byte not received.
     #[inline]
     pub fn rcv_nxt(&self) -> u32 {
         // SAFETY: The socket is locked.
-        unsafe { bindings::tcp_rcv_nxt(self.as_raw()) }
+        unsafe { (*self.as_tcp()).rcv_nxt }
     }
 
     /// Maximum segment size in use.
     #[inline]
     pub fn mss(&self) -> u32 {
         // SAFETY: The socket is locked.
-        unsafe { bindings::tcp_mss(self.as_raw()) }
+        unsafe { (*self.as_tcp()).mss_cache }
     }
 
     /// Whether Nagle's algorithm is off, and whether the socket is corked.
     pub fn nagle(&self) -> (bool, bool) {
         // SAFETY: The socket is locked.
-        let nonagle = u32::from(unsafe { bindings::tcp_nagle(self.as_raw()) });
+        let nonagle = u32::from(unsafe { bindings::tcp_sock::nonagle_raw(self.as_tcp()) });
         (
             nonagle & bindings::TCP_NAGLE_OFF != 0,
             nonagle & bindings::TCP_NAGLE_CORK != 0,
         )
     }
 
-    /// Lists the pieces of memory that hold the payload from `seq` on, of the retransmit queue.
+    /// Lists the page fragments of the retransmit queue from `seq` on.
     ///
     /// # Errors
     ///
@@ -194,7 +162,7 @@ impl Tcp<'_> {
     #[inline]
     pub fn fragments(&self, seq: u32) -> Result<Fragments<'_>> {
         let mut frags = [MaybeUninit::uninit(); MAX_FRAGMENTS];
-        // SAFETY: The socket is locked; there is room for so many.
+        // SAFETY: The socket is locked; there is room for `MAX_FRAGMENTS`.
         let count = unsafe {
             bindings::tcp_fragments(
                 self.as_raw(),
@@ -203,6 +171,7 @@ impl Tcp<'_> {
                 MAX_FRAGMENTS as c_int,
             )
         };
+        // INVARIANT: `tcp_fragments` has initialised that many.
         Ok(Fragments {
             frags,
             count: bytes(count)?,
@@ -210,43 +179,52 @@ impl Tcp<'_> {
         })
     }
 
-    /// Brings the send side to where the adapter says that it is. What is acknowledged is freed.
+    /// Applies a report of the adapter on the send side: frees acknowledged payload and updates
+    /// windows, estimates and counters. `last` is the report before `now`; the state at hand-over
+    /// counts as the first.
     #[inline]
-    pub fn acked(&self, progress: &Progress) {
-        // SAFETY: The socket is locked. A sequence number that is not between `snd_una` and
-        // `snd_nxt` frees nothing, or all there is.
-        unsafe { bindings::tcp_acked(self.as_raw(), progress) }
+    pub fn acked(&mut self, now: &SendState, last: &SendState) {
+        // SAFETY: The socket is locked. A `snd_una` outside of `snd_una..=snd_nxt` frees nothing, or
+        // all that is queued.
+        unsafe {
+            bindings::tcp_acked(
+                self.as_raw(),
+                state::send_state(now),
+                state::send_state(last),
+            )
+        }
     }
 
     /// Appends the payload of `entry` to the receive queue.
     ///
     /// # Errors
     ///
-    /// `EPROTO` when it is not what comes next.
+    /// `EPROTO` if the payload does not begin at `rcv_nxt`.
     #[inline]
-    pub fn deliver(&self, entry: BacklogEntry) -> Result {
-        let skb = entry.0.into_raw();
+    pub fn deliver(&mut self, entry: BacklogEntry) -> Result {
+        let skb = entry.into_raw();
         // SAFETY: The socket is locked.
         let ret = to_result(unsafe { bindings::tcp_deliver(self.as_raw(), skb) });
         if ret.is_err() {
-            // SAFETY: It was not consumed then, and is still ours.
-            drop(unsafe { SkBuff::from_raw(NonNull::new_unchecked(skb)) });
+            // SAFETY: `tcp_deliver` consumes the skb only if it succeeds.
+            drop(unsafe { BacklogEntry::from_raw(skb) });
         }
         ret
     }
 
-    /// Makes what begins at or after `snd_nxt` unsent again, and takes over what is only told at a
-    /// return.
-    pub fn leave_shadow(&self, snd_nxt: u32, state: &ReturnState) {
+    /// Moves payload from `state.send.snd_nxt` on back to the write queue, and takes over what
+    /// Linux's TCP has to know beyond [`Self::acked`].
+    pub fn leave_shadow(&mut self, state: &Connection) {
         // SAFETY: The socket is locked.
         unsafe {
-            bindings::tcp_unsend(self.as_raw(), snd_nxt);
-            bindings::tcp_returned(self.as_raw(), state);
+            bindings::tcp_unsend(self.as_raw(), state.send.snd_nxt);
+            bindings::tcp_returned(self.as_raw(), state::connection(state));
         }
     }
 
-    /// Lets Linux send, acknowledge and set its timers. Last, after the shadow has been detached.
-    pub fn resume(&self) {
+    /// Makes Linux transmit, acknowledge and start its timers. Called after the ULP has been
+    /// detached.
+    pub fn resume(&mut self) {
         // SAFETY: The socket is locked.
         unsafe { bindings::tcp_resume(self.as_raw()) }
     }

@@ -89,6 +89,7 @@ fn tables() -> Vec<(&'static str, Table)> {
         ("admin", admin::SetImpairment::TABLE),
         ("connection", connection::CONSTANTS),
         ("connection", connection::flag::TABLE),
+        ("connection", connection::SendState::TABLE),
         ("connection", connection::Connection::TABLE),
         ("submission", submission::CONSTANTS),
         ("submission", submission::Op::TABLE),

@@ -112,7 +112,7 @@ proptest! {
         let mut random = Random(seed);
         let mut areas: VecDeque<Area> = VecDeque::new();
         let mut number = 0;
-        let (start, mut seq) = (peer.state.snd_nxt, peer.state.snd_nxt);
+        let (start, mut seq) = (peer.state.send.snd_nxt, peer.state.send.snd_nxt);
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         for _ in 0..150 {
             if areas.len() < AREAS && random.chance(100_000) {

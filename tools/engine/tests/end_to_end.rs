@@ -261,7 +261,7 @@ fn more_connections_than_pages() {
         let repr = Repr {
             destination: port,
             window: 1000,
-            ..peer.repr(Seq(peer.state.snd_nxt) + seq)
+            ..peer.repr(Seq(peer.state.send.snd_nxt) + seq)
         };
         let bytes = peer::frame(&peer.state, &repr, &[5; 100]);
         let offload = RxOffload::default();

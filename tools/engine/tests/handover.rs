@@ -30,7 +30,7 @@ fn hand_over(node: &mut Node, end: &mut End) {
 /// (or nothing) that the host's TCP has not seen.
 fn sent_after_hand_over(announced: Option<u16>) -> usize {
     let [mut near, far] = peer::pair(false, false, [vec![7; 1000], Vec::new()], 1000);
-    near.state.snd_wnd = 0;
+    near.state.send.snd_wnd = 0;
     let mut node = Node::new(&config(), Capabilities::NONE);
     near.place(&mut node);
     // Of a flow that it has not seen the device begins to take notice.
@@ -39,7 +39,7 @@ fn sent_after_hand_over(announced: Option<u16>) -> usize {
     if let Some(window) = announced {
         let update = Repr {
             window,
-            ..far.repr(Seq(far.state.snd_nxt))
+            ..far.repr(Seq(far.state.send.snd_nxt))
         };
         let bytes = peer::frame(&far.state, &update, &[]);
         node.receive(

@@ -42,7 +42,7 @@ fn payload_takes_the_pages_of_a_batch_in_their_order() {
     for i in 0..FRAMES {
         let repr = Repr {
             window: 1000,
-            ..peer.repr(Seq(peer.state.snd_nxt) + i * LENGTH as u32)
+            ..peer.repr(Seq(peer.state.send.snd_nxt) + i * LENGTH as u32)
         };
         let bytes = peer::frame(&peer.state, &repr, &[5; LENGTH]);
         let offload = RxOffload::default();
@@ -71,7 +71,7 @@ fn what_a_connection_is_given_back_with_is_split_as_well() {
     let repr = Repr {
         flags: flag::ACK | flag::FIN,
         window: 1000,
-        ..peer.repr(Seq(peer.state.snd_nxt))
+        ..peer.repr(Seq(peer.state.send.snd_nxt))
     };
     let bytes = peer::frame(&peer.state, &repr, &[5; 1000]);
     let offload = RxOffload::default();

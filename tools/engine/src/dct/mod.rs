@@ -65,7 +65,7 @@ impl Connection {
             tcb,
             state: *state,
             template: Template::new(state, &key.tuple),
-            fragments: Fragments::new(Seq(state.snd_una)),
+            fragments: Fragments::new(Seq(state.send.snd_una)),
             submitted,
             reassembly: Reassembly::new(host_id),
             held: hold::List::new(),

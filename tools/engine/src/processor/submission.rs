@@ -220,16 +220,20 @@ impl Core {
         // not repeat it.
         let mut current = *state;
         if let Some(ack) = uploaded.ack {
-            let (una, nxt, wl1) = (Seq(state.snd_una), Seq(state.snd_nxt), Seq(state.snd_wl1));
+            let (una, nxt, wl1) = (
+                Seq(state.send.snd_una),
+                Seq(state.send.snd_nxt),
+                Seq(state.snd_wl1),
+            );
             let window = u32::from(ack.window)
                 .checked_shl(u32::from(state.snd_wscale))
                 .ok_or(Status::BadState)?;
-            let updates_window =
-                ack.ack == una && (ack.seq.after(wl1) || ack.seq == wl1 && window > state.snd_wnd);
+            let updates_window = ack.ack == una
+                && (ack.seq.after(wl1) || ack.seq == wl1 && window > state.send.snd_wnd);
             if ack.ack.after(una) && ack.ack.at_most(nxt) || updates_window {
-                current.snd_una = ack.ack.0;
+                current.send.snd_una = ack.ack.0;
                 current.snd_wl1 = ack.seq.0;
-                current.snd_wnd = window;
+                current.send.snd_wnd = window;
                 current.max_window = current.max_window.max(window);
             }
         }

@@ -62,6 +62,7 @@ use toe_abi::completion::Op;
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
 use toe_abi::connection::Connection;
+use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
 pub use self::segment::Drop;
@@ -130,9 +131,9 @@ impl Tcb {
     /// [`Tcb::on_host_frame`] sees the host acknowledge `uploaded`, the acknowledgement number does
     /// not exceed what the host has acknowledged.
     ///
-    /// Payload between `state.snd_una` and `state.snd_nxt` is in flight. The host submits it again
-    /// from `state.snd_una` on, followed by new payload. Payload not yet submitted is not requested
-    /// from the caller.
+    /// Payload between `send.snd_una` and `send.snd_nxt` of `state` is in flight. The host submits it
+    /// again from `send.snd_una` on, followed by new payload. Payload not yet submitted is not
+    /// requested from the caller.
     ///
     /// # Errors
     ///
@@ -454,9 +455,16 @@ impl Tcb {
         Acked {
             op: Op::Acked.raw(),
             host_id,
+            send: self.send_state(),
+        }
+    }
+
+    /// The state of the send side, as [`Acked`] and [`Connection`] both carry it.
+    fn send_state(&self) -> SendState {
+        SendState {
             segs_out: self.counts.segs_out,
             segs_in: self.counts.segs_in,
-            ..self.sender.acked()
+            ..self.sender.state()
         }
     }
 
@@ -467,8 +475,7 @@ impl Tcb {
         let mut state = Connection {
             tsval: self.clock.map_or(0, |clock| clock.value(now)),
             ts_tick_us: self.clock.map_or(0, |clock| clock.tick_us()),
-            segs_in: self.counts.segs_in,
-            segs_out: self.counts.segs_out,
+            send: self.send_state(),
             data_segs_in: self.counts.data_segs_in,
             duplicates: self.counts.duplicates,
             out_of_order: self.counts.out_of_order,

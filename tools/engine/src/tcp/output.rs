@@ -120,7 +120,8 @@ impl Sender {
         let segments = range.length().div_ceil(mss);
         self.board.resend(range, now, self.grain());
         self.counts.retransmits = self.counts.retransmits.wrapping_add(segments);
-        self.counts.bytes_retransmitted += u64::from(range.length());
+        let bytes = &mut self.counts.bytes_retransmitted;
+        *bytes = bytes.wrapping_add(range.length());
         // Karn's algorithm.
         self.timed = None;
         if range.start == self.board.una() && self.window > 0 {

@@ -3,10 +3,10 @@
 //! Sending half: state and configuration. ACK processing is in `ack`, output in `output`, timers in
 //! `timer`.
 
-use toe_abi::completion::Acked;
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
 use toe_abi::connection::Connection;
+use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
 use super::cubic::Cubic;
@@ -71,7 +71,7 @@ pub struct SenderCounts {
     /// Retransmitted segments.
     pub retransmits: u32,
     /// Retransmitted bytes.
-    pub bytes_retransmitted: u64,
+    pub bytes_retransmitted: u32,
     /// Segments delivered to the peer.
     pub delivered: u32,
 }
@@ -138,14 +138,14 @@ pub struct Sender {
 impl Sender {
     /// See [`Tcb::new`](super::Tcb::new).
     pub fn new(state: &Connection, now: Instant) -> Result<Self, Status> {
-        let una = Seq(state.snd_una);
-        let nxt = Seq(state.snd_nxt);
+        let una = Seq(state.send.snd_una);
+        let nxt = Seq(state.send.snd_nxt);
         let has = |flag| state.flags & flag != 0;
         let sound = nxt - una <= SUBMITTED_MAX
-            && state.snd_wnd <= WINDOW_MAX
+            && state.send.snd_wnd <= WINDOW_MAX
             && state.snd_wscale <= 14
             && (has(state_flag::WINDOW_SCALE) || state.snd_wscale == 0)
-            && state.cwnd > 0;
+            && state.send.cwnd > 0;
         if !sound {
             return Err(Status::BadState);
         }
@@ -153,23 +153,23 @@ impl Sender {
             return Err(Status::Unsupported);
         }
         let mss = u32::from(state.mss);
-        let ssthresh = match state.ssthresh {
+        let ssthresh = match state.send.ssthresh {
             u32::MAX => u32::MAX,
             segments => segments.max(2).saturating_mul(mss),
         };
         let rtt = Rtt::new(
-            state.srtt_us,
-            state.rttvar_us,
-            state.min_rtt_us,
-            state.rto_us,
+            state.send.srtt_us,
+            state.send.rttvar_us,
+            state.send.min_rtt_us,
+            state.send.rto_us,
         );
         let mut sender = Self {
             board: Scoreboard::new(una, nxt, now),
             end: una,
             host_sent: una,
-            window: state.snd_wnd,
+            window: state.send.snd_wnd,
             wl1: Seq(state.snd_wl1),
-            max_window: state.max_window.clamp(state.snd_wnd, WINDOW_MAX),
+            max_window: state.max_window.clamp(state.send.snd_wnd, WINDOW_MAX),
             wscale: state.snd_wscale,
             mss,
             push: una,
@@ -191,7 +191,7 @@ impl Sender {
             flight: nxt - una,
             rtt,
             timed: None,
-            cubic: Cubic::new(state.cwnd.saturating_mul(mss), ssthresh),
+            cubic: Cubic::new(state.send.cwnd.saturating_mul(mss), ssthresh),
             rack: Rack::new(una, state.reordering),
             prr: Prr::default(),
             undo: Undo::none(),
@@ -296,9 +296,9 @@ impl Sender {
         core::mem::take(&mut self.events)
     }
 
-    /// Sending half of an `Acked` completion.
-    pub fn acked(&self) -> Acked {
-        Acked {
+    /// State of the send side. The counters of the whole connection (`segs_out`, `segs_in`) are 0.
+    pub fn state(&self) -> SendState {
+        SendState {
             snd_una: self.una().0,
             snd_nxt: self.nxt().0,
             snd_wnd: self.window,
@@ -309,13 +309,13 @@ impl Sender {
             min_rtt_us: self.rtt.min(),
             rto_us: self.rtt.rto(),
             retransmits: self.counts.retransmits,
-            bytes_retransmitted: self.counts.bytes_retransmitted as u32,
+            bytes_retransmitted: self.counts.bytes_retransmitted,
             delivered: self.counts.delivered,
-            ..Acked::default()
+            ..SendState::default()
         }
     }
 
-    /// Exports the sending half of the state for the host.
+    /// Exports the sending half of the state for the host, beyond [`Self::state`].
     pub fn export(&self, state: &mut Connection) {
         for (flag, set) in [
             (state_flag::SACK, self.sack),
@@ -329,23 +329,12 @@ impl Sender {
         }
         state.snd_wscale = self.wscale;
         state.mss = self.mss as u16;
-        state.snd_una = self.una().0;
-        state.snd_nxt = self.nxt().0;
-        state.snd_wnd = self.window;
+        state.send.cwnd = self.cwnd_for_host();
         state.snd_wl1 = self.wl1.0;
         state.max_window = self.max_window;
-        state.srtt_us = self.rtt.srtt();
-        state.rttvar_us = self.rtt.rttvar();
-        state.min_rtt_us = self.rtt.min();
-        state.rto_us = self.rtt.rto();
-        state.cwnd = self.cwnd_for_host();
-        state.ssthresh = self.ssthresh_segments();
         state.reordering = self.rack.reordering();
         state.backoff = u32::from(self.timeouts);
         state.data_segs_out = self.counts.data_segments;
-        state.retransmits = self.counts.retransmits;
-        state.delivered = self.counts.delivered;
-        state.bytes_retransmitted = self.counts.bytes_retransmitted;
     }
 
     /// Bytes submitted and not sent.

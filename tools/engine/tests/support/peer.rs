@@ -12,6 +12,7 @@ use toe_abi::Layout;
 use toe_abi::completion::Status;
 use toe_abi::connection;
 use toe_abi::connection::Connection;
+use toe_abi::connection::SendState;
 use toe_abi::submission;
 use toe_engine::tcp::Seq;
 use toe_engine::tcp::Timestamps;
@@ -120,9 +121,17 @@ pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], piece: u32) -> [End; 2]
                 rcv_wscale: 7,
                 mss: 1428 - if v6 { 20 } else { 0 },
                 rcv_mss: 1460,
-                snd_una: start[me],
-                snd_nxt: start[me],
-                snd_wnd: WINDOW,
+                send: SendState {
+                    snd_una: start[me],
+                    snd_nxt: start[me],
+                    snd_wnd: WINDOW,
+                    srtt_us: 0,
+                    min_rtt_us: u32::MAX,
+                    rto_us: 200_000,
+                    cwnd: 10,
+                    ssthresh: u32::MAX,
+                    ..SendState::default()
+                },
                 snd_wl1: start[other],
                 max_window: WINDOW,
                 rcv_nxt: start[other],
@@ -130,11 +139,6 @@ pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], piece: u32) -> [End; 2]
                 tsval: 1000,
                 ts_tick_us: 1000,
                 ts_recent: 1000,
-                srtt_us: 0,
-                min_rtt_us: u32::MAX,
-                rto_us: 200_000,
-                cwnd: 10,
-                ssthresh: u32::MAX,
                 reordering: 3,
                 ..Connection::default()
             },
@@ -169,19 +173,23 @@ impl End {
 
     /// Whether everything sent has been acknowledged.
     pub fn all_acknowledged(&self) -> bool {
-        self.state.snd_una == self.start.wrapping_add(self.outgoing.len() as u32)
+        self.state.send.snd_una == self.start.wrapping_add(self.outgoing.len() as u32)
     }
 
     /// The retransmission timer of the host's TCP, while the host carries the connection.
     pub fn retransmit(&mut self, node: &mut Node, now: u64) {
-        let flight = self.state.snd_nxt.wrapping_sub(self.state.snd_una);
+        let flight = self
+            .state
+            .send
+            .snd_nxt
+            .wrapping_sub(self.state.send.snd_una);
         if self.mode != Mode::Host || flight == 0 || now < self.resent + 200_000 {
             return;
         }
         self.resent = now;
-        let from = self.state.snd_una.wrapping_sub(self.start) as usize;
+        let from = self.state.send.snd_una.wrapping_sub(self.start) as usize;
         let length = flight.min(u32::from(self.state.mss)) as usize;
-        let repr = self.repr(Seq(self.state.snd_una));
+        let repr = self.repr(Seq(self.state.send.snd_una));
         let frame = frame(&self.state, &repr, &self.outgoing[from..from + length]);
         node.driver.transmit_bytes(&mut node.env, &frame, 2);
         node.poll(node.now);
@@ -242,7 +250,7 @@ impl End {
                 match Status::from_raw(answer.status).unwrap() {
                     Status::Ok => {
                         self.mode = Mode::Delegated(answer.device_id);
-                        let una = self.state.snd_una.wrapping_sub(self.start);
+                        let una = self.state.send.snd_una.wrapping_sub(self.start);
                         self.submitted = una as usize;
                     }
                     Status::Busy => {
@@ -261,7 +269,7 @@ impl End {
             Event::Placed(placed) => panic!("no area was bound: {placed:?}"),
             Event::Acked(acked) => {
                 assert_eq!(acked.host_id, self.host_id);
-                self.acknowledged(acked.snd_una);
+                self.acknowledged(acked.send.snd_una);
             }
             Event::Returned(returned, state) => {
                 assert_eq!(returned.host_id, self.host_id);
@@ -269,9 +277,11 @@ impl End {
                 assert_eq!(state.local_address, self.state.local_address);
                 assert_eq!(state.remote_mac, self.state.remote_mac);
                 assert_eq!(state.flags & 0xff, self.state.flags & 0xff);
-                assert!(!Seq(state.snd_una).before(Seq(self.state.snd_una)));
+                assert!(!Seq(state.send.snd_una).before(Seq(self.state.send.snd_una)));
                 let end = self.start.wrapping_add(self.submitted as u32);
-                assert!(Seq(state.snd_nxt).at_most(Seq(end).max(Seq(self.state.snd_nxt))));
+                assert!(
+                    Seq(state.send.snd_nxt).at_most(Seq(end).max(Seq(self.state.send.snd_nxt)))
+                );
                 self.state = state;
                 self.mode = Mode::Host;
                 self.returns += 1;
@@ -293,10 +303,10 @@ impl End {
 
     fn acknowledged(&mut self, una: u32) {
         assert!(
-            !Seq(una).before(Seq(self.state.snd_una)),
+            !Seq(una).before(Seq(self.state.send.snd_una)),
             "acknowledgements go back"
         );
-        self.state.snd_una = una;
+        self.state.send.snd_una = una;
     }
 
     /// The application has read: the window's edge moves.
@@ -344,8 +354,8 @@ impl End {
             }
         }
         let ack = header.ack();
-        if ack.after(Seq(self.state.snd_una)) && ack.at_most(Seq(self.state.snd_nxt)) {
-            self.state.snd_una = ack.0;
+        if ack.after(Seq(self.state.send.snd_una)) && ack.at_most(Seq(self.state.send.snd_nxt)) {
+            self.state.send.snd_una = ack.0;
         }
         if let Some(timestamps) = header.options().unwrap().timestamps {
             self.state.ts_recent = timestamps.value;
@@ -361,7 +371,7 @@ impl End {
         if self.mode == Mode::Host {
             self.edge = edge;
         }
-        let repr = self.repr(Seq(self.state.snd_nxt));
+        let repr = self.repr(Seq(self.state.send.snd_nxt));
         let frame = frame(&self.state, &repr, &[]);
         node.driver.transmit_bytes(&mut node.env, &frame, 1);
         // The frame's memory is used again at once.

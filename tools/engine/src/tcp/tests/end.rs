@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 
 use toe_abi::connection::Connection;
+use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
 use super::script;
@@ -121,18 +122,21 @@ impl End {
             rcv_wscale: WSCALE,
             mss: MSS as u16,
             rcv_mss: MSS as u16,
-            snd_una: iss.0,
-            snd_nxt: iss.0,
-            snd_wnd: peer.receive_buffer,
+            send: SendState {
+                snd_una: iss.0,
+                snd_nxt: iss.0,
+                snd_wnd: peer.receive_buffer,
+                srtt_us: 0,
+                min_rtt_us: u32::MAX,
+                cwnd: behaviour.cwnd,
+                ssthresh: behaviour.ssthresh,
+                ..script::state().send
+            },
             snd_wl1: irs.0,
             rcv_nxt: irs.0,
             rcv_edge: (irs + behaviour.receive_buffer).0,
-            srtt_us: 0,
-            min_rtt_us: u32::MAX,
             // Both clocks show the same value at the hand-over.
             ts_recent: script::TS,
-            cwnd: behaviour.cwnd,
-            ssthresh: behaviour.ssthresh,
             ..script::state()
         };
         Self {

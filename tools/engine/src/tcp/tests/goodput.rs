@@ -69,7 +69,7 @@ fn any_single_loss_is_repaired_without_a_timeout() {
         let end = &network.ends[0];
         assert_eq!(end.timeouts, 0, "frame {frame}: {}", network.summary());
         // The repair may have been a tail loss probe, plus one segment.
-        let resent = end.tcb.acked(0).retransmits;
+        let resent = end.tcb.acked(0).send.retransmits;
         assert!((1..=2).contains(&resent), "frame {frame}: {resent}");
     }
 }
@@ -87,7 +87,7 @@ fn any_single_loss_is_repaired_without_sack() {
         // Each of the first 95 frames is followed by three others, some of them sent by limited
         // transmit (RFC 3042).
         assert_eq!(end.timeouts, 0, "frame {frame}: {}", network.summary());
-        assert_eq!(end.tcb.acked(0).retransmits, 1, "frame {frame}");
+        assert_eq!(end.tcb.acked(0).send.retransmits, 1, "frame {frame}");
     }
 }
 
@@ -284,7 +284,7 @@ fn duplicates_alone_change_nothing() {
     };
     let network = bulk(3, sender, path, 60_000_000);
     let acked = network.ends[0].tcb.acked(0);
-    assert_eq!((acked.retransmits, acked.ssthresh), (0, u32::MAX));
+    assert_eq!((acked.send.retransmits, acked.send.ssthresh), (0, u32::MAX));
 }
 
 /// Starting from a window that the path holds, congestion avoidance meets CE marks at half a queue,
@@ -308,8 +308,13 @@ fn marks_keep_the_queue_short_without_loss() {
     };
     let network = bulk(4, sender, path, 60_000_000);
     let acked = network.ends[0].tcb.acked(0);
-    assert_ne!(acked.ssthresh, sender.ssthresh, "{}", network.summary());
-    assert_eq!(acked.retransmits, 0, "{}", network.summary());
+    assert_ne!(
+        acked.send.ssthresh,
+        sender.ssthresh,
+        "{}",
+        network.summary()
+    );
+    assert_eq!(acked.send.retransmits, 0, "{}", network.summary());
     let share = goodput(&network) * 100 / path.rate;
     assert!(share > 85, "{share} %: {}", network.summary());
 }

@@ -276,16 +276,16 @@ impl Network {
             let acked = end.tcb.acked(0);
             all += &format!(
                 "[sent {}/{} una {} got {} rto {} rec {} resent {} cwnd {} wnd {} srtt {}] ",
-                Seq(acked.snd_nxt) - end.iss,
+                Seq(acked.send.snd_nxt) - end.iss,
                 end.behaviour.total,
                 end.tcb.snd_una() - end.iss,
                 end.received,
                 end.timeouts,
                 end.recoveries,
-                acked.retransmits,
-                acked.cwnd,
-                acked.snd_wnd,
-                acked.srtt_us,
+                acked.send.retransmits,
+                acked.send.cwnd,
+                acked.send.snd_wnd,
+                acked.send.srtt_us,
             );
         }
         all

@@ -436,7 +436,7 @@ fn what_the_host_has_sent_itself_is_acknowledged() {
         ..script.segment()
     };
     assert_eq!(script.take(&beyond), Verdict::Drop(Drop::FutureAck));
-    assert_eq!(script.tcb.acked(0).retransmits, 0);
+    assert_eq!(script.tcb.acked(0).send.retransmits, 0);
 }
 
 /// SND.NXT is the highest number sent, also after an RTO: data sent before may be acknowledged.

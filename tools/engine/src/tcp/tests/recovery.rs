@@ -4,6 +4,7 @@
 
 use toe_abi::completion::Reason;
 use toe_abi::connection::Connection;
+use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
 use super::script::*;
@@ -31,17 +32,17 @@ fn rfc8985_three_reported_segments_show_a_loss() {
     script.sack(0, &[(MSS, 3 * MSS)]).sends(&[(11 * MSS, MSS)]);
     script.sack(0, &[(MSS, 4 * MSS)]).leaves(&[(0, MSS)], true);
     assert_eq!(script.tcb.take_events().recoveries, 1);
-    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
     script.at(200).ack(12 * MSS);
     let acked = script.tcb.acked(0);
-    assert_eq!((acked.cwnd, acked.retransmits), (7, 1));
+    assert_eq!((acked.send.cwnd, acked.send.retransmits), (7, 1));
     assert_eq!(script.tcb.take_events().timeouts, 0);
 }
 
 #[test]
 fn rfc8985_time_shows_a_loss_with_fewer_reports() {
     let mut state = state();
-    state.cwnd = 3;
+    state.send.cwnd = 3;
     let mut script = Script::with(&state);
     script.submit(3 * MSS).sends(&full(0, 3));
     script.at(100).sack(0, &[(2 * MSS, 3 * MSS)]).nothing();
@@ -60,8 +61,8 @@ fn rfc8985_reordering_is_waited_for() {
         assert!(!out.retransmit);
     }
     script.at(110).sack(9 * MSS, &[]);
-    assert_eq!(script.tcb.acked(0).retransmits, 0);
-    assert_eq!(script.tcb.acked(0).ssthresh, u32::MAX);
+    assert_eq!(script.tcb.acked(0).send.retransmits, 0);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, u32::MAX);
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn rfc8985_a_lost_retransmission_is_found_without_a_timeout() {
     assert!(new > 0);
     // Segments sent after the retransmission arrive, the retransmission does not.
     script.at(215).sack(0, &[(MSS, 10 * MSS + new)]);
-    assert!(script.tcb.acked(0).retransmits < 2);
+    assert!(script.tcb.acked(0).send.retransmits < 2);
     let mut again = 0;
     while again == 0 {
         while let Some(out) = script.poll() {
@@ -128,7 +129,7 @@ fn rfc5681_three_duplicates_show_a_loss_without_sack() {
             assert!(!out.retransmit);
         }
     }
-    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
     script.at(200).ack(10 * MSS);
     script.leaves(&[(10 * MSS, MSS)], true);
 }
@@ -163,11 +164,11 @@ fn rfc5681_2_what_is_no_duplicate_does_not_count() {
 fn rfc6298_5_the_timeout_doubles_and_the_window_is_one_segment() {
     let mut script = ten_out(&without_sack());
     script.timer(300).resends(&[(0, MSS)]);
-    assert_eq!(script.tcb.acked(0).cwnd, 1);
-    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    assert_eq!(script.tcb.acked(0).send.cwnd, 1);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
     script.timer(900).resends(&[(0, MSS)]);
     script.timer(2_100).resends(&[(0, MSS)]);
-    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
     assert_eq!(script.tcb.take_events().timeouts, 3);
     // Slow start from one segment, through everything outstanding.
     script.at(2_200).ack(MSS).resends(&full(MSS, 2));
@@ -181,11 +182,11 @@ fn rfc6298_5_3_an_acknowledgement_restarts_the_timer() {
     let mut script = ten_out(&without_sack());
     script.ack(MSS);
     while script.poll().is_some() {}
-    let rto = u64::from(script.tcb.acked(0).rto_us);
+    let rto = u64::from(script.tcb.acked(0).send.rto_us);
     assert_eq!(script.tcb.deadline(), Some(Instant(100_000 + rto)));
     script.at(150).ack(11 * MSS);
     while script.poll().is_some() {}
-    let all = Seq(script.tcb.acked(0).snd_nxt) - ISS;
+    let all = Seq(script.tcb.acked(0).send.snd_nxt) - ISS;
     script.at(250).ack(all);
     while script.poll().is_some() {}
     script.at(350).ack(40 * MSS).nothing();
@@ -223,10 +224,10 @@ fn karn_what_was_sent_twice_is_not_timed() {
     script.at(350).ack(MSS);
     let acked = script.tcb.acked(0);
     // RFC 6298 5: the backed-off RTO persists until the next sample.
-    assert_eq!((acked.srtt_us, acked.rto_us), (100_000, 600_000));
+    assert_eq!((acked.send.srtt_us, acked.send.rto_us), (100_000, 600_000));
     script.submit(MSS).sends(&[(MSS, MSS)]);
     script.at(450).ack(2 * MSS);
-    assert_eq!(script.tcb.acked(0).rto_us, 300_000);
+    assert_eq!(script.tcb.acked(0).send.rto_us, 300_000);
 }
 
 #[test]
@@ -242,15 +243,18 @@ fn rfc7323_4_timestamps_time_what_was_sent_twice() {
         ..timestamps
     });
     script.take(&segment);
-    assert_eq!(script.tcb.acked(0).srtt_us, 100_000 - 100_000 / 8 + 10_000);
-    assert!(script.tcb.acked(0).rto_us < 320_000);
+    assert_eq!(
+        script.tcb.acked(0).send.srtt_us,
+        100_000 - 100_000 / 8 + 10_000
+    );
+    assert!(script.tcb.acked(0).send.rto_us < 320_000);
 }
 
 #[test]
 fn rfc3522_a_spurious_timeout_is_undone() {
     let mut script = ten_out(&without_sack());
     script.timer(300).resends(&[(0, MSS)]);
-    assert_eq!(script.tcb.acked(0).cwnd, 1);
+    assert_eq!(script.tcb.acked(0).send.cwnd, 1);
     script.at(310);
     // The echo predates the retransmission.
     let mut segment = script.segment();
@@ -261,7 +265,7 @@ fn rfc3522_a_spurious_timeout_is_undone() {
     });
     script.take(&segment);
     let acked = script.tcb.acked(0);
-    assert_eq!((acked.cwnd, acked.ssthresh), (11, u32::MAX));
+    assert_eq!((acked.send.cwnd, acked.send.ssthresh), (11, u32::MAX));
     script.sends(&full(10 * MSS, 2));
 }
 
@@ -270,12 +274,12 @@ fn rfc3708_reported_duplicates_undo_a_recovery() {
     let mut script = ten_out(&state());
     script.sack(0, &[(MSS, 5 * MSS)]).leaves(&[(0, MSS)], true);
     while script.poll().is_some() {}
-    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
     script.at(201).ack(10 * MSS);
     script.sack(10 * MSS, &[(0, MSS)]);
     let acked = script.tcb.acked(0);
-    assert_eq!(acked.ssthresh, u32::MAX);
-    assert!(acked.cwnd >= 10);
+    assert_eq!(acked.send.ssthresh, u32::MAX);
+    assert!(acked.send.cwnd >= 10);
 }
 
 #[test]
@@ -295,7 +299,7 @@ fn rfc8985_7_a_lost_tail_is_found_by_a_probe() {
 #[test]
 fn a_recovery_that_hears_nothing_is_probed() {
     let mut state = state();
-    state.snd_wnd = 10 * MSS;
+    state.send.snd_wnd = 10 * MSS;
     let mut script = ten_out(&state);
     script.window(0, 10 * MSS);
     script.sack(0, &[(MSS, 10 * MSS)]).resends(&[(0, MSS)]);
@@ -306,7 +310,7 @@ fn a_recovery_that_hears_nothing_is_probed() {
     assert_eq!(out.flags & flag::PSH, flag::PSH);
     script.at(400).window(10 * MSS, 10 * MSS);
     assert_eq!(script.tcb.take_events().timeouts, 0);
-    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
 }
 
 /// cwnd left unused because several ACKs were processed at once survives the reduction.
@@ -323,7 +327,7 @@ fn room_that_was_not_used_yet_survives_a_reduction() {
     while let Some(out) = script.poll() {
         new += out.length;
     }
-    assert_eq!((new, script.tcb.acked(0).ssthresh), (10 * MSS, 11));
+    assert_eq!((new, script.tcb.acked(0).send.ssthresh), (10 * MSS, 11));
 }
 
 #[test]
@@ -331,8 +335,8 @@ fn rfc8985_7_a_probe_is_new_data_when_there_is_some() {
     let mut script = ten_out(&state());
     script.timer(202).sends(&[(10 * MSS, MSS)]);
     script.at(300).ack(11 * MSS);
-    assert_eq!(script.tcb.acked(0).retransmits, 0);
-    assert_eq!(script.tcb.acked(0).ssthresh, u32::MAX);
+    assert_eq!(script.tcb.acked(0).send.retransmits, 0);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, u32::MAX);
 }
 
 #[test]
@@ -342,14 +346,14 @@ fn rfc8985_7_4_a_probe_that_repairs_a_loss_is_a_loss() {
     script.timer(202).resends(&[(2 * MSS, MSS)]);
     script.submit(MSS).sends(&[(3 * MSS, MSS)]);
     script.at(310).ack(4 * MSS);
-    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
     // A D-SACK that does not is none.
     let mut script = Script::new();
     script.submit(3 * MSS).sends(&full(0, 3));
     script.timer(202).resends(&[(2 * MSS, MSS)]);
     script.at(210).ack(3 * MSS);
     script.at(310).sack(3 * MSS, &[(2 * MSS, 3 * MSS)]);
-    assert_eq!(script.tcb.acked(0).ssthresh, u32::MAX);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, u32::MAX);
 }
 
 #[test]
@@ -376,7 +380,7 @@ fn rfc2018_8_a_peer_may_forget_what_it_reported() {
 #[test]
 fn rfc6937_the_window_comes_down_in_proportion() {
     let mut state = state();
-    state.cwnd = 20;
+    state.send.cwnd = 20;
     let mut script = Script::with(&state);
     script.submit(60 * MSS).sends(&full(0, 20));
     script.at(100);
@@ -390,5 +394,5 @@ fn rfc6937_the_window_comes_down_in_proportion() {
     // Seven for ten: neither a pause of half a round trip nor a burst.
     assert!((12..=15).contains(&sent), "{sent}");
     script.at(200).ack(20 * MSS);
-    assert_eq!(script.tcb.acked(0).cwnd, 14);
+    assert_eq!(script.tcb.acked(0).send.cwnd, 14);
 }

@@ -4,6 +4,7 @@
 //! Sequence numbers are offsets from the start of the script.
 
 use toe_abi::connection::Connection;
+use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
 use crate::tcp::*;
@@ -31,9 +32,18 @@ pub fn state() -> Connection {
         rcv_wscale: WSCALE,
         mss: MSS as u16,
         rcv_mss: MSS as u16,
-        snd_una: ISS.0,
-        snd_nxt: ISS.0,
-        snd_wnd: WINDOW,
+        send: SendState {
+            snd_una: ISS.0,
+            snd_nxt: ISS.0,
+            snd_wnd: WINDOW,
+            srtt_us: 100_000,
+            rttvar_us: 10_000,
+            min_rtt_us: 100_000,
+            rto_us: 300_000,
+            cwnd: 10,
+            ssthresh: u32::MAX,
+            ..SendState::default()
+        },
         snd_wl1: IRS.0,
         max_window: WINDOW,
         rcv_nxt: IRS.0,
@@ -41,12 +51,6 @@ pub fn state() -> Connection {
         tsval: TS,
         ts_tick_us: 1000,
         ts_recent: PEER_TS,
-        srtt_us: 100_000,
-        rttvar_us: 10_000,
-        min_rtt_us: 100_000,
-        rto_us: 300_000,
-        cwnd: 10,
-        ssthresh: u32::MAX,
         reordering: 3,
         ..Connection::default()
     }

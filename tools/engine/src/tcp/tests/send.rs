@@ -26,7 +26,7 @@ fn rfc5681_the_congestion_window_limits() {
 #[test]
 fn rfc9293_3_8_6_the_peer_window_limits() {
     let mut state = state();
-    state.snd_wnd = 3 * MSS + 200;
+    state.send.snd_wnd = 3 * MSS + 200;
     let mut script = Script::with(&state);
     script.submit(20 * MSS);
     script.sends(&full(0, 3));
@@ -38,7 +38,7 @@ fn rfc9293_3_8_6_the_peer_window_limits() {
 #[test]
 fn rfc9293_3_8_6_2_1_half_the_largest_window_is_worth_a_segment() {
     let mut state = state();
-    state.snd_wnd = 800;
+    state.send.snd_wnd = 800;
     state.max_window = 800;
     let mut script = Script::with(&state);
     script.window(0, 800).submit(2 * MSS).sends(&[(0, 800)]);
@@ -54,7 +54,7 @@ fn large_segments_count_as_what_they_stand_for() {
     assert_eq!((out.gso_size, out.wire_segments), (1000, 6));
     assert_eq!(out.flags, flag::ACK | flag::PSH);
     script.nothing();
-    assert_eq!(script.tcb.acked(1).segs_out, 6);
+    assert_eq!(script.tcb.acked(1).send.segs_out, 6);
     assert_eq!(script.tcb.export(script.instant()).data_segs_out, 6);
 }
 
@@ -138,7 +138,7 @@ fn rfc9293_3_8_6_1_probes_a_closed_window() {
     script.at(3_000).window(0, WINDOW);
     script.leaves(&[(0, 1)], true);
     script.sends(&[(1, MSS), (1 + MSS, MSS), (1 + 2 * MSS, MSS - 1)]);
-    assert_eq!(script.tcb.acked(0).cwnd, 10);
+    assert_eq!(script.tcb.acked(0).send.cwnd, 10);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn an_overtaken_acknowledgement_does_not_shrink_the_window() {
         .at(100)
         .window(2 * MSS, 40_000)
         .window(2 * MSS, 20_000);
-    assert_eq!(script.tcb.acked(0).snd_wnd, 40_000);
+    assert_eq!(script.tcb.acked(0).send.snd_wnd, 40_000);
     // A higher acknowledgement number is later, irrespective of the sequence number.
     let mut segment = script.segment();
     segment.ack = ISS + 3 * MSS;
@@ -170,14 +170,14 @@ fn an_overtaken_acknowledgement_does_not_shrink_the_window() {
     segment.seq = IRS + 90;
     segment.length = 20;
     script.take(&segment);
-    assert_eq!(script.tcb.acked(0).snd_wnd, 10_000);
+    assert_eq!(script.tcb.acked(0).send.snd_wnd, 10_000);
 }
 
 /// The peer has filled its window exactly, although the scaled field announced slightly less.
 #[test]
 fn acknowledgements_stand_where_the_window_is_rounded_off() {
     let mut state = state();
-    state.snd_wnd = 2_990;
+    state.send.snd_wnd = 2_990;
     let mut script = Script::with(&state);
     script.submit(2_990);
     script.sends(&[(0, MSS), (MSS, MSS), (2 * MSS, 990)]);
@@ -224,13 +224,13 @@ fn answered_probes_go_on_for_ever_and_unanswered_ones_do_not() {
 #[test]
 fn idle_time_reduces_the_window() {
     let mut state = state();
-    state.cwnd = 80;
+    state.send.cwnd = 80;
     let mut script = Script::with(&state);
     script.submit(MSS).sends(&[(0, MSS)]);
     script.at(100).ack(MSS);
     // After two and a half RTOs.
     script.at(850).submit(MSS).sends(&[(MSS, MSS)]);
-    assert_eq!(script.tcb.acked(0).cwnd, 20);
+    assert_eq!(script.tcb.acked(0).send.cwnd, 20);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn an_unused_window_does_not_grow() {
         script.submit(MSS).sends(&[(i * MSS, MSS)]);
         script.ack((i + 1) * MSS);
     }
-    assert_eq!(script.tcb.acked(0).cwnd, 10);
+    assert_eq!(script.tcb.acked(0).send.cwnd, 10);
 }
 
 #[test]
@@ -261,12 +261,12 @@ fn rfc3168_a_mark_reduces_once_a_window() {
         };
         assert_eq!(script.take(&segment), Verdict::Done);
     }
-    assert_eq!(script.tcb.acked(0).ssthresh, 7);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
     let out = script.poll().expect("a segment for two");
     assert_eq!(out.flags & flag::CWR, flag::CWR);
     script.nothing();
     script.ack(10 * MSS);
-    assert_eq!(script.tcb.acked(0).cwnd, 7);
+    assert_eq!(script.tcb.acked(0).send.cwnd, 7);
     let out = script.poll().expect("a segment");
     assert_eq!(out.flags & flag::CWR, 0);
 }
@@ -282,13 +282,13 @@ fn rfc3168_without_agreement_marks_say_nothing() {
     assert_eq!(script.take(&segment), Verdict::Done);
     script.data(0, 1);
     assert_eq!(script.acks(1).flags, flag::ACK);
-    assert_eq!(script.tcb.acked(0).ssthresh, u32::MAX);
+    assert_eq!(script.tcb.acked(0).send.ssthresh, u32::MAX);
 }
 
 #[test]
 fn what_the_host_has_not_submitted_again_is_not_asked_for() {
     let mut state = state();
-    state.snd_nxt = (ISS + 5 * MSS).0;
+    state.send.snd_nxt = (ISS + 5 * MSS).0;
     let mut script = Script::with(&state);
     script.nothing();
     script.submit(2 * MSS).nothing();

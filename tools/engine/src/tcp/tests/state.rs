@@ -5,6 +5,7 @@
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
 use toe_abi::connection::Connection;
+use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
 use super::script::*;
@@ -14,8 +15,11 @@ use crate::tcp::*;
 fn a_connection_comes_back_as_it_went() {
     let state = Connection {
         flags: state().flags | state_flag::ECN | state_flag::ECN_ECHO | state_flag::CORK,
-        snd_nxt: (ISS + 5 * MSS).0,
-        ssthresh: 20,
+        send: SendState {
+            snd_nxt: (ISS + 5 * MSS).0,
+            ssthresh: 20,
+            ..state().send
+        },
         backoff: 1,
         reordering: 5,
         rcv_mss: 0,
@@ -35,16 +39,22 @@ fn counts_and_estimates_come_back() {
         .leaves(&super::send::full(0, 4), false);
     script.at(140).ack(4 * MSS).data(0, 10).acks(10);
     let state = script.tcb.export(script.instant());
-    assert_eq!((state.segs_in, state.data_segs_in), (2, 1));
-    assert_eq!((state.segs_out, state.data_segs_out), (5, 4));
-    assert_eq!((state.delivered, state.retransmits), (4, 0));
-    assert_eq!((state.srtt_us, state.rttvar_us), (105_000, 17_500));
-    assert_eq!(state.snd_una, (ISS + 4 * MSS).0);
+    assert_eq!((state.send.segs_in, state.data_segs_in), (2, 1));
+    assert_eq!((state.send.segs_out, state.data_segs_out), (5, 4));
+    assert_eq!((state.send.delivered, state.send.retransmits), (4, 0));
+    assert_eq!(
+        (state.send.srtt_us, state.send.rttvar_us),
+        (105_000, 17_500)
+    );
+    assert_eq!(state.send.snd_una, (ISS + 4 * MSS).0);
     assert_eq!(state.rcv_nxt, (IRS + 10).0);
-    assert_eq!(state.cwnd, 10);
+    assert_eq!(state.send.cwnd, 10);
     let acked = script.tcb.acked(9);
-    assert_eq!((acked.host_id, acked.snd_una), (9, state.snd_una));
-    assert_eq!((acked.srtt_us, acked.min_rtt_us), (105_000, 100_000));
+    assert_eq!((acked.host_id, acked.send.snd_una), (9, state.send.snd_una));
+    assert_eq!(
+        (acked.send.srtt_us, acked.send.min_rtt_us),
+        (105_000, 100_000)
+    );
 }
 
 #[test]
@@ -56,14 +66,14 @@ fn contradictions_are_refused() {
     };
     assert_eq!(refused(|_| {}), None);
     let bad: [fn(&mut Connection); 9] = [
-        |state| state.snd_nxt = (ISS - 1).0,
+        |state| state.send.snd_nxt = (ISS - 1).0,
         |state| state.rcv_edge = (IRS - 1).0,
         |state| state.snd_wscale = 15,
         |state| state.rcv_wscale = 15,
         |state| state.flags &= !state_flag::WINDOW_SCALE,
-        |state| state.cwnd = 0,
+        |state| state.send.cwnd = 0,
         |state| state.ts_tick_us = 0,
-        |state| state.snd_wnd = u32::MAX,
+        |state| state.send.snd_wnd = u32::MAX,
         |state| state.flags |= state_flag::ECN_ECHO,
     ];
     for change in bad {
@@ -79,12 +89,15 @@ fn contradictions_are_refused() {
 #[test]
 fn extreme_numbers_are_harmless() {
     let state = Connection {
-        cwnd: u32::MAX,
-        ssthresh: u32::MAX - 1,
-        srtt_us: u32::MAX,
-        rttvar_us: u32::MAX,
-        min_rtt_us: 0,
-        rto_us: u32::MAX,
+        send: SendState {
+            cwnd: u32::MAX,
+            ssthresh: u32::MAX - 1,
+            srtt_us: u32::MAX,
+            rttvar_us: u32::MAX,
+            min_rtt_us: 0,
+            rto_us: u32::MAX,
+            ..state().send
+        },
         reordering: u32::MAX,
         backoff: u32::MAX,
         max_window: u32::MAX,

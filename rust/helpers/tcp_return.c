@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What Linux's TCP takes over when a connection comes back from the adapter, and
+ * the restart of its timers.
+ */
+
+#include <net/tcp.h>
+
+#include "tcp_helpers.h"
+
+/*
+ * Takes over what counts only once the connection is Linux's again, beyond
+ * @state->send. toe_helper_tcp_unsend() comes first. Locked.
+ */
+void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	tp->snd_wl1 = state->snd_wl1;
+	tp->max_window = max(tp->max_window, state->max_window);
+	tp->reordering = clamp_t(u32, state->reordering, tp->reordering,
+				 READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_max_reordering));
+	icsk->icsk_backoff = min(state->backoff, 15U);
+	tp->data_segs_in += state->data_segs_in;
+	tp->data_segs_out += state->data_segs_out;
+	tp->dsack_dups += state->duplicates;
+	tp->rcv_ooopack += state->out_of_order;
+	if ((state->flags & TOE_CONNECTION_TIMESTAMPS) && tp->rx_opt.tstamp_ok) {
+		tp->rx_opt.ts_recent = state->ts_recent;
+		tp->rx_opt.ts_recent_stamp = ktime_get_seconds();
+	}
+	if (state->flags & TOE_CONNECTION_ECN_ECHO)
+		tp->ecn_flags |= TCP_ECN_DEMAND_CWR;
+	/* Cubic begins a new epoch at the window that it is given. */
+	if (icsk->icsk_ca_ops->init)
+		icsk->icsk_ca_ops->init(sk);
+	tp->snd_cwnd_stamp = tcp_jiffies32;
+	tp->high_seq = tp->snd_una;
+	tcp_mstamp_refresh_inline(tp);
+	/* The adapter may owe an acknowledgement; a duplicate does no harm. */
+	icsk->icsk_ack.pending |= ICSK_ACK_SCHED | ICSK_ACK_NOW;
+}
+
+/*
+ * Does what tcp_rearm_rto() and tcp_push_pending_frames() do. Transmission is left
+ * to sk_prot->release_cb(), which release_sock() calls; without an owner it is
+ * called here. Locked.
+ */
+void toe_helper_tcp_resume(struct sock *sk)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (sk->sk_state != TCP_ESTABLISHED)
+		return;
+	if (tp->packets_out)
+		inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, inet_csk(sk)->icsk_rto, false);
+	else if (!tcp_write_queue_empty(sk))
+		inet_csk_reset_xmit_timer(sk, ICSK_TIME_PROBE0, inet_csk(sk)->icsk_rto, false);
+	if (!test_and_set_bit(TCP_TSQ_DEFERRED, &sk->sk_tsq_flags))
+		sock_hold(sk);
+	set_bit(TCP_ACK_DEFERRED, &sk->sk_tsq_flags);
+	if (!sock_owned_by_user(sk))
+		sk->sk_prot->release_cb(sk);
+}

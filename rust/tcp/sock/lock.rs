@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lock of a socket, and data that it protects.
+
+use super::{
+    socket::TcpSock,
+    tcp::Tcp, //
+};
+use crate::{
+    bindings,
+    tcp::backlog::BacklogEntry, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ops::Deref,
+    ptr, //
+};
+use kernel::{
+    sync::aref::ARef,
+    types::NotThreadSafe, //
+};
+
+/// A socket that is locked.
+///
+/// # Safety
+///
+/// While a value is borrowed exclusively, [`Self::sock`] is locked by the current context, and no
+/// other value that implements this trait for the same socket can be used.
+pub unsafe trait Lock {
+    /// The socket.
+    fn sock(&self) -> &TcpSock;
+
+    /// The operations that need the lock.
+    #[inline]
+    fn tcp(&mut self) -> Tcp<'_> {
+        // SAFETY: The socket is locked while `self` is borrowed.
+        unsafe { Tcp::assume(self.sock()) }
+    }
+}
+
+/// Proof that a socket is locked, in one way or the other.
+///
+/// Two values of the same lifetime may be exchanged: both are borrowed from what unlocks their
+/// sockets.
+///
+/// # Invariants
+///
+/// For `'a` the current context owns the socket, or holds its spinlock while no process owns it.
+pub struct Locked<'a> {
+    sock: &'a TcpSock,
+    _exclusive: PhantomData<&'a mut ()>,
+    _not_send: NotThreadSafe,
+}
+
+impl<'a> Locked<'a> {
+    /// Assumes the lock.
+    ///
+    /// # Safety
+    ///
+    /// The invariant of the type must hold, and no other [`Lock`] of this socket may be used during
+    /// `'a`.
+    #[inline]
+    pub(in crate::tcp) unsafe fn assume(sock: &'a TcpSock) -> Self {
+        // INVARIANT: The caller promises it.
+        Self {
+            sock,
+            _exclusive: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+// SAFETY: By the invariant the socket is locked for `'a`, and this is the only lock during `'a`.
+unsafe impl Lock for Locked<'_> {
+    #[inline]
+    fn sock(&self) -> &TcpSock {
+        self.sock
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = TcpSock;
+
+    #[inline]
+    fn deref(&self) -> &TcpSock {
+        self.sock
+    }
+}
+
+/// A socket that the current process owns (`lock_sock()`). Dropping processes the backlog and
+/// releases the socket.
+///
+/// # Invariants
+///
+/// The current process owns the socket. If `borrowed` is set the caller of a callback releases it,
+/// else `drop` does.
+///
+/// # Examples
+///
+/// ```ignore
+/// fn urgent_data(sock: &TcpSock) -> bool {
+///     // Sleeps until no other context holds the socket.
+///     let mut sock = sock.lock();
+///     sock.tcp().is_urgent()
+///     // The socket is released here.
+/// }
+/// ```
+pub struct Owned<'a> {
+    sock: &'a TcpSock,
+    borrowed: bool,
+    _not_send: NotThreadSafe,
+}
+
+impl<'a> Owned<'a> {
+    /// Assumes that the current process owns the socket, which dropping does not release.
+    ///
+    /// # Safety
+    ///
+    /// The process must own the socket, and no other [`Lock`] of this socket may be used during
+    /// `'a`.
+    pub(in crate::tcp) unsafe fn assume(sock: &'a TcpSock) -> Self {
+        // INVARIANT: The caller promises it.
+        Self {
+            sock,
+            borrowed: true,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// The proof of the lock, for functions that either kind of lock suffices for.
+    #[inline]
+    pub fn locked(&mut self) -> Locked<'_> {
+        // SAFETY: The process owns the socket; `self` cannot be used while the result is.
+        unsafe { Locked::assume(self.sock) }
+    }
+
+    /// Processes frames and entries that have arrived since the socket was locked.
+    pub fn flush_backlog(&mut self) {
+        // SAFETY: The process owns the socket.
+        unsafe { bindings::sk_flush_backlog(self.as_raw()) }
+    }
+}
+
+// SAFETY: By the invariant the process owns the socket.
+unsafe impl Lock for Owned<'_> {
+    #[inline]
+    fn sock(&self) -> &TcpSock {
+        self.sock
+    }
+}
+
+impl Deref for Owned<'_> {
+    type Target = TcpSock;
+
+    #[inline]
+    fn deref(&self) -> &TcpSock {
+        self.sock
+    }
+}
+
+impl Drop for Owned<'_> {
+    fn drop(&mut self) {
+        if !self.borrowed {
+            // SAFETY: By the invariant the process owns the socket.
+            unsafe { bindings::release_sock(self.as_raw()) }
+        }
+    }
+}
+
+/// A socket's spinlock, held (`bh_lock_sock()`).
+///
+/// # Invariants
+///
+/// The current context holds the spinlock, with bottom halves disabled.
+pub struct Spin<'a> {
+    sock: &'a TcpSock,
+    _not_send: NotThreadSafe,
+}
+
+impl Spin<'_> {
+    /// The proof of the lock, unless a process owns the socket.
+    #[inline]
+    pub fn locked(&mut self) -> Option<Locked<'_>> {
+        // SAFETY: The spinlock is held, so that the answer stays true.
+        let owned = unsafe { bindings::sock_owned_by_user(self.sock.as_raw()) };
+        // SAFETY: The spinlock is held and no process owns the socket; `self` cannot be used while
+        // the result is.
+        (!owned).then(|| unsafe { Locked::assume(self.sock) })
+    }
+
+    /// Appends an entry to the backlog of a socket that a process owns. That process finds it
+    /// behind all frames and entries that came before.
+    #[inline]
+    pub fn add_backlog(&mut self, entry: BacklogEntry) {
+        // SAFETY: The spinlock is held; the entry is handed over.
+        unsafe { bindings::backlog_marker_add(self.sock.as_raw(), entry.into_raw()) }
+    }
+}
+
+impl Drop for Spin<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant the spinlock is held.
+        unsafe { bindings::bh_unlock_sock(self.sock.as_raw()) }
+    }
+}
+
+impl TcpSock {
+    /// Owns the socket. Process context; sleeps.
+    #[inline]
+    pub fn lock(&self) -> Owned<'_> {
+        // SAFETY: The socket is alive.
+        unsafe { bindings::lock_sock(self.as_raw()) };
+        // INVARIANT: The process owns the socket from here on.
+        Owned {
+            sock: self,
+            borrowed: false,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Takes the socket's spinlock and disables bottom halves. Process or softirq context.
+    #[inline]
+    pub fn spin(&self) -> Spin<'_> {
+        // SAFETY: The socket is alive.
+        unsafe { bindings::bh_lock_sock(self.as_raw()) };
+        // INVARIANT: The spinlock is held from here on.
+        Spin {
+            sock: self,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+/// Data that a socket's lock protects.
+///
+/// # Examples
+///
+/// ```ignore
+/// let counter = SockCell::new(sock, 0_u32);
+///
+/// let mut spin = counter.sock().spin();
+/// if let Some(mut lock) = spin.locked() {
+///     let (count, mut tcp) = counter.open(&mut lock);
+///     *count += 1;
+///     tcp.stop_timers();
+/// }
+/// ```
+pub struct SockCell<T> {
+    sock: ARef<TcpSock>,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: The data is only reached under the socket's lock.
+unsafe impl<T: Send> Sync for SockCell<T> {}
+// SAFETY: Neither the reference nor the data is bound to a thread.
+unsafe impl<T: Send> Send for SockCell<T> {}
+
+impl<T> SockCell<T> {
+    /// Puts `data` under the lock of `sock`.
+    pub fn new(sock: ARef<TcpSock>, data: T) -> Self {
+        Self {
+            sock,
+            data: UnsafeCell::new(data),
+        }
+    }
+
+    /// The socket.
+    #[inline]
+    pub fn sock(&self) -> &TcpSock {
+        &self.sock
+    }
+
+    /// The data, and the operations that need the lock too.
+    ///
+    /// # Panics
+    ///
+    /// If `lock` is that of another socket.
+    #[inline]
+    pub fn open<'b>(&'b self, lock: &'b mut impl Lock) -> (&'b mut T, Tcp<'b>) {
+        assert!(ptr::eq(self.sock(), lock.sock()));
+        // SAFETY: `lock` is this socket's and excludes every other use of the data; it stays
+        // borrowed as long as the data.
+        (unsafe { &mut *self.data.get() }, lock.tcp())
+    }
+}
