@@ -80,7 +80,6 @@ unsigned int toe_helper_smp_processor_id(void);
 void toe_helper_netif_tx_start_queue(struct netdev_queue *txq);
 void toe_helper_netif_tx_stop_queue(struct netdev_queue *txq);
 bool toe_helper_netif_tx_queue_stopped(const struct netdev_queue *txq);
-bool toe_helper_netif_xmit_stopped(const struct netdev_queue *txq);
 bool toe_helper___netdev_tx_sent_queue(struct netdev_queue *txq, unsigned int bytes, bool more);
 void toe_helper_netdev_txq_completed_mb(struct netdev_queue *txq, unsigned int packets,
 					unsigned int bytes);

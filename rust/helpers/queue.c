@@ -57,11 +57,6 @@ bool toe_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
 	return netif_tx_queue_stopped(txq);
 }
 
-bool toe_helper_netif_xmit_stopped(const struct netdev_queue *txq)
-{
-	return netif_xmit_stopped(txq);
-}
-
 bool toe_helper___netdev_tx_sent_queue(struct netdev_queue *txq, unsigned int bytes, bool more)
 {
 	return __netdev_tx_sent_queue(txq, bytes, more);

@@ -122,12 +122,10 @@ impl NetDevice {
 
     /// Whether the device is in `namespace` at this moment.
     pub fn is_in(&self, namespace: &Namespace) -> bool {
-        // SAFETY: By the type invariant. The device may leave its namespace at any time: the pointer
-        // is only compared.
-        ptr::eq(
-            unsafe { bindings::netdev_net(self.as_raw()) },
-            namespace.as_raw(),
-        )
+        // SAFETY: By the type invariant.
+        let net = unsafe { bindings::netdev_net(self.as_raw()) };
+        // The device may leave its namespace at any time: the pointer is only compared.
+        ptr::eq(net, namespace.as_raw())
     }
 
     /// MTU in bytes.

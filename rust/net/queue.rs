@@ -76,13 +76,6 @@ impl<'a> TxQueue<'a> {
         self.dev
     }
 
-    /// Whether the queue is stopped, by the driver or by BQL.
-    #[inline]
-    pub fn is_stopped(&self) -> bool {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::netif_xmit_stopped(self.raw) }
-    }
-
     /// Runs `f` with the transmit lock held. In process context.
     pub(super) fn with_lock_bh<R>(&self, f: impl FnOnce(&LockedTxQueue<'a>) -> R) -> R {
         // SAFETY: By the type invariant; the lock is held around the use of the `LockedTxQueue`.

@@ -144,16 +144,4 @@ impl<'a, T: Operations> Control<'a, T> {
             }
         }
     }
-
-    /// Detaches the device: from now on the core calls no operation but `stop`.
-    pub fn detach(&self) {
-        // SAFETY: The device is registered.
-        unsafe { bindings::netif_device_detach(self.device().as_raw()) }
-    }
-
-    /// The MAC address.
-    pub fn mac(&self) -> [u8; 6] {
-        // SAFETY: The device is an Ethernet device, and the instance lock is held.
-        unsafe { *(*self.device().as_raw()).dev_addr.cast() }
-    }
 }
