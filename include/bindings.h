@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What bindgen reads. The contents of the headers included here are bound, those
- * of the headers that these include only as far as they are needed.
+ * Input of bindgen. Everything in the headers included here is bound; of the headers
+ * that these include, only the types that they need. See Kbuild.
  *
  * Sorted alphabetically.
  */
@@ -46,7 +46,7 @@
 #include "tcp_helpers.h"
 #include "uapi/linux/toe.h"
 
-/* Constants that bindgen does not see because they are expressions with a cast. */
+/* Constants that bindgen cannot evaluate, or whose headers are not included above. */
 const u32 TOE_CONST_ETHTOOL_COALESCE_RX_USECS = ETHTOOL_COALESCE_RX_USECS;
 const u32 TOE_CONST_ETHTOOL_COALESCE_RX_MAX_FRAMES = ETHTOOL_COALESCE_RX_MAX_FRAMES;
 const u8 TOE_CONST_ETHTOOL_TCP_DATA_SPLIT_DISABLED = ETHTOOL_TCP_DATA_SPLIT_DISABLED;

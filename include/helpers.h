@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * C shims for what Rust cannot call: inline functions and macros.
+ * C shims for inline functions and macros, which Rust cannot call.
  *
- * toe_helper_NAME does what NAME does. The files in rust/helpers define them,
- * one for each group below; Rust sees them as bindings::NAME.
+ * toe_helper_NAME() calls NAME(); where the kernel has no such function, a comment
+ * at the definition describes it. Each group below is defined in the file of
+ * rust/helpers that it names. Rust code calls them as bindings::NAME.
  */
 #ifndef _TOE_HELPERS_H
 #define _TOE_HELPERS_H

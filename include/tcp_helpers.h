@@ -67,12 +67,11 @@ void toe_helper_sysctl_unregister(void);
 int toe_helper_sysctl_enable(const struct net *net);
 unsigned long toe_helper_sysctl_min_bytes(const struct net *net);
 
-/* rust/helpers/watch.c */
+/* rust/helpers/notifier.c */
 
-int toe_helper_watch_register(void (*changed)(void));
-void toe_helper_watch_unregister(void);
-/* Of this module's own settings. */
-void toe_watch_changed(void);
+int toe_helper_notifier_register(void (*changed)(void));
+void toe_helper_notifier_unregister(void);
+void toe_notify(void);		/* for changes of this module's own settings */
 
 /* rust/helpers/tcp_state.c */
 

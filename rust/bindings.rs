@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `bindgen` makes of `include/bindings.h`.
+//! Bindings that `bindgen` generates from `include/bindings.h`.
 //!
-//! The types are the C ones as the kernel crate's own bindings have them, but distinct to the
-//! compiler: a pointer crosses between the two with `cast()`, in `net` only.
+//! A C type that the kernel crate binds as well has the same layout here, but is another type for the
+//! compiler. Pointers are cast between the two, in `util`, `net` and `tcp` only.
 
 #![allow(
     clippy::all,
@@ -30,12 +30,12 @@ use pin_init::{
     Zeroable, //
 };
 
-// Blocked by the kernel's parameters, to be of a size Rust knows.
+// The kernel's bindgen parameters block these so that they are defined as Rust's types.
 type __kernel_size_t = usize;
 type __kernel_ssize_t = isize;
 type __kernel_ptrdiff_t = isize;
 
-// `bindgen` does not derive it: https://github.com/rust-lang/rust-bindgen/issues/3196
+// `bindgen` does not derive `Zeroable`: https://github.com/rust-lang/rust-bindgen/issues/3196
 //
 // SAFETY: `__BindgenBitfieldUnit<Storage>` is a newtype around `Storage`.
 unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}

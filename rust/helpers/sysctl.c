@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * net.toe.*, in each network namespace.
+ * The sysctls net.toe.* of each network namespace.
  */
 
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
 #include <net/net_namespace.h>
@@ -16,17 +17,25 @@ struct toe_net {
 	unsigned long min_bytes;
 };
 
+enum toe_net_state {
+	TOE_NET_UNREGISTERED,
+	TOE_NET_REGISTERING,
+	TOE_NET_REGISTERED,
+};
+
+/* While it is TOE_NET_REGISTERED each namespace has its struct toe_net. */
+static int toe_net_state;
 static unsigned int toe_net_id;
 static const int toe_enable_max = 2;
 
-/* What is delegated comes back when delegation is switched off. */
+/* Connections return to Linux when delegation is switched off. */
 static int toe_enable_handler(const struct ctl_table *table, int write, void *buffer,
 			      size_t *lenp, loff_t *ppos)
 {
 	int err = proc_dointvec_minmax(table, write, buffer, lenp, ppos);
 
 	if (write && !err)
-		toe_watch_changed();
+		toe_notify();
 	return err;
 }
 
@@ -52,7 +61,7 @@ static int __net_init toe_net_init(struct net *net)
 	struct toe_net *tn = net_generic(net, toe_net_id);
 	struct ctl_table *table;
 
-	/* Automatic: a connection is worth a hand-over once it has carried 64 KiB. */
+	/* Delegate connections automatically once they have carried 64 KiB. */
 	tn->enable = 2;
 	tn->min_bytes = 64 * 1024;
 
@@ -87,26 +96,57 @@ static struct pernet_operations toe_net_ops = {
 
 int toe_helper_sysctl_register(void)
 {
-	return register_pernet_subsys(&toe_net_ops);
+	int err;
+
+	if (cmpxchg(&toe_net_state, TOE_NET_UNREGISTERED, TOE_NET_REGISTERING) !=
+	    TOE_NET_UNREGISTERED)
+		return -EBUSY;
+	err = register_pernet_subsys(&toe_net_ops);
+	smp_store_release(&toe_net_state, err ? TOE_NET_UNREGISTERED : TOE_NET_REGISTERED);
+	return err;
 }
 
 void toe_helper_sysctl_unregister(void)
 {
+	WRITE_ONCE(toe_net_state, TOE_NET_REGISTERING);
+	/* Readers that saw TOE_NET_REGISTERED are in an RCU read-side section. */
+	synchronize_rcu();
 	unregister_pernet_subsys(&toe_net_ops);
+	smp_store_release(&toe_net_state, TOE_NET_UNREGISTERED);
 }
 
-/* 0: nothing is delegated, 1: what asks for it, 2: what the policy selects, too. */
+static const struct toe_net *toe_net(const struct net *net)
+{
+	if (smp_load_acquire(&toe_net_state) != TOE_NET_REGISTERED)
+		return NULL;
+	return net_generic(net, toe_net_id);
+}
+
+/*
+ * 0: no connection is delegated, 1: those whose application asks for it, 2: those
+ * that the policy selects as well. 0 while the sysctls are not registered.
+ */
 int toe_helper_sysctl_enable(const struct net *net)
 {
-	const struct toe_net *tn = net_generic(net, toe_net_id);
+	const struct toe_net *tn;
+	int enable;
 
-	return READ_ONCE(tn->enable);
+	rcu_read_lock();
+	tn = toe_net(net);
+	enable = tn ? READ_ONCE(tn->enable) : 0;
+	rcu_read_unlock();
+	return enable;
 }
 
-/* Payload, both ways, that a connection has to have carried. */
+/* Bytes of payload in both directions that make a connection worth a hand-over. */
 unsigned long toe_helper_sysctl_min_bytes(const struct net *net)
 {
-	const struct toe_net *tn = net_generic(net, toe_net_id);
+	const struct toe_net *tn;
+	unsigned long min_bytes;
 
-	return READ_ONCE(tn->min_bytes);
+	rcu_read_lock();
+	tn = toe_net(net);
+	min_bytes = tn ? READ_ONCE(tn->min_bytes) : 0;
+	rcu_read_unlock();
+	return min_bytes;
 }

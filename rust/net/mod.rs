@@ -16,7 +16,6 @@
 //! | transmit queue | [`device::Operations::TxQueue`] | the queue's transmit lock |
 //! | poll | [`napi::Poll`] | NAPI's own scheduling |
 
-pub mod change;
 pub mod device;
 pub mod dma;
 pub mod ethtool;
@@ -27,6 +26,7 @@ pub mod namespace;
 pub mod napi;
 pub mod netdev;
 pub mod netmem;
+pub mod notifier;
 pub mod page_pool;
 pub mod queue;
 pub mod skb;

@@ -21,7 +21,7 @@ use crate::{
         Op,
         Update, //
     },
-    net::change,
+    net::notifier,
     tcp::{
         sock::Locked,
         sysctl::{
@@ -48,7 +48,7 @@ const INTERVAL_MS: u32 = 1_000;
 
 /// The checks. Dropping this ends them, and waits for the one that runs.
 pub(super) struct Watch {
-    _notifiers: change::Registration<Check>,
+    _notifiers: notifier::Registration<Check>,
     _timer: workqueue::Periodic<Check>,
     _published: Published,
 }
@@ -66,7 +66,7 @@ impl Watch {
         let published = Published(());
         Ok(Self {
             _timer: workqueue::Periodic::new(check, INTERVAL_MS)?,
-            _notifiers: change::Registration::new()?,
+            _notifiers: notifier::Registration::new()?,
             _published: published,
         })
     }
@@ -105,7 +105,7 @@ pub(super) fn schedule() {
     }
 }
 
-impl change::Watcher for Check {
+impl notifier::Notifier for Check {
     fn changed() {
         schedule();
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The settings under `net.toe`, in each network namespace.
+//! The sysctls `net.toe.*` of each network namespace.
 
 use super::sock::WeakSock;
 use crate::bindings;
@@ -9,18 +9,24 @@ use kernel::{
     prelude::*, //
 };
 
-/// The settings, registered in every namespace, those to come included.
+/// The registration of the sysctls, in every network namespace. There is one at a time.
+///
+/// It has no data that a leaked registration could outlive.
 pub struct Registration(());
 
 impl Registration {
-    /// Registers them.
+    /// Registers the sysctls.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] when they are registered already, [`ENOMEM`].
     pub fn new() -> Result<Self> {
         // SAFETY: No preconditions.
         to_result(unsafe { bindings::sysctl_register() })?;
         Ok(Self(()))
     }
 
-    /// `net.toe.enable` where the socket lives: 0 to 2.
+    /// `net.toe.enable` in the namespace of `sock`; [`Enable::Off`] while not registered.
     #[inline]
     pub fn enable(sock: &WeakSock) -> Enable {
         // SAFETY: The namespace is valid.
@@ -31,7 +37,7 @@ impl Registration {
         }
     }
 
-    /// `net.toe.min_bytes` where the socket lives.
+    /// `net.toe.min_bytes` in the namespace of `sock`; 0 while not registered.
     #[inline]
     pub fn min_bytes(sock: &WeakSock) -> u64 {
         // SAFETY: As above.
@@ -41,7 +47,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: It was registered.
+        // SAFETY: The sysctls were registered by `new`.
         unsafe { bindings::sysctl_unregister() }
     }
 }
