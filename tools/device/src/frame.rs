@@ -6,6 +6,7 @@ use toe_engine::env::Offload;
 use toe_engine::env::OutFrame;
 use toe_engine::env::RxChecksum;
 use toe_engine::env::RxOffload;
+use toe_engine::env::Source;
 
 use crate::memory::Fault;
 use crate::memory::MemoryMap;
@@ -90,13 +91,15 @@ impl Frame {
         if !self.append(frame.header) {
             return Err(Gather::TooLong);
         }
-        for piece in frame.payload {
-            let end = self.length + piece.length as usize;
+        for frag in frame.payload {
+            let end = self.length + frag.length as usize;
             let room = self
                 .bytes
                 .get_mut(self.length..end)
                 .ok_or(Gather::TooLong)?;
-            memory.read(piece.address, room)?;
+            match frag.source {
+                Source::Host { address } => memory.read(address, room)?,
+            }
             self.length = end;
         }
         Ok(())

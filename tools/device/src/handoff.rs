@@ -1,102 +1,136 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames on their way from one worker to another.
+//! Messages between workers.
 //!
-//! Each ordered pair of workers has a link: a bounded ring of frames there, a ring of empty buffers
-//! back. Buffers change hands, frames are not copied, and no thread waits for another.
+//! Each ordered pair of workers has a link: a bounded ring of messages in one direction, and a ring of
+//! empty frame buffers in the other. Frames are not copied and no thread waits for another.
 
+use std::mem;
 use std::sync::Arc;
 
 use rtrb::Consumer;
 use rtrb::Producer;
-use rtrb::PushError;
 use rtrb::RingBuffer;
+use toe_engine::processor;
 
 use crate::frame::Frame;
 use crate::waker::Waker;
 
-/// Frames that a link holds.
+/// Messages that a link holds.
 const DEPTH: usize = 256;
 
-/// A frame and the function that it is for.
-struct Message {
+/// A message to a function's processor on another worker.
+pub enum Message {
+    /// A received frame that is assigned to that processor.
+    Frame(Frame),
+}
+
+impl Message {
+    /// The message as the engine takes it.
+    pub fn borrow(&self) -> processor::Message<'_> {
+        match self {
+            Self::Frame(frame) => processor::Message::Frame {
+                bytes: frame.bytes(),
+                offload: frame.received(),
+            },
+        }
+    }
+}
+
+/// A message in a link.
+struct Envelope {
+    /// The function that the message is for.
     function: usize,
-    frame: Frame,
+    message: Message,
 }
 
 /// The sending end of a link.
 pub struct Outbox {
-    frames: Producer<Message>,
-    empty: Consumer<Frame>,
+    messages: Producer<Envelope>,
+    buffers: Consumer<Frame>,
     waker: Arc<Waker>,
     unannounced: bool,
 }
 
 /// The receiving end of a link.
 pub struct Inbox {
-    frames: Consumer<Message>,
-    empty: Producer<Frame>,
+    messages: Consumer<Envelope>,
+    buffers: Producer<Frame>,
 }
 
-/// A link to the worker that `waker` wakes.
+/// Makes a link to the worker that `waker` wakes.
 pub fn link(waker: Arc<Waker>) -> (Outbox, Inbox) {
-    let (frames_in, frames_out) = RingBuffer::new(DEPTH);
-    let (mut empty_in, empty_out) = RingBuffer::new(DEPTH);
-    while !empty_in.is_full() {
+    let (messages_in, messages_out) = RingBuffer::new(DEPTH);
+    let (mut buffers_in, buffers_out) = RingBuffer::new(DEPTH);
+    while !buffers_in.is_full() {
         // Not full: the push succeeds.
-        let _ = empty_in.push(Frame::new());
+        let _ = buffers_in.push(Frame::new());
     }
     let outbox = Outbox {
-        frames: frames_in,
-        empty: empty_out,
+        messages: messages_in,
+        buffers: buffers_out,
         waker,
         unannounced: false,
     };
     let inbox = Inbox {
-        frames: frames_out,
-        empty: empty_in,
+        messages: messages_out,
+        buffers: buffers_in,
     };
     (outbox, inbox)
 }
 
 impl Outbox {
-    /// Sends `frame`, for which an empty buffer is left; `false` and no change when the link is
-    /// full.
+    /// Sends `frame` to `function` and replaces it by an empty buffer. Returns false, without any
+    /// change, when the link is full.
     #[must_use]
-    pub fn send(&mut self, function: usize, frame: &mut Frame) -> bool {
-        let Ok(empty) = self.empty.pop() else {
+    pub fn send_frame(&mut self, function: usize, frame: &mut Frame) -> bool {
+        if self.messages.is_full() {
+            return false;
+        }
+        let Ok(empty) = self.buffers.pop() else {
             return false;
         };
-        let frame = std::mem::replace(frame, empty);
-        // There are as many buffers as places in either ring, so there is room.
-        let pushed = self.frames.push(Message { function, frame });
-        debug_assert!(!matches!(pushed, Err(PushError::Full(_))));
-        self.unannounced = true;
-        true
+        let message = Message::Frame(mem::replace(frame, empty));
+        self.send(Envelope { function, message })
+    }
+
+    /// Sends `envelope`. Returns false when the link is full.
+    fn send(&mut self, envelope: Envelope) -> bool {
+        let sent = self.messages.push(envelope).is_ok();
+        self.unannounced |= sent;
+        sent
     }
 
     /// Wakes the receiver when something was sent since the last call.
     pub fn announce(&mut self) {
-        if std::mem::take(&mut self.unannounced) {
+        if mem::take(&mut self.unannounced) {
             self.waker.notify();
         }
     }
 }
 
 impl Inbox {
-    /// Takes the next frame into `frame`, exchanging buffers; says which function it is for.
-    pub fn receive(&mut self, frame: &mut Frame) -> Option<usize> {
-        let mut message = self.frames.pop().ok()?;
-        std::mem::swap(frame, &mut message.frame);
-        // There are as many buffers as places in either ring, so there is room.
-        let pushed = self.empty.push(message.frame);
-        debug_assert!(pushed.is_ok());
-        Some(message.function)
+    /// Takes the next message and the function that it is for. The message goes to
+    /// [`Inbox::recycle`] afterwards.
+    pub fn receive(&mut self) -> Option<(usize, Message)> {
+        let Envelope { function, message } = self.messages.pop().ok()?;
+        Some((function, message))
     }
 
-    /// Whether no frame waits.
+    /// Returns the buffers of a message to the sender.
+    pub fn recycle(&mut self, message: Message) {
+        match message {
+            Message::Frame(frame) => {
+                // Each ring has room for all buffers of the link.
+                let pushed = self.buffers.push(frame);
+                debug_assert!(pushed.is_ok());
+            }
+        }
+    }
+
+    /// Whether no message is waiting.
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.messages.is_empty()
     }
 }
 
@@ -113,16 +147,18 @@ mod tests {
             for i in 0..DEPTH {
                 frame.clear();
                 assert!(frame.append(&[round, i as u8]));
-                assert!(outbox.send(i, &mut frame));
+                assert!(outbox.send_frame(i, &mut frame));
             }
             frame.clear();
             assert!(frame.append(&[99]));
-            assert!(!outbox.send(0, &mut frame), "full");
+            assert!(!outbox.send_frame(0, &mut frame), "full");
             assert_eq!(frame.bytes(), [99], "kept");
-            let mut received = Frame::new();
             for i in 0..DEPTH {
-                assert_eq!(inbox.receive(&mut received), Some(i));
+                let (function, message) = inbox.receive().expect("a message");
+                assert_eq!(function, i);
+                let Message::Frame(received) = &message;
                 assert_eq!(received.bytes(), [round, i as u8]);
+                inbox.recycle(message);
             }
             assert!(inbox.is_empty());
         }

@@ -21,6 +21,7 @@ use crate::admin::Answer;
 use crate::admin::Reporter;
 use crate::doorbells::Doorbells;
 use crate::frame::Frame;
+use crate::handoff::Message;
 use crate::host::Host;
 use crate::port::PortQueue;
 use crate::port::impaired::Impaired;
@@ -338,11 +339,11 @@ impl Slot {
         now - *self.full_since.get_or_insert(now) > HOST_TIMEOUT
     }
 
-    /// Receives a frame that another worker has steered to this processor.
-    pub fn receive_here(&mut self, now: u64, frame: &Frame) {
+    /// Takes a message from a processor of the same function on another worker.
+    pub fn receive_message(&mut self, now: u64, message: &Message) {
         if self.open {
             self.processor
-                .receive_here(now, env!(self), frame.bytes(), &frame.received());
+                .receive_message(now, env!(self), message.borrow());
         }
     }
 

@@ -40,7 +40,7 @@ use crate::setting::Setting;
 use crate::slot::Slot;
 use crate::waker::Waker;
 
-/// Frames taken from one link before the ports have their turn.
+/// Messages taken from one link before the ports have their turn.
 const BUDGET: usize = 64;
 
 /// A worker that has worked less than so many microseconds ago only naps: more is about to come, and
@@ -183,7 +183,7 @@ pub struct Worker {
     slots: Vec<Slot>,
     outboxes: Vec<Option<Outbox>>,
     inboxes: Vec<Inbox>,
-    /// Buffers for what is taken from ports and links.
+    /// Buffers for frames from ports.
     frames: Box<[Frame]>,
 }
 
@@ -253,13 +253,13 @@ impl Worker {
     fn turn(&mut self) -> Result<Option<u64>, Ended> {
         let mut busy = self.obey()?;
         let now = self.now();
-        busy |= self.take_links(now);
+        busy |= self.take_messages(now);
         let mut deadline = u64::MAX;
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let outboxes = &mut self.outboxes;
             busy |= slot.receive(now, &mut self.frames, |to, frame| {
                 match outboxes.get_mut(to) {
-                    Some(Some(outbox)) => outbox.send(number, frame),
+                    Some(Some(outbox)) => outbox.send_frame(number, frame),
                     // No such worker: the engine checked its table, so this does not happen.
                     _ => true,
                 }
@@ -332,17 +332,17 @@ impl Worker {
         }
     }
 
-    /// Takes frames that other workers have handed over. Says whether there were any.
-    fn take_links(&mut self, now: u64) -> bool {
+    /// Takes messages from other workers. Returns whether there were any.
+    fn take_messages(&mut self, now: u64) -> bool {
         let mut busy = false;
-        let frame = &mut self.frames[0];
         for inbox in &mut self.inboxes {
             for _ in 0..BUDGET {
-                let Some(function) = inbox.receive(frame) else {
+                let Some((function, message)) = inbox.receive() else {
                     break;
                 };
                 busy = true;
-                self.slots[function].receive_here(now, frame);
+                self.slots[function].receive_message(now, &message);
+                inbox.recycle(message);
             }
         }
         busy
@@ -352,12 +352,12 @@ impl Worker {
     /// part: they are looked at in the next turn, and nobody has to kick.
     fn nap(&mut self, deadline: u64) {
         self.waker.prepare();
-        let raised = !self.frames_wait(self.now()) && self.obey_or_wait(deadline);
+        let raised = !self.work_waits(self.now()) && self.obey_or_wait(deadline);
         self.waker.finish(raised);
     }
 
-    /// Whether another worker has left a frame.
-    fn frames_wait(&self, now: u64) -> bool {
+    /// Whether a message from another worker or a frame in a port is waiting.
+    fn work_waits(&self, now: u64) -> bool {
         self.inboxes.iter().any(|inbox| !inbox.is_empty())
             || self
                 .slots
@@ -393,7 +393,7 @@ impl Worker {
             }
         }
         // After the slots' last look at their rings: what one sent then lies on another's cable.
-        work |= self.frames_wait(now);
+        work |= self.work_waits(now);
         // Only now: a processor may have sent until here.
         let held = self.slots.iter().map(|slot| slot.port().deadline());
         let deadline = held.fold(deadline, u64::min);

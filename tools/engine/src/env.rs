@@ -43,13 +43,61 @@ pub trait Host {
     fn interrupt(&mut self);
 }
 
-/// A fragment of host memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Memory that holds payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Host memory.
+    Host {
+        /// DMA address of the first byte.
+        address: u64,
+    },
+}
+
+impl Source {
+    /// The source `bytes` further on.
+    #[inline]
+    pub fn advanced(self, bytes: u32) -> Self {
+        match self {
+            Self::Host { address } => Self::Host {
+                address: address.wrapping_add(bytes.into()),
+            },
+        }
+    }
+}
+
+/// A contiguous fragment of payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frag {
-    /// DMA address.
-    pub address: u64,
+    /// Where the bytes are.
+    pub source: Source,
     /// Length in bytes.
     pub length: u32,
+}
+
+impl Frag {
+    /// A fragment of no bytes.
+    pub const EMPTY: Self = Self::host(0, 0);
+
+    /// `length` bytes of host memory at DMA address `address`.
+    #[inline]
+    pub const fn host(address: u64, length: u32) -> Self {
+        Self {
+            source: Source::Host { address },
+            length,
+        }
+    }
+
+    /// Copies the fragment into `to`, which has its length.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] when any byte is not mapped.
+    #[inline]
+    pub fn read<H: Host>(&self, host: &H, to: &mut [u8]) -> Result<(), Fault> {
+        match self.source {
+            Source::Host { address } => host.read(address, to),
+        }
+    }
 }
 
 /// Transmit offloads that a port supports.

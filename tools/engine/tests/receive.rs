@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where received frames go.
+//! Placement of received frames.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -13,6 +13,7 @@ use toe_abi::completion::frame_flag;
 use toe_abi::rss;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
+use toe_engine::processor::Message;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Received;
 use toe_engine::tcp::Seq;
@@ -56,7 +57,7 @@ fn payload_takes_the_pages_of_a_batch_in_their_order() {
     }
     pages.dedup();
     assert_eq!(pages.len(), (FRAMES as usize * LENGTH).div_ceil(4096));
-    // The driver has posted them from the highest down.
+    // The driver has posted the pages in descending order.
     let posted: Vec<u32> = (0..PAGES).rev().take(pages.len()).collect();
     assert_eq!(pages, posted);
 }
@@ -109,7 +110,11 @@ fn a_processor_that_does_not_run_passes_on_what_belongs_to_others() {
         let fields = rss::Fields::DEFAULT.bits();
         processor.set_rss(1, &mut env, 0, &config, fields).unwrap();
         if here {
-            processor.receive_here(1, &mut env, frame, &offload);
+            let message = Message::Frame {
+                bytes: frame,
+                offload,
+            };
+            processor.receive_message(1, &mut env, message);
             return Received::Done;
         }
         processor.receive(1, &mut env, frame, &offload)
@@ -149,7 +154,7 @@ fn a_flow_inside_vxlan_is_its_network_s() {
                     _ => Op::Reassembled,
                 };
                 assert_eq!(first.op, op.raw());
-                // Outer and inner headers, and payload where that of the network's flow goes on.
+                // Outer and inner headers in cells, payload in the page of the inner flow.
                 assert_eq!(
                     usize::from(first.header_length),
                     bytes.len() - LENGTH as usize
@@ -163,7 +168,7 @@ fn a_flow_inside_vxlan_is_its_network_s() {
     assert_eq!(up, [up[0], up[1]].repeat(3));
     assert_eq!(flows, [flows[0], flows[1]].repeat(3));
     assert!(up[0] != up[1] && flows[0] != flows[1]);
-    // Something else behind the port is what it is.
+    // Another protocol on the VXLAN port is uploaded as it is.
     let mut other = encapsulated(1, &[0; 60]);
     other[ethernet::HEADER + ipv4::HEADER + udp::HEADER] = 0;
     let offload = RxOffload::default();

@@ -23,6 +23,7 @@ use toe_engine::env::Offload;
 use toe_engine::env::OutFrame;
 use toe_engine::env::Partial;
 use toe_engine::env::SendError;
+use toe_engine::env::Source;
 
 use super::PortQueue;
 use crate::frame::Frame;
@@ -196,12 +197,14 @@ impl PortQueue for Tap {
         };
         add(header.as_ptr(), VNET);
         add(frame.header.as_ptr(), frame.header.len());
-        for piece in frame.payload {
-            memory
-                .pieces(piece.address, piece.length as usize, false, |slice| {
-                    add(slice.ptr_guard().as_ptr(), slice.len());
-                })
-                .map_err(|_| SendError::Fault)?;
+        for frag in frame.payload {
+            match frag.source {
+                Source::Host { address } => memory
+                    .pieces(address, frag.length as usize, false, |slice| {
+                        add(slice.ptr_guard().as_ptr(), slice.len());
+                    })
+                    .map_err(|_| SendError::Fault)?,
+            }
         }
         if count > PIECES {
             return Err(SendError::Rejected);

@@ -1,103 +1,107 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The match part of the connection table: from tuple to connection (R2.1).
+//! Hash index of the connection table.
 
 use alloc::boxed::Box;
 use alloc::vec;
 
-/// "No connection".
+/// Number of no connection.
 const NONE: u32 = u32::MAX;
 
+/// A place for one entry.
 #[derive(Clone, Copy)]
-struct Slot {
+struct Bucket {
     hash: u32,
+    /// Slot of the connection in the table, or [`NONE`] when the bucket is free.
     connection: u32,
 }
 
 /// A hash table with open addressing and linear probing.
 ///
-/// Removal moves what follows back, so there are no tombstones and a look-up ends at the first free
-/// slot. At most half of the slots are in use.
+/// Removal moves later entries back, so there are no tombstones and a look-up ends at the first free
+/// bucket. At most half of the buckets are in use.
 ///
 /// # Invariants
 ///
-/// Between the slot that an entry's hash names and the slot where it stands, no slot is free.
+/// The buckets from the one that an entry's hash selects up to the one that holds the entry are all
+/// in use.
 pub struct Index {
-    slots: Box<[Slot]>,
+    buckets: Box<[Bucket]>,
 }
 
 impl Index {
-    /// A table for `connections` connections.
+    /// An empty index for at most `connections` connections.
     pub fn new(connections: u32) -> Self {
-        let free = Slot {
+        let free = Bucket {
             hash: 0,
             connection: NONE,
         };
-        let slots = (2 * connections as usize).next_power_of_two().max(2);
+        let buckets = (2 * connections as usize).next_power_of_two().max(2);
         Self {
-            slots: vec![free; slots].into_boxed_slice(),
+            buckets: vec![free; buckets].into_boxed_slice(),
         }
     }
 
-    /// Forgets every entry.
+    /// Removes every entry.
     pub fn clear(&mut self) {
-        for slot in &mut self.slots {
-            slot.connection = NONE;
+        for bucket in &mut self.buckets {
+            bucket.connection = NONE;
         }
     }
 
-    /// The connection with hash `hash` for which `is_it` holds.
+    /// The connection with hash `hash` for which `matches` returns true.
     #[inline]
-    pub fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mask = self.slots.len() - 1;
+    pub fn find(&self, hash: u32, matches: impl Fn(u32) -> bool) -> Option<u32> {
+        let mask = self.buckets.len() - 1;
         let mut at = hash as usize & mask;
         loop {
-            let slot = self.slots[at];
-            if slot.connection == NONE {
+            let bucket = self.buckets[at];
+            if bucket.connection == NONE {
                 return None;
             }
-            if slot.hash == hash && is_it(slot.connection) {
-                return Some(slot.connection);
+            if bucket.hash == hash && matches(bucket.connection) {
+                return Some(bucket.connection);
             }
             at = (at + 1) & mask;
         }
     }
 
-    /// Adds an entry. The table must hold fewer than it was made for.
+    /// Adds an entry. The index must hold fewer entries than it was made for.
     pub fn insert(&mut self, hash: u32, connection: u32) {
-        let mask = self.slots.len() - 1;
+        let mask = self.buckets.len() - 1;
         let mut at = hash as usize & mask;
-        while self.slots[at].connection != NONE {
+        while self.buckets[at].connection != NONE {
             at = (at + 1) & mask;
         }
-        self.slots[at] = Slot { hash, connection };
+        self.buckets[at] = Bucket { hash, connection };
     }
 
-    /// Removes the entry of `connection`, which was added with `hash`.
+    /// Removes the entry of `connection`, which was added with hash `hash`.
     pub fn remove(&mut self, hash: u32, connection: u32) {
-        let mask = self.slots.len() - 1;
+        let mask = self.buckets.len() - 1;
         let mut at = hash as usize & mask;
-        while self.slots[at].connection != connection {
-            if self.slots[at].connection == NONE {
+        while self.buckets[at].connection != connection {
+            if self.buckets[at].connection == NONE {
                 return;
             }
             at = (at + 1) & mask;
         }
-        // Close the gap: an entry may move back into it when the gap is not before its own slot.
+        // Close the gap. An entry moves into it unless the gap is before the bucket that the entry's
+        // hash selects.
         let mut gap = at;
         loop {
             at = (at + 1) & mask;
-            let slot = self.slots[at];
-            if slot.connection == NONE {
+            let bucket = self.buckets[at];
+            if bucket.connection == NONE {
                 break;
             }
-            let home = slot.hash as usize & mask;
+            let home = bucket.hash as usize & mask;
             if at.wrapping_sub(home) & mask >= at.wrapping_sub(gap) & mask {
-                self.slots[gap] = slot;
+                self.buckets[gap] = bucket;
                 gap = at;
             }
         }
-        self.slots[gap].connection = NONE;
+        self.buckets[gap].connection = NONE;
     }
 }
 
@@ -110,7 +114,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against a map, with few hashes so that they collide.
+        /// Compares with a map, using few hashes so that they collide.
         #[test]
         fn equals_a_map(steps in proptest::collection::vec((0u32..16, 0u32..24), 0..200)) {
             let mut index = Index::new(16);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Headers of the frames that a connection sends.
+//! Headers of the packets that a TCP connection sends.
 
 use toe_abi::connection;
 use toe_abi::connection::Connection;
 
+use super::protocol::Packet;
 use crate::env::Gso;
 use crate::env::GsoKind;
+use crate::env::Offload;
 use crate::env::Partial;
 use crate::tcp::Outgoing;
 use crate::tuple::Tuple;
@@ -19,28 +21,33 @@ use crate::wire::tcp;
 use crate::wire::tcp::Options;
 use crate::wire::tcp::Repr;
 
-/// Longest header: Ethernet, one tag, IPv6, TCP with options.
+/// Longest header: Ethernet with one VLAN tag, IPv6, TCP with options.
 pub const MAX_HEADER: usize = ethernet::HEADER + ethernet::TAG + ipv6::HEADER + tcp::MAX_HEADER;
-/// Longest header up to the transport.
+/// Longest header below TCP.
 const MAX_LOWER: usize = ethernet::HEADER + ethernet::TAG + ipv6::HEADER;
-/// ECT(0) in the ECN field (RFC 3168 5).
+/// ECT(0) in the ECN field (RFC 3168, 5).
 const ECT0: u8 = 0b10;
 
-/// Everything in front of TCP, as it is the same in every frame of the connection.
+/// Headers below TCP, which are the same in every packet of a connection but for lengths,
+/// checksums, the ECN field and the IPv4 identification.
 pub struct Template {
     bytes: [u8; MAX_LOWER],
+    /// Offset of the IP header.
     l3: usize,
+    /// Offset of the TCP header.
     l4: usize,
+    /// IP version.
     version: u8,
+    /// Source and destination port.
     ports: (u16, u16),
-    /// Sum of the pseudo-header without the length.
+    /// Checksum of the pseudo-header without the length.
     pseudo: u16,
-    /// IPv4 identification of the next frame.
+    /// IPv4 identification of the next packet.
     id: u16,
 }
 
 impl Template {
-    /// The headers of the connection that `state` describes and `tuple` names.
+    /// Headers of the connection `tuple` with state `state`.
     pub fn new(state: &Connection, tuple: &Tuple) -> Self {
         let mut bytes = [0; MAX_LOWER];
         bytes[..6].copy_from_slice(&state.remote_mac);
@@ -92,15 +99,32 @@ impl Template {
         }
     }
 
-    /// Sets the address of the next hop.
+    /// Sets the MAC address of the next hop.
     pub fn set_remote_mac(&mut self, mac: [u8; 6]) {
         self.bytes[..6].copy_from_slice(&mac);
     }
 
-    /// Writes the header of `segment` into `to` and returns its length. Its TCP checksum holds the sum
-    /// of the pseudo-header.
+    /// The packet that carries `segment`. Its TCP checksum field holds the sum of the pseudo-header.
     #[inline]
-    pub fn emit(&mut self, segment: &Outgoing, to: &mut [u8; MAX_HEADER]) -> usize {
+    pub fn packet(&mut self, segment: &Outgoing) -> Packet {
+        let mut header = [0; MAX_HEADER];
+        let header_length = self.emit(segment, &mut header);
+        Packet {
+            header,
+            header_length,
+            seq: segment.seq,
+            length: segment.length,
+            retransmit: segment.retransmit,
+            offload: Offload {
+                checksum: Some(self.partial()),
+                gso: self.gso(segment, header_length),
+            },
+        }
+    }
+
+    /// Writes the header of `segment` into `to` and returns its length.
+    #[inline]
+    fn emit(&mut self, segment: &Outgoing, to: &mut [u8; MAX_HEADER]) -> usize {
         to[..self.l4].copy_from_slice(&self.bytes[..self.l4]);
         let repr = Repr {
             source: self.ports.0,
@@ -137,23 +161,23 @@ impl Template {
         header
     }
 
-    /// The most payload that a large segment of this connection can have: what the length field of
-    /// the IP header leaves.
+    /// Largest payload of a segment, given by the length field of the IP header.
     pub fn max_payload(&self) -> u32 {
         let ip = if self.version == 6 { 0 } else { ipv4::HEADER };
         (usize::from(u16::MAX) - ip - tcp::MAX_HEADER) as u32
     }
 
-    /// How the port is to complete the checksum.
-    pub fn partial(&self) -> Partial {
+    /// The checksum that is left to the port.
+    fn partial(&self) -> Partial {
         Partial {
             start: self.l4 as u16,
             offset: tcp::CHECKSUM as u16,
         }
     }
 
-    /// How the port is to cut `segment`, when it is a large one with a header of `header` bytes.
-    pub fn gso(&self, segment: &Outgoing, header: usize) -> Option<Gso> {
+    /// Segmentation that is left to the port, when `segment`, with a header of `header` bytes, exceeds
+    /// the MSS.
+    fn gso(&self, segment: &Outgoing, header: usize) -> Option<Gso> {
         (segment.gso_size != 0).then_some(Gso {
             kind: if self.version == 6 {
                 GsoKind::Tcp6

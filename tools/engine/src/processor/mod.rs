@@ -4,47 +4,46 @@
 //!
 //! The thread that drives a processor repeats:
 //!
-//! 1. take a batch of frames from the port, as long as there is room for them
-//!    ([`Processor::has_room`]), and give them to [`Processor::receive_batch`]; one that belongs
-//!    elsewhere goes to the named processor's queue, and from there to its
-//!    [`Processor::receive_here`];
-//! 2. call [`Processor::poll`], which publishes what the batch has produced, does the host's work
-//!    and sends;
-//! 3. when that says [`Next::Sleep`] and no frame is waiting: [`Processor::prepare_sleep`], and when
-//!    that says [`Next::Sleep`] too, sleep until the deadline, a kick, a frame, a message or room in
-//!    the port; then [`Processor::wake`].
+//! 1. Take a batch of frames from the port, as long as the host has room for them
+//!    ([`Processor::has_room`]), and pass them to [`Processor::receive_batch`]. A frame that belongs
+//!    to another processor goes there in a [`Message`], which that processor takes with
+//!    [`Processor::receive_message`].
+//! 2. Call [`Processor::poll`], which publishes the results of the batch, carries out the host's
+//!    requests and sends.
+//! 3. When [`Processor::poll`] returns [`Next::Sleep`] and no frame is waiting, call
+//!    [`Processor::prepare_sleep`]. When that returns [`Next::Sleep`] too, sleep until the deadline,
+//!    a kick, a frame, a message or room in the port, then call [`Processor::wake`].
 //!
-//! `now` is in microseconds on any clock that does not go back, the same for all calls of one
-//! processor.
+//! `now` is a time in microseconds from a monotonic clock, the same clock in all calls.
 
 mod core;
+mod delegate;
+mod delegated;
+mod message;
+mod port_frame;
+mod progress;
 mod receive;
 mod returning;
+mod rings;
+mod round;
 mod send;
+mod settings;
+mod status;
 mod submission;
+mod timers;
 mod transmit;
 mod upload;
 
-use ::core::sync::atomic::Ordering;
-use ::core::sync::atomic::fence;
-
 use toe_abi::admin::Status;
-use toe_abi::admin::filter;
-use toe_abi::admin::storage;
-use toe_abi::completion::Reason;
 use toe_abi::ring::RINGS;
-use toe_abi::rss;
-use toe_abi::rss::Fields;
-use toe_abi::rules::Rule;
 use toe_abi::stats::Counter;
 
 use self::core::Core;
-use self::core::RingSet;
-use self::core::Round;
+pub use self::message::Message;
+use self::rings::RingSet;
 use crate::counters::Counters;
 use crate::env::Env;
 use crate::env::RxOffload;
-use crate::filter::MAX_MULTICAST;
 use crate::ring::HostError;
 pub use crate::tuple::Seed;
 
@@ -53,19 +52,19 @@ pub use crate::tuple::Seed;
 pub struct Config {
     /// Number of this processor within its function.
     pub index: u8,
-    /// Number of processors of the function: what the indirection table spreads over by default.
+    /// Number of processors of the function. The default indirection table spreads over all of them.
     pub processors: u8,
-    /// Delegated connections held at most ([`toe_abi::regs::CONNECTIONS`]).
+    /// Most delegated connections ([`toe_abi::regs::CONNECTIONS`]).
     pub connections: u32,
-    /// Payload fragments held at most, over all connections ([`toe_abi::regs::FRAGMENTS`]).
+    /// Most payload fragments of all connections ([`toe_abi::regs::FRAGMENTS`]).
     pub fragments: u32,
-    /// Page identifiers of either ring are below this ([`toe_abi::regs::PAGES`]).
+    /// Upper bound of the page identifiers of either ring ([`toe_abi::regs::PAGES`]).
     pub pages: u32,
     /// Flows in the flow database; a power of two.
     pub flows: u32,
-    /// Bytes of device memory for segments held out of order, over all connections.
+    /// Bytes of device memory for the frames that all connections hold out of order.
     pub hold: u32,
-    /// ... and for one connection.
+    /// Bytes of frames that one connection may hold out of order.
     pub hold_connection: u32,
     /// Own unicast MAC address until `SetFilter`.
     pub mac: [u8; 6],
@@ -84,92 +83,101 @@ pub struct Rings {
     pub status: u64,
 }
 
-/// Frames whose flows are looked for at once ([`Processor::receive_batch`]).
+/// Frames whose flows are looked up together ([`Processor::receive_batch`]).
 pub const BATCH: usize = 32;
 
-/// Frames that a port has given and that have not been received yet.
+/// Frames that were taken from the port and not passed to the processor yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ahead {
-    /// How many.
+    /// Number of frames.
     pub frames: usize,
-    /// Bytes of all of them.
+    /// Bytes of all frames.
     pub bytes: usize,
 }
 
-/// What became of a received frame.
+/// Result of receiving a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// Dealt with (stored, used, or dropped and counted).
+    /// The frame was stored, used, or dropped and counted.
     Done,
-    /// Belongs to this processor of the same function.
+    /// The frame belongs to this processor of the same function.
     Elsewhere(u8),
 }
 
-/// What a processor wants next.
+/// What a processor needs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// More to do at once.
+    /// Another poll: there is more work.
     Work,
-    /// Nothing to do before `deadline` (microseconds, same clock as `now`), or before something
-    /// happens when there is none.
+    /// A poll at `deadline`, or earlier when something happens.
     Sleep {
-        /// When to poll again at the latest.
+        /// Latest time of the next poll in microseconds, if there is one.
         deadline: Option<u64>,
     },
-    /// A [`Processor::stop`] is complete; the processor touches host memory no more.
+    /// Nothing. A [`Processor::stop`] is complete and host memory is not accessed any more.
     Stopped,
-    /// The rings make no sense or their memory is gone. The processor has stopped dead; the device
-    /// reports [`toe_abi::admin::Event::ProcessorFailed`].
+    /// Nothing until it is stopped or reset. An index of a ring is out of range or host memory is
+    /// not mapped; the device reports [`toe_abi::admin::Event::ProcessorFailed`].
     Failed,
 }
 
-/// How far a processor's run has got.
+/// Progress of a [`Session`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
     /// Connections are being returned.
     Stopping,
     Failed,
-    /// Has failed and was stopped then.
+    /// Stopped after a failure; the next poll ends the session.
     Dead,
 }
 
-/// A run: from start to stop.
-struct Run {
+/// A processor between start and stop.
+struct Session {
     phase: Phase,
     rings: RingSet,
 }
 
-impl Run {
-    /// Whether the rings can be used.
+impl Session {
+    /// Whether the rings may be accessed.
+    #[inline]
     fn works(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Stopping)
+    }
+
+    /// The value of `result`. An error makes the session fail.
+    #[inline]
+    fn check<T>(&mut self, result: Result<T, HostError>) -> Option<T> {
+        if result.is_err() {
+            self.phase = Phase::Failed;
+        }
+        result.ok()
     }
 }
 
 /// One offload processor: everything between a port and one set of rings.
 pub struct Processor {
     core: Core,
-    run: Option<Run>,
+    session: Option<Session>,
 }
 
 impl Processor {
-    /// Makes a processor. All memory that it will ever use is allocated here.
+    /// Makes a processor. Allocates all memory that its data path uses.
     pub fn new(config: &Config) -> Self {
         Self {
             core: Core::new(config),
-            run: None,
+            session: None,
         }
     }
 
-    /// Starts the processor on `rings`, with every index and every counter at 0.
+    /// Starts the processor on `rings`, with all indices and counters at 0.
     ///
     /// # Errors
     ///
-    /// `State` when it runs, `Invalid` for a ring size or alignment out of range, `Fault` when the
-    /// status page is not mapped.
+    /// `State` when it was started before, `Invalid` for a ring size or alignment out of range,
+    /// `Fault` when the status page is not mapped.
     pub fn start<E: Env>(&mut self, now: u64, env: &mut E, rings: &Rings) -> Result<(), Status> {
-        if self.run.is_some() {
+        if self.session.is_some() {
             return Err(Status::State);
         }
         let rings = RingSet::new(rings).ok_or(Status::Invalid)?;
@@ -179,59 +187,53 @@ impl Processor {
         self.core
             .publish_counters(now, env, &rings)
             .map_err(|HostError| Status::Fault)?;
-        self.run = Some(Run {
+        self.session = Some(Session {
             phase: Phase::Running,
             rings,
         });
         Ok(())
     }
 
-    /// Begins to stop: every connection is returned with reason `Stop`. [`Processor::poll`] says
-    /// [`Next::Stopped`] when that is done, once. A processor that has failed stops at once.
+    /// Begins to stop: every connection is returned with reason `Stop`. [`Processor::poll`] returns
+    /// [`Next::Stopped`] once when that is complete. A processor that has failed stops at once.
     ///
     /// # Errors
     ///
-    /// `State` when it does not run.
+    /// `State` when it was not started.
     pub fn stop(&mut self) -> Result<(), Status> {
-        let run = self.run.as_mut().ok_or(Status::State)?;
-        run.phase = match run.phase {
+        let session = self.session.as_mut().ok_or(Status::State)?;
+        session.phase = match session.phase {
             Phase::Running | Phase::Stopping => Phase::Stopping,
             Phase::Failed | Phase::Dead => Phase::Dead,
         };
         Ok(())
     }
 
-    /// Forgets rings, pages, connections and flows at once and touches host memory no more. Filter,
-    /// hash, MTU, moderation, storage and counters go back to their defaults.
+    /// Drops rings, pages, connections and flows at once, without access to host memory. Filter,
+    /// hash, MTU, coalescing, storage and counters return to their defaults.
     pub fn reset(&mut self) {
-        self.run = None;
+        self.session = None;
         self.core.defaults();
     }
 
-    /// Whether the largest frame would find room in the host's rings now, behind those that are
-    /// `ahead` of it. Who asks before he takes a frame from the port, and lets the port wait instead,
-    /// loses nothing to a host that is slow. A processor that does not run has room: it drops what it
-    /// is given.
+    /// Whether the host's rings have room for the largest frame behind those that are `ahead` of it.
+    /// A caller that leaves frames in the port while there is no room loses none when the host is
+    /// slow. A processor that is not started drops frames, so it always has room.
     #[inline]
     pub fn has_room<E: Env>(&mut self, env: &mut E, ahead: Ahead) -> bool {
-        let Some(run) = &mut self.run else {
+        let Some(session) = &mut self.session else {
             return true;
         };
-        if !run.works() {
+        if !session.works() {
             return true;
         }
-        match self.core.has_room(env, &mut run.rings, ahead) {
-            Ok(room) => room,
-            Err(HostError) => {
-                run.phase = Phase::Failed;
-                true
-            }
-        }
+        let room = self.core.has_room(env, &mut session.rings, ahead);
+        session.check(room).unwrap_or(true)
     }
 
     /// Takes a frame from the port (from the Ethernet header on, without FCS) that may belong to
-    /// any processor of the function. One that does not run keeps none, and passes on what belongs
-    /// to others.
+    /// any processor of the function. A processor that is not started drops its own frames, and still
+    /// names the owner of others.
     #[inline]
     pub fn receive<E: Env>(
         &mut self,
@@ -243,11 +245,12 @@ impl Processor {
         self.take(now, env, frame, offload, false)
     }
 
-    /// Takes frames from the port as [`Processor::receive`] does, one after the other, and calls
-    /// `elsewhere` with the number of each that belongs to another processor, and with that.
+    /// Takes frames from the port one after the other as [`Processor::receive`] does. Calls
+    /// `elsewhere` with the position of each frame that belongs to another processor, and with that
+    /// processor.
     ///
-    /// What is known of their flows is fetched for up to [`BATCH`] of them at once: of many flows, most
-    /// are not in the cache.
+    /// The flows of up to [`BATCH`] frames are prefetched together: with many flows, most of them are
+    /// not in the cache.
     #[inline]
     pub fn receive_batch<'a, E: Env>(
         &mut self,
@@ -257,15 +260,13 @@ impl Processor {
         mut elsewhere: impl FnMut(usize, u8),
     ) {
         let mut frames = frames.enumerate();
-        match &mut self.run {
-            Some(run) if run.works() => {
-                let rings = &mut run.rings;
+        match &mut self.session {
+            Some(session) if session.works() => {
+                let rings = &mut session.rings;
                 let result = self
                     .core
                     .receive_batch(now, env, rings, &mut frames, &mut elsewhere);
-                if result.is_err() {
-                    run.phase = Phase::Failed;
-                }
+                session.check(result);
             }
             _ => {
                 for (number, (frame, offload)) in frames {
@@ -277,16 +278,14 @@ impl Processor {
         }
     }
 
-    /// Takes a frame that another processor found to belong to this one.
+    /// Takes a message from another processor of the function.
     #[inline]
-    pub fn receive_here<E: Env>(
-        &mut self,
-        now: u64,
-        env: &mut E,
-        frame: &[u8],
-        offload: &RxOffload,
-    ) {
-        self.take(now, env, frame, offload, true);
+    pub fn receive_message<E: Env>(&mut self, now: u64, env: &mut E, message: Message<'_>) {
+        match message {
+            Message::Frame { bytes, offload } => {
+                self.take(now, env, bytes, &offload, true);
+            }
+        }
     }
 
     #[inline]
@@ -298,8 +297,8 @@ impl Processor {
         offload: &RxOffload,
         here: bool,
     ) -> Received {
-        let Some(run) = &mut self.run else {
-            // The port may still bring what the hash assigns to others.
+        let Some(session) = &mut self.session else {
+            // The port may still deliver frames that the hash assigns to other processors.
             return match self.core.assigned(frame, offload) {
                 Some(processor) if !here && processor != self.core.config.index => {
                     Received::Elsewhere(processor)
@@ -307,57 +306,45 @@ impl Processor {
                 _ => Received::Done,
             };
         };
-        if !run.works() {
+        if !session.works() {
             return Received::Done;
         }
-        match self
-            .core
-            .receive(now, env, &mut run.rings, frame, offload, here)
-        {
-            Ok(received) => received,
-            Err(HostError) => {
-                run.phase = Phase::Failed;
-                Received::Done
-            }
-        }
+        let rings = &mut session.rings;
+        let received = self.core.receive(now, env, rings, frame, offload, here);
+        session.check(received).unwrap_or(Received::Done)
     }
 
-    /// Publishes what has been received, carries out submissions, sends, fires timers. Handles at
-    /// most about `budget` entries or segments of each kind.
+    /// Publishes what was received, carries out submissions, sends, and handles timers. Handles at
+    /// most about `budget` entries or packets of each kind.
     pub fn poll<E: Env>(&mut self, now: u64, env: &mut E, budget: usize) -> Next {
-        let Some(run) = &mut self.run else {
+        let Some(session) = &mut self.session else {
             return Next::Sleep { deadline: None };
         };
-        let next = match run.phase {
+        let next = match session.phase {
             Phase::Failed => return Next::Failed,
             Phase::Dead => Ok(Next::Stopped),
             Phase::Running => self
                 .core
-                .round(now, env, &mut run.rings, budget, false)
+                .round(now, env, &mut session.rings, budget, false)
                 .map(Next::from),
-            Phase::Stopping => self.core.stop_round(now, env, &mut run.rings, budget),
+            Phase::Stopping => self.core.stop_round(now, env, &mut session.rings, budget),
         };
-        match next {
-            Ok(Next::Stopped) => {
-                self.run = None;
-                Next::Stopped
-            }
-            Ok(next) => next,
-            Err(HostError) => {
-                run.phase = Phase::Failed;
-                Next::Failed
-            }
+        let next = session.check(next).unwrap_or(Next::Failed);
+        if next == Next::Stopped {
+            self.session = None;
         }
+        next
     }
 
-    /// Announces sleep to the host, then looks at everything once more. Unless the answer is
-    /// [`Next::Sleep`], the announcement has been taken back.
+    /// Sets the sleep flag in the status page, then polls once more. The flag stays set only when the
+    /// result is [`Next::Sleep`].
     pub fn prepare_sleep<E: Env>(&mut self, now: u64, env: &mut E) -> Next {
-        let Some(run) = &mut self.run else {
+        let Some(session) = &mut self.session else {
             return Next::Sleep { deadline: None };
         };
-        if run.works() && self.core.prepare_sleep(now, env, &run.rings).is_err() {
-            run.phase = Phase::Failed;
+        if session.works() {
+            let result = self.core.prepare_sleep(now, env, &session.rings);
+            session.check(result);
         }
         let next = self.poll(now, env, 1);
         match next {
@@ -367,135 +354,15 @@ impl Processor {
         next
     }
 
-    /// Takes the announcement of sleep back.
+    /// Clears the sleep flag.
     pub fn wake<E: Env>(&mut self, env: &mut E) {
-        let Some(run) = &mut self.run else {
+        let Some(session) = &mut self.session else {
             return;
         };
-        if run.phase != Phase::Failed && self.core.announce_sleep(env, &run.rings, false).is_err() {
-            run.phase = Phase::Failed;
+        if session.phase != Phase::Failed {
+            let result = self.core.announce_sleep(env, &session.rings, false);
+            session.check(result);
         }
-    }
-
-    /// Sets hash key, indirection table and [`Fields`] of a context, which is created when there is
-    /// none. Connections that now belong to another processor are returned with reason `Moved`.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` for bits that are not allowed, or a context or processor out of range.
-    pub fn set_rss<E: Env>(
-        &mut self,
-        now: u64,
-        env: &mut E,
-        context: u32,
-        config: &rss::Config,
-        fields: u32,
-    ) -> Result<(), Status> {
-        let fields = Fields::new(fields).ok_or(Status::Invalid)?;
-        let indirection = rss::Indirection(config.table);
-        self.core
-            .steering
-            .set_context(context, config.key, indirection, fields)?;
-        self.steered(now, env);
-        Ok(())
-    }
-
-    /// Removes a context that no rule names.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` when there is none, `State` when a rule names it.
-    pub fn remove_context(&mut self, context: u32) -> Result<(), Status> {
-        self.core.steering.remove_context(context)
-    }
-
-    /// Sets a rule. Connections that now belong to another processor are returned with reason
-    /// `Moved`.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` when its location, or what its action names, is not there.
-    pub fn set_rule<E: Env>(&mut self, now: u64, env: &mut E, rule: Rule) -> Result<(), Status> {
-        self.core.steering.set_rule(rule)?;
-        self.steered(now, env);
-        Ok(())
-    }
-
-    /// Removes the rule at `location`, if there is one, with the same effect on connections.
-    pub fn remove_rule<E: Env>(&mut self, now: u64, env: &mut E, location: u16) {
-        self.core.steering.remove_rule(location);
-        self.steered(now, env);
-    }
-
-    /// Frames may go elsewhere from here on, and connections have to follow them.
-    fn steered<E: Env>(&mut self, now: u64, env: &mut E) {
-        if let Some(run) = &mut self.run {
-            if run.works() && self.core.return_moved(now, env, &mut run.rings).is_err() {
-                run.phase = Phase::Failed;
-            }
-        }
-    }
-
-    /// Sets which frames are received: own address, [`toe_abi::admin::filter`] bits, multicast
-    /// addresses (at most 512).
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` for too many addresses, unknown flags, or a group address as the own one.
-    pub fn set_filter(
-        &mut self,
-        mac: [u8; 6],
-        flags: u32,
-        multicast: &[[u8; 6]],
-    ) -> Result<(), Status> {
-        let known = filter::PROMISCUOUS | filter::ALL_MULTICAST;
-        let group = crate::wire::ethernet::is_multicast(mac);
-        if flags & !known != 0 || multicast.len() > MAX_MULTICAST || group {
-            return Err(Status::Invalid);
-        }
-        self.core.filter.set(mac, flags, multicast);
-        Ok(())
-    }
-
-    /// Sets the MTU.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` unless it is 68 to [`crate::MAX_MTU`].
-    pub fn set_mtu(&mut self, mtu: u32) -> Result<(), Status> {
-        if !(68..=crate::MAX_MTU).contains(&mtu) {
-            return Err(Status::Invalid);
-        }
-        self.core.mtu = mtu as usize;
-        Ok(())
-    }
-
-    /// Sets interrupt moderation: an interrupt waits at most `usecs`, or for `completions`.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` for more than a second.
-    pub fn set_coalesce(&mut self, usecs: u32, completions: u32) -> Result<(), Status> {
-        if usecs > 1_000_000 {
-            return Err(Status::Invalid);
-        }
-        self.core.coalesce.usecs = usecs;
-        self.core.coalesce.completions = completions;
-        Ok(())
-    }
-
-    /// Sets how frames are stored: [`toe_abi::admin::storage`] bits and the small-frame threshold.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` for unknown flags or a threshold beyond [`toe_abi::MAX_SMALL_FRAME`].
-    pub fn set_storage(&mut self, flags: u32, small_frame: u16) -> Result<(), Status> {
-        let known = storage::SPLIT | storage::GRO | storage::SPLIT_ALL;
-        if flags & !known != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
-            return Err(Status::Invalid);
-        }
-        self.core.storage.set(flags, small_frame);
-        Ok(())
     }
 
     /// When it last took or wrote an entry of a ring, in microseconds.
@@ -503,80 +370,13 @@ impl Processor {
         self.core.worked_at
     }
 
-    /// Counters of [`toe_abi::stats`], by [`Counter`](toe_abi::stats::Counter).
+    /// Counters of [`toe_abi::stats`], by [`Counter`].
     pub fn counters(&self) -> &[u64] {
         self.core.counters.values()
     }
 
-    /// The configuration it was made with.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &Config {
         &self.core.config
-    }
-}
-
-impl From<Round> for Next {
-    fn from(round: Round) -> Self {
-        match round {
-            Round::Work => Self::Work,
-            Round::Wait(deadline) => Self::Sleep { deadline },
-        }
-    }
-}
-
-impl Core {
-    /// A round of a processor that is being stopped.
-    fn stop_round<E: Env>(
-        &mut self,
-        now: u64,
-        env: &mut E,
-        rings: &mut RingSet,
-        budget: usize,
-    ) -> Result<Next, HostError> {
-        rings.completions.refresh(env)?;
-        for place in 0..self.table.places() {
-            self.return_connection(now, env, rings, place, Reason::Stop, None)?;
-        }
-        let next = self.round(now, env, rings, budget, true)?;
-        if !self.table.is_empty() {
-            return Ok(next.into());
-        }
-        self.publish_counters(now, env, rings)?;
-        self.clear(now);
-        Ok(Next::Stopped)
-    }
-
-    /// Returns every connection that is not assigned to this processor any more.
-    fn return_moved<E: Env>(
-        &mut self,
-        now: u64,
-        env: &mut E,
-        rings: &mut RingSet,
-    ) -> Result<(), HostError> {
-        rings.completions.refresh(env)?;
-        for place in 0..self.table.places() {
-            let Some(connection) = self.table.get(place) else {
-                continue;
-            };
-            let tuple = &connection.key.tuple;
-            let processor = self.steering.of_tuple(tuple, self.filter.mac());
-            if processor != Some(self.config.index) {
-                self.return_connection(now, env, rings, place, Reason::Moved, None)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Announces sleep, with the counters as they are, and orders that before the next look at the
-    /// host's indices.
-    fn prepare_sleep<E: Env>(
-        &mut self,
-        now: u64,
-        env: &mut E,
-        rings: &RingSet,
-    ) -> Result<(), HostError> {
-        self.publish_counters(now, env, rings)?;
-        self.announce_sleep(env, rings, true)?;
-        fence(Ordering::SeqCst);
-        Ok(())
     }
 }

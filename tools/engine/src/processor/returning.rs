@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Connections on their way back to the host.
+//! Return of connections to the host.
 
 use core::mem;
 
@@ -14,33 +14,32 @@ use toe_abi::ring::COMPLETION_ENTRY;
 use toe_abi::stats::Counter;
 
 use super::core::Core;
-use super::core::RingSet;
 use super::core::mark;
-use super::receive::Arrival;
-use super::receive::held;
+use super::port_frame::PortFrame;
+use super::rings::RingSet;
+use crate::dct::HeldFrames;
 use crate::env::Env;
 use crate::ring::HostError;
 use crate::storage;
 use crate::storage::Stored;
-use crate::tcp::Instant;
 use crate::tcp::Trimmed;
 use crate::tuple::Key;
 use crate::tuple::Tuple;
 
 impl Core {
-    /// Returns the connection at `place`, with the frame that is the cause, if there is one, behind
-    /// it. When the completion ring has no room for that, it is done in a later round; until then
-    /// the connection neither sends nor receives.
+    /// Returns the connection in `slot`, followed by `cause`, the frame that is the reason for it, if
+    /// there is one. When the completion ring has no room, the return is completed in a later round;
+    /// until then the connection neither sends nor receives.
     pub(super) fn return_connection<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        place: u32,
+        slot: u32,
         reason: Reason,
-        cause: Option<&Arrival<'_>>,
+        cause: Option<&PortFrame<'_>>,
     ) -> Result<(), HostError> {
-        let Some((connection, _, hold)) = self.table.parts(place) else {
+        let Some((connection, pools)) = self.table.parts(slot) else {
             return Ok(());
         };
         if connection.returning.is_some() {
@@ -48,62 +47,84 @@ impl Core {
         }
         connection.returning = Some(reason);
         let pages = &mut self.storage.supply.payload;
-        connection
+        let buffers = &mut connection.buffers;
+        buffers
             .reassembly
             .flush(env, pages, &mut rings.completions)?;
-        if let Some(arrival) = cause {
+        if let Some(frame) = cause {
             let nothing = Trimmed {
-                seq: connection.tcb.rcv_nxt(),
+                seq: connection.protocol.received(),
                 skip: 0,
                 length: 0,
             };
-            let held = held(arrival, &nothing, false);
-            if !connection.held.append(hold, arrival.frame, &held) {
-                // As if it had been lost on the way to a host without pages.
+            let held = frame.held(&nothing, false);
+            if !buffers.held.append(&mut pools.frames, frame.bytes, &held) {
+                // Same as a frame for which the host has no page.
                 self.counters.count(Counter::RxNoPage);
             }
         }
-        if !self.complete_return(now, env, rings, place)? && self.table.mark(place, mark::RETURN) {
-            self.returns.push_back(place);
+        if !self.complete_return(now, env, rings, slot)? && self.table.mark(slot, mark::RETURN) {
+            self.returns.push_back(slot);
         }
         Ok(())
     }
 
-    /// Completes returns for which there was no room.
+    /// Returns every connection that is assigned to another processor.
+    pub(super) fn return_moved<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+    ) -> Result<(), HostError> {
+        rings.completions.refresh(env)?;
+        for slot in 0..self.table.slots() {
+            let Some(connection) = self.table.get(slot) else {
+                continue;
+            };
+            let tuple = &connection.key.tuple;
+            let processor = self.steering.of_tuple(tuple, self.filter.mac());
+            if processor != Some(self.config.index) {
+                self.return_connection(now, env, rings, slot, Reason::Moved, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes returns for which there was no room before.
     pub(super) fn complete_returns<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
     ) -> Result<(), HostError> {
-        while let Some(&place) = self.returns.front() {
-            if !self.complete_return(now, env, rings, place)? {
+        while let Some(&slot) = self.returns.front() {
+            if !self.complete_return(now, env, rings, slot)? {
                 break;
             }
             self.returns.pop_front();
-            self.table.unmark(place, mark::RETURN);
+            self.table.unmark(slot, mark::RETURN);
         }
         Ok(())
     }
 
-    /// Returns the connection at `place` if there is room: state first, then what was held. False
-    /// when there is none.
+    /// Writes the completions of the return of the connection in `slot`: its state, then the frames
+    /// that it held. Returns false when the completion ring has no room.
     fn complete_return<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        place: u32,
+        slot: u32,
     ) -> Result<bool, HostError> {
-        let Some(connection) = self.table.get(place) else {
+        let Some(connection) = self.table.get(slot) else {
             return Ok(true);
         };
         let Some(reason) = connection.returning else {
             return Ok(true);
         };
-        // Wait for room for everything; but when half of the ring is not enough, the frames that
-        // find no room are dropped as any frame would be.
-        let frames = connection.held.count();
+        // Wait for room for all frames, but for no more than half of the ring. Frames beyond are
+        // dropped like any frame without room.
+        let frames = connection.buffers.held.count();
         let want = RETURNED_ENTRIES as u32 + frames * storage::MAX_ENTRIES;
         let room = rings.completions.room();
         if room < want.min(rings.completions.entries() / 2) {
@@ -113,27 +134,28 @@ impl Core {
             return Ok(false);
         }
         let at = rings.completions.skip(RETURNED_ENTRIES as u32);
-        let rcv_nxt = connection.tcb.rcv_nxt();
-        connection.tcb.delivered(rcv_nxt);
-        let state = connection.export(Instant(now));
+        connection.protocol.delivered();
+        let received = connection.protocol.received();
+        let state = connection.protocol.export(now);
         let page = connection
+            .buffers
             .reassembly
             .close(&mut self.storage.supply.payload);
         let (key, host_id) = (connection.key, connection.host_id);
-        let mut held = mem::replace(&mut connection.held, crate::dct::hold::List::new());
+        let mut held = mem::replace(&mut connection.buffers.held, HeldFrames::new());
 
         let mut frame = mem::take(&mut self.scratch.frame);
-        self.flows.begin(now, &key, rcv_nxt);
+        self.flows.begin(now, &key, received);
         let mut uploaded = 0;
-        while let Some(&first) = held.first(&self.table.hold) {
+        while let Some(&first) = held.first(self.table.frames()) {
             let mut length = 0;
-            for bytes in self.table.hold.bytes(&first, 0, first.frame_length) {
+            for bytes in self.table.frames().bytes(&first, 0, first.frame_length) {
                 frame[length..length + bytes.len()].copy_from_slice(bytes);
                 length += bytes.len();
             }
-            held.pop(&mut self.table.hold);
-            if let Some(arrival) = Arrival::new(&frame[..length], &first.offload) {
-                let stored = self.upload_legacy(now, env, rings, &arrival, host_id)?;
+            held.pop(self.table.frames());
+            if let Some(frame) = PortFrame::new(&frame[..length], &first.offload) {
+                let stored = self.upload_legacy(now, env, rings, &frame, host_id)?;
                 uploaded += u16::from(stored == Stored::Done);
             }
         }
@@ -155,26 +177,27 @@ impl Core {
                 .completions
                 .fill(env, at.wrapping_add(1 + i as u32), &entry)?;
         }
-        self.wheel.cancel(place);
-        self.table.remove(place);
+        self.wheel.cancel(slot);
+        self.table.remove(slot);
         self.counters.count(Counter::Returned);
         self.counters
             .set(Counter::Connections, self.table.len() as u64);
         Ok(true)
     }
 
+    /// Uploads a frame of the connection `host_id` that is being returned.
     fn upload_legacy<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        arrival: &Arrival<'_>,
+        frame: &PortFrame<'_>,
         host_id: u32,
     ) -> Result<Stored, HostError> {
-        let hash = self.steering.of_packet(&arrival.packet, arrival.frame).hash;
-        let tuple = Tuple::of_received(&arrival.packet, arrival.frame);
+        let hash = self.steering.of_packet(&frame.packet, frame.bytes).hash;
+        let tuple = Tuple::of_received(&frame.packet, frame.bytes);
         let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));
         let legacy = Some(host_id);
-        self.upload(now, env, rings, arrival, key.as_ref(), hash, legacy)
+        self.upload(now, env, rings, frame, key.as_ref(), hash, legacy)
     }
 }

@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Segments of delegated connections on their way to the port, and reports of their progress.
+//! Packets that delegated connections send.
 
-use toe_abi::Layout;
 use toe_abi::completion::Reason;
 use toe_abi::stats::Counter;
 
 use super::core::Core;
-use super::core::RingSet;
 use super::core::mark;
+use super::rings::RingSet;
 use crate::counters::WireFrames;
-use crate::dct::MAX_HEADER;
+use crate::dct::Packet;
 use crate::env::Env;
 use crate::env::Fault;
 use crate::env::Offload;
 use crate::env::OutFrame;
+use crate::env::Partial;
 use crate::env::SendError;
 use crate::gso;
 use crate::ring::HostError;
-use crate::tcp::Instant;
-use crate::tcp::Outgoing;
 use crate::wire::ethernet;
 
-/// Payload that a connection sends in one turn, in bytes.
+/// Most bytes of payload that a connection sends in one turn.
 const TURN: u32 = 65_536;
 
 impl Core {
-    /// Lets connections send in turn, `budget` segments at most. True when the port has no room.
+    /// Lets connections send in turn, at most `budget` packets. Returns true when the port has no
+    /// room.
     pub(super) fn send<E: Env>(
         &mut self,
         now: u64,
@@ -34,22 +33,22 @@ impl Core {
         rings: &mut RingSet,
         budget: usize,
     ) -> Result<bool, HostError> {
-        if let Some((id, segment)) = self.stalled.take() {
-            if let Some(place) = self.table.by_id(id) {
-                self.send_segment(now, env, rings, place, id, &segment)?;
+        if let Some((id, packet)) = self.stalled.take() {
+            if let Some(slot) = self.table.by_id(id) {
+                self.send_packet(now, env, rings, slot, id, packet)?;
                 if self.stalled.is_some() {
                     return Ok(true);
                 }
-                self.make_ready(place);
+                self.make_ready(slot);
             }
         }
         let mut budget = budget;
         while budget != 0 {
-            let Some(place) = self.ready.pop_front() else {
+            let Some(slot) = self.ready.pop_front() else {
                 break;
             };
-            self.table.unmark(place, mark::READY);
-            budget -= self.send_turn(now, env, rings, place, budget)?;
+            self.table.unmark(slot, mark::READY);
+            budget -= self.send_turn(now, env, rings, slot, budget)?;
             if self.stalled.is_some() {
                 return Ok(true);
             }
@@ -57,162 +56,144 @@ impl Core {
         Ok(false)
     }
 
-    /// Lets the connection at `place` send `budget` segments at most, or [`TURN`] bytes. Returns how
-    /// many it has sent. When the port has no room, the segment it did not take is in `stalled`, and
-    /// nobody sends before it.
+    /// Lets the connection in `slot` send at most `budget` packets and [`TURN`] bytes. Returns the
+    /// number of packets. A packet for which the port has no room stays in [`Core::stalled`], and no
+    /// connection sends before it has been sent.
     pub(super) fn send_turn<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        place: u32,
+        slot: u32,
         budget: usize,
     ) -> Result<usize, HostError> {
         let mut turn = TURN;
         let mut sent = 0;
         loop {
-            let Some((id, connection)) = self.table.active(place) else {
+            let Some((id, connection)) = self.table.active(slot) else {
                 return Ok(sent);
             };
             if turn == 0 || sent == budget || self.stalled.is_some() {
-                self.make_ready(place);
+                self.make_ready(slot);
                 return Ok(sent);
             }
-            let limit = if self.capabilities.tso {
-                connection.template.max_payload()
-            } else {
-                1
-            };
-            let Some(segment) = connection.tcb.poll_transmit(Instant(now), limit) else {
-                self.take_news(place);
-                self.set_timer(place);
+            let Some(packet) = connection.protocol.next_packet(now, self.capabilities.tso) else {
+                self.take_events(slot);
+                self.set_timer(slot);
                 return Ok(sent);
             };
-            turn = turn.saturating_sub(segment.length.max(1));
+            turn = turn.saturating_sub(packet.length.max(1));
             sent += 1;
-            self.send_segment(now, env, rings, place, id, &segment)?;
+            self.send_packet(now, env, rings, slot, id, packet)?;
         }
     }
 
-    /// Sends one segment; when the port has no room it is kept for the next round.
+    /// Sends a packet, or keeps it for the next round when the port has no room.
     #[inline]
-    fn send_segment<E: Env>(
+    fn send_packet<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        place: u32,
+        slot: u32,
         id: u32,
-        segment: &Outgoing,
+        packet: Packet,
     ) -> Result<(), HostError> {
-        match self.put_segment(env, place, segment) {
+        match self.put_packet(env, slot, &packet) {
             Ok(()) => {}
-            Err(SendError::Full) => self.stalled = Some((id, *segment)),
+            Err(SendError::Full) => self.stalled = Some((id, packet)),
             Err(SendError::Fault) => {
                 self.counters.count(Counter::TxFault);
                 let reason = Reason::Submission;
-                self.return_connection(now, env, rings, place, reason, None)?;
+                self.return_connection(now, env, rings, slot, reason, None)?;
             }
             Err(SendError::Rejected) => self.counters.count(Counter::TxDropped),
         }
         Ok(())
     }
 
-    /// Gives one segment to the port.
+    /// Passes a packet to the port.
     #[inline]
-    fn put_segment<E: Env>(
+    fn put_packet<E: Env>(
         &mut self,
         env: &mut E,
-        place: u32,
-        segment: &Outgoing,
+        slot: u32,
+        packet: &Packet,
     ) -> Result<(), SendError> {
-        let Some((connection, fragments, _)) = self.table.parts(place) else {
+        let Some((connection, pools)) = self.table.parts(slot) else {
             return Ok(());
         };
-        let mut head = [0; MAX_HEADER];
-        let header = connection.template.emit(segment, &mut head);
-        let head = &head[..header];
-        let partial = connection.template.partial();
-        let gso = connection.template.gso(segment, header);
-        let offload = Offload {
-            checksum: Some(partial),
-            gso,
-        };
+        let buffer = &mut connection.buffers.send;
         let frags = &mut self.scratch.frags;
-        let gathered = connection
-            .fragments
-            .gather(fragments, segment.seq, segment.length, frags);
-        // TCP asks only for what was submitted.
-        let (count, bytes) = gathered.ok_or(SendError::Rejected)?;
-        if self.capabilities.checksum && bytes == segment.length {
+        // The protocol sends only payload that was submitted, so the range is in the buffer.
+        let (count, bytes) = buffer
+            .gather(&pools.frags, packet.seq, packet.length, frags)
+            .ok_or(SendError::Rejected)?;
+        if self.capabilities.checksum && bytes == packet.length {
             env.send(&OutFrame {
-                header: head,
+                header: packet.header(),
                 payload: &frags[..count],
-                offload,
+                offload: packet.offload,
             })?;
         } else {
-            let frame = &mut self.scratch.frame;
-            frame[..head.len()].copy_from_slice(head);
-            let mut at = head.len();
-            let mut seq = segment.seq;
-            let end = segment.seq + segment.length;
-            while seq != end {
-                let (count, bytes) = connection
-                    .fragments
-                    .gather(fragments, seq, end - seq, frags)
-                    .ok_or(SendError::Rejected)?;
-                for frag in &frags[..count] {
-                    let to = frame.get_mut(at..at + frag.length as usize);
-                    let read = to.ok_or(Fault).and_then(|to| env.read(frag.address, to));
-                    read.map_err(|Fault| SendError::Fault)?;
-                    at += frag.length as usize;
-                }
-                seq = seq + bytes;
-            }
-            let offload = if self.capabilities.checksum {
-                offload
-            } else {
-                let (start, offset) = (partial.start, partial.offset);
-                gso::complete_checksum(&mut frame[..at], start.into(), offset.into());
-                Offload::default()
-            };
-            env.send(&OutFrame {
-                header: &frame[..at],
-                payload: &[],
-                offload,
-            })?;
+            self.put_copy(env, slot, packet)?;
         }
-        let size = gso.map_or(0, |gso| gso.size.into());
-        let frames = WireFrames::new(header, segment.length as usize, size);
-        self.counters.sent(ethernet::destination(head), frames);
+        let header = packet.header();
+        let size = packet.offload.gso.map_or(0, |gso| gso.size.into());
+        let frames = WireFrames::new(header.len(), packet.length as usize, size);
+        self.counters.sent(ethernet::destination(header), frames);
         let frames = frames.count;
         self.counters.add(Counter::ToeTxSegments, frames);
-        if segment.retransmit {
+        if packet.retransmit {
             self.counters.add(Counter::ToeRetransmits, frames);
         } else {
             self.counters
-                .add(Counter::ToeTxBytes, u64::from(segment.length));
+                .add(Counter::ToeTxBytes, u64::from(packet.length));
         }
         Ok(())
     }
 
-    /// Writes an `Acked` for every connection that has progress to report and finds room.
-    pub(super) fn report<E: Env>(
+    /// Passes a copy of a packet to the port, for a port without checksum offload or a payload of too
+    /// many fragments.
+    fn put_copy<E: Env>(
         &mut self,
         env: &mut E,
-        rings: &mut RingSet,
-    ) -> Result<(), HostError> {
-        while let Some(&place) = self.reports.front() {
-            if let Some(connection) = self.table.get(place) {
-                if !rings.completions.reserve(1) {
-                    break;
-                }
-                let acked = connection.tcb.acked(connection.host_id);
-                rings.completions.write(env, &acked.to_bytes())?;
+        slot: u32,
+        packet: &Packet,
+    ) -> Result<(), SendError> {
+        let Some((connection, pools)) = self.table.parts(slot) else {
+            return Ok(());
+        };
+        let buffer = &mut connection.buffers.send;
+        let (frame, frags) = (&mut self.scratch.frame, &mut self.scratch.frags);
+        let header = packet.header();
+        frame[..header.len()].copy_from_slice(header);
+        let mut at = header.len();
+        let mut seq = packet.seq;
+        let end = packet.seq + packet.length;
+        while seq != end {
+            let (count, bytes) = buffer
+                .gather(&pools.frags, seq, end - seq, frags)
+                .ok_or(SendError::Rejected)?;
+            for frag in &frags[..count] {
+                let to = frame.get_mut(at..at + frag.length as usize);
+                let read = to.ok_or(Fault).and_then(|to| frag.read(env, to));
+                read.map_err(|Fault| SendError::Fault)?;
+                at += frag.length as usize;
             }
-            self.reports.pop_front();
-            self.table.unmark(place, mark::REPORT);
+            seq = seq + bytes;
         }
-        Ok(())
+        let mut offload = packet.offload;
+        if !self.capabilities.checksum {
+            if let Some(Partial { start, offset }) = offload.checksum {
+                gso::complete_checksum(&mut frame[..at], start.into(), offset.into());
+            }
+            offload = Offload::default();
+        }
+        env.send(&OutFrame {
+            header: &frame[..at],
+            payload: &[],
+            offload,
+        })
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames of the host's own stack on their way to the port.
+//! Frames that the host's own stack sends.
 
 use toe_abi::Layout;
 use toe_abi::ring::TRANSMIT_ENTRY;
@@ -10,8 +10,9 @@ use toe_abi::transmit::MAX_ENTRIES;
 use toe_abi::transmit::flag;
 
 use super::core::Core;
-use super::core::RingSet;
+use super::rings::RingSet;
 use crate::counters::WireFrames;
+use crate::dct::Protocol;
 use crate::env::Capabilities;
 use crate::env::Env;
 use crate::env::Fault;
@@ -38,14 +39,15 @@ use crate::wire::packet::Class;
 use crate::wire::packet::Packet;
 use crate::wire::tcp;
 
-/// Bytes of a frame that are looked at: all headers, and all of a frame without much payload.
+/// Bytes of a frame that are copied out of host memory for inspection: all headers, and a small
+/// payload.
 const HEAD: usize = 256;
 
 /// Why a frame of the host was dropped.
 enum Dropped {
-    /// Its entries contradict themselves.
+    /// Its entries contradict each other or the frame.
     Invalid,
-    /// Its memory cannot be read.
+    /// Its memory is not mapped.
     Fault,
 }
 
@@ -55,26 +57,26 @@ impl From<Fault> for Dropped {
     }
 }
 
-/// The start of a frame, copied out of the host's memory so that it cannot change any more, with
-/// room for a tag.
+/// The start of a frame with room for a tag, copied out of host memory so that the host cannot change
+/// it any more.
 struct Head {
     bytes: [u8; HEAD + ethernet::TAG],
     length: usize,
 }
 
-/// A frame of the host, checked.
+/// A checked frame.
 struct Checked {
     head: Head,
-    /// Length of all of it, with the tag that was inserted.
+    /// Length of the frame, with an inserted tag.
     length: usize,
-    /// Entries of the scratch list that hold what is behind the head.
-    pieces: usize,
+    /// Number of fragments behind the head, in the scratch list.
+    frags: usize,
     packet: Packet,
     offload: Offload,
 }
 
 impl Core {
-    /// Sends frames of the host, `budget` at most. True when the port has no room.
+    /// Sends at most `budget` frames of the host. Returns true when the port has no room.
     pub(super) fn host_frames<E: Env>(
         &mut self,
         now: u64,
@@ -106,7 +108,8 @@ impl Core {
                 }
             }
             if self.skipping || !ends {
-                // Too long, or published in parts: dropped up to its end.
+                // The frame has too many entries, or not all of them were published together. Drop
+                // its entries up to the end of the frame.
                 if !self.skipping {
                     self.counters.count(Counter::TxInvalid);
                 }
@@ -143,7 +146,8 @@ impl Core {
         Ok(self.put_host_frame(env, &checked))
     }
 
-    /// Copies the head of a frame, notes where the rest lies, and checks everything about it.
+    /// Copies the head of a frame, stores the fragments behind it in the scratch list, and checks the
+    /// frame.
     fn check<H: Host>(&mut self, host: &H, entries: &[Descriptor]) -> Result<Checked, Dropped> {
         let first = entries.first().ok_or(Dropped::Invalid)?;
         let mut head = Head {
@@ -151,7 +155,7 @@ impl Core {
             length: 0,
         };
         let mut length = 0;
-        let mut pieces = 0;
+        let mut frags = 0;
         for entry in entries {
             let size = entry.length as usize;
             if size == 0 || size > usize::from(u16::MAX) {
@@ -169,11 +173,9 @@ impl Core {
             head.length += now;
             length += size;
             if now < size {
-                self.scratch.frags[pieces] = Frag {
-                    address: end - (size - now) as u64,
-                    length: (size - now) as u32,
-                };
-                pieces += 1;
+                let rest = size - now;
+                self.scratch.frags[frags] = Frag::host(end - rest as u64, rest as u32);
+                frags += 1;
             }
         }
         if length < ethernet::HEADER || length + ethernet::TAG > MAX_FRAME {
@@ -202,14 +204,15 @@ impl Core {
         Ok(Checked {
             head,
             length,
-            pieces,
+            frags,
             packet,
             offload,
         })
     }
 
-    /// When the frame belongs to a delegated connection: takes the host's window into its state and
-    /// puts its state into the frame (invariant 3 of the design).
+    /// When the frame belongs to a delegated connection: updates the connection with the window that
+    /// the host announces, and updates the frame with the connection's state. The host's copy of the
+    /// state is older, and the peer must not see it go back.
     fn refresh_host_frame(&mut self, now: u64, checked: &mut Checked) {
         let bytes = &mut checked.head.bytes[..checked.head.length];
         let packet = &checked.packet;
@@ -220,22 +223,24 @@ impl Core {
             return;
         };
         let key = Key::new(tuple, self.config.seed);
-        let Some(place) = self.table.find(&key) else {
+        let Some(slot) = self.table.find(&key) else {
             return;
         };
-        let Some(connection) = self.table.get(place) else {
+        let Some(connection) = self.table.get(slot) else {
             return;
         };
-        let rewrite = connection.tcb.on_host_frame(
-            Instant(now),
-            &HostFrame {
-                seq: header.seq(),
-                length: packet.payload_length(),
-                ack: header.ack(),
-                window: header.window(),
-            },
-        );
-        // Payload, SYN and FIN stand at their own sequence number.
+        let rewrite = match &mut connection.protocol {
+            Protocol::Tcp(tcp) => tcp.tcb.on_host_frame(
+                Instant(now),
+                &HostFrame {
+                    seq: header.seq(),
+                    length: packet.payload_length(),
+                    ack: header.ack(),
+                    window: header.window(),
+                },
+            ),
+        };
+        // A segment that occupies sequence space keeps its sequence number.
         let occupies =
             packet.payload_length() != 0 || header.flags() & (tcp::flag::SYN | tcp::flag::FIN) != 0;
         let timestamps = header.timestamps_offset().zip(rewrite.timestamps);
@@ -251,22 +256,22 @@ impl Core {
             segment[at..at + 4].copy_from_slice(&timestamps.value.to_be_bytes());
             segment[at + 4..at + 8].copy_from_slice(&timestamps.echo.to_be_bytes());
         }
-        // A checksum that is still to be completed covers the pseudo-header only, and that has not
-        // changed. A complete one follows what has changed under it (RFC 1624); the field itself is
-        // in both sums.
+        // A checksum that is left to the port covers the pseudo-header only, which has not changed. A
+        // complete checksum is updated incrementally (RFC 1624). Both sums include the checksum field
+        // itself.
         if checked.offload.checksum.is_none() {
             let after = checksum::sum(segment);
             let check = checksum::update(be16(segment, tcp::CHECKSUM), before, after);
             segment[tcp::CHECKSUM..tcp::CHECKSUM + 2].copy_from_slice(&check.to_be_bytes());
         }
         self.counters.count(Counter::ToeHostFrames);
-        self.make_ready(place);
+        self.make_ready(slot);
     }
 
-    /// Gives a frame to the port, after doing what the port cannot do.
+    /// Passes a frame to the port. Does the offloads that the port lacks first.
     fn put_host_frame<E: Env>(&mut self, env: &mut E, checked: &Checked) -> Result<(), SendError> {
         let head = &checked.head.bytes[..checked.head.length];
-        let pieces = &self.scratch.frags[..checked.pieces];
+        let frags = &self.scratch.frags[..checked.frags];
         let wire = match checked.offload.gso {
             None => WireFrames::new(checked.length, 0, 0),
             Some(gso) => {
@@ -278,18 +283,17 @@ impl Core {
         if can(&self.capabilities, &checked.offload) {
             env.send(&OutFrame {
                 header: head,
-                payload: pieces,
+                payload: frags,
                 offload: checked.offload,
             })?;
         } else {
             let frame = &mut self.scratch.frame;
             frame[..head.len()].copy_from_slice(head);
             let mut at = head.len();
-            for piece in pieces {
-                let end = at + piece.length as usize;
+            for frag in frags {
+                let end = at + frag.length as usize;
                 let to = frame.get_mut(at..end).ok_or(SendError::Rejected)?;
-                env.read(piece.address, to)
-                    .map_err(|Fault| SendError::Fault)?;
+                frag.read(env, to).map_err(|Fault| SendError::Fault)?;
                 at = end;
             }
             let frame = &mut frame[..at];
@@ -304,7 +308,7 @@ impl Core {
                         size: gso.size.into(),
                         v6: checked.packet.version == 6,
                     };
-                    // A port that fills up in the middle is given the rest later.
+                    // When the port fills up in between, the next round resumes here.
                     for index in self.resume..large.count() {
                         self.resume = index;
                         let length = large.emit(index, &mut self.scratch.segment);
@@ -332,7 +336,7 @@ impl Core {
 }
 
 impl Head {
-    /// Inserts an 802.1Q tag behind the addresses.
+    /// Inserts an 802.1Q tag behind the MAC addresses.
     fn insert_tag(&mut self, tci: u16) {
         let at = ethernet::TYPE;
         self.bytes.copy_within(at..self.length, at + ethernet::TAG);
@@ -342,12 +346,12 @@ impl Head {
     }
 }
 
-/// Reads a big-endian 16-bit number at `at`, which is in `bytes`.
+/// The big-endian 16-bit number at `at`.
 fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// Whether a port with `capabilities` does all of `offload`.
+/// Whether a port with `capabilities` can do all of `offload`.
 fn can(capabilities: &Capabilities, offload: &Offload) -> bool {
     let checksum = capabilities.checksum || offload.checksum.is_none();
     let gso = match &offload.gso {
@@ -358,8 +362,8 @@ fn can(capabilities: &Capabilities, offload: &Offload) -> bool {
     checksum && gso
 }
 
-/// What the first entry of a frame asks for, checked against the frame: `length` bytes with a tag of
-/// `tag` bytes inserted, `head` of them at hand.
+/// Offload that the first entry of a frame requests, checked against the frame. The frame has
+/// `length` bytes, of which `head` bytes are copied, and an inserted tag of `tag` bytes.
 fn offload(
     first: &Descriptor,
     tag: usize,
@@ -385,8 +389,7 @@ fn offload(
             gso: None,
         });
     }
-    // The checksum's place and the headers' length follow from what the frame is; what the entry
-    // says must agree.
+    // Checksum position and header length are known from the headers. The entry must agree.
     let (kind, offset) = match (large, packet.class, packet.version) {
         (flag::TSO, Class::Tcp, 4) => (GsoKind::Tcp4, tcp::CHECKSUM),
         (flag::TSO, Class::Tcp, 6) => (GsoKind::Tcp6, tcp::CHECKSUM),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames that the host's own stack is to have: classified (R1.3) and stored.
+//! Upload of frames to the host's own stack: classification and storage.
 
 use core::mem;
 
@@ -12,8 +12,8 @@ use toe_abi::completion::frame_flag;
 use toe_abi::stats::Counter;
 
 use super::core::Core;
-use super::core::RingSet;
-use super::receive::Arrival;
+use super::port_frame::PortFrame;
+use super::rings::RingSet;
 use crate::env::Env;
 use crate::env::RxChecksum;
 use crate::env::RxOffload;
@@ -35,35 +35,36 @@ use crate::wire::packet::Class;
 use crate::wire::tcp;
 use crate::wire::vxlan;
 
-/// What is known of a frame whose checksum has just been filled in.
+/// Offload state of a frame whose checksum the engine has filled in.
 const COMPLETE: RxOffload = RxOffload {
     checksum: RxChecksum::Valid,
     gso_size: 0,
 };
 
-/// A TCP segment in a frame, perhaps inside a VXLAN datagram.
+/// A TCP segment in a frame, possibly inside a VXLAN datagram.
 struct Found<'a> {
     tcp: tcp::Header<'a>,
     key: Key,
-    /// Where its payload starts in the frame.
+    /// Offset of its payload in the frame.
     payload: usize,
+    /// Bytes of payload.
     length: u32,
-    /// Its checksum is right.
+    /// Its checksum is correct.
     valid: bool,
 }
 
 impl<'a> Found<'a> {
-    /// The segment in `arrival`, of which it is known whether the checksum is right and, when it
-    /// stands in the frame itself, what its key is. Else that is made with `seed`.
+    /// The segment in `frame`. `key` and `checksum` are those of the frame's own transport header;
+    /// the key of an encapsulated segment is made with `seed`.
     #[inline]
     fn new(
-        arrival: &Arrival<'a>,
+        frame: &PortFrame<'a>,
         key: Option<&Key>,
         checksum: Option<bool>,
         seed: Seed,
     ) -> Option<Self> {
-        let packet = &arrival.packet;
-        if let (Some(tcp), Some(key)) = (packet.tcp(arrival.frame), key) {
+        let packet = &frame.packet;
+        if let (Some(tcp), Some(key)) = (packet.tcp(frame.bytes), key) {
             return Some(Self {
                 tcp,
                 key: *key,
@@ -74,46 +75,46 @@ impl<'a> Found<'a> {
         }
         let inner = match checksum {
             Some(false) => return None,
-            _ => vxlan::Inner::of(packet, arrival.frame)?,
+            _ => vxlan::Inner::of(packet, frame.bytes)?,
         };
-        let frame = inner.frame(arrival.frame);
+        let bytes = inner.frame(frame.bytes);
         let tuple = Tuple {
             network: Network::vxlan(inner.vni),
-            ..Tuple::of_received(&inner.packet, frame)?
+            ..Tuple::of_received(&inner.packet, bytes)?
         };
         Some(Self {
-            tcp: inner.packet.tcp(frame)?,
+            tcp: inner.packet.tcp(bytes)?,
             key: Key::new(tuple, seed),
             payload: inner.start + usize::from(inner.packet.payload),
             length: inner.packet.payload_length(),
-            valid: inner.packet.checksum_ok(frame) == Some(true),
+            valid: inner.packet.checksum_ok(bytes) == Some(true),
         })
     }
 }
 
 impl Core {
-    /// Uploads the wire frames that a large frame of ordinary traffic stands for.
+    /// Cuts a large frame into wire frames and uploads these.
     #[cold]
     pub(super) fn upload_cut<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        arrival: &Arrival<'_>,
+        frame: &PortFrame<'_>,
         key: Option<&Key>,
         hash: (u32, HashType),
     ) -> Result<(), HostError> {
-        let Some(large) = arrival.large() else {
-            self.upload(now, env, rings, arrival, key, hash, None)?;
+        let Some(large) = frame.large() else {
+            self.upload(now, env, rings, frame, key, hash, None)?;
             return Ok(());
         };
         let mut buffer = mem::take(&mut self.scratch.segment);
         let mut result = Ok(());
         for index in 0..large.count() {
             let length = large.emit(index, &mut buffer);
-            if let Some(piece) = Arrival::new(&buffer[..length], &COMPLETE) {
+            if let Some(wire_frame) = PortFrame::new(&buffer[..length], &COMPLETE) {
                 result = self
-                    .upload(now, env, rings, &piece, key, hash, None)
+                    .upload(now, env, rings, &wire_frame, key, hash, None)
                     .map(|_| ());
             }
             if result.is_err() {
@@ -124,59 +125,59 @@ impl Core {
         result
     }
 
-    /// Uploads a frame that never left a machine, with the checksum that nobody has filled in yet:
-    /// whoever captures or forwards it expects one.
+    /// Fills in the checksum that the sender, on the same machine, has left out, and uploads the
+    /// frame. Packet capture and forwarding on the host expect a complete checksum.
     pub(super) fn upload_completed<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        arrival: &Arrival<'_>,
+        frame: &PortFrame<'_>,
         key: Option<&Key>,
         hash: (u32, HashType),
     ) -> Result<(), HostError> {
         let mut buffer = mem::take(&mut self.scratch.segment);
-        let frame = &mut buffer[..arrival.frame.len()];
-        frame.copy_from_slice(arrival.frame);
-        let end = arrival.packet.end as usize;
-        let completed = arrival.partial().filter(|partial| {
+        let bytes = &mut buffer[..frame.bytes.len()];
+        bytes.copy_from_slice(frame.bytes);
+        let end = frame.packet.end as usize;
+        let completed = frame.partial().filter(|partial| {
             let (start, offset) = (partial.start.into(), partial.offset.into());
-            gso::complete_checksum(&mut frame[..end], start, offset)
+            gso::complete_checksum(&mut bytes[..end], start, offset)
         });
         let whole = completed.and_then(|partial| {
-            // Another's, inside a tunnel, says nothing of the transport's own.
-            let known = match arrival.is_own(&partial) {
+            // A checksum inside a tunnel does not cover the outer transport header.
+            let offload = match frame.is_own(&partial) {
                 true => COMPLETE,
                 false => RxOffload::default(),
             };
-            Arrival::new(frame, &known)
+            PortFrame::new(bytes, &offload)
         });
         let result = match &whole {
             Some(whole) => self.upload(now, env, rings, whole, key, hash, None),
-            None => self.upload(now, env, rings, arrival, key, hash, None),
+            None => self.upload(now, env, rings, frame, key, hash, None),
         };
         self.scratch.segment = buffer;
         result.map(|_| ())
     }
 
-    /// Uploads a frame of ordinary traffic, or as a legacy frame of the connection `legacy`. One that
-    /// cannot be stored is counted.
+    /// Classifies a frame, stores it and writes its completion. With `legacy`, it is a frame that the
+    /// returned connection `legacy` has held. Counts a frame that cannot be stored.
     #[inline]
     #[expect(
         clippy::too_many_arguments,
-        reason = "all of it is known where it is called"
+        reason = "the callers have all of it at hand"
     )]
     pub(super) fn upload<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-        arrival: &Arrival<'_>,
+        frame: &PortFrame<'_>,
         key: Option<&Key>,
         (hash, hash_type): (u32, HashType),
         legacy: Option<u32>,
     ) -> Result<Stored, HostError> {
-        let packet = &arrival.packet;
+        let packet = &frame.packet;
         let mut completion = RxFrame {
             op: Op::NotTcp.raw(),
             hash_type: hash_type.raw(),
@@ -191,10 +192,10 @@ impl Core {
             completion.flags |= frame_flag::VLAN;
             completion.vlan_tci = tci;
         }
-        let checksum = arrival.checksum_ok();
-        if arrival.segments > 1 && checksum != Some(false) {
-            completion.segments = arrival.segments;
-            completion.gso_size = arrival.offload.gso_size;
+        let checksum = frame.checksum_ok();
+        if frame.segments > 1 && checksum != Some(false) {
+            completion.segments = frame.segments;
+            completion.gso_size = frame.offload.gso_size;
         }
         match (packet.class, checksum) {
             (Class::Malformed(Malformed::Checksum), _) | (_, Some(false)) => {
@@ -209,11 +210,11 @@ impl Core {
             completion.flags |= frame_flag::L3_CSUM_OK;
         }
         // The padding of a minimum-size frame is not uploaded.
-        let frame = match packet.class {
-            Class::Other | Class::Malformed(_) => arrival.frame,
-            _ => &arrival.frame[..packet.end as usize],
+        let bytes = match packet.class {
+            Class::Other | Class::Malformed(_) => frame.bytes,
+            _ => &frame.bytes[..packet.end as usize],
         };
-        let found = Found::new(arrival, key, checksum, self.config.seed);
+        let found = Found::new(frame, key, checksum, self.config.seed);
         let mut change = None;
         let mut segment = None;
         if let Some(found) = &found {
@@ -226,17 +227,17 @@ impl Core {
             let op = change.as_ref().map_or(Op::NotReassembled, |c| c.op);
             completion.flow = change.as_ref().map_or(NO_FLOW, Change::id);
             let has_payload = matches!(op, Op::Reassembled | Op::NotReassembled);
-            let small = has_payload && self.storage.is_small(frame.len() - tag);
+            let small = has_payload && self.storage.is_small(bytes.len() - tag);
             completion.op = if small { Op::Small } else { op }.raw();
             if let (Some(change), 1..) = (&change, found.length) {
-                // What a connection is given back with stands for itself.
-                let goes_on = legacy.is_none();
+                // Payload of a legacy frame is not gathered with that of other frames.
+                let gathers = legacy.is_none();
                 segment = Some(GroSegment {
                     flow: completion.flow,
                     seq: found.tcp.seq(),
                     header: found.payload - tag,
-                    continues: goes_on && change.continues,
-                    begins: goes_on && op == Op::FlowBegins,
+                    continues: gathers && change.continues,
+                    begins: gathers && op == Op::FlowBegins,
                     push: found.tcp.flags() & flag::PSH != 0,
                     joins: GroHeaders::of(packet, &found.tcp, tag),
                     size: match completion.gso_size {
@@ -255,12 +256,12 @@ impl Core {
         let stored = self.storage.store(
             env,
             &mut rings.completions,
-            &Stripped::new(frame, tag),
+            &Stripped::new(bytes, tag),
             flow,
             segment.as_ref(),
             &mut completion,
         )?;
-        // What found no room was not uploaded: the flow database must not vouch for it.
+        // The flow database records only frames that were uploaded.
         match (stored, &change) {
             (Stored::Done, Some(change)) => self.flows.commit(change),
             (Stored::Done, None) => {}

@@ -86,7 +86,7 @@ use self::sender::Sender;
 use self::time::TimestampClock;
 
 /// Connection flags that this TCP supports.
-const KNOWN_FLAGS: u16 = state_flag::IPV6
+pub(crate) const KNOWN_FLAGS: u16 = state_flag::IPV6
     | state_flag::TIMESTAMPS
     | state_flag::SACK
     | state_flag::WINDOW_SCALE

@@ -1,41 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory, doorbells, and a port that keeps what it is to send.
+//! Memory, doorbells, and a port that stores the frames it sends.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 
 use toe_engine::env::Capabilities;
 use toe_engine::env::Fault;
+use toe_engine::env::Frag;
 use toe_engine::env::Host;
 use toe_engine::env::OutFrame;
 use toe_engine::env::Port;
 use toe_engine::env::RxChecksum;
 use toe_engine::env::RxOffload;
 use toe_engine::env::SendError;
+use toe_engine::env::Source;
 
 use super::BASE;
 use super::MEMORY;
 
-/// A frame on its way to the wire.
+/// A frame on the wire.
 #[derive(Clone, Debug)]
 pub struct WireFrame {
     pub bytes: Vec<u8>,
     pub offload: RxOffload,
 }
 
-/// What surrounds one processor.
+/// The environment of one processor.
 pub struct TestEnv {
     pub memory: Vec<u8>,
     pub doorbell: Vec<u32>,
     pub interrupts: u32,
     pub wire: VecDeque<WireFrame>,
     pub capabilities: Capabilities,
-    /// Frames that the port takes before it is full.
+    /// Number of frames that the port accepts before it is full.
     pub room: usize,
-    /// Allocations that the port has made, as [`TestEnv::count`] counts them.
+    /// Allocations that the port has made, counted by [`TestEnv::count`].
     pub allocated: Cell<u64>,
-    /// Number of allocations so far, where a test counts them.
+    /// Returns the number of allocations so far. 0 unless the test counts them.
     pub count: fn() -> u64,
 }
 
@@ -63,6 +65,14 @@ impl TestEnv {
 
     pub fn bytes(&self, address: u64, length: usize) -> &[u8] {
         &self.memory[self.range(address, length).unwrap()]
+    }
+
+    fn payload(&self, frag: &Frag) -> Result<&[u8], Fault> {
+        match frag.source {
+            Source::Host { address } => {
+                Ok(&self.memory[self.range(address, frag.length as usize)?])
+            }
+        }
     }
 
     pub fn status(&self, offset: usize) -> u32 {
@@ -109,15 +119,14 @@ impl Port for TestEnv {
         }
         assert!(self.capabilities.checksum || frame.offload.checksum.is_none());
         assert!(self.capabilities.tso || frame.offload.gso.is_none());
-        for piece in frame.payload {
-            let range = self.range(piece.address, piece.length as usize);
-            range.map_err(|Fault| SendError::Fault)?;
+        for frag in frame.payload {
+            self.payload(frag).map_err(|Fault| SendError::Fault)?;
         }
         self.room -= 1;
         let before = (self.count)();
         let mut bytes = frame.header.to_vec();
-        for piece in frame.payload {
-            bytes.extend_from_slice(self.bytes(piece.address, piece.length as usize));
+        for frag in frame.payload {
+            bytes.extend_from_slice(self.payload(frag).map_err(|Fault| SendError::Fault)?);
         }
         let checksum = match frame.offload.checksum {
             Some(partial) => RxChecksum::Partial(partial),

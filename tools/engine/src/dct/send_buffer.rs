@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Payload that the host has submitted: pieces of its memory, by sequence number (R2.1, user
-//! buffers of the send side).
+//! Payload that the host has submitted: a list of fragments, by sequence number.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -9,27 +8,37 @@ use alloc::vec;
 use crate::env::Frag;
 use crate::tcp::Seq;
 
-/// "No fragment".
+/// Number of no node.
 const NONE: u32 = u32::MAX;
 
-#[derive(Clone, Copy, Default)]
+/// An element of a list.
+#[derive(Clone, Copy)]
 struct Node {
-    piece: Frag,
+    frag: Frag,
     next: u32,
 }
 
-/// Fragments of all connections of a processor.
-pub struct Pool {
+/// Payload fragments of all connections of a processor.
+///
+/// # Invariants
+///
+/// Every node is either in the list that starts at `free`, which has `available` nodes, or in the
+/// list of exactly one [`SendBuffer`].
+pub struct FragPool {
     nodes: Box<[Node]>,
     free: u32,
     available: usize,
 }
 
-impl Pool {
-    /// Room for `fragments` fragments.
-    pub fn new(fragments: u32) -> Self {
+impl FragPool {
+    /// Room for `frags` fragments.
+    pub fn new(frags: u32) -> Self {
+        let node = Node {
+            frag: Frag::EMPTY,
+            next: NONE,
+        };
         let mut pool = Self {
-            nodes: vec![Node::default(); fragments as usize].into_boxed_slice(),
+            nodes: vec![node; frags as usize].into_boxed_slice(),
             free: NONE,
             available: 0,
         };
@@ -37,7 +46,7 @@ impl Pool {
         pool
     }
 
-    /// Takes every fragment back.
+    /// Marks every node free.
     pub fn clear(&mut self) {
         let count = self.nodes.len();
         for (i, node) in self.nodes.iter_mut().enumerate() {
@@ -47,16 +56,16 @@ impl Pool {
         self.available = count;
     }
 
-    /// Fragments that are free.
+    /// Number of free nodes.
     pub fn available(&self) -> usize {
         self.available
     }
 
-    fn take(&mut self, piece: Frag) -> Option<u32> {
+    fn take(&mut self, frag: Frag) -> Option<u32> {
         let at = self.free;
         let node = self.nodes.get_mut(at as usize)?;
         self.free = node.next;
-        *node = Node { piece, next: NONE };
+        *node = Node { frag, next: NONE };
         self.available -= 1;
         Some(at)
     }
@@ -68,7 +77,7 @@ impl Pool {
     }
 }
 
-/// A fragment and the sequence number of its first byte.
+/// A node, and the sequence number of the first byte of its fragment.
 #[derive(Clone, Copy)]
 struct Cursor {
     node: u32,
@@ -79,18 +88,19 @@ struct Cursor {
 ///
 /// # Invariants
 ///
-/// The list from `head` to `tail` holds the bytes from `head.seq` up to `end`. `last` names a node
-/// of the list, or none: it is where the latest read ended, so that reading on costs nothing however
-/// long the list is.
-pub struct Fragments {
+/// - The list from `head` to `tail` holds the bytes from `head.seq` up to `end`.
+/// - `last.node` is a node of the list, or [`NONE`].
+pub struct SendBuffer {
     head: Cursor,
     tail: u32,
     end: Seq,
+    /// Where the latest [`SendBuffer::gather`] ended. The next one usually starts there, so it does
+    /// not walk the list.
     last: Cursor,
 }
 
-impl Fragments {
-    /// Nothing submitted; the first byte will have sequence number `start`.
+impl SendBuffer {
+    /// An empty buffer whose first byte has sequence number `start`.
     pub fn new(start: Seq) -> Self {
         let none = Cursor {
             node: NONE,
@@ -104,14 +114,14 @@ impl Fragments {
         }
     }
 
-    /// Sequence number of the byte after the last.
+    /// Sequence number after the last byte.
     pub fn end(&self) -> Seq {
         self.end
     }
 
-    /// Appends `piece`; false when the pool is exhausted.
-    pub fn push(&mut self, pool: &mut Pool, piece: Frag) -> bool {
-        let Some(node) = pool.take(piece) else {
+    /// Appends `frag`. Returns false when the pool is exhausted.
+    pub fn push(&mut self, pool: &mut FragPool, frag: Frag) -> bool {
+        let Some(node) = pool.take(frag) else {
             return false;
         };
         if self.head.node == NONE {
@@ -123,16 +133,16 @@ impl Fragments {
             pool.nodes[self.tail as usize].next = node;
         }
         self.tail = node;
-        self.end = self.end + piece.length;
+        self.end = self.end + frag.length;
         true
     }
 
-    /// Frees what lies wholly before `seq`.
+    /// Frees fragments that end at or before `seq`.
     #[inline]
-    pub fn acknowledge(&mut self, pool: &mut Pool, seq: Seq) {
+    pub fn acknowledge(&mut self, pool: &mut FragPool, seq: Seq) {
         while self.head.node != NONE {
-            let Node { piece, next } = pool.nodes[self.head.node as usize];
-            let end = self.head.seq + piece.length;
+            let Node { frag, next } = pool.nodes[self.head.node as usize];
+            let end = self.head.seq + frag.length;
             if end.after(seq) {
                 return;
             }
@@ -147,18 +157,18 @@ impl Fragments {
         }
     }
 
-    /// Frees everything.
-    pub fn clear(&mut self, pool: &mut Pool) {
+    /// Frees all fragments.
+    pub fn clear(&mut self, pool: &mut FragPool) {
         self.acknowledge(pool, self.end);
     }
 
-    /// Finds where bytes from `seq` on lie, `length` of them or as many as the entries of `to` can
-    /// name. Returns the number of entries and of bytes; `None` when not all of the `length` bytes
-    /// have been submitted.
+    /// Fills `to` with fragments that hold the bytes from `seq` on: `length` bytes, or fewer when
+    /// `to` is full. Returns the number of fragments and of bytes, `None` unless all of the `length`
+    /// bytes are in the buffer.
     #[inline]
     pub fn gather(
         &mut self,
-        pool: &Pool,
+        pool: &FragPool,
         seq: Seq,
         length: u32,
         to: &mut [Frag],
@@ -175,12 +185,12 @@ impl Fragments {
         let mut left = length;
         let mut count = 0;
         while left != 0 && count < to.len() {
-            let Node { piece, next } = *pool.nodes.get(at.node as usize)?;
+            let Node { frag, next } = *pool.nodes.get(at.node as usize)?;
             let skip = seq - at.seq;
-            if skip < piece.length {
-                let now = left.min(piece.length - skip);
+            if skip < frag.length {
+                let now = left.min(frag.length - skip);
                 to[count] = Frag {
-                    address: piece.address.wrapping_add(u64::from(skip)),
+                    source: frag.source.advanced(skip),
                     length: now,
                 };
                 count += 1;
@@ -190,7 +200,7 @@ impl Fragments {
             }
             at = Cursor {
                 node: next,
-                seq: at.seq + piece.length,
+                seq: at.seq + frag.length,
             };
         }
         Some((count, length - left))
@@ -204,52 +214,52 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::env::Source;
 
     proptest! {
-        /// Addresses equal to sequence numbers make every gathered range checkable.
+        /// Every address is derived from its sequence number, so gathered ranges can be checked.
         #[test]
         fn gathers_what_was_pushed(
             start: u32,
             steps in proptest::collection::vec((0u8..3, 1u32..100, 0u32..400, 1u32..300), 0..100),
         ) {
-            let mut pool = Pool::new(32);
-            let mut list = Fragments::new(Seq(start));
+            let mut pool = FragPool::new(32);
+            let mut buffer = SendBuffer::new(Seq(start));
             let mut acknowledged = 0;
             let mut submitted = 0;
             let address = |offset: u32| 1 << 40 | u64::from(offset);
-            let mut pieces = [Frag::default(); 4];
-            for (what, length, from, count) in steps {
-                match what {
+            let mut frags = [Frag::EMPTY; 4];
+            for (step, length, from, count) in steps {
+                match step {
                     0 => {
-                        let piece = Frag { address: address(submitted), length };
-                        if list.push(&mut pool, piece) {
+                        if buffer.push(&mut pool, Frag::host(address(submitted), length)) {
                             submitted += length;
                         }
                     }
                     1 => {
                         acknowledged = submitted.min(acknowledged + from / 2);
-                        list.acknowledge(&mut pool, Seq(start) + acknowledged);
+                        buffer.acknowledge(&mut pool, Seq(start) + acknowledged);
                     }
                     _ => {
                         let from = acknowledged + from;
-                        let got = list.gather(&pool, Seq(start) + from, count, &mut pieces);
+                        let got = buffer.gather(&pool, Seq(start) + from, count, &mut frags);
                         let Some((got, bytes)) = got else {
                             prop_assert!(from + count > submitted);
                             continue;
                         };
                         let mut at = from;
-                        for piece in &pieces[..got] {
-                            prop_assert_eq!(piece.address, address(at));
-                            at += piece.length;
+                        for frag in &frags[..got] {
+                            prop_assert_eq!(frag.source, Source::Host { address: address(at) });
+                            at += frag.length;
                         }
                         prop_assert_eq!(at, from + bytes);
-                        prop_assert!(bytes == count || got == pieces.len());
+                        prop_assert!(bytes == count || got == frags.len());
                     }
                 }
             }
-            list.clear(&mut pool);
+            buffer.clear(&mut pool);
             prop_assert_eq!(pool.available(), 32);
-            let mut all: Vec<u32> = (0..32).filter_map(|_| pool.take(Frag::default())).collect();
+            let mut all: Vec<u32> = (0..32).filter_map(|_| pool.take(Frag::EMPTY)).collect();
             all.sort_unstable();
             prop_assert_eq!(all, (0..32).collect::<Vec<u32>>());
         }

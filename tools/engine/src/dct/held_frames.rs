@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames that arrived out of order, in device memory until what is missing in front of them comes.
+//! Frames received out of order, kept in device memory until the gap in front of them is filled.
 //!
-//! They are kept whole, headers included: should the connection be returned, the host's TCP gets
-//! them as frames.
+//! Frames are kept whole, with their headers: when the connection is returned, they are uploaded to
+//! the host's TCP.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -11,23 +11,23 @@ use alloc::vec;
 use crate::env::RxOffload;
 use crate::tcp::Seq;
 
-/// Device memory is divided into chunks of this size: a frame of an Ethernet MTU takes one.
+/// Unit of allocation of device memory. A frame of the Ethernet MTU takes one chunk.
 const CHUNK: usize = 2048;
-/// "No chunk", "no frame".
+/// Number of no chunk and of no frame.
 const NONE: u32 = u32::MAX;
 
 /// A held frame.
 #[derive(Clone, Copy, Default)]
-pub struct Held {
-    /// Sequence number of the first byte of payload that is kept for delivery.
+pub struct HeldFrame {
+    /// Sequence number of the first byte of payload to deliver.
     pub seq: Seq,
-    /// Bytes of payload that are kept for delivery.
+    /// Bytes of payload to deliver.
     pub length: u32,
-    /// Where in the frame they begin.
+    /// Offset of this payload in the frame.
     pub offset: u32,
     /// Length of the frame.
     pub frame_length: u32,
-    /// What the port knew of the frame.
+    /// Offload state from the port.
     pub offload: RxOffload,
     /// The peer set PSH.
     pub push: bool,
@@ -35,9 +35,9 @@ pub struct Held {
     next: u32,
 }
 
-impl Held {
-    /// A frame of which `length` bytes of payload from `offset` on, with sequence number `seq`, are
-    /// kept for delivery.
+impl HeldFrame {
+    /// A frame with `length` bytes of payload to deliver, at `offset` in the frame and with sequence
+    /// number `seq`.
     pub fn new(seq: Seq, length: u32, offset: u32, offload: RxOffload, push: bool) -> Self {
         Self {
             seq,
@@ -49,35 +49,39 @@ impl Held {
         }
     }
 
-    /// Sequence number after the last byte that is kept for delivery.
+    /// Sequence number after the last byte to deliver.
     pub fn end(&self) -> Seq {
         self.seq + self.length
     }
 }
 
-/// Device memory for held frames of all connections of a processor.
+/// Device memory for the held frames of all connections of a processor.
 ///
 /// # Invariants
 ///
-/// Every chunk is either in the list of free ones or in the list of exactly one held frame; the
-/// same for frame descriptors. There are as many descriptors as chunks, so only chunks can run out.
-pub struct Pool {
+/// - Every chunk is either in the free list or in the list of exactly one held frame.
+/// - Every descriptor is either in the free list or in exactly one [`HeldFrames`].
+/// - There are as many descriptors as chunks, and a frame takes at least one chunk. So a descriptor
+///   is free whenever a chunk is.
+pub struct FramePool {
     memory: Box<[u8]>,
+    /// The chunk after each chunk in its list.
     next: Box<[u32]>,
-    frames: Box<[Held]>,
+    frames: Box<[HeldFrame]>,
     free_chunk: u32,
     free_frame: u32,
+    /// Number of free chunks.
     available: usize,
 }
 
-impl Pool {
+impl FramePool {
     /// `bytes` of device memory.
     pub fn new(bytes: u32) -> Self {
         let chunks = bytes as usize / CHUNK;
         let mut pool = Self {
             memory: vec![0; chunks * CHUNK].into_boxed_slice(),
             next: vec![0; chunks].into_boxed_slice(),
-            frames: vec![Held::default(); chunks].into_boxed_slice(),
+            frames: vec![HeldFrame::default(); chunks].into_boxed_slice(),
             free_chunk: NONE,
             free_frame: NONE,
             available: 0,
@@ -86,7 +90,7 @@ impl Pool {
         pool
     }
 
-    /// Takes everything back.
+    /// Marks all memory free.
     pub fn clear(&mut self) {
         let chunks = self.next.len();
         for i in 0..chunks {
@@ -99,16 +103,17 @@ impl Pool {
         self.available = chunks;
     }
 
-    /// Stores `frame`; `held` has everything but where. `None` when there is no memory.
-    fn store(&mut self, frame: &[u8], held: &Held) -> Option<u32> {
+    /// Copies `frame`, which `held` describes, into free chunks. Returns the number of its descriptor,
+    /// `None` when memory is exhausted.
+    fn store(&mut self, frame: &[u8], held: &HeldFrame) -> Option<u32> {
         let chunks = frame.len().div_ceil(CHUNK).max(1);
         if chunks > self.available {
             return None;
         }
         let at = self.free_frame;
-        let slot = self.frames.get_mut(at as usize)?;
-        self.free_frame = slot.next;
-        *slot = Held {
+        let descriptor = self.frames.get_mut(at as usize)?;
+        self.free_frame = descriptor.next;
+        *descriptor = HeldFrame {
             frame_length: frame.len() as u32,
             chunk: self.free_chunk,
             next: NONE,
@@ -129,6 +134,7 @@ impl Pool {
         Some(at)
     }
 
+    /// Frees the descriptor `at` and its chunks.
     fn release(&mut self, at: u32) {
         let mut chunk = self.frames[at as usize].chunk;
         while chunk != NONE {
@@ -142,8 +148,8 @@ impl Pool {
         self.free_frame = at;
     }
 
-    /// Bytes `offset..offset + length` of a held frame, piece by piece.
-    pub fn bytes(&self, held: &Held, offset: u32, length: u32) -> impl Iterator<Item = &[u8]> {
+    /// Bytes `offset..offset + length` of a held frame, as one slice a chunk.
+    pub fn bytes(&self, held: &HeldFrame, offset: u32, length: u32) -> impl Iterator<Item = &[u8]> {
         let mut chunk = held.chunk;
         let mut skip = offset as usize;
         let mut left = length as usize;
@@ -168,16 +174,17 @@ impl Pool {
 ///
 /// # Invariants
 ///
-/// `head` and `tail` are both [`NONE`], or the ends of one list through `next`.
-pub struct List {
+/// `head` and `tail` are both [`NONE`], or the ends of one list through `next`. The list has `count`
+/// frames of `bytes` bytes in all.
+pub struct HeldFrames {
     head: u32,
     tail: u32,
     bytes: u32,
     count: u32,
 }
 
-impl List {
-    /// Nothing held.
+impl HeldFrames {
+    /// No frames.
     pub const fn new() -> Self {
         Self {
             head: NONE,
@@ -187,7 +194,7 @@ impl List {
         }
     }
 
-    /// Device memory that the connection takes up, in bytes of frames.
+    /// Bytes of all frames.
     pub fn bytes(&self) -> u32 {
         self.bytes
     }
@@ -197,11 +204,12 @@ impl List {
         self.count
     }
 
-    /// Holds `frame` behind every frame that does not come after it; false when there is no memory.
-    pub fn insert(&mut self, pool: &mut Pool, frame: &[u8], held: &Held) -> bool {
-        // Nearly always it comes after all of them.
+    /// Inserts `frame`, which `held` describes, after every frame with a sequence number that is not
+    /// later. Returns false when memory is exhausted.
+    pub fn insert(&mut self, pool: &mut FramePool, frame: &[u8], held: &HeldFrame) -> bool {
         match pool.frames.get(self.tail as usize) {
             Some(last) if last.seq.after(held.seq) => {}
+            // The usual case: the frame is the last one.
             _ => return self.append(pool, frame, held),
         }
         let Some(new) = pool.store(frame, held) else {
@@ -217,8 +225,9 @@ impl List {
         true
     }
 
-    /// Holds `frame` behind all others, whatever its sequence number; false when there is no memory.
-    pub fn append(&mut self, pool: &mut Pool, frame: &[u8], held: &Held) -> bool {
+    /// Appends `frame`, which `held` describes, regardless of its sequence number. Returns false when
+    /// memory is exhausted.
+    pub fn append(&mut self, pool: &mut FramePool, frame: &[u8], held: &HeldFrame) -> bool {
         let Some(new) = pool.store(frame, held) else {
             return false;
         };
@@ -226,7 +235,8 @@ impl List {
         true
     }
 
-    fn link(&mut self, pool: &mut Pool, previous: u32, next: u32, new: u32) {
+    /// Links the frame `new` between `previous` and `next`.
+    fn link(&mut self, pool: &mut FramePool, previous: u32, next: u32, new: u32) {
         pool.frames[new as usize].next = next;
         if previous == NONE {
             self.head = new;
@@ -241,12 +251,12 @@ impl List {
     }
 
     /// The first frame.
-    pub fn first<'a>(&self, pool: &'a Pool) -> Option<&'a Held> {
+    pub fn first<'a>(&self, pool: &'a FramePool) -> Option<&'a HeldFrame> {
         pool.frames.get(self.head as usize)
     }
 
-    /// Every frame, in order.
-    pub fn iter<'a>(&self, pool: &'a Pool) -> impl Iterator<Item = &'a Held> {
+    /// All frames, in order.
+    fn iter<'a>(&self, pool: &'a FramePool) -> impl Iterator<Item = &'a HeldFrame> {
         let mut at = self.head;
         core::iter::from_fn(move || {
             let held = pool.frames.get(at as usize)?;
@@ -255,8 +265,8 @@ impl List {
         })
     }
 
-    /// Drops the first frame.
-    pub fn pop(&mut self, pool: &mut Pool) {
+    /// Frees the first frame.
+    pub fn pop(&mut self, pool: &mut FramePool) {
         if let Some(held) = pool.frames.get(self.head as usize) {
             let at = self.head;
             self.head = held.next;
@@ -269,15 +279,15 @@ impl List {
         }
     }
 
-    /// Drops every frame.
-    pub fn clear(&mut self, pool: &mut Pool) {
+    /// Frees all frames.
+    pub fn clear(&mut self, pool: &mut FramePool) {
         while self.head != NONE {
             self.pop(pool);
         }
     }
 
-    /// Bytes of payload that are contiguous from `seq` on.
-    pub fn contiguous(&self, pool: &Pool, seq: Seq) -> u32 {
+    /// Bytes of contiguous payload from `seq` on.
+    pub fn contiguous(&self, pool: &FramePool, seq: Seq) -> u32 {
         let mut end = seq;
         for held in self.iter(pool) {
             if held.seq.after(end) {
@@ -302,11 +312,11 @@ mod tests {
         fn frames_come_back_in_order(
             frames in proptest::collection::vec((0u32..1000, 1usize..9000, any::<u8>()), 1..20),
         ) {
-            let mut pool = Pool::new(64 * CHUNK as u32);
-            let mut list = List::new();
+            let mut pool = FramePool::new(64 * CHUNK as u32);
+            let mut list = HeldFrames::new();
             let mut model: Vec<(u32, usize, u8)> = Vec::new();
             for (seq, length, byte) in frames {
-                let held = Held { seq: Seq(seq), ..Held::default() };
+                let held = HeldFrame { seq: Seq(seq), ..HeldFrame::default() };
                 if list.insert(&mut pool, &alloc::vec![byte; length], &held) {
                     model.push((seq, length, byte));
                 }

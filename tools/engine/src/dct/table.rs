@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Storage of delegated connections, found by tuple or by identifier.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::Connection;
+use super::Pools;
+use super::index::Index;
+use crate::tuple::Key;
+
+/// The half of a tuple's hash that the index uses. The flow database uses the other half.
+#[inline]
+fn index_hash(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// A slot of the table.
+#[derive(Default)]
+struct Slot {
+    /// Number of connections that the slot has held before; part of the identifier.
+    generation: u32,
+    /// The processor's queues that contain this slot. They outlive the connection, so that a slot
+    /// is in a queue at most once.
+    marks: u8,
+    connection: Option<Connection>,
+}
+
+/// The delegated connection table.
+///
+/// # Invariants
+///
+/// - A slot is either in `free` or holds a connection.
+/// - The index contains exactly the slots that hold a connection.
+pub struct Table {
+    slots: Box<[Slot]>,
+    free: Vec<u32>,
+    index: Index,
+    /// Low bits of an identifier that are the slot. The bits above are the generation.
+    slot_bits: u32,
+    pools: Pools,
+}
+
+impl Table {
+    /// Room for `connections` connections, `frags` payload fragments and `hold` bytes of held
+    /// frames.
+    pub fn new(connections: u32, frags: u32, hold: u32) -> Self {
+        let mut slots = Vec::with_capacity(connections as usize);
+        slots.resize_with(connections as usize, Slot::default);
+        Self {
+            slots: slots.into_boxed_slice(),
+            free: (0..connections).rev().collect(),
+            index: Index::new(connections),
+            slot_bits: connections.next_power_of_two().trailing_zeros(),
+            pools: Pools::new(frags, hold),
+        }
+    }
+
+    /// Removes every connection.
+    pub fn clear(&mut self) {
+        self.free.clear();
+        for (number, slot) in self.slots.iter_mut().enumerate().rev() {
+            if slot.connection.take().is_some() {
+                slot.generation = slot.generation.wrapping_add(1);
+            }
+            slot.marks = 0;
+            self.free.push(number as u32);
+        }
+        self.index.clear();
+        self.pools.clear();
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether there are no connections.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
+    /// Whether every slot is in use.
+    pub fn is_full(&self) -> bool {
+        self.free.is_empty()
+    }
+
+    /// Number of slots.
+    pub fn slots(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// Slot of the connection with `key`.
+    #[inline]
+    pub fn find(&self, key: &Key) -> Option<u32> {
+        self.index.find(index_hash(key.hash), |slot| {
+            let slot = self.slots.get(slot as usize);
+            slot.and_then(|slot| slot.connection.as_ref())
+                .is_some_and(|connection| connection.key.tuple == key.tuple)
+        })
+    }
+
+    /// Adds a connection. Returns its slot and its identifier for the host, `None` when the table is
+    /// full.
+    pub fn insert(&mut self, connection: Connection) -> Option<(u32, u32)> {
+        let slot = self.free.pop()?;
+        self.index.insert(index_hash(connection.key.hash), slot);
+        self.slots[slot as usize].connection = Some(connection);
+        Some((slot, self.id(slot)?))
+    }
+
+    /// Identifier of the connection in `slot`.
+    #[inline]
+    pub fn id(&self, slot: u32) -> Option<u32> {
+        let entry = self.slots.get(slot as usize)?;
+        entry.connection.as_ref()?;
+        Some(entry.generation.checked_shl(self.slot_bits).unwrap_or(0) | slot)
+    }
+
+    /// Removes the connection in `slot` and frees its buffers.
+    pub fn remove(&mut self, slot: u32) {
+        let entry = &mut self.slots[slot as usize];
+        if let Some(mut connection) = entry.connection.take() {
+            entry.generation = entry.generation.wrapping_add(1);
+            connection.buffers.clear(&mut self.pools);
+            self.index.remove(index_hash(connection.key.hash), slot);
+            self.free.push(slot);
+        }
+    }
+
+    /// Slot of the connection with identifier `device_id`.
+    #[inline]
+    pub fn by_id(&self, device_id: u32) -> Option<u32> {
+        let slot = device_id & ((1u64 << self.slot_bits) - 1) as u32;
+        (self.id(slot)? == device_id).then_some(slot)
+    }
+
+    /// The connection in `slot` with its identifier, unless a return is pending.
+    #[inline]
+    pub fn active(&mut self, slot: u32) -> Option<(u32, &mut Connection)> {
+        let id = self.id(slot)?;
+        let connection = self
+            .get(slot)
+            .filter(|connection| connection.returning.is_none())?;
+        Some((id, connection))
+    }
+
+    /// The connection in `slot`.
+    #[inline]
+    pub fn get(&mut self, slot: u32) -> Option<&mut Connection> {
+        self.slots.get_mut(slot as usize)?.connection.as_mut()
+    }
+
+    /// The connection in `slot`, with the memory of all connections.
+    #[inline]
+    pub fn parts(&mut self, slot: u32) -> Option<(&mut Connection, &mut Pools)> {
+        let connection = self.slots.get_mut(slot as usize)?.connection.as_mut()?;
+        Some((connection, &mut self.pools))
+    }
+
+    /// Device memory for held frames.
+    pub fn frames(&mut self) -> &mut super::FramePool {
+        &mut self.pools.frames
+    }
+
+    /// Sets `mark` on `slot`. Returns false when it was set before.
+    #[inline]
+    pub fn mark(&mut self, slot: u32, mark: u8) -> bool {
+        let marks = &mut self.slots[slot as usize].marks;
+        let new = *marks & mark == 0;
+        *marks |= mark;
+        new
+    }
+
+    /// Clears `mark` on `slot`.
+    #[inline]
+    pub fn unmark(&mut self, slot: u32, mark: u8) {
+        self.slots[slot as usize].marks &= !mark;
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reports of the progress of delegated connections.
+
+use toe_abi::stats::Counter;
+
+use super::core::Core;
+use super::core::mark;
+use super::rings::RingSet;
+use crate::env::Env;
+use crate::ring::HostError;
+
+impl Core {
+    /// Counts the events of the connection in `slot`, and queues it when there is progress to report.
+    pub(super) fn take_events(&mut self, slot: u32) {
+        let Some(connection) = self.table.get(slot) else {
+            return;
+        };
+        let events = connection.protocol.take_events();
+        self.counters
+            .add(Counter::ToeTimeouts, u64::from(events.timeouts));
+        self.counters
+            .add(Counter::ToeRecoveries, u64::from(events.recoveries));
+        if events.acked && self.table.mark(slot, mark::REPORT) {
+            self.reports.push_back(slot);
+        }
+    }
+
+    /// Writes a completion for every queued connection, as far as the completion ring has room.
+    pub(super) fn report<E: Env>(
+        &mut self,
+        env: &mut E,
+        rings: &mut RingSet,
+    ) -> Result<(), HostError> {
+        while let Some(&slot) = self.reports.front() {
+            if let Some(connection) = self.table.get(slot) {
+                if !rings.completions.reserve(1) {
+                    break;
+                }
+                let entry = connection.protocol.progress(connection.host_id);
+                rings.completions.write(env, &entry)?;
+            }
+            self.reports.pop_front();
+            self.table.unmark(slot, mark::REPORT);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rings of a running processor.
+
+use toe_abi::PAGE_SIZE;
+use toe_abi::ring::Ring;
+
+use super::Rings;
+use crate::ring::Completions;
+use crate::ring::Consumer;
+
+/// The rings of a running processor.
+pub(super) struct RingSet {
+    pub(super) transmit: Consumer,
+    pub(super) headers: Consumer,
+    pub(super) payload: Consumer,
+    pub(super) submission: Consumer,
+    pub(super) completions: Completions,
+    /// DMA address of the status page.
+    pub(super) status: u64,
+}
+
+impl RingSet {
+    /// Rings with all indices at 0. `None` for a size or an alignment out of range.
+    pub(super) fn new(rings: &Rings) -> Option<Self> {
+        let status = rings.status;
+        let page = PAGE_SIZE as u64;
+        if status % page != 0 || status.checked_add(page).is_none() {
+            return None;
+        }
+        let consumer = |ring: Ring| {
+            let address = rings.addresses[ring as usize];
+            Consumer::new(ring, address, rings.log2_entries[ring as usize], status)
+        };
+        let completion = Ring::Completion as usize;
+        Some(Self {
+            transmit: consumer(Ring::Transmit)?,
+            headers: consumer(Ring::HeaderPages)?,
+            payload: consumer(Ring::PayloadPages)?,
+            submission: consumer(Ring::Submission)?,
+            completions: Completions::new(
+                rings.addresses[completion],
+                rings.log2_entries[completion],
+                status,
+            )?,
+            status,
+        })
+    }
+
+    /// Indices that advance when the processor works for the host.
+    #[inline]
+    pub(super) fn progress(&self) -> [u32; 3] {
+        [
+            self.transmit.consumer(),
+            self.submission.consumer(),
+            self.completions.published(),
+        ]
+    }
+}

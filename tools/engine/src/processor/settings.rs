@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Settings of a processor, from the admin queue.
+
+use toe_abi::admin::Status;
+use toe_abi::admin::filter;
+use toe_abi::admin::storage;
+use toe_abi::rss;
+use toe_abi::rss::Fields;
+use toe_abi::rules::Rule;
+
+use super::Processor;
+use crate::MAX_MTU;
+use crate::env::Env;
+use crate::filter::MAX_MULTICAST;
+use crate::wire::ethernet;
+
+/// Smallest MTU: the smallest datagram that every IPv4 link carries (RFC 791, 3.2).
+const MIN_MTU: u32 = 68;
+/// Longest delay of an interrupt, in microseconds.
+const MAX_COALESCE_USECS: u32 = 1_000_000;
+
+impl Processor {
+    /// Sets hash key, indirection table and [`Fields`] of a context. Creates the context when there
+    /// is none. Connections that now belong to another processor are returned with reason `Moved`.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for unknown bits, or a context or processor out of range.
+    pub fn set_rss<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        context: u32,
+        config: &rss::Config,
+        fields: u32,
+    ) -> Result<(), Status> {
+        let fields = Fields::new(fields).ok_or(Status::Invalid)?;
+        let indirection = rss::Indirection(config.table);
+        self.core
+            .steering
+            .set_context(context, config.key, indirection, fields)?;
+        self.steered(now, env);
+        Ok(())
+    }
+
+    /// Removes a context.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when there is none, `State` when a rule refers to it.
+    pub fn remove_context(&mut self, context: u32) -> Result<(), Status> {
+        self.core.steering.remove_context(context)
+    }
+
+    /// Sets a rule. Connections that now belong to another processor are returned with reason
+    /// `Moved`.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when its location is out of range or the target of its action does not exist.
+    pub fn set_rule<E: Env>(&mut self, now: u64, env: &mut E, rule: Rule) -> Result<(), Status> {
+        self.core.steering.set_rule(rule)?;
+        self.steered(now, env);
+        Ok(())
+    }
+
+    /// Removes the rule at `location`, if there is one. Connections that now belong to another
+    /// processor are returned with reason `Moved`.
+    pub fn remove_rule<E: Env>(&mut self, now: u64, env: &mut E, location: u16) {
+        self.core.steering.remove_rule(location);
+        self.steered(now, env);
+    }
+
+    /// Returns the connections that a change of steering has assigned to another processor.
+    fn steered<E: Env>(&mut self, now: u64, env: &mut E) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.works()) {
+            let result = self.core.return_moved(now, env, &mut session.rings);
+            session.check(result);
+        }
+    }
+
+    /// Sets which frames are received: own address, [`toe_abi::admin::filter`] bits, multicast
+    /// addresses (at most 512).
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for too many addresses, unknown flags, or a group address as the own address.
+    pub fn set_filter(
+        &mut self,
+        mac: [u8; 6],
+        flags: u32,
+        multicast: &[[u8; 6]],
+    ) -> Result<(), Status> {
+        let known = filter::PROMISCUOUS | filter::ALL_MULTICAST;
+        let group = ethernet::is_multicast(mac);
+        if flags & !known != 0 || multicast.len() > MAX_MULTICAST || group {
+            return Err(Status::Invalid);
+        }
+        self.core.filter.set(mac, flags, multicast);
+        Ok(())
+    }
+
+    /// Sets the MTU.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` unless it is 68 to [`MAX_MTU`].
+    pub fn set_mtu(&mut self, mtu: u32) -> Result<(), Status> {
+        if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
+            return Err(Status::Invalid);
+        }
+        self.core.mtu = mtu as usize;
+        Ok(())
+    }
+
+    /// Sets interrupt coalescing: an interrupt is delayed by at most `usecs` microseconds, or until
+    /// `completions` completions are pending.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for more than a second.
+    pub fn set_coalesce(&mut self, usecs: u32, completions: u32) -> Result<(), Status> {
+        if usecs > MAX_COALESCE_USECS {
+            return Err(Status::Invalid);
+        }
+        self.core.coalesce.usecs = usecs;
+        self.core.coalesce.completions = completions;
+        Ok(())
+    }
+
+    /// Sets how frames are stored: [`toe_abi::admin::storage`] bits and the small-frame threshold.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for unknown flags or a threshold above [`toe_abi::MAX_SMALL_FRAME`].
+    pub fn set_storage(&mut self, flags: u32, small_frame: u16) -> Result<(), Status> {
+        let known = storage::SPLIT | storage::GRO | storage::SPLIT_ALL;
+        if flags & !known != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
+            return Err(Status::Invalid);
+        }
+        self.core.storage.set(flags, small_frame);
+        Ok(())
+    }
+}
