@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The data path allocates nothing.
+//! The data path does not allocate.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -23,7 +23,7 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: every call is passed on to the system's allocator as it is.
+// SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
@@ -60,13 +60,13 @@ fn the_data_path_allocates_nothing() {
             node.env.allocated.set(0);
             let before = COUNT.get();
             for (i, frame) in frames.iter().enumerate() {
-                // Some get lost, so that recovery and held frames are in it.
+                // Drop some frames to cover recovery and held frames.
                 if (round + i) % 17 != 0 {
                     node.receive(now, frame);
                 }
             }
             node.poll(now);
-            // The port of the test allocates what it keeps; the engine calls nothing else.
+            // Subtract the allocations of the test's port, which keeps copies of frames.
             allocated += COUNT.get() - before - node.env.allocated.take();
             match end.mode {
                 Mode::Host => {

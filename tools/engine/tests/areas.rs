@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Storage areas of an application (R1.8): payload of a delegated connection goes where it is to go.
+//! Storage areas of an application: placement of the payload of a delegated connection.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -29,22 +29,22 @@ use self::support::Random;
 use self::support::WireFrame;
 use self::support::config;
 
-/// Where the lists of pages stand, and the pages.
+/// Addresses of the page lists and of the pages.
 const LISTS: u64 = BASE + FREE + 0x30_0000;
 const MEMORY: u64 = BASE + FREE + 0x31_0000;
-/// Most pages of an area here, and how many areas have pages of their own.
+/// Most pages of an area in this test, and number of areas with distinct pages.
 const PAGES: u64 = 8;
 const PLACES: u64 = 16;
 
-/// An area as the host knows it.
+/// The host's view of an area.
 struct Area {
     bind: Bind,
     filled: u32,
 }
 
 impl Area {
-    /// Area number `number`, of `length` bytes from `offset` of its first page on. Its pages lie the
-    /// wrong way round.
+    /// Area number `number`, with `length` bytes from `offset` in its first page. Its pages are in
+    /// reverse order in memory.
     fn new(node: &mut Node, number: u32, device_id: u32, length: u32, offset: u32) -> Self {
         let place = u64::from(number) % PLACES;
         let list = LISTS + place * PAGES * 8;
@@ -71,7 +71,7 @@ impl Area {
         MEMORY + (place * PAGES + PAGES - 1 - page) * PAGE_SIZE as u64
     }
 
-    /// `length` bytes from `offset` of the area on.
+    /// `length` bytes of the area from `offset` on.
     fn bytes(&self, node: &Node, offset: u32, length: u32) -> Vec<u8> {
         let at = |i: u32| u64::from(self.bind.offset + i);
         let byte = |i: u32| {
@@ -82,7 +82,7 @@ impl Area {
     }
 }
 
-/// A delegated connection: the node that has it, its identifier, and its peer.
+/// A delegated connection: its node, its identifier, and its peer.
 fn delegated() -> (Node, u32, peer::End) {
     let mut node = Node::new(&config(), Capabilities::ALL);
     let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
@@ -124,7 +124,7 @@ proptest! {
             }
             let mut payload = vec![0; 2 + random.below(1400) as usize];
             random.fill(&mut payload);
-            // Some segments arrive the wrong way round.
+            // Some pairs of segments are reordered.
             let (first, second) = payload.split_at(payload.len() / 2);
             let mut order = [(seq, first), (seq.wrapping_add(first.len() as u32), second)];
             if random.chance(200_000) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hardware GRO: what comes up as one frame is what was sent as several, in the order of each flow,
-//! whatever else arrives in between.
+//! Hardware GRO: a large frame that is uploaded equals the wire frames that were sent, in the order of
+//! each flow, with other traffic in between.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -37,18 +37,18 @@ use self::support::Random;
 use self::support::WireFrame;
 use self::support::config;
 
-/// A flow that arrives.
+/// A received flow.
 struct Flow {
     end: peer::End,
     seq: u32,
     id: u16,
     window: u16,
-    /// Frames on their way, as the host is to see them: without tag.
+    /// Frames in flight as the host receives them, without their tags.
     sent: VecDeque<Vec<u8>>,
 }
 
 impl Flow {
-    /// Flow number `n`; among eight neighbours are both IPs, with and without a tag.
+    /// Flow number `n`. Eight consecutive flows cover both IP versions with and without a tag.
     fn new(n: u16) -> Self {
         let [_, mut end] = peer::pair(n & 1 != 0, n & 2 != 0, [Vec::new(), Vec::new()], 1);
         end.state.local_port = 5000 + n;
@@ -96,7 +96,7 @@ impl Flow {
     }
 }
 
-/// The wire frames that a frame that came up stands for.
+/// The wire frames that an uploaded frame represents.
 fn cut(first: &completion::RxFrame, frame: &[u8]) -> Vec<Vec<u8>> {
     if first.segments == 1 {
         assert_eq!(first.gso_size, 0);
@@ -142,7 +142,7 @@ fn receive(node: &mut Node, frame: Vec<u8>) {
     node.receive(1, &WireFrame { bytes, offload });
 }
 
-/// What has come up, one entry a completion.
+/// The uploaded frames, one entry a completion.
 fn frames(node: &mut Node) -> Vec<(completion::RxFrame, Vec<u8>)> {
     node.poll(1);
     let events = node.driver.completions(&mut node.env);
@@ -155,7 +155,8 @@ fn frames(node: &mut Node) -> Vec<(completion::RxFrame, Vec<u8>)> {
         .collect()
 }
 
-/// Takes what has come up and finds it among what was sent; returns how many frames were not.
+/// Takes uploaded frames and finds them among those that were sent. Returns the number of sent frames
+/// that are missing.
 fn take(node: &mut Node, flows: &mut [Flow]) -> u64 {
     let mut missing = 0;
     for (first, bytes) in frames(node) {
@@ -293,12 +294,13 @@ fn a_large_frame_never_passes_what_a_datagram_holds() {
 #[test]
 fn what_ends_a_large_frame() {
     for (length, flags, expected) in [
-        // The same again.
+        // Same flags as the segment before.
         (1000, 0, vec![3]),
-        // A short one, or a pushed one, is the last.
+        // A short segment or one with PSH ends a large frame.
         (400, 0, vec![2, 1]),
         (1000, flag::PSH, vec![2, 1]),
-        // A longer one begins the next; none at all and a special one stand for themselves.
+        // A longer segment starts the next large frame. A segment without payload and one with special
+        // flags are uploaded alone.
         (1200, 0, vec![1, 2]),
         (0, 0, vec![1, 1, 1]),
         (1000, flag::FIN, vec![1, 1, 1]),
@@ -360,7 +362,8 @@ fn frames_of_both_kinds_use_the_storage_that_their_codes_say() {
         let mut arp = vec![0xff; 60];
         arp[12..14].copy_from_slice(&[0x08, 0x06]);
         receive(&mut node, arp);
-        // Code, payload, flags, gap before it, pages of payload apart from the headers if it is.
+        // Opcode, payload, flags, gap before it, and pages of payload when it is apart from the
+        // headers.
         let steps = [
             (Op::FlowBegins, 1000, 0, 0, Some(1)),
             (Op::NoPayload, 0, 0, 0, None),
@@ -385,7 +388,7 @@ fn frames_of_both_kinds_use_the_storage_that_their_codes_say() {
             let whole = apart.is_none() && *length > 256;
             assert_eq!(first.header_page == completion::NO_PAGE, whole, "{op:?}");
             assert_eq!(first.flags & frame_flag::HEADER_RING != 0, whole, "{op:?}");
-            // A page holds two frames of up to half of it; larger ones have pages of their own.
+            // A page holds two frames of up to half a page each. Larger frames take pages of their own.
             let pages = match apart {
                 Some(pages) => *pages,
                 None if whole => (bytes.len() + 2).div_ceil(PAGE_SIZE),

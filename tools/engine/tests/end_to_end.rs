@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two processors carry connections between two hosts over an imperfect wire, in virtual time.
+//! Two processors carry connections between two hosts over a lossy wire, in virtual time.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -23,10 +23,10 @@ use self::support::Random;
 use self::support::WireFrame;
 use self::support::config;
 
-/// A wire in both directions.
+/// Both directions of a wire.
 struct Wire {
     random: Random,
-    /// Frames under way: (time of arrival, number) to (destination, frame).
+    /// Frames in flight: (time of arrival, number) to (destination, frame).
     frames: BTreeMap<(u64, u64), (usize, WireFrame)>,
     count: u64,
     loss_ppm: u64,
@@ -61,7 +61,7 @@ struct Scenario {
     loss_ppm: u64,
     reorder_ppm: u64,
     duplicate_ppm: u64,
-    /// Probability of asking for a connection back, per round.
+    /// Probability of a return request per round, in parts per million.
     return_ppm: u64,
     piece: u32,
     seed: u64,
@@ -84,7 +84,7 @@ impl Default for Scenario {
     }
 }
 
-/// Runs until both streams have arrived and been acknowledged; returns nodes, ends and the time.
+/// Runs until both streams have been received and acknowledged. Returns nodes, ends and the time.
 fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
     let mut random = Random(scenario.seed);
     let mut nodes = [0u8, 1].map(|n| {
@@ -269,7 +269,7 @@ fn more_connections_than_pages() {
     };
     for port in 0..connections {
         end.state.local_port = 2000 + port;
-        // An unknown flow is refused once.
+        // The first request for an unknown flow is refused with status Busy.
         for _ in 0..2 {
             node.driver
                 .delegate(&mut node.env, u32::from(port), &end.state);

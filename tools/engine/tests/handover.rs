@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a connection begins with when it is handed over.
+//! State of a connection after the hand-over.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -26,14 +26,14 @@ fn hand_over(node: &mut Node, end: &mut End) {
     }
 }
 
-/// Payload that leaves after a hand-over with a closed window, when the peer has `announced` a window
-/// (or nothing) that the host's TCP has not seen.
+/// Payload that is sent after a hand-over with a closed window. The peer has `announced` a window, or
+/// nothing, that the host's TCP has not processed yet.
 fn sent_after_hand_over(announced: Option<u16>) -> usize {
     let [mut near, far] = peer::pair(false, false, [vec![7; 1000], Vec::new()], 1000);
     near.state.send.snd_wnd = 0;
     let mut node = Node::new(&config(), Capabilities::NONE);
     near.place(&mut node);
-    // Of a flow that it has not seen the device begins to take notice.
+    // The first request makes the device track the unknown flow.
     hand_over(&mut node, &mut near);
     assert_eq!(near.busy, 1);
     if let Some(window) = announced {
@@ -50,7 +50,7 @@ fn sent_after_hand_over(announced: Option<u16>) -> usize {
             },
         );
     }
-    // Of this the host's TCP knows nothing yet.
+    // The host's TCP has not processed this segment yet.
     hand_over(&mut node, &mut near);
     near.submit(&mut node, usize::MAX);
     node.poll(3);

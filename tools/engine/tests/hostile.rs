@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A host and a wire that do whatever they like: nothing panics, rings are not overrun, and after a
-//! reset the processor works.
+//! A hostile host and a hostile wire: the engine does not panic, does not overrun rings, and works
+//! after a reset.
 
 mod support;
 
@@ -22,7 +22,7 @@ use self::support::WireFrame;
 use self::support::config;
 use self::support::rings;
 
-/// Fills every ring with nonsense and lets the indices jump.
+/// Fills every ring with random bytes and advances the indices at random.
 fn nonsense(node: &mut Node, random: &mut Random, tame_indices: bool) {
     for ring in [
         Ring::Transmit,
@@ -32,7 +32,7 @@ fn nonsense(node: &mut Node, random: &mut Random, tame_indices: bool) {
     ] {
         let mut bytes = vec![0; 4096];
         random.fill(&mut bytes);
-        // Values that get past the first check, now and then.
+        // Make some entries pass the first checks.
         for entry in bytes.chunks_mut(ring.entry_size()) {
             match ring {
                 Ring::Submission => {
@@ -103,8 +103,8 @@ proptest! {
         prop_assert!(idle);
     }
 
-    /// Whatever frames arrive and however lazily the host reads: each page is released once, live
-    /// ranges do not overlap, frames come up as they were (the driver model checks the first two).
+    /// For any frames and any pace of the host: each page is released once, live ranges do not overlap,
+    /// and frames are uploaded unchanged. The driver model checks the first two.
     #[test]
     fn frames_come_up_as_they_were(
         seed: u64,
@@ -156,7 +156,8 @@ proptest! {
     }
 }
 
-/// Compares what has come up with what was sent, in order; frames between may have been dropped.
+/// Compares uploaded frames with those that were sent, in order. Frames in between may have been
+/// dropped.
 fn take(node: &mut Node, sent: &mut std::collections::VecDeque<Vec<u8>>) {
     for event in node.driver.completions(&mut node.env) {
         let support::Event::Frame(_, bytes) = event else {

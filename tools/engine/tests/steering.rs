@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rules and hash contexts: which processor a frame goes to, and its connection with it.
+//! Rules and hash contexts: assignment of frames and connections to processors.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -36,7 +36,7 @@ use self::support::Node;
 use self::support::TestEnv;
 use self::support::config;
 
-/// Frames for a port of the host, TCP or UDP.
+/// Matches frames for a port of the host, TCP or UDP.
 fn to_port(port: u16) -> Pattern {
     let headers = |port: [u8; 2], present| Headers {
         destination_port: port,
@@ -49,7 +49,7 @@ fn to_port(port: u16) -> Pattern {
     }
 }
 
-/// All TCP and UDP frames of a type of service.
+/// Matches all TCP and UDP frames with a type of service.
 fn with_tos(tos: u8) -> Pattern {
     let headers = |tos| Headers {
         tos,
@@ -68,7 +68,7 @@ fn four() -> Config {
     }
 }
 
-/// A table with one processor in it.
+/// An indirection table with one processor in all entries.
 fn only(processor: u8) -> rss::Config {
     rss::Config {
         key: rss::DEFAULT_KEY,
@@ -160,7 +160,7 @@ fn a_dropped_frame_is_counted() {
     assert!(matches!(events[..], [Event::Frame(..)]), "{events:?}");
 }
 
-/// A delegated connection of a function with four processors, on the first of them.
+/// A delegated connection on the first processor of a function with four processors.
 fn delegated(v6: bool) -> (Node, End) {
     let mut node = Node::new(&four(), Capabilities::ALL);
     let fields = rss::Fields::DEFAULT.bits();
@@ -174,14 +174,14 @@ fn delegated(v6: bool) -> (Node, End) {
 #[test]
 fn connections_follow_their_frames() {
     let fields = rss::Fields::DEFAULT.bits();
-    // What is set, and whether the connection stays.
+    // A setting, and whether the connection stays.
     for (stays, action, tos, tag) in [
         (true, Action::Processor(0), None, 0),
         (true, Action::Context(2), None, 0),
         (false, Action::Processor(1), None, 0),
         (false, Action::Context(1), None, 0),
         (false, Action::Drop, None, 0),
-        // It is for some of its frames.
+        // The rule matches some frames of the connection.
         (false, Action::Processor(0), Some(0), 0),
         (false, Action::Processor(0), None, 1),
     ] {
@@ -206,7 +206,7 @@ fn connections_follow_their_frames() {
             });
             let expected = (!stays).then_some(Reason::Moved.raw());
             assert_eq!(returned, expected, "{action:?}");
-            // Nor is it taken over again.
+            // A new hand-over is refused.
             if !stays {
                 node.driver.delegate(&mut node.env, 7, &end.state);
                 node.poll(3);
@@ -221,7 +221,7 @@ fn connections_follow_their_frames() {
     }
 }
 
-/// Between the same addresses and ports there is a flow for each tag, and one without.
+/// Frames between the same addresses and ports belong to one flow for each tag, and one without.
 #[test]
 fn a_tag_names_a_flow() {
     const LENGTH: u32 = 1000;
@@ -264,14 +264,14 @@ fn a_tag_names_a_flow() {
     assert!(a != b && b != c && a != c);
 }
 
-/// Ports of UDP count like those of TCP.
+/// UDP ports are hashed like TCP ports.
 #[test]
 fn a_datagram_has_ports() {
     let mut env = TestEnv::new(Capabilities::ALL);
     let mut processor = Processor::new(&four());
     let [end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
     let mut frame = segment(&peer);
-    // From here on it is UDP without a checksum.
+    // Turn the frame into UDP without a checksum.
     const L4: usize = ethernet::HEADER + ipv4::HEADER;
     let total = (frame.len() - ethernet::HEADER) as u16;
     let length = total - ipv4::HEADER as u16;

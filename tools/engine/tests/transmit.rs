@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames of the host's own stack: what the port cannot do is done, what makes no sense is counted.
+//! Frames of the host's own stack: the engine does the offloads that the port lacks, and counts
+//! invalid frames.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -26,7 +27,8 @@ use self::support::FREE;
 use self::support::Node;
 use self::support::config;
 
-/// A TCP frame as Linux gives it for segmentation: the checksum field holds the pseudo-header's sum.
+/// A TCP frame as Linux passes it for segmentation: the checksum field holds the sum of the
+/// pseudo-header.
 fn large(v6: bool, payload: &[u8]) -> Vec<u8> {
     let [end, _] = peer::pair(v6, false, [Vec::new(), Vec::new()], 1);
     let repr = Repr {
@@ -98,7 +100,7 @@ fn large_segments_are_cut_for_a_plain_port() {
             first.flags |= flag::VLAN;
             first.vlan_tci = tci;
         }
-        // A port that fills up in the middle gets the rest later, and nothing twice.
+        // When the port fills up in between, it gets the rest later, and nothing twice.
         node.env.room = 6;
         transmit(&mut node, &bytes, &[100, 101, 5000], first);
         node.poll(1);
@@ -204,7 +206,7 @@ fn what_makes_no_sense_is_counted_and_the_ring_goes_on() {
             flags: flag::TSO | flag::USO,
             ..good
         },
-        // Without segmentation it is longer than the MTU.
+        // Without segmentation, the frame exceeds the MTU.
         Descriptor { flags: 0, ..good },
     ];
     for first in wrong {
@@ -256,7 +258,7 @@ fn the_host_is_interrupted_once_for_each_arm_word() {
     node.poll(1);
     node.poll(2);
     assert_eq!(node.env.interrupts, 1);
-    // Held back for a while after a completion.
+    // The interrupt is delayed after a completion.
     node.processor.set_coalesce(50, 0).unwrap();
     node.env.doorbell[ring::ARM / 4] = ring::arm_word(0);
     let mut frame = bytes.clone();

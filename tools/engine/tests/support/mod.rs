@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A host in miniature: memory, doorbells, a driver that posts pages and reads completions.
-#![allow(dead_code, reason = "each test uses its part")]
+//! A model of the host: memory, doorbells, and a driver that posts pages and reads completions.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 mod env;
-mod lending;
+mod page_ring;
 pub mod vxlan;
 
 use toe_abi::CELL_SIZE;
@@ -31,21 +31,21 @@ use toe_engine::processor::Seed;
 pub use self::env::TestEnv;
 pub use self::env::WireFrame;
 
-use self::lending::Lending;
+use self::page_ring::PageRing;
 
 /// DMA address of the first byte of memory.
 pub const BASE: u64 = 0x4000_0000;
 /// log2 of the entries of every ring.
 pub const LOG2: u8 = 10;
 const ENTRIES: u32 = 1 << LOG2;
-/// Distance of two rings in memory.
+/// Distance between two rings in memory.
 const RING_STRIDE: u64 = 0x1_0000;
-/// Pages lent through each page ring.
+/// Pages of each page ring.
 pub const PAGES: u32 = 512;
-/// Where header pages, payload pages and free memory begin, from [`BASE`].
+/// Offsets of header pages and payload pages from [`BASE`].
 const HEADER_POOL: u64 = 0x8_0000;
 const PAYLOAD_POOL: u64 = HEADER_POOL + PAGES as u64 * PAGE_SIZE as u64;
-/// Memory for frames and streams, from [`BASE`].
+/// Offset of memory for frames and streams from [`BASE`].
 pub const FREE: u64 = PAYLOAD_POOL + PAGES as u64 * PAGE_SIZE as u64;
 /// Size of all memory.
 const MEMORY: usize = FREE as usize + 0x40_0000;
@@ -76,42 +76,42 @@ pub fn rings() -> Rings {
     }
 }
 
-/// What the driver found in the completion ring.
+/// A completion, with the data that it names.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A received frame, put together, and its first completion.
+    /// The first completion of a received frame, and the frame.
     Frame(completion::RxFrame, Vec<u8>),
-    /// Answer to a hand-over.
+    /// The answer to a hand-over.
     Delegated(completion::Delegated),
-    /// Payload.
+    /// Received payload.
     Deliver(Deliver, Vec<u8>),
-    /// Payload in an area of the application.
+    /// Received payload in an area of the application.
     Placed(completion::Placed),
     /// Progress.
     Acked(completion::Acked),
-    /// A connection is back.
+    /// A returned connection.
     Returned(Returned, Connection),
 }
 
 /// The driver of one processor.
 pub struct Driver {
-    headers: Lending,
-    payload: Lending,
+    headers: PageRing,
+    payload: PageRing,
     transmit: u32,
     submission: u32,
     completion: u32,
-    /// Completions that the host reads at most in one go.
+    /// Most completions that the host reads at a time.
     pub appetite: u32,
-    /// Whether pages that come back are posted again.
+    /// Whether released pages are posted again.
     pub repost: bool,
 }
 
 impl Driver {
-    /// Lends `pages` pages through each page ring.
+    /// Posts `pages` pages to each page ring.
     pub fn new(env: &mut TestEnv, pages: u32) -> Self {
         let mut driver = Self {
-            headers: Lending::new(Ring::HeaderPages, BASE + HEADER_POOL, pages),
-            payload: Lending::new(Ring::PayloadPages, BASE + PAYLOAD_POOL, pages),
+            headers: PageRing::new(Ring::HeaderPages, BASE + HEADER_POOL, pages),
+            payload: PageRing::new(Ring::PayloadPages, BASE + PAYLOAD_POOL, pages),
             transmit: 0,
             submission: 0,
             completion: 0,
@@ -127,12 +127,12 @@ impl Driver {
         self.payload.post(env);
     }
 
-    /// Pages that the adapter has: header ring, payload ring.
+    /// Numbers of posted pages: header ring, payload ring.
     pub fn outstanding(&self) -> (usize, usize) {
         (self.headers.outstanding(), self.payload.outstanding())
     }
 
-    /// Puts entries into the submission ring and shows them.
+    /// Writes entries to the submission ring and publishes them.
     pub fn submit(&mut self, env: &mut TestEnv, entries: &[[u8; 64]]) {
         for entry in entries {
             let at = u64::from(self.submission & (ENTRIES - 1)) * 64;
@@ -143,7 +143,7 @@ impl Driver {
         env.doorbell[Ring::Submission.index_offset() / 4] = self.submission;
     }
 
-    /// Asks to take over a connection.
+    /// Requests the hand-over of a connection.
     pub fn delegate(&mut self, env: &mut TestEnv, host_id: u32, state: &Connection) {
         let header = submission::Delegate {
             op: submission::Op::Delegate.raw(),
@@ -159,7 +159,7 @@ impl Driver {
         self.submit(env, &entries);
     }
 
-    /// Asks for a connection back.
+    /// Requests the return of a connection.
     pub fn ask_back(&mut self, env: &mut TestEnv, device_id: u32) {
         let entry = submission::Return {
             op: submission::Op::Return.raw(),
@@ -177,7 +177,7 @@ impl Driver {
         self.submit(env, &[entry.to_bytes()]);
     }
 
-    /// Submits payload in memory at `address`, in pieces of at most `piece` bytes.
+    /// Submits payload in memory at `address`, in fragments of at most `frag` bytes.
     pub fn send(
         &mut self,
         env: &mut TestEnv,
@@ -185,7 +185,7 @@ impl Driver {
         seq: u32,
         address: u64,
         length: u32,
-        piece: u32,
+        frag: u32,
     ) {
         let mut done = 0;
         while done < length {
@@ -196,7 +196,7 @@ impl Driver {
                 ..submission::Send::default()
             };
             while usize::from(entry.count) < submission::SEND_FRAGS && done < length {
-                let now = piece.min(length - done);
+                let now = frag.min(length - done);
                 entry.addresses[usize::from(entry.count)] = address + u64::from(done);
                 entry.lengths[usize::from(entry.count)] = now;
                 entry.count += 1;
@@ -209,7 +209,7 @@ impl Driver {
         }
     }
 
-    /// Puts entries into the transmit ring and shows them.
+    /// Writes entries to the transmit ring and publishes them.
     pub fn transmit(&mut self, env: &mut TestEnv, entries: &[transmit::Descriptor]) {
         for entry in entries {
             let at = u64::from(self.transmit & (ENTRIES - 1)) * 32;
@@ -220,10 +220,10 @@ impl Driver {
         env.doorbell[Ring::Transmit.index_offset() / 4] = self.transmit;
     }
 
-    /// Sends `frame` as it is, from memory at [`FREE`] and `pieces` entries.
-    pub fn transmit_bytes(&mut self, env: &mut TestEnv, frame: &[u8], pieces: usize) {
+    /// Sends `frame` unchanged, from memory at [`FREE`] and in `count` entries.
+    pub fn transmit_bytes(&mut self, env: &mut TestEnv, frame: &[u8], count: usize) {
         env.write(BASE + FREE, frame).unwrap();
-        let size = frame.len().div_ceil(pieces);
+        let size = frame.len().div_ceil(count);
         let mut entries: Vec<transmit::Descriptor> = frame
             .chunks(size)
             .enumerate()
@@ -237,7 +237,7 @@ impl Driver {
         self.transmit(env, &entries);
     }
 
-    /// Reads completions that are there, checks what can be checked of each, and posts pages again.
+    /// Reads pending completions, checks them, and posts released pages again.
     pub fn completions(&mut self, env: &mut TestEnv) -> Vec<Event> {
         let producer = env.status(Ring::Completion.index_offset());
         let mut events = Vec::new();
@@ -305,8 +305,8 @@ impl Driver {
         events
     }
 
-    /// Takes every completion without a look at what was received, and posts the pages again that
-    /// come back: quickly, for benchmarks.
+    /// Consumes all completions without reading the data, and posts released pages again. Fast, for
+    /// benchmarks.
     pub fn recycle(&mut self, env: &mut TestEnv) {
         let producer = env.status(Ring::Completion.index_offset());
         while self.completion != producer {
@@ -405,7 +405,7 @@ impl Driver {
 
 fn gather(
     env: &TestEnv,
-    from: &mut Lending,
+    from: &mut PageRing,
     pages: &[u32],
     offset: u16,
     length: u32,
@@ -423,12 +423,12 @@ fn gather(
     assert_eq!(left, 0, "more data than pages");
 }
 
-/// A processor with its surroundings and its driver.
+/// A processor with its environment and its driver.
 pub struct Node {
     pub env: TestEnv,
     pub processor: Processor,
     pub driver: Driver,
-    /// The latest time that it was told.
+    /// Time of the latest poll.
     pub now: u64,
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The host's side of one connection: a shadow socket in miniature.
+//! A model of the host's side of one connection.
 //!
-//! It holds the stream it sends in host memory, gives it to the adapter, checks what comes back, and
-//! carries the connection itself, as poorly as is enough, between a return and the next hand-over.
-#![allow(dead_code, reason = "each test uses its part")]
+//! It keeps the stream to send in host memory, submits it to the adapter and checks completions.
+//! Between a return and the next hand-over it runs a minimal TCP itself.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::collections::BTreeMap;
 
@@ -31,21 +31,21 @@ use crate::support::Event;
 use crate::support::FREE;
 use crate::support::Node;
 
-/// Receive window of the host in bytes.
+/// Receive window of the host, in bytes.
 const WINDOW: u32 = 256 * 1024;
-/// Where the stream lies, behind room for frames.
+/// Address of the stream, behind memory for frames.
 const STREAM: u64 = BASE + FREE + 0x1_0000;
 
-/// Where the connection is.
+/// Which side runs the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The host carries it.
+    /// The host.
     Host,
-    /// A hand-over is under way.
+    /// The host; a hand-over is requested.
     Asked,
-    /// The adapter carries it, under this identifier.
+    /// The adapter, under this identifier.
     Delegated(u32),
-    /// The adapter was asked for it.
+    /// The adapter; a return is requested.
     AskedBack,
 }
 
@@ -54,32 +54,32 @@ pub struct End {
     pub mode: Mode,
     pub state: Connection,
     pub host_id: u32,
-    /// Bytes to send, as they stand in memory.
+    /// Bytes to send, as in host memory.
     pub outgoing: Vec<u8>,
     /// Bytes received.
     pub incoming: Vec<u8>,
-    /// Received by the host's TCP out of order, by offset into `incoming`.
+    /// Bytes that the host's TCP has received out of order, by offset into `incoming`.
     out_of_order: BTreeMap<usize, Vec<u8>>,
-    /// Sequence numbers of the first bytes of both streams.
+    /// Initial sequence numbers of both streams.
     start: u32,
     remote_start: u32,
     /// Bytes submitted in this delegation, as an offset into `outgoing`.
     submitted: usize,
-    /// Right edge that the adapter was told last.
+    /// Right edge of the window that was last passed to the adapter.
     edge: u32,
     pub returns: u32,
     pub busy: u32,
-    /// Legacy frames still to come.
+    /// Legacy frames that have not been uploaded yet.
     legacy: u16,
-    /// Largest piece of a submission.
-    pub piece: u32,
+    /// Largest fragment of a submission.
+    pub frag: u32,
     pub reasons: Vec<u8>,
     /// When the host's TCP last retransmitted.
     resent: u64,
 }
 
-/// The two ends of a connection, both in the established state with nothing sent yet.
-pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], piece: u32) -> [End; 2] {
+/// The two ends of a connection in state ESTABLISHED, before any payload.
+pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], frag: u32) -> [End; 2] {
     let mut flags = connection::flag::TIMESTAMPS
         | connection::flag::SACK
         | connection::flag::WINDOW_SCALE
@@ -153,7 +153,7 @@ pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], piece: u32) -> [End; 2]
             returns: 0,
             busy: 0,
             legacy: 0,
-            piece,
+            frag,
             reasons: Vec::new(),
             resent: 0,
         }
@@ -161,7 +161,7 @@ pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], piece: u32) -> [End; 2]
 }
 
 impl End {
-    /// Puts the stream into the host's memory.
+    /// Writes the stream to host memory.
     pub fn place(&self, node: &mut Node) {
         use toe_engine::env::Host;
         node.env.write(STREAM, &self.outgoing).unwrap();
@@ -171,12 +171,12 @@ impl End {
         self.remote_start.wrapping_add(self.incoming.len() as u32)
     }
 
-    /// Whether everything sent has been acknowledged.
+    /// Whether the whole stream has been acknowledged.
     pub fn all_acknowledged(&self) -> bool {
         self.state.send.snd_una == self.start.wrapping_add(self.outgoing.len() as u32)
     }
 
-    /// The retransmission timer of the host's TCP, while the host carries the connection.
+    /// Handles the retransmission timer of the host's TCP.
     pub fn retransmit(&mut self, node: &mut Node, now: u64) {
         let flight = self
             .state
@@ -195,7 +195,7 @@ impl End {
         node.poll(node.now);
     }
 
-    /// Asks the adapter to take the connection.
+    /// Requests the hand-over.
     pub fn hand_over(&mut self, node: &mut Node) {
         assert_eq!(self.mode, Mode::Host);
         self.state.rcv_nxt = self.rcv_nxt();
@@ -206,7 +206,7 @@ impl End {
         self.mode = Mode::Asked;
     }
 
-    /// Hands the connection over until the processor has it: an unknown flow is refused once.
+    /// Hands the connection over. The first request for an unknown flow is refused, so it is repeated.
     pub fn delegate(&mut self, node: &mut Node) {
         for _ in 0..2 {
             self.mode = Mode::Host;
@@ -219,7 +219,7 @@ impl End {
         assert!(matches!(self.mode, Mode::Delegated(_)), "{:?}", self.mode);
     }
 
-    /// Asks for the connection back.
+    /// Requests the return.
     pub fn ask_back(&mut self, node: &mut Node) {
         if let Mode::Delegated(id) = self.mode {
             node.driver.ask_back(&mut node.env, id);
@@ -227,7 +227,7 @@ impl End {
         }
     }
 
-    /// Submits what is not submitted yet, at most `limit` bytes.
+    /// Submits at most `limit` bytes of the rest of the stream.
     pub fn submit(&mut self, node: &mut Node, limit: usize) {
         let Mode::Delegated(id) = self.mode else {
             return;
@@ -237,12 +237,12 @@ impl End {
             let seq = self.start.wrapping_add(self.submitted as u32);
             let address = STREAM + self.submitted as u64;
             node.driver
-                .send(&mut node.env, id, seq, address, length as u32, self.piece);
+                .send(&mut node.env, id, seq, address, length as u32, self.frag);
             self.submitted += length;
         }
     }
 
-    /// Takes an event that concerns this connection.
+    /// Takes a completion of this connection.
     pub fn take(&mut self, node: &mut Node, event: Event) {
         match event {
             Event::Delegated(answer) => {
@@ -309,7 +309,7 @@ impl End {
         self.state.send.snd_una = una;
     }
 
-    /// The application has read: the window's edge moves.
+    /// Moves the right edge of the window after the application has read.
     fn open_window(&mut self, node: &mut Node) {
         let Mode::Delegated(device_id) = self.mode else {
             return;
@@ -333,7 +333,7 @@ impl End {
         }
     }
 
-    /// The host's TCP gets a frame: takes what is in order and acknowledges.
+    /// Passes a frame to the host's TCP, which stores payload and acknowledges it.
     fn input(&mut self, node: &mut Node, bytes: &[u8]) {
         let packet = Packet::parse(bytes).unwrap();
         let header = packet.tcp(bytes).expect("TCP");
@@ -365,7 +365,7 @@ impl End {
         }
     }
 
-    /// The host's TCP sends a pure acknowledgement through the transmit ring.
+    /// Sends a pure acknowledgement of the host's TCP through the transmit ring.
     fn send_ack(&mut self, node: &mut Node) {
         let edge = self.rcv_nxt().wrapping_add(WINDOW);
         if self.mode == Mode::Host {
@@ -374,11 +374,11 @@ impl End {
         let repr = self.repr(Seq(self.state.send.snd_nxt));
         let frame = frame(&self.state, &repr, &[]);
         node.driver.transmit_bytes(&mut node.env, &frame, 1);
-        // The frame's memory is used again at once.
+        // The next frame uses the same memory.
         node.poll(node.now);
     }
 
-    /// The header of a segment that the host's TCP sends.
+    /// Header of a segment that the host's TCP sends.
     pub fn repr(&self, seq: Seq) -> Repr {
         let edge = self.rcv_nxt().wrapping_add(WINDOW);
         Repr {
@@ -399,7 +399,7 @@ impl End {
     }
 }
 
-/// A frame of the connection `state`, checksum complete.
+/// A frame of the connection `state` with a complete checksum.
 pub fn frame(state: &Connection, repr: &Repr, payload: &[u8]) -> Vec<u8> {
     let v6 = state.flags & connection::flag::IPV6 != 0;
     let vlan = state.flags & connection::flag::VLAN != 0;

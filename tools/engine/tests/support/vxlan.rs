@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A virtual network on the wire.
+//! VXLAN encapsulation.
 
 use toe_engine::wire::ethernet;
 use toe_engine::wire::ethernet::ethertype;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages of a page ring, and who has them.
+//! A page ring of the driver model: which pages are posted and which ranges completions have named.
 
 use toe_abi::PAGE_SIZE;
 use toe_abi::page::PagePost;
@@ -13,26 +13,26 @@ use super::PAGES;
 use super::TestEnv;
 use super::rings;
 
-/// One of the two page rings as the driver sees it.
-pub struct Lending {
+/// The driver's side of a page ring.
+pub struct PageRing {
     ring: Ring,
     pool: u64,
     producer: u32,
-    /// Identifiers that the adapter has.
-    lent: Vec<bool>,
-    /// Bytes of each page that completions have named since it was lent.
+    /// Identifiers that are posted to the adapter.
+    posted: Vec<bool>,
+    /// Ranges of each page that completions have named since it was posted.
     named: Vec<Vec<(u32, u32)>>,
-    /// Identifiers to be posted again, in batches.
+    /// Identifiers to post in the next batch.
     idle: Vec<u32>,
 }
 
-impl Lending {
+impl PageRing {
     pub fn new(ring: Ring, pool: u64, pages: u32) -> Self {
         Self {
             ring,
             pool,
             producer: 0,
-            lent: vec![false; PAGES as usize],
+            posted: vec![false; PAGES as usize],
             named: vec![Vec::new(); PAGES as usize],
             idle: (0..pages).collect(),
         }
@@ -42,9 +42,9 @@ impl Lending {
         self.pool + u64::from(id) * PAGE_SIZE as u64
     }
 
-    /// Notes that a completion names a range, and checks that no other did.
+    /// Records that a completion names a range. Checks that the range does not overlap others.
     pub fn name(&mut self, id: u32, offset: u32, length: u32) -> u64 {
-        assert!(self.lent[id as usize], "page {id} is not the adapter's");
+        assert!(self.posted[id as usize], "page {id} is not the adapter's");
         assert!((offset + length) as usize <= PAGE_SIZE);
         let (start, end) = (offset, offset + length);
         for &(from, to) in &self.named[id as usize] {
@@ -55,8 +55,8 @@ impl Lending {
     }
 
     pub fn release(&mut self, id: u32) {
-        assert!(self.lent[id as usize], "page {id} released twice");
-        self.lent[id as usize] = false;
+        assert!(self.posted[id as usize], "page {id} released twice");
+        self.posted[id as usize] = false;
         self.named[id as usize].clear();
         self.idle.push(id);
     }
@@ -65,7 +65,7 @@ impl Lending {
         while self.idle.len() >= 8 {
             for _ in 0..8 {
                 let id = self.idle.pop().unwrap();
-                self.lent[id as usize] = true;
+                self.posted[id as usize] = true;
                 let post = PagePost::new(id, self.address(id)).unwrap();
                 let at = u64::from(self.producer & (ENTRIES - 1)) * ring::PAGE_ENTRY as u64;
                 let base = rings().addresses[self.ring as usize];
@@ -77,6 +77,6 @@ impl Lending {
     }
 
     pub fn outstanding(&self) -> usize {
-        self.lent.iter().filter(|&&lent| lent).count()
+        self.posted.iter().filter(|&&posted| posted).count()
     }
 }
