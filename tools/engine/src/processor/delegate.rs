@@ -121,8 +121,8 @@ fn with_ack(state: &State, ack: &UploadedAck) -> Result<State, Status> {
     let window = u32::from(ack.window)
         .checked_shl(u32::from(state.snd_wscale))
         .ok_or(Status::BadState)?;
-    let updates_window = ack.ack == una
-        && (ack.seq.after(wl1) || ack.seq == wl1 && window > state.send.snd_wnd);
+    let updates_window =
+        ack.ack == una && (ack.seq.after(wl1) || ack.seq == wl1 && window > state.send.snd_wnd);
     let mut state = *state;
     if ack.ack.after(una) && ack.ack.at_most(nxt) || updates_window {
         state.send.snd_una = ack.ack.0;

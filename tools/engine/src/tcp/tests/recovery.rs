@@ -4,7 +4,6 @@
 
 use toe_abi::completion::Reason;
 use toe_abi::connection::Connection;
-use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
 use super::script::*;
