@@ -28,7 +28,7 @@
 //! | [`answer`] | the adapter's answer to a hand-over |
 //! | [`table`] | objects by identifier |
 //! | [`submission`], [`timeout`], [`frags`] | submission queue, its timeout, payload that the adapter reads |
-//! | [`report`], [`state`] | progress of the send side, state of a connection |
+//! | [`state`] | state of a connection, with its send side |
 //! | [`connection`], [`channel`] | a connection; a processor and its connections |
 //! | [`registry`], [`backoff`], [`notify`] | adapters; delay of automatic delegation; notifications |
 //! | [`recall`] | return of a connection |
