@@ -18,10 +18,10 @@
 
 /* rust/helpers/calls.c */
 
-/* Of sendmsg(): nothing was done, Linux is to carry the call out. */
+/* Result of sendmsg(): nothing was done, Linux carries out the call. */
 #define TOE_CALL_LINUX INT_MIN
 
-/* What is done before Linux carries a call out. */
+/* Functions that run before Linux carries out a call. */
 struct toe_first_calls {
 	int (*sendmsg)(struct sock *sk, struct msghdr *msg, size_t size);
 	void (*close)(struct sock *sk, long timeout);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls of the socket layer into this module. They may sleep, and the module's code
- * has to stay until they are out.
+ * Calls of the socket layer into this module. They may sleep; the module's code must
+ * stay until they have returned.
  */
 
 #include <linux/rcupdate.h>
@@ -23,10 +23,9 @@ void toe_helper_calls_leave(int index)
 }
 
 /*
- * For when no pointer into this module can be found in a socket any more: waits
- * until those who found one before have entered (which they do without sleeping
- * in between), then until they have left, then until they have run out of the
- * last instructions.
+ * Called when no socket has a pointer into this module any longer. Waits until tasks
+ * that have read such a pointer have entered (they do not sleep in between), then
+ * until they have left, then until they have executed the last instructions.
  */
 void toe_helper_calls_drain(void)
 {
@@ -36,8 +35,8 @@ void toe_helper_calls_drain(void)
 }
 
 /*
- * Where Linux carries a call out, it may sleep for as long as the peer likes. Nothing
- * of it must then come back here: the last call of these functions is a jump.
+ * A call that Linux carries out can sleep for an unlimited time and must not return
+ * through this module: the last call of these functions is a jump.
  */
 #if __has_attribute(musttail)
 #define toe_jump __attribute__((musttail)) return

@@ -20,7 +20,7 @@ void toe_helper_sock_put(struct sock *sk)
 	sock_put(sk);
 }
 
-/* Takes a reference to a socket whose memory stands, but whose life may be over. */
+/* Takes a reference to a socket whose count may be zero. */
 bool toe_helper_sock_hold_live(struct sock *sk)
 {
 	return refcount_inc_not_zero(&sk->sk_refcnt);
@@ -53,7 +53,7 @@ void toe_helper_sk_flush_backlog(struct sock *sk)
 	sk_flush_backlog(sk);
 }
 
-/* 0 when nobody has asked for it yet: a module cannot make one. */
+/* 0 if the cookie has not been generated: a module cannot generate it. */
 u64 toe_helper_sock_cookie(const struct sock *sk)
 {
 	return atomic64_read(&sk->sk_cookie);
@@ -70,8 +70,8 @@ struct net *toe_helper_sock_net(const struct sock *sk)
 }
 
 /*
- * The socket that sends @skb, when it is a TCP socket in state ESTABLISHED that
- * somebody has: a connection that waits to be accepted is the listener's.
+ * Returns the socket that sends @skb if it is a TCP socket in state ESTABLISHED that
+ * has been accepted.
  */
 struct sock *toe_helper_skb_tcp_sender(const struct sk_buff *skb)
 {
@@ -90,10 +90,9 @@ long toe_helper_sock_sndtimeo(const struct sock *sk, bool noblock)
 }
 
 /*
- * What the completion ring says of a connection while the user owns the socket
- * waits in the socket's backlog, in order with frames. Such an entry has a
- * protocol that no TCP segment has, and flags that tcp_add_backlog() never
- * coalesces with.
+ * Completions that arrive while a process owns the socket wait in the socket's
+ * backlog, in order with frames. Such an entry has a protocol that no TCP segment
+ * has, and flags that tcp_add_backlog() does not coalesce.
  */
 #define TOE_BACKLOG_PROTOCOL	htons(ETH_P_CUST)
 
@@ -110,13 +109,13 @@ struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic)
 	return skb;
 }
 
-/* The kind of an entry of ours, -1 for a frame. */
+/* Returns the kind of an entry, -1 for a frame. */
 int toe_helper_backlog_marker_kind(const struct sk_buff *skb)
 {
 	return skb->protocol == TOE_BACKLOG_PROTOCOL ? (int)skb->mark : -1;
 }
 
-/* Never refused: the peer has been told that what @skb stands for has arrived. */
+/* Exceeds the backlog limit if necessary: the peer has the acknowledgement already. */
 void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
 {
 	lockdep_assert_held(&sk->sk_lock.slock);
@@ -130,8 +129,8 @@ size_t toe_helper_msg_data_left(const struct msghdr *msg)
 }
 
 /*
- * MSG_ZEROCOPY counts calls of sendmsg(). The notification is set up for the
- * whole call, because the call is carried out in pieces.
+ * MSG_ZEROCOPY notifications count calls of sendmsg(). One call is carried out in
+ * several steps: allocate the notification once for all of them.
  */
 bool toe_helper_msg_zerocopy_start(struct sock *sk, struct msghdr *msg, size_t size)
 {

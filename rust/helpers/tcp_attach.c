@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What makes a socket a shadow, and an ordinary one again.
+ * Turns a socket into a shadow and back.
  */
 
 #include <linux/cleanup.h>
@@ -10,25 +10,24 @@
 #include "tcp_helpers.h"
 
 /*
- * Linux transmits no payload of a shadow, whoever asks for it. A process that
- * slept in Linux's own sendmsg() during the hand-over, or waited there for the
- * socket's lock, goes on there; a throttled transmission or a timer may come
- * late. What they transmit counts as sent, as everything in the shadow does,
- * and the adapter sends it.
+ * Keeps Linux from transmitting payload of a shadow. A process that slept in
+ * Linux's own sendmsg() during the hand-over, or waited there for the socket's
+ * lock, continues there; a throttled transmission or a timer can run late. Their
+ * payload counts as sent, like all payload of a shadow, and the adapter sends it.
  */
 struct toe_af_ops {
 	struct inet_connection_sock_af_ops ops;
 	const struct inet_connection_sock_af_ops *original;
 };
 
-/* Of ipv4_specific, ipv6_specific and ipv6_mapped. */
+/* For ipv4_specific, ipv6_specific and ipv6_mapped. */
 static struct toe_af_ops toe_af_ops[3];
 static DEFINE_SPINLOCK(toe_af_ops_lock);
 
 /*
- * tcp_select_window() takes all of the window that it has chosen for announced, even
- * where the header cannot hold it: the next acknowledgement will. A shadow's next one
- * leaves when Linux has more to announce, so it has to know what the peer knows.
+ * tcp_select_window() records the window that it has chosen as announced, even if the
+ * header cannot hold it, because the next acknowledgement will. A shadow sends its
+ * next one only when Linux has more to announce: record what the peer has been told.
  */
 static void toe_note_announced(struct sock *sk, const struct sk_buff *skb)
 {
@@ -51,21 +50,21 @@ static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl
 		toe_note_announced(sk, skb);
 		return ops->original->queue_xmit(sk, skb, fl);
 	}
-	/* The adapter will report it. */
+	/* The adapter reports these segments. */
 	tp->segs_out -= segs;
 	WRITE_ONCE(tp->data_segs_out, tp->data_segs_out - segs);
 	WRITE_ONCE(tp->bytes_sent, tp->bytes_sent - payload);
 	consume_skb(skb);
 	/*
-	 * Linux believes to have told the peer how far it has received, and its window.
-	 * The adapter has to learn of them, and does from this frame. Not later: what
-	 * waits in the backlog may be applied first, and then nobody knows any more.
+	 * The dropped segment carried the acknowledgement number and the window. Send
+	 * both in a frame of their own, from which the adapter learns them. Do it now:
+	 * applying the backlog first would change them.
 	 */
 	__tcp_send_ack(sk, tp->rcv_nxt, 0);
 	return NET_XMIT_SUCCESS;
 }
 
-/* What takes the place of @original, NULL when there is no such thing. */
+/* Returns the replacement for @original, NULL for an unknown address family. */
 static const struct inet_connection_sock_af_ops *
 toe_af_ops_for(const struct inet_connection_sock_af_ops *original)
 {
@@ -104,7 +103,7 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 	WRITE_ONCE(icsk->icsk_af_ops, af_ops);
 	WRITE_ONCE(sk->sk_backlog_rcv, backlog_rcv);
 	WRITE_ONCE(sk->sk_prot, proto);
-	/* tcp_set_ulp() takes this away from all ULPs; this one copes. */
+	/* tcp_set_ulp() clears this for all ULPs; this one supports it. */
 	if (sk->sk_socket)
 		set_bit(SOCK_SUPPORT_ZC, &sk->sk_socket->flags);
 	return 0;
@@ -117,7 +116,7 @@ void toe_helper_tcp_detach(struct sock *sk)
 
 	WRITE_ONCE(sk->sk_prot, sk->sk_prot_creator);
 	WRITE_ONCE(sk->sk_backlog_rcv, sk->sk_prot_creator->backlog_rcv);
-	/* IPV6_ADDRFORM may have put others there. */
+	/* IPV6_ADDRFORM replaces the operations. */
 	if (icsk->icsk_af_ops->queue_xmit == toe_queue_xmit)
 		WRITE_ONCE(icsk->icsk_af_ops,
 			   container_of(icsk->icsk_af_ops, struct toe_af_ops, ops)->original);
@@ -126,9 +125,9 @@ void toe_helper_tcp_detach(struct sock *sk)
 }
 
 /*
- * Holds the file through which a process has the socket: as long as that is held
- * nobody is closing the socket. NULL for a socket that is being closed, waits to
- * be accepted, or is the kernel's own.
+ * Takes a reference to the file through which a process has the socket, which keeps
+ * close() away from the socket. Returns NULL for a socket that is being closed,
+ * waits to be accepted, or belongs to the kernel.
  */
 struct file *toe_helper_sock_file(struct sock *sk)
 {

@@ -10,7 +10,7 @@
 
 #include "tcp_helpers.h"
 
-/* Notes in @skb, whose frags are payload, what toe_helper_tcp_deliver() has to know. */
+/* Stores the arguments of toe_helper_tcp_deliver() in @skb, whose frags are payload. */
 void toe_helper_tcp_deliver_prepare(struct sk_buff *skb, u32 seq, u32 ts_recent, bool push)
 {
 	struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
@@ -18,14 +18,14 @@ void toe_helper_tcp_deliver_prepare(struct sk_buff *skb, u32 seq, u32 ts_recent,
 	memset(cb, 0, sizeof(*cb));
 	cb->seq = seq;
 	cb->end_seq = seq + skb->len;
-	/* RST: not to be coalesced with while it stands in the backlog. */
+	/* tcp_add_backlog() does not coalesce with RST. */
 	cb->tcp_flags = TCPHDR_RST | (push ? TCPHDR_PSH : 0);
 	cb->ack_seq = ts_recent;
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
 	skb->pfmemalloc = 0;
 }
 
-/* tcp_rcv_rtt_measure(): without timestamps, a window's worth takes a round trip. */
+/* Does what tcp_rcv_rtt_measure() does: a window of payload takes a round trip. */
 static void toe_rcv_rtt_measure(struct tcp_sock *tp)
 {
 	u32 sample;
@@ -41,7 +41,7 @@ static void toe_rcv_rtt_measure(struct tcp_sock *tp)
 	tp->rcv_rtt_est.time = tp->tcp_mstamp;
 }
 
-/* tcp_measure_rcv_mss(): what share of the receive buffer is payload. */
+/* Does what tcp_measure_rcv_mss() does: the share of payload in the receive buffer. */
 static void toe_measure(struct sock *sk, u32 len, u32 truesize)
 {
 	struct inet_connection_sock *icsk = inet_csk(sk);
@@ -59,7 +59,7 @@ static void toe_measure(struct sock *sk, u32 len, u32 truesize)
 	tp->rcvq_space.space = min_t(u32, tp->rcvq_space.space, tp->window_clamp);
 }
 
-/* tcp_grow_window() */
+/* Does what tcp_grow_window() does. */
 static void toe_grow_window(struct sock *sk, u32 len)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
@@ -74,9 +74,9 @@ static void toe_grow_window(struct sock *sk, u32 len)
 }
 
 /*
- * Appends payload to the receive queue, as tcp_data_queue() does, and consumes
- * @skb unless it is not the next payload (-EPROTO). The adapter has acknowledged
- * it: there is no refusing it for lack of memory. Locked.
+ * Does what tcp_data_queue() does with in-order payload. Consumes @skb, unless it
+ * does not begin at rcv_nxt (-EPROTO). The adapter has acknowledged the payload:
+ * it is queued even without receive buffer space. Locked.
  */
 int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
 {
@@ -106,7 +106,7 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
 		TCP_SKB_CB(skb)->has_rxtstamp = true;
 	}
 
-	/* Failing leaves the account negative until payload is read. */
+	/* A failure leaves sk_forward_alloc negative until payload is read. */
 	sk_rmem_schedule(sk, skb, skb->truesize);
 
 	tp->bytes_received += len;
@@ -141,10 +141,10 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
 }
 
 /*
- * A frame that came before the hand-over and waited in the backlog. Linux may
- * learn from it what the peer has received, and take its payload, but must not
- * be led to retransmit: the adapter does that. Returns whether Linux may see
- * @skb, which is changed for the purpose. Locked.
+ * Filters a frame of the backlog of a shadow. Linux may process its acknowledgement
+ * and payload, but must not retransmit because of it, as the adapter does that:
+ * removes SACK options and old acknowledgements. Returns whether Linux may process
+ * @skb. Locked.
  */
 bool toe_helper_tcp_legacy_ok(struct sock *sk, struct sk_buff *skb)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A socket's backlog: what waits for a process that owns the socket, in its order.
+//! Entries of a socket's backlog: the queue of what arrives while a process owns the socket.
 
 use crate::{
     bindings,
@@ -16,29 +16,29 @@ use kernel::prelude::*;
 pub struct BacklogEntry(UniqueSkBuff);
 
 impl BacklogEntry {
-    /// Allocates an entry that means `kind`. Process context.
+    /// Allocates an entry of `kind`. Process context; sleeps.
     pub fn new(kind: u16) -> Result<Self> {
         Self::alloc(kind, false)
     }
 
-    /// Allocates an entry that means `kind`. From any context.
+    /// Allocates an entry of `kind`. Any context.
     #[inline]
     pub fn new_atomic(kind: u16) -> Result<Self> {
         Self::alloc(kind, true)
     }
 
     fn alloc(kind: u16, atomic: bool) -> Result<Self> {
-        // SAFETY: Any values are fine.
+        // SAFETY: No preconditions.
         let skb = unsafe { bindings::alloc_backlog_marker(kind.into(), atomic) };
         let skb = NonNull::new(skb).ok_or(ENOMEM)?;
-        // SAFETY: A fresh skb is ours alone.
+        // SAFETY: The skb is new.
         Ok(Self(unsafe { UniqueSkBuff::from_raw(skb) }))
     }
 
-    /// What it means.
+    /// The kind.
     #[inline]
     pub fn kind(&self) -> u16 {
-        // SAFETY: Every entry is one of `alloc_backlog_marker`'s. CAST: set from a `u16`.
+        // SAFETY: `alloc_backlog_marker` has allocated the skb. CAST: The kind was set from a `u16`.
         unsafe { bindings::backlog_marker_kind(self.0.as_raw()) as u16 }
     }
 
@@ -54,25 +54,25 @@ impl BacklogEntry {
         self.0.add_fragment(fragment, truesize)
     }
 
-    /// Notes what [`Tcp::deliver`](super::sock::Tcp::deliver) has to know of the payload: its sequence number, the peer's
-    /// latest timestamp, and whether the peer pushed.
+    /// Sets the arguments of [`Tcp::deliver`](super::sock::Tcp::deliver): the sequence number of the
+    /// payload, the peer's latest timestamp, and whether the peer set PSH.
     #[inline]
     pub fn prepare(&mut self, seq: u32, ts_recent: u32, push: bool) {
-        // SAFETY: The skb is ours.
+        // SAFETY: The skb is valid and not shared.
         unsafe { bindings::tcp_deliver_prepare(self.0.as_raw(), seq, ts_recent, push) }
     }
 
-    /// Gives the skb away.
+    /// Returns the skb, which the caller frees.
     #[inline]
     pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
         self.0.into_raw()
     }
 
-    /// Takes over an entry that [`Self::into_raw`] has given away.
+    /// Undoes [`Self::into_raw`].
     ///
     /// # Safety
     ///
-    /// `skb` must be such an entry, and is the caller's.
+    /// `skb` must come from `into_raw`, and is handed over.
     pub(super) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
         // SAFETY: The caller hands the skb over; it is not null.
         Self(unsafe { UniqueSkBuff::from_raw(NonNull::new_unchecked(skb)) })

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a `sendmsg` is to send.
+//! The message of a `sendmsg`.
 //!
 //! C header: [`include/linux/socket.h`](srctree/include/linux/socket.h)
 
 use crate::bindings;
 use core::marker::PhantomData;
 
-/// What a `sendmsg` is to send.
+/// The message of a `sendmsg` (`struct msghdr`).
+///
+/// # Invariants
+///
+/// `raw` is valid and not used otherwise for `'a`.
 pub struct Message<'a> {
     raw: *mut bindings::msghdr,
     pub(super) zerocopy: bool,
@@ -19,8 +23,9 @@ impl Message<'_> {
     ///
     /// # Safety
     ///
-    /// `raw` must be valid, and nobody else's, for the lifetime of the result.
+    /// `raw` must be valid, and not be used otherwise, for the lifetime of the result.
     pub(crate) unsafe fn from_raw(raw: *mut bindings::msghdr) -> Self {
+        // INVARIANT: The caller promises it.
         Self {
             raw,
             zerocopy: false,
@@ -32,7 +37,7 @@ impl Message<'_> {
         self.raw
     }
 
-    /// Bytes not yet sent.
+    /// Number of bytes not yet sent.
     #[inline]
     pub fn left(&self) -> usize {
         // SAFETY: The message is valid.
@@ -53,10 +58,10 @@ impl Message<'_> {
         unsafe { (*self.raw).msg_controllen != 0 }
     }
 
-    /// Ends what [`Owned::zerocopy_start`](super::sock::Owned::zerocopy_start) began; `sent` says whether anything was sent.
+    /// Ends [`Owned::zerocopy_start`](super::sock::Owned::zerocopy_start). `sent`: any bytes were sent.
     pub fn zerocopy_end(&mut self, sent: bool) {
         if core::mem::take(&mut self.zerocopy) {
-            // SAFETY: The message is valid, and its notification was set up for us.
+            // SAFETY: The message is valid, and `zerocopy_start` has set up its notification.
             unsafe { bindings::msg_zerocopy_end(self.raw, sent) }
         }
     }

@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Safe abstractions of TCP sockets: their lock, their backlog, the shadow of a delegated connection.
+//! Safe abstractions of TCP sockets.
+//!
+//! - [`sock`]: sockets, their lock ([`sock::Locked`]) and operations under it ([`sock::Tcp`]).
+//! - [`shadow`]: the upper layer protocol of a socket whose connection an adapter carries.
+//! - [`backlog`]: entries in a socket's backlog.
+//! - [`message`]: the message of a `sendmsg`.
+//! - [`sysctl`]: the sysctls `net.toe.*`.
+//! - `state`: the state of a connection as C sees it.
+//!
+//! The layer names `abi`, `util` and `net` only. Surgery on TCP's queues is in C
+//! (`rust/helpers/tcp_*.c`).
 
 pub mod backlog;
 pub mod message;

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The operations of a socket with a shadow, as the socket layer calls them.
+
+use super::{
+    call::Call,
+    ulp::{
+        OptionEffect,
+        Recall,
+        Sent,
+        Shadow, //
+    }, //
+};
+use crate::{
+    bindings,
+    tcp::{
+        backlog::BacklogEntry,
+        message::Message,
+        sock::{
+            Locked,
+            Owned,
+            TcpSock, //
+        }, //
+    }, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+
+/// The `struct proto` of a socket with a shadow: `creator` with other operations.
+pub(super) fn proto<T: Shadow>(creator: &bindings::proto) -> bindings::proto {
+    let mut proto = *creator;
+    proto.sendmsg = Some(bindings::call_sendmsg);
+    proto.splice_eof = Some(splice_eof::<T>);
+    proto.setsockopt = Some(setsockopt::<T>);
+    proto.shutdown = Some(shutdown::<T>);
+    proto.close = Some(bindings::call_close);
+    proto.disconnect = Some(disconnect::<T>);
+    proto.diag_destroy = Some(diag_destroy::<T>);
+    proto.unhash = Some(unhash::<T>);
+    proto.release_cb = Some(release_cb::<T>);
+    proto
+}
+
+/// The functions that run before Linux carries out a call.
+pub(super) struct FirstCalls<T>(PhantomData<T>);
+
+impl<T: Shadow> FirstCalls<T> {
+    pub(super) const CALLS: bindings::toe_first_calls = bindings::toe_first_calls {
+        sendmsg: Some(sendmsg::<T>),
+        close: Some(close::<T>),
+    };
+}
+
+/// The protocol that a socket was created with.
+///
+/// # Safety
+///
+/// `sk` must be valid.
+pub(super) unsafe fn creator<'a>(sk: *mut bindings::sock) -> &'a bindings::proto {
+    // SAFETY: The caller promises it; the protocol that a socket was created with never changes.
+    unsafe { &*(*sk).sk_prot_creator }
+}
+
+fn errno(result: Result) -> c_int {
+    result.map_or_else(|e| e.to_errno(), |()| 0)
+}
+
+/// Recalls the connection of a socket that has a shadow.
+fn recall<T: Shadow>(sock: &mut Owned<'_>, why: Recall) {
+    if let Some(shadow) = T::ulp().shadow(sock) {
+        T::recall(&shadow, sock, why);
+    }
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+pub(super) unsafe extern "C" fn init<T: Shadow>(sk: *mut bindings::sock) -> c_int {
+    let _call = Call::enter();
+    // SAFETY: `tcp_set_ulp` owns the socket.
+    let mut sock = unsafe { Owned::assume(TcpSock::from_raw(sk)) };
+    errno(T::setsockopt_ulp(&mut sock))
+}
+
+/// # Safety
+///
+/// Only for `toe_helper_call_sendmsg`.
+unsafe extern "C" fn sendmsg<T: Shadow>(
+    sk: *mut bindings::sock,
+    msg: *mut bindings::msghdr,
+    _size: usize,
+) -> c_int {
+    let _call = Call::enter();
+    // SAFETY: The socket layer calls with a socket and a message that are valid.
+    let (sock, mut message) = unsafe { (TcpSock::from_raw(sk), Message::from_raw(msg)) };
+    let mut sock = sock.lock();
+    let result = match T::ulp().shadow(&sock) {
+        Some(shadow) => T::sendmsg(&shadow, &mut sock, &mut message),
+        None => Ok(Sent::NotOurs),
+    };
+    match result {
+        // CAST: the socket layer never sends more than `MAX_RW_COUNT`.
+        Ok(Sent::Bytes(bytes)) => bytes as c_int,
+        Ok(Sent::NotOurs) => bindings::CALL_LINUX,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+unsafe extern "C" fn splice_eof<T: Shadow>(socket: *mut bindings::socket) {
+    let _call = Call::enter();
+    // SAFETY: The socket layer calls with a socket that is valid.
+    let sk = unsafe { (*socket).sk };
+    {
+        // SAFETY: As above.
+        let mut sock = unsafe { TcpSock::from_raw(sk) }.lock();
+        if let Some(shadow) = T::ulp().shadow(&sock) {
+            return T::push(&shadow, &mut sock);
+        }
+    }
+    // SAFETY: As above.
+    if let Some(splice_eof) = unsafe { creator(sk) }.splice_eof {
+        // SAFETY: As above.
+        unsafe { splice_eof(socket) }
+    }
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+unsafe extern "C" fn setsockopt<T: Shadow>(
+    sk: *mut bindings::sock,
+    level: c_int,
+    name: c_int,
+    value: bindings::sockptr_t,
+    length: c_uint,
+) -> c_int {
+    let _call = Call::enter();
+    let effect = T::option_effect(level, name);
+    if effect == OptionEffect::Recall {
+        // SAFETY: The socket layer calls with a socket that is valid.
+        recall::<T>(&mut unsafe { TcpSock::from_raw(sk) }.lock(), Recall::Option);
+    }
+    // SAFETY: As above.
+    let Some(setsockopt) = unsafe { creator(sk) }.setsockopt else {
+        return ENOPROTOOPT.to_errno();
+    };
+    // SAFETY: The arguments are the caller's.
+    let ret = unsafe { setsockopt(sk, level, name, value, length) };
+    if effect == OptionEffect::Tell && ret == 0 {
+        // SAFETY: As above.
+        let mut sock = unsafe { TcpSock::from_raw(sk) }.lock();
+        if let Some(shadow) = T::ulp().shadow(&sock) {
+            T::option_changed(&shadow, &mut sock);
+        }
+    }
+    ret
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+unsafe extern "C" fn shutdown<T: Shadow>(sk: *mut bindings::sock, how: c_int) {
+    let _call = Call::enter();
+    // SAFETY: `inet_shutdown` owns the socket.
+    let mut sock = unsafe { Owned::assume(TcpSock::from_raw(sk)) };
+    recall::<T>(&mut sock, Recall::Shutdown);
+    drop(sock);
+    // SAFETY: As above.
+    if let Some(shutdown) = unsafe { creator(sk) }.shutdown {
+        // SAFETY: The arguments are the caller's.
+        unsafe { shutdown(sk, how) }
+    }
+}
+
+/// # Safety
+///
+/// Only for `toe_helper_call_close`.
+unsafe extern "C" fn close<T: Shadow>(sk: *mut bindings::sock, _timeout: c_long) {
+    let _call = Call::enter();
+    // SAFETY: The socket layer calls with a socket that is valid.
+    recall::<T>(&mut unsafe { TcpSock::from_raw(sk) }.lock(), Recall::Close);
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+unsafe extern "C" fn disconnect<T: Shadow>(sk: *mut bindings::sock, flags: c_int) -> c_int {
+    let _call = Call::enter();
+    // SAFETY: The socket layer owns the socket.
+    let mut sock = unsafe { Owned::assume(TcpSock::from_raw(sk)) };
+    recall::<T>(&mut sock, Recall::Disconnect);
+    drop(sock);
+    // SAFETY: As above.
+    match unsafe { creator(sk) }.disconnect {
+        // SAFETY: The arguments are the caller's.
+        Some(disconnect) => unsafe { disconnect(sk, flags) },
+        None => EOPNOTSUPP.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+unsafe extern "C" fn diag_destroy<T: Shadow>(sk: *mut bindings::sock, err: c_int) -> c_int {
+    let _call = Call::enter();
+    // SAFETY: `sock_diag` calls with a socket that is valid.
+    recall::<T>(&mut unsafe { TcpSock::from_raw(sk) }.lock(), Recall::Abort);
+    // SAFETY: As above.
+    match unsafe { creator(sk) }.diag_destroy {
+        // SAFETY: The arguments are the caller's.
+        Some(destroy) => unsafe { destroy(sk, err) },
+        None => EOPNOTSUPP.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+unsafe extern "C" fn unhash<T: Shadow>(sk: *mut bindings::sock) {
+    // SAFETY: `tcp_set_state` calls with the socket locked.
+    let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+    if let Some(shadow) = T::ulp().shadow(&sock) {
+        T::closed(&shadow, &mut sock);
+    }
+    // SAFETY: As above.
+    if let Some(unhash) = unsafe { creator(sk) }.unhash {
+        // SAFETY: As above.
+        unsafe { unhash(sk) }
+    }
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
+    {
+        // SAFETY: `release_sock` calls with the socket owned and its spinlock held.
+        let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+        let guard = rcu::read_lock();
+        if let Some(shadow) = T::ulp().shadow_of(&sock, &guard) {
+            T::released(&shadow, &mut sock);
+        }
+    }
+    // SAFETY: As above.
+    if let Some(release_cb) = unsafe { creator(sk) }.release_cb {
+        // SAFETY: As above.
+        unsafe { release_cb(sk) }
+    }
+}
+
+/// # Safety
+///
+/// Only for the core, as the callback of this name.
+pub(super) unsafe extern "C" fn backlog_rcv<T: Shadow>(
+    sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    // SAFETY: The backlog is processed with the socket locked.
+    let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+    let shadow = T::ulp().shadow(&sock);
+    // SAFETY: The skb is valid and handed over.
+    let skb = match unsafe { BacklogEntry::from_backlog(skb) } {
+        Ok(entry) => {
+            if let Some(shadow) = shadow {
+                T::backlog(&shadow, &mut sock, entry);
+            }
+            return 0;
+        }
+        Err(skb) => skb,
+    };
+    if shadow.is_some() {
+        // SAFETY: The socket is locked, the skb valid.
+        if !unsafe { bindings::tcp_legacy_ok(sk, skb) } {
+            // SAFETY: The skb is handed over.
+            unsafe { bindings::consume_skb(skb) };
+            return 0;
+        }
+    }
+    // SAFETY: The socket is valid.
+    let Some(receive) = unsafe { creator(sk) }.backlog_rcv else {
+        return 0;
+    };
+    // SAFETY: The arguments are the caller's.
+    let ret = unsafe { receive(sk, skb) };
+    if let Some(shadow) = shadow {
+        T::frame_processed(&shadow, &mut sock);
+    }
+    ret
+}
