@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   vfio-user client (QEMU)                       other workers
-//!        | registers, DMA map, interrupts              | frames (handoff)
+//!        | registers, DMA map, interrupts              | messages (handoff)
 //!   function thread --> admin thread --> worker threads, one per offload processor
 //!                       commands, resets      | slot: engine + host memory + port queue
 //! ```
