@@ -28,7 +28,7 @@ constants! {
     pub const COMPLETION_SIZE: usize = 32;
     /// Largest number of multicast addresses of a [`SetFilter`].
     pub const MAX_MULTICAST: usize = 512;
-    /// Smallest MTU in bytes.
+    /// Smallest MTU in bytes: the smallest datagram that every IPv4 link carries (RFC 791, 3.2).
     pub const MIN_MTU: u32 = 68;
     /// Largest delay of a [`SetCoalesce`] in microseconds.
     pub const MAX_COALESCE_USECS: u32 = 1_000_000;

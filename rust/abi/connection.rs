@@ -22,7 +22,8 @@ constants! {
     pub const MAX_RCV_WINDOW: u32 = 1 << 30;
     /// Largest send window ([`Connection::snd_wnd`]) in bytes.
     pub const MAX_SND_WINDOW: u32 = 65_535 << MAX_WSCALE;
-    /// Largest amount of payload in flight at hand-over: `snd_nxt - snd_una`, in bytes.
+    /// Largest amount of unacknowledged payload in bytes: `snd_nxt - snd_una` at hand-over, and
+    /// payload that has been submitted and not acknowledged.
     pub const MAX_FLIGHT: u32 = 1 << 30;
     /// Largest [`Connection::ts_tick_us`].
     pub const MAX_TS_TICK_US: u32 = 1_000_000;

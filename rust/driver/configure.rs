@@ -25,9 +25,6 @@ use kernel::{
     prelude::*, //
 };
 
-/// Number of multicast addresses that the adapter's filter holds.
-const MULTICAST_MAX: usize = 512;
-
 impl<C: Client> Adapter<C> {
     /// Applies all settings to a function that was reset, except those of running processors.
     pub(super) fn apply(&self, dev: &device::Device<Bound>, settings: &Settings) -> Result {
@@ -65,14 +62,14 @@ impl<C: Client> Adapter<C> {
             ..Default::default()
         };
         let mut list = KVec::new();
-        if settings.multicast.len() > MULTICAST_MAX {
+        if settings.multicast.len() > admin::MAX_MULTICAST {
             command.flags |= admin::filter::ALL_MULTICAST;
         } else {
             for address in &settings.multicast {
                 list.extend_from_slice(address, GFP_KERNEL)?;
             }
         }
-        // CAST: at most `MULTICAST_MAX`.
+        // CAST: at most `admin::MAX_MULTICAST`.
         command.count = (list.len() / 8) as u32;
         // Memory of length 0 cannot be allocated.
         list.resize(list.len().max(8), 0, GFP_KERNEL)?;

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use toe_abi::admin;
 use toe_abi::admin::SetImpairment;
 
 /// Certainty, in parts per million.
-const CERTAIN: u32 = 1_000_000;
+const CERTAIN: u32 = admin::MAX_PPM;
 /// Maximum delay and maximum jitter, in microseconds.
-const MAX_DELAY: u32 = 60_000_000;
+const MAX_DELAY: u32 = admin::MAX_IMPAIR_USECS;
 /// Capacity of a line, in frames.
 pub const DEPTH: usize = 4096;
 /// Maximum length of a wire frame: the largest MTU with Ethernet header and two tags.

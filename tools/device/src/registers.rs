@@ -194,7 +194,7 @@ impl Registers {
 
     fn enable(&self) -> Effect {
         let written = &self.written;
-        if !(2..=10).contains(&written.log2_entries) {
+        if !(regs::MIN_ADMIN_LOG2..=regs::MAX_ADMIN_LOG2).contains(&written.log2_entries) {
             return Effect::Fail("size of the admin rings out of range");
         }
         if written.commands % admin::COMMAND_SIZE as u64 != 0

@@ -4,12 +4,10 @@
 
 use alloc::vec::Vec;
 
+use toe_abi::admin::MAX_MULTICAST;
 use toe_abi::admin::filter;
 
 use crate::wire::ethernet;
-
-/// Maximum number of multicast addresses. With more, the host sets `ALL_MULTICAST`.
-pub const MAX_MULTICAST: usize = 512;
 
 /// Address filter: own unicast address, broadcast, multicast list and promiscuous modes.
 pub struct Filter {

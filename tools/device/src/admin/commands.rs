@@ -23,9 +23,6 @@ use crate::worker::Control;
 use super::Admin;
 use super::Answer;
 
-/// Maximum number of multicast addresses of a filter.
-const MULTICAST: u32 = 512;
-
 impl Admin {
     fn answer(&self) -> Answer {
         Answer {
@@ -174,7 +171,7 @@ impl Admin {
 
     fn filter(&self, command: &admin::SetFilter) -> Result<Setting, Status> {
         const ENTRY: usize = 8;
-        if command.count > MULTICAST {
+        if command.count as usize > admin::MAX_MULTICAST {
             return Err(Status::Invalid);
         }
         let mut entries = vec![0; command.count as usize * ENTRY];

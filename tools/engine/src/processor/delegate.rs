@@ -19,7 +19,6 @@ use crate::env::Env;
 use crate::flow::UploadedAck;
 use crate::ring::HostError;
 use crate::tcp::Instant;
-use crate::tcp::KNOWN_FLAGS;
 use crate::tcp::Seq;
 use crate::tcp::Tcb;
 use crate::tuple::Key;
@@ -74,7 +73,7 @@ impl Core {
         state: &State,
         stopping: bool,
     ) -> Result<(u32, u32, Seq), Status> {
-        if state.flags & !KNOWN_FLAGS != 0 {
+        if state.flags & !toe_abi::connection::flag::ALL != 0 {
             return Err(Status::Unsupported);
         }
         let valid = state.local_port != 0

@@ -2,6 +2,9 @@
 
 //! Settings of a processor, from the admin queue.
 
+use toe_abi::admin::MAX_COALESCE_USECS;
+use toe_abi::admin::MAX_MULTICAST;
+use toe_abi::admin::MIN_MTU;
 use toe_abi::admin::Status;
 use toe_abi::admin::filter;
 use toe_abi::admin::storage;
@@ -12,13 +15,7 @@ use toe_abi::rules::Rule;
 use super::Processor;
 use crate::MAX_MTU;
 use crate::env::Env;
-use crate::filter::MAX_MULTICAST;
 use crate::wire::ethernet;
-
-/// Smallest MTU: the smallest datagram that every IPv4 link carries (RFC 791, 3.2).
-const MIN_MTU: u32 = 68;
-/// Longest delay of an interrupt, in microseconds.
-const MAX_COALESCE_USECS: u32 = 1_000_000;
 
 impl Processor {
     /// Sets hash key, indirection table and [`Fields`] of a context. Creates the context when there
@@ -92,9 +89,8 @@ impl Processor {
         flags: u32,
         multicast: &[[u8; 6]],
     ) -> Result<(), Status> {
-        let known = filter::PROMISCUOUS | filter::ALL_MULTICAST;
         let group = ethernet::is_multicast(mac);
-        if flags & !known != 0 || multicast.len() > MAX_MULTICAST || group {
+        if flags & !filter::ALL != 0 || multicast.len() > MAX_MULTICAST || group {
             return Err(Status::Invalid);
         }
         self.core.filter.set(mac, flags, multicast);
@@ -135,8 +131,7 @@ impl Processor {
     ///
     /// `Invalid` for unknown flags or a threshold above [`toe_abi::MAX_SMALL_FRAME`].
     pub fn set_storage(&mut self, flags: u32, small_frame: u16) -> Result<(), Status> {
-        let known = storage::SPLIT | storage::GRO | storage::SPLIT_ALL;
-        if flags & !known != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
+        if flags & !storage::ALL != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
             return Err(Status::Invalid);
         }
         self.core.storage.set(flags, small_frame);

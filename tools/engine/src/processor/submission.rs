@@ -10,6 +10,7 @@ use toe_abi::stats::Counter;
 use toe_abi::submission::Bind;
 use toe_abi::submission::DELEGATE_ENTRIES;
 use toe_abi::submission::Delegate;
+use toe_abi::submission::MAX_SEND;
 use toe_abi::submission::Op;
 use toe_abi::submission::Return;
 use toe_abi::submission::SEND_FRAGS;
@@ -24,9 +25,6 @@ use crate::env::Frag;
 use crate::ring::HostError;
 use crate::storage::Area;
 use crate::tcp::Seq;
-
-/// Most bytes that one submission may send.
-const MAX_SEND: u32 = 1 << 30;
 
 impl Core {
     /// Carries out at most `budget` submissions. Returns true when one waits for room in the

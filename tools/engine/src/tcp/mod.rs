@@ -62,6 +62,7 @@ use toe_abi::completion::Op;
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
 use toe_abi::connection::Connection;
+use toe_abi::connection::MAX_TS_TICK_US;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
@@ -84,20 +85,6 @@ use self::output::Transmission;
 use self::receiver::Receiver;
 use self::sender::Sender;
 use self::time::TimestampClock;
-
-/// Connection flags that this TCP supports.
-pub(crate) const KNOWN_FLAGS: u16 = state_flag::IPV6
-    | state_flag::TIMESTAMPS
-    | state_flag::SACK
-    | state_flag::WINDOW_SCALE
-    | state_flag::ECN
-    | state_flag::VLAN
-    | state_flag::NODELAY
-    | state_flag::CORK
-    | state_flag::ECN_ECHO;
-
-/// Maximum tick of a timestamp clock, in microseconds (RFC 7323 5.4: at least one tick per second).
-const TICK_MAX: u32 = 1_000_000;
 
 /// Segment counters since the hand-over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,14 +127,14 @@ impl Tcb {
     /// `BadState` if the state is inconsistent, `Unsupported` if it uses features that this TCP
     /// lacks.
     pub fn new(state: &Connection, uploaded: Seq, now: Instant) -> Result<Self, Status> {
-        if state.flags & !KNOWN_FLAGS != 0 {
+        if state.flags & !state_flag::ALL != 0 {
             return Err(Status::Unsupported);
         }
         let receiver = Receiver::new(state, uploaded, now)?;
         let sender = Sender::new(state, now)?;
         let clock = if state.flags & state_flag::TIMESTAMPS == 0 {
             None
-        } else if (1..=TICK_MAX).contains(&state.ts_tick_us) {
+        } else if (1..=MAX_TS_TICK_US).contains(&state.ts_tick_us) {
             Some(TimestampClock::new(state.tsval, state.ts_tick_us, now))
         } else {
             return Err(Status::BadState);

@@ -4,6 +4,8 @@
 
 use toe_abi::completion::Status;
 use toe_abi::connection::Connection;
+use toe_abi::connection::MAX_RCV_WINDOW;
+use toe_abi::connection::MAX_WSCALE;
 use toe_abi::connection::flag as state_flag;
 
 use super::out_of_order::OutOfOrder;
@@ -32,8 +34,6 @@ const PROBES: u8 = 8;
 const PAWS_LIFETIME: u64 = 24 * 86_400 * SECOND;
 /// Minimum estimate of a full-sized segment (RFC 9293 3.7.1: default send MSS).
 const MIN_FULL: u16 = 536;
-/// Maximum distance of the window's right edge from RCV.NXT (RFC 7323 2.3).
-const WINDOW_MAX: u32 = 1 << 30;
 
 /// The acknowledgement number does not exceed `limit` until the host has acknowledged `until`.
 #[derive(Clone, Copy, Debug)]
@@ -110,9 +110,9 @@ impl Receiver {
         let nxt = Seq(state.rcv_nxt);
         let edge = Seq(state.rcv_edge);
         let has = |flag| state.flags & flag != 0;
-        let sound = edge - nxt <= WINDOW_MAX
-            && uploaded - nxt <= WINDOW_MAX
-            && state.rcv_wscale <= 14
+        let sound = edge - nxt <= MAX_RCV_WINDOW
+            && uploaded - nxt <= MAX_RCV_WINDOW
+            && state.rcv_wscale <= MAX_WSCALE
             && (has(state_flag::WINDOW_SCALE) || state.rcv_wscale == 0)
             && (has(state_flag::ECN) || !has(state_flag::ECN_ECHO));
         if !sound {
@@ -375,7 +375,7 @@ impl Receiver {
     /// Moves the right edge of the window. An edge before the current one or too far ahead is
     /// ignored.
     pub fn set_edge(&mut self, edge: Seq) {
-        if edge.after(self.edge) && edge - self.nxt <= WINDOW_MAX {
+        if edge.after(self.edge) && edge - self.nxt <= MAX_RCV_WINDOW {
             self.edge = edge;
             self.probes = 0;
         }

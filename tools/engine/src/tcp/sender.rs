@@ -6,6 +6,10 @@
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
 use toe_abi::connection::Connection;
+use toe_abi::connection::MAX_FLIGHT;
+use toe_abi::connection::MAX_SND_WINDOW;
+use toe_abi::connection::MAX_WSCALE;
+use toe_abi::connection::MIN_MSS;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
@@ -21,14 +25,6 @@ use super::span::GRAIN_MIN;
 use super::time::Instant;
 use super::time::Timer;
 use super::undo::Undo;
-
-/// Minimum MSS, which leaves room for payload beside the largest SACK option.
-pub const MSS_MIN: u16 = 64;
-/// Maximum window that a peer can announce (RFC 7323 2.2).
-const WINDOW_MAX: u32 = (u16::MAX as u32) << 14;
-/// Maximum number of bytes submitted and not acknowledged, so that sequence numbers stay
-/// comparable.
-const SUBMITTED_MAX: u32 = 1 << 30;
 
 /// Congestion state (`enum tcp_ca_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,15 +137,15 @@ impl Sender {
         let una = Seq(state.send.snd_una);
         let nxt = Seq(state.send.snd_nxt);
         let has = |flag| state.flags & flag != 0;
-        let sound = nxt - una <= SUBMITTED_MAX
-            && state.send.snd_wnd <= WINDOW_MAX
-            && state.snd_wscale <= 14
+        let sound = nxt - una <= MAX_FLIGHT
+            && state.send.snd_wnd <= MAX_SND_WINDOW
+            && state.snd_wscale <= MAX_WSCALE
             && (has(state_flag::WINDOW_SCALE) || state.snd_wscale == 0)
             && state.send.cwnd > 0;
         if !sound {
             return Err(Status::BadState);
         }
-        if state.mss < MSS_MIN {
+        if state.mss < MIN_MSS {
             return Err(Status::Unsupported);
         }
         let mss = u32::from(state.mss);
@@ -169,7 +165,7 @@ impl Sender {
             host_sent: una,
             window: state.send.snd_wnd,
             wl1: Seq(state.snd_wl1),
-            max_window: state.max_window.clamp(state.send.snd_wnd, WINDOW_MAX),
+            max_window: state.max_window.clamp(state.send.snd_wnd, MAX_SND_WINDOW),
             wscale: state.snd_wscale,
             mss,
             push: una,
@@ -214,7 +210,7 @@ impl Sender {
     /// Adds submitted payload: see [`Tcb::submit`](super::Tcb::submit).
     pub fn submit(&mut self, seq: Seq, length: u32, push: bool, more: bool) -> Result<(), Reason> {
         let submitted = self.end - self.board.una().min(self.end);
-        if seq != self.end || length == 0 || length > SUBMITTED_MAX - submitted {
+        if seq != self.end || length == 0 || length > MAX_FLIGHT - submitted {
             return Err(Reason::Submission);
         }
         self.end = seq + length;
@@ -233,7 +229,7 @@ impl Sender {
 
     /// Changes the maximum payload of a segment. Windows keep their size in bytes.
     pub fn set_mss(&mut self, mss: u16) -> Result<(), Reason> {
-        if mss < MSS_MIN {
+        if mss < MIN_MSS {
             return Err(Reason::Submission);
         }
         self.mss = u32::from(mss);
