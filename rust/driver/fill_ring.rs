@@ -161,7 +161,7 @@ impl FillRing {
         mut offset: usize,
         mut length: usize,
     ) -> Result<Payload, Invalid> {
-        let mut frags = Payload::new();
+        let mut frags = Payload::default();
         for (i, &id) in ids.iter().enumerate() {
             let here = length.min(PAGE_SIZE.checked_sub(offset).ok_or(Invalid)?);
             let join = join && offset == 0;

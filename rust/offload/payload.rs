@@ -12,6 +12,7 @@ use crate::{
 /// Each fragment holds a reference to its page. The reference moves into an skb with
 /// [`UniqueSkBuff::add_fragment`](crate::net::skb::UniqueSkBuff::add_fragment); the page returns to its pool when
 /// the skb is freed. Fragments that are not taken out release their pages when this is dropped.
+#[derive(Default)]
 pub struct Payload {
     fragments: [Option<Fragment>; DELIVER_PAGES],
     next: usize,
@@ -19,21 +20,6 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Creates an empty payload with room for as many fragments as a completion lists pages.
-    pub fn new() -> Self {
-        Self {
-            fragments: [const { None }; DELIVER_PAGES],
-            next: 0,
-            end: 0,
-        }
-    }
-
-    /// Returns the number of fragments.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.end - self.next
-    }
-
     /// Returns the last fragment.
     #[inline]
     pub fn last_mut(&mut self) -> Option<&mut Fragment> {
@@ -69,4 +55,12 @@ impl Iterator for Payload {
         }
         fragment
     }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.end - self.next;
+        (left, Some(left))
+    }
 }
+
+impl ExactSizeIterator for Payload {}
