@@ -3,7 +3,7 @@
 #
 # The socket interface is Linux's own: every way to send and to receive works on
 # delegated connections.
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

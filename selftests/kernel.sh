@@ -5,7 +5,7 @@
 # toe0 with its former settings.
 # topology: pair
 # kernel: release
-# timeout: 1500
+# timeout: 2200
 
 . ./lib.sh
 

@@ -3,7 +3,7 @@
 #
 # 1,000 connections at once, then 10,000 in sequence: each exchanges correct data in both
 # directions and releases everything at its end.
-# timeout: 600
+# timeout: 900
 
 . ./lib.sh
 

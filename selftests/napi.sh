@@ -3,7 +3,7 @@
 #
 # Settings of NAPI instances and of their interrupts survive a stop of the queue, and
 # interrupts are deferred accordingly.
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

@@ -3,7 +3,7 @@
 #
 # toe0 as an ordinary network interface: Linux's own TCP, offloads on and off, MTU, down
 # and up, ethtool.
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

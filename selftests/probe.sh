@@ -10,7 +10,7 @@
 # DENSITY of 10000 tests all in an hour.
 # topology: host wire
 # kernel: debug
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

@@ -3,7 +3,7 @@
 #
 # A refused connection is unchanged, its errno and counter have the reason, and the
 # transfer continues over Linux's own TCP.
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

@@ -3,7 +3,7 @@
 #
 # Queues, rings, receive storage and hash change under traffic: no connection is lost,
 # all data is correct, settings are shown as set, and refused requests change nothing.
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

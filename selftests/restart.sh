@@ -5,7 +5,7 @@
 # failing allocation leaves it unchanged.
 # topology: pair
 # kernel: debug
-# timeout: 600
+# timeout: 900
 
 . ./lib.sh
 

@@ -3,7 +3,7 @@
 #
 # Special cases of delegated connections: each continues over Linux with correct data and
 # leaves nothing behind.
-# timeout: 600
+# timeout: 900
 
 . ./lib.sh
 

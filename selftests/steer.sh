@@ -3,7 +3,7 @@
 #
 # Receive rules and hash contexts: under traffic, a connection follows its frames to the
 # processor of a rule, and frames dropped by a rule do not arrive.
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

@@ -5,7 +5,7 @@
 # each returned and handed over 100 times while they carry a known stream in both
 # directions, with 1 % loss, reordering and duplication at the port. A rate limit makes the
 # streams last; the rest runs at full speed.
-# timeout: 600
+# timeout: 900
 
 . ./lib.sh
 

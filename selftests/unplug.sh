@@ -5,7 +5,7 @@
 # process sleeps in its write: the connection waits in Linux until the interface is back,
 # and continues with correct data.
 # topology: wire host
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

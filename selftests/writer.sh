@@ -3,7 +3,7 @@
 #
 # A connection is handed over and returned while a process is in a long write, in
 # Linux's sendmsg() or in the shim's.
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 

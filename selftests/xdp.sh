@@ -4,7 +4,7 @@
 # Native XDP: programs are attached, replaced and detached under traffic; their actions are
 # carried out; connections whose frames they would miss stay with Linux; afterwards toe0
 # has its former settings.
-# timeout: 300
+# timeout: 600
 
 . ./lib.sh
 
