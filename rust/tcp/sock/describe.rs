@@ -44,9 +44,6 @@ pub enum Obstacle {
     Recovery,
 }
 
-// Fields are read through the bound types. bindgen must not have left out a member.
-const _: () = assert!(size_of::<bindings::tcp_sock>() == bindings::SIZEOF_TCP_SOCK as usize);
-
 /// The congestion control that the adapter implements, as `tcp_congestion_ops` names it.
 const CONGESTION_CONTROL: &[u8] = b"cubic\0";
 
