@@ -3,7 +3,7 @@
 #
 # Connections are handed over by TCP_ULP, by policy and by command, over IPv4 and IPv6;
 # the adapter carries them, all tools show them, and they return at their end.
-# timeout: 600
+# timeout: 1200
 
 . ./lib.sh
 
