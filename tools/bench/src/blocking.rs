@@ -3,6 +3,7 @@
 //! A client with blocking system calls: one thread sends, one receives. Used for the send and
 //! receive modes that the event loop does not support.
 
+use crate::hurry;
 use crate::report::Report;
 use crate::request::Finish;
 use crate::request::Request;
@@ -23,6 +24,7 @@ use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 /// Timeout for MSG_ZEROCOPY notifications after everything is sent.
 const SETTLE: Duration = Duration::from_secs(30);
@@ -53,7 +55,7 @@ pub fn run(
         .read_exact(&mut verdict)
         .context("cannot receive the verdict")?;
     ensure!(verdict == VERDICT, "the server sent more than its stream");
-    thread::sleep(setup.hold.unwrap_or_default());
+    hurry::sleep_until(Instant::now() + setup.hold.unwrap_or_default());
     match setup.finish {
         Finish::Close | Finish::Shutdown => Ok(()),
         Finish::Reset => Ok(socket::set_reset_on_close(stream.as_fd())?),
@@ -76,8 +78,8 @@ fn exchange(stream: &TcpStream, finish: Finish, ends: &mut Ends) -> Result<()> {
         let sending = scope.spawn(|| {
             let outcome = (|| {
                 while !sender.is_done() {
-                    if let Some(pause) = sender.pause() {
-                        thread::sleep(pause);
+                    if let Some(due) = sender.due() {
+                        hurry::sleep_until(due);
                     }
                     sender.step(fd)?;
                 }

@@ -4,6 +4,7 @@
 //! every byte, so that lost, repeated or altered data is detected and located.
 
 mod blocking;
+mod hurry;
 mod pattern;
 mod reactor;
 mod receiver;
@@ -64,6 +65,7 @@ enum Arguments {
         chunk: u32,
     },
     /// Connect to a server, transfer, and print a report in JSON; fail if any byte is wrong
+    #[command(args_override_self = true)]
     Client(Client),
 }
 
@@ -87,7 +89,9 @@ struct Client {
     /// Maximum size of a send or receive; sizes are random up to it
     #[arg(long, value_name = "BYTES", default_value_t = CHUNK)]
     chunk: u32,
-    /// Rate limit in bytes per second, for each direction of a connection (0: no limit)
+    /// Rate limit of sending in bytes per second on each connection (0: no limit); the server then
+    /// sends in proportion to what it has received, so that both directions end together.
+    /// SIGUSR1 lifts the limit
     #[arg(long, value_parser = size, default_value = "0")]
     rate: u64,
     /// How to send
@@ -99,7 +103,8 @@ struct Client {
     /// Which side closes the connection, and how
     #[arg(long, value_enum, default_value_t)]
     finish: Finish,
-    /// Keep connections open for this long after all of them have transferred everything
+    /// Keep connections open for this long after all of them have transferred everything, or until
+    /// SIGUSR1
     #[arg(long, value_name = "SECONDS")]
     hold: Option<f64>,
     /// Attach this upper layer protocol (TCP_ULP) after connecting; a refusal is reported and the
@@ -220,6 +225,7 @@ impl Client {
             (1..=1 << 24).contains(&self.chunk),
             "chunk size must be 1 byte to 16 MiB"
         );
+        hurry::on_sigusr1()?;
         let began = Instant::now();
         let looped = self.send == SendMode::Send && self.receive == ReceiveMode::Epoll;
         let mut report = if looped {

@@ -31,7 +31,7 @@ pub struct Request {
     pub upload: u64,
     /// Bytes from server to client.
     pub download: u64,
-    /// Rate limit in bytes per second for each side, 0 for no limit.
+    /// Rate limit in bytes per second, 0 for no limit. The server follows the upload, if any.
     pub rate: u64,
     /// Maximum size of a send by the server.
     pub chunk: u32,

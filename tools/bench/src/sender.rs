@@ -84,6 +84,18 @@ pub struct Disturbances {
     pub options: bool,
 }
 
+/// What limits the rate of a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The socket alone.
+    Unlimited,
+    /// A number of bytes per second.
+    Rate(u64),
+    /// The same share of the stream as the other direction has transferred, as [`Sender::follow`]
+    /// reports it.
+    Follow,
+}
+
 /// Parameters of a sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -93,8 +105,8 @@ pub struct Plan {
     pub total: u64,
     /// Maximum size of a send.
     pub chunk: usize,
-    /// Rate limit in bytes per second, 0 for no limit.
-    pub rate: u64,
+    /// What limits the rate.
+    pub pace: Pace,
     /// Mode.
     pub mode: SendMode,
     /// Disturbances.
@@ -106,6 +118,8 @@ pub struct Sender {
     plan: Plan,
     /// Number of bytes accepted by the kernel.
     pub position: u64,
+    /// Number of bytes that the pace allows to send.
+    allowed: u64,
     mode: Mode,
     random: Random,
     buffer: Vec<u8>,
@@ -135,6 +149,10 @@ impl Sender {
         Ok(Self {
             plan,
             position: 0,
+            allowed: match plan.pace {
+                Pace::Follow => 0,
+                Pace::Unlimited | Pace::Rate(_) => plan.total,
+            },
             mode,
             random: Random::new(plan.total ^ 0x5e4d),
             buffer: Vec::new(),
@@ -150,20 +168,33 @@ impl Sender {
         self.position == self.plan.total
     }
 
-    /// Time to wait before the next byte to keep the rate.
-    pub fn pause(&self) -> Option<Duration> {
-        if self.plan.rate == 0 || self.is_done() {
-            return None;
+    /// Time of the next byte according to the rate.
+    pub fn due(&self) -> Option<Instant> {
+        match self.plan.pace {
+            Pace::Rate(rate) if !self.is_done() => {
+                Some(self.began + Duration::from_secs_f64(self.position as f64 / rate as f64))
+            }
+            _ => None,
         }
-        let due = Duration::from_secs_f64(self.position as f64 / self.plan.rate as f64);
-        due.checked_sub(self.began.elapsed())
-            .filter(|d| !d.is_zero())
     }
 
-    /// Sends one chunk. Returns `false` if the socket would block.
+    /// Reports that `moved` of `total` bytes have arrived from the peer, for [`Pace::Follow`].
+    pub fn follow(&mut self, moved: u64, total: u64) {
+        if self.plan.pace == Pace::Follow {
+            let share = u128::from(self.plan.total) * u128::from(moved) / u128::from(total.max(1));
+            self.allowed = share as u64;
+        }
+    }
+
+    /// Whether the pace allows no byte before the next [`Self::follow`].
+    pub fn is_ahead(&self) -> bool {
+        self.position >= self.allowed
+    }
+
+    /// Sends one chunk, unless [`Self::is_ahead`]. Returns `false` if the socket would block.
     pub fn step(&mut self, fd: BorrowedFd<'_>) -> Result<bool> {
         self.disturb(fd)?;
-        let rest = self.plan.total - self.position;
+        let rest = self.allowed - self.position;
         let before_urgent = match self.urgent_at {
             Some(at) if at > self.position => at - self.position,
             _ => rest,

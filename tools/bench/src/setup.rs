@@ -10,6 +10,7 @@ use crate::request::Finish;
 use crate::request::Request;
 use crate::sender;
 use crate::sender::Disturbances;
+use crate::sender::Pace;
 use crate::sender::SendMode;
 use crate::sender::Sender;
 use anyhow::Result;
@@ -57,6 +58,11 @@ impl Setup {
         } else {
             (upload, download)
         };
+        let pace = match request.rate {
+            0 => Pace::Unlimited,
+            _ if is_server && request.upload > 0 => Pace::Follow,
+            rate => Pace::Rate(rate),
+        };
         let sender = sender::Plan {
             pattern: out.0,
             total: out.1,
@@ -65,7 +71,7 @@ impl Setup {
             } else {
                 self.chunk
             },
-            rate: request.rate,
+            pace,
             mode: self.send,
             disturbances: Disturbances {
                 urgent: if is_server {

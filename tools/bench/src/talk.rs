@@ -2,6 +2,7 @@
 
 //! A connection in the event loop, for both sides: request, streams, verdict and close.
 
+use crate::hurry;
 use crate::reactor::Driven;
 use crate::reactor::Progress;
 use crate::receiver::Receiver;
@@ -211,10 +212,11 @@ impl Talk {
             }
             .step(fd)?;
         }
+        let receiving = receive_share(receiver, fd)?;
+        sender.follow(receiver.position, self.request.upload);
         if sending {
             sending = send_share(sender, fd, &mut pause)?;
         }
-        let receiving = receive_share(receiver, fd)?;
         self.moved = (sender.position, receiver.position);
 
         let over = if self.is_server {
@@ -300,8 +302,8 @@ fn send_share(
         if sender.is_done() {
             return Ok(true);
         }
-        *pause = sender.pause();
-        if pause.is_some() || !sender.step(fd)? {
+        *pause = sender.due().and_then(hurry::wait_until);
+        if pause.is_some() || sender.is_ahead() || !sender.step(fd)? {
             return Ok(false);
         }
     }
@@ -355,9 +357,8 @@ impl Driven for Talk {
                     return Ok(Progress::Pause(LOOK_AGAIN));
                 }
                 let until = *until.get_or_insert_with(|| Instant::now() + hold);
-                let left = until.saturating_duration_since(Instant::now());
-                if !left.is_zero() {
-                    return Ok(Progress::Pause(left));
+                if let Some(pause) = hurry::wait_until(until) {
+                    return Ok(Progress::Pause(pause));
                 }
                 self.phase = Phase::Closing;
                 Ok(Progress::Again)
