@@ -13,8 +13,8 @@ serve
 SIZE=16
 [ "$TOE_KERNEL" != debug ] || SIZE=4
 
-# carried: payload bytes carried by the adapter, both directions
-carried()
+# delivered: payload bytes carried by the adapter, both directions
+delivered()
 {
 	stats '.sent + .received'
 }
@@ -23,20 +23,22 @@ carried()
 moves()
 {
 	local before
-	before=$(carried)
+	before=$(delivered)
 	stream "$1" -u ${SIZE}M -d ${SIZE}M "${@:2}" || return
-	at_least $(((2 * SIZE - 1) << 20)) expr "$(carried)" - "$before"
+	at_least $(((2 * SIZE - 1) << 20)) expr "$(delivered)" - "$before"
 }
 
 shows()
 {
 	local family=$1 peer=$2
-	toe-stream client "$peer" --port "$PORT" -u 1M -d 1M --hold "$(patience 8)" >"$TEMP/held" &
+	toe-stream client "$peer" --port "$PORT" -u 1M -d 1M --hold 600 >"$TEMP/held" &
+	client=$!
 	check "IPv$family: toectl lists it" within 5 sh -c 'toectl -j conn list --rport 5300 | jq -e "length == 1 and .[0].state == \"delegated\""'
 	check "IPv$family: ss names the ULP" within 2 sh -c "ss -Htni dport = :$PORT | grep -q tcp-ulp-toe"
 	check "IPv$family: TCP_INFO counts the bytes" within 5 sh -c \
 		"ss -Htni dport = :$PORT | grep -Eq 'bytes_received:10485[0-9]+'"
-	check "IPv$family: the exchange was right" wait $!
+	hurry
+	check "IPv$family: the exchange was right" wait $client
 	check "IPv$family: it came back" within 5 is connections 0
 }
 
@@ -67,13 +69,12 @@ for family in 4 6; do
 	check "IPv$family: beyond min_bytes is handed over" at_least $((before + 1)) stats .delegated
 
 	sysctl -qw net.toe.enable=1
-	toe-stream client "$peer" --port "$PORT" -u ${SIZE}M -d ${SIZE}M \
-		--rate $(((SIZE << 20) / $(patience 8))) >"$TEMP/manual" &
+	carry "$peer"
 	check "IPv$family: toectl hands it over" within 3 toectl conn offload --rport "$PORT"
 	check "IPv$family: it is delegated" within 3 is connections 1
 	check "IPv$family: toectl takes it back" toectl conn return --rport "$PORT"
 	check "IPv$family: it is Linux's" within 3 is connections 0
-	check "IPv$family: the exchange was right" wait $!
+	carried "IPv$family: to and fro"
 done
 
 check "the device counts the same connections" is counter toe_connections 0

@@ -6,13 +6,13 @@
 
 . ./lib.sh
 
-netdev=/usr/src/linux/Documentation/netlink/specs/netdev.yaml
+start_ynl
 ifindex=$(cat /sys/class/net/toe0/ifindex)
 
 # gro NAME: a statistic of toe0, summed over its queues
 gro()
 {
-	ynl $netdev --no-schema --dump qstats-get --json "{\"ifindex\": $ifindex}" | jq ".[0].\"rx-hw-gro-$1\""
+	ynl netdev dump qstats-get "{\"ifindex\": $ifindex}" | jq ".[0].\"rx-hw-gro-$1\""
 }
 
 # datagrams PEER: datagrams of a large one of the peer (UDP_SEGMENT) arrive separately

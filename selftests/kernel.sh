@@ -42,9 +42,14 @@ declare -A skipped=(
 declare -A again=([so_txtime.py]=400 [netpoll_basic.py]=150 [xdp.py]=150
 	[hw/csum.py]=150 [hw/toeplitz.py]=300 [hw/devmem.py]=100 [hw/pp_alloc_fail.py]=100)
 
+# Tests with deadlines that a slow machine misses.  Their repetitions run as on upstream's slow machines,
+# with later deadlines and without a verdict on lateness.
+late="so_txtime.py"
+
+exec 4>&1
 export NETIF=toe0 LOCAL_V4=192.0.2.1 LOCAL_V6=2001:db8:77::1
-export REMOTE_V4=$PEER4 REMOTE_V6=$PEER6 REMOTE_TYPE=netns REMOTE_ARGS=peer
 export PYTHONDONTWRITEBYTECODE=1
+export REMOTE_V4=$PEER4 REMOTE_V6=$PEER6 REMOTE_TYPE=netns REMOTE_ARGS=peer
 # These take toe0 down and up again.
 sysctl -qw net.ipv6.conf.toe0.keep_addr_on_down=1
 
@@ -110,14 +115,18 @@ failed()
 # passes TEST: every case passed or does not apply
 passes()
 {
-	local output=$TEMP/${1##*/} end=$((SECONDS + ${again[$1]:-0})) only=() run=() bad
+	local output=$TEMP/${1##*/} end=$((SECONDS + ${again[$1]:-0})) only=() run=(env) bad
 	# Not all of them are executable.
-	[[ $1 != *.py ]] || run=(python3)
+	[[ $1 != *.py ]] || run=(env python3)
 	while :; do
 		"${run[@]}" "/usr/lib/kselftest/drivers/net/$1" "${only[@]}" >"$output" 2>&1
 		bad=$(failed "$1")
 		[ -n "$bad" ] || return 0
 		[ $SECONDS -lt $end ] || break
+		if [[ " $late " == *" $1 "* ]] && [ "${run[1]}" != KSFT_MACHINE_SLOW=yes ]; then
+			echo "# $1: again, with KSFT_MACHINE_SLOW" >&4
+			run=(env KSFT_MACHINE_SLOW=yes "${run[@]:1}")
+		fi
 		# An aborted test leaves settings changed.
 		ethtool -G toe0 rx "$ring"
 		# Names of failed cases; for an aborted test its own name.

@@ -9,7 +9,6 @@ PEER4=192.0.2.2
 # shellcheck disable=SC2034
 PEER6=2001:db8:77::2
 PORT=5300
-SPECIFICATIONS=/usr/src/linux/Documentation/netlink/specs
 # By its path: the peer may have another PATH.
 STREAM=$(command -v toe-stream)
 failures=0
@@ -102,31 +101,77 @@ connections()
 	toectl -j conn list --dev toe0 | jq length
 }
 
-# patience SECONDS: time limit, scaled for the debug kernel, which is an order of magnitude slower
-# under TCG
+# patience SECONDS: time limit for what takes less than SECONDS on an idle machine, scaled for a busy
+# machine and for the debug kernel, which is an order of magnitude slower under TCG
 patience()
 {
-	if [ "$TOE_KERNEL" = debug ]; then echo $(($1 * 5)); else echo "$1"; fi
+	if [ "$TOE_KERNEL" = debug ]; then echo $(($1 * 20)); else echo $(($1 * 5)); fi
 }
 
-# ynl SPECIFICATION REQUEST...: the kernel's own netlink tool
+# carry PEER [OPTION...]: starts a transfer in the background, as $client, that outlasts the commands
+# of a test (a minute, several on the debug kernel); `carried` ends it
+carry()
+{
+	local size=16M rate=256K
+	[ "$TOE_KERNEL" != debug ] || size=4M rate=16K
+	toe-stream client "$1" --port "$PORT" -u $size -d $size --rate $rate --chunk 16384 "${@:2}" >>"$TEMP/carried" &
+	client=$!
+}
+
+# lasts: whether the transfer of `carry` still runs
+lasts()
+{
+	kill -0 "$client"
+}
+
+# hurry: lifts the rate limit of $client and ends its hold
+hurry()
+{
+	kill -USR1 "$client" 2>/dev/null
+}
+
+# carried NAME: ends the transfer of `carry` and checks that all data was right
+carried()
+{
+	hurry
+	check "$1: every byte is right" wait "$client"
+}
+
+# start_ynl: starts the server of `ynl`
+start_ynl()
+{
+	coproc YNL { PYTHONDONTWRITEBYTECODE=1 exec python3 ynl.py; }
+	background+=("$YNL_PID")
+	# Subshells do not inherit a coprocess.
+	exec {ynl_requests}>&"${YNL[1]}" {ynl_answers}<&"${YNL[0]}"
+}
+
+# ynl FAMILY do|dump OPERATION ATTRIBUTES [OPERATION ATTRIBUTES]...: requests by the kernel's own netlink
+# library, after start_ynl; ATTRIBUTES and the answer are JSON
 ynl()
 {
-	PYTHONDONTWRITEBYTECODE=1 python3 /usr/src/linux/tools/net/ynl/pyynl/cli.py \
-		--spec "$1" --output-json "${@:2}"
+	local attributes request answer
+	request=$(printf '"%s", ' "$1" "$2")
+	for ((attributes = 4; attributes <= $#; attributes += 2)); do
+		request+="$(printf '"%s", %s, ' "${@:attributes-1:2}")"
+	done
+	echo "[${request%, }]" >&"$ynl_requests"
+	read -r answer <&"$ynl_answers" || return
+	case $answer in
+	!*) echo "${answer#!}" >&2; return 1 ;;
+	esac
+	echo "$answer"
 }
 
 # threshold: largest frame that toe0 stores whole; older ethtools do not print it
 threshold()
 {
-	ynl $SPECIFICATIONS/ethtool.yaml --no-schema --do rings-get --json '{"header": {"dev-name": "toe0"}}' |
-		jq '."hds-thresh"'
+	ynl ethtool "do" rings-get '{"header": {"dev-name": "toe0"}}' | jq '.[0]."hds-thresh"'
 }
 
 set_threshold()
 {
-	ynl $SPECIFICATIONS/ethtool.yaml --no-schema --do rings-set \
-		--json "{\"header\": {\"dev-name\": \"toe0\"}, \"hds-thresh\": $1}"
+	ynl ethtool "do" rings-set "{\"header\": {\"dev-name\": \"toe0\"}, \"hds-thresh\": $1}"
 }
 
 # can_fail: enables fault injection for all allocations of tasks that set fail-nth

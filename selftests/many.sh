@@ -17,7 +17,7 @@ delegate_at_once
 ulimit -n 8192
 
 before=$(stats .delegated)
-toe-stream client "$PEER4" --port "$PORT" -c $AT_ONCE -u 128k -d 128k --hold 10 >"$TEMP/many" &
+toe-stream client "$PEER4" --port "$PORT" -c $AT_ONCE -u 128k -d 128k --hold 600 >"$TEMP/many" &
 client=$!
 # A few may have returned, for example by a timeout on a busy machine, and have nothing more to send.
 all_delegated()
@@ -28,6 +28,7 @@ all_delegated()
 	[ "$now" -eq $AT_ONCE ] || { echo "$now"; return 1; }
 }
 check "$AT_ONCE connections are delegated at once" within 120 all_delegated
+hurry
 check "each was right" wait $client
 cat "$TEMP/many"
 check "each was handed over" at_least $((before + AT_ONCE)) stats .delegated

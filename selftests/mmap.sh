@@ -18,7 +18,7 @@ mapped()
 	stdbuf -oL $tcp_mmap -"$1" -s -z >"$TEMP/mmap" 2>&1 &
 	server=$!
 	within 5 sh -c "ss -Hltn sport = :8787 | grep -q ." || return
-	timeout "$(patience 3)" peer $tcp_mmap -"$1" -z -H "$2" >&2
+	timeout "$([ "$TOE_KERNEL" = debug ] && echo 15 || echo 3)" peer $tcp_mmap -"$1" -z -H "$2" >&2
 	within 5 grep -q "mmap'ed" "$TEMP/mmap" || return
 	kill $server
 	cat "$TEMP/mmap" >&2

@@ -7,13 +7,13 @@
 
 . ./lib.sh
 
-netdev=/usr/src/linux/Documentation/netlink/specs/netdev.yaml
+start_ynl
 index=$(cat /sys/class/net/toe0/ifindex)
 
 # napi FILTER: filters the instances of toe0 with jq
 napi()
 {
-	ynl $netdev --no-schema --dump napi-get --json "{\"ifindex\": $index}" | jq -cr "sort_by(.id) | $1"
+	ynl netdev dump napi-get "{\"ifindex\": $index}" | jq -cr "sort_by(.id) | $1"
 }
 
 # set_napi SETTINGS: sets all instances; SETTINGS is a jq expression of the instance number
@@ -21,9 +21,9 @@ set_napi()
 {
 	local requests=() i
 	for i in "${!ids[@]}"; do
-		requests+=(--multi napi-set "$(jq -c "{id: ${ids[$i]}} + $1" <<<"$i")")
+		requests+=(napi-set "$(jq -c "{id: ${ids[$i]}} + $1" <<<"$i")")
 	done
-	ynl $netdev --no-schema "${requests[@]}"
+	ynl netdev "do" "${requests[@]}"
 }
 
 # settings: prints the settings of all instances and their interrupt affinities

@@ -13,7 +13,7 @@ delegate_at_once
 toectl -j watch >"$TEMP/events" &
 background+=($!)
 sleep 0.5
-toe-stream client "$PEER4" --port "$PORT" -u 1M -d 1M --hold "$(patience 15)" >"$TEMP/held" &
+toe-stream client "$PEER4" --port "$PORT" -u 1M -d 1M --hold 600 >"$TEMP/held" &
 client=$!
 check "it is delegated" within 3 is connections 1
 # A socket gets its cookie on the first request.
@@ -34,6 +34,7 @@ check "no such interface is an error" not toectl impair nosuch0 loss 1%
 check "lo is no adapter" not toectl impair lo loss 1%
 check "impair" toectl impair toe0 delay 1ms loss 0.1%
 check "impair off" toectl impair toe0 off
+hurry
 check "every byte is right" wait $client
 check "it came back" within 5 is connections 0
 check "events of both kinds" within 3 sh -c "jq -se 'map(.event) | index(\"delegated\") != null
@@ -41,11 +42,16 @@ check "events of both kinds" within 3 sh -c "jq -se 'map(.event) | index(\"deleg
 check "a user without privilege cannot" sh -c "! setpriv --reuid 65534 --clear-groups \
 	--bounding-set=-all --inh-caps=-all toectl conn return --all"
 
-toe=../Documentation/netlink/specs/toe.yaml
-schema=/usr/src/linux/Documentation/netlink/genetlink.yaml
-ynl $toe --schema $schema --dump stats-get >"$TEMP/ynl" 2>&1
+# by_cli OPTION...: the kernel's command-line tool
+by_cli()
+{
+	PYTHONDONTWRITEBYTECODE=1 python3 /usr/src/linux/tools/net/ynl/pyynl/cli.py --output-json \
+		--spec ../Documentation/netlink/specs/toe.yaml \
+		--schema /usr/src/linux/Documentation/netlink/genetlink.yaml "$@"
+}
+by_cli --dump stats-get >"$TEMP/ynl" 2>&1
 check "ynl dumps the statistics" jq -e 'map(select(.ifindex != 0)) | length == 1 and .[0].delegated >= 1' "$TEMP/ynl"
-ynl $toe --schema $schema --do impair-set --json "{\"ifindex\": $(cat /sys/class/net/toe0/ifindex), \"directions\": 3}" >"$TEMP/ynl" 2>&1
+by_cli --do impair-set --json "{\"ifindex\": $(cat /sys/class/net/toe0/ifindex), \"directions\": 3}" >"$TEMP/ynl" 2>&1
 check "ynl sets impairment" is cat "$TEMP/ynl" null
 
 finish

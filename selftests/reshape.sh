@@ -8,6 +8,7 @@
 . ./lib.sh
 
 serve
+start_ynl
 delegate_at_once
 
 # now OPTION NAME: present value of a setting that ethtool OPTION shows
@@ -19,14 +20,13 @@ now()
 # change NAME COMMAND...: runs COMMAND while a delegated connection carries data
 change()
 {
-	local name=$1 client
+	local name=$1
 	shift
-	toe-stream client "$PEER4" --port "$PORT" -u "${SIZE:-8M}" -d "${SIZE:-8M}" --rate 4M >"$TEMP/changed" &
-	client=$!
+	carry "$PEER4"
 	check "$name: a connection is delegated" within 5 is connections 1
 	check "$name" "$@"
 	check "$name: it is delegated again" within 5 is connections 1
-	check "$name: every byte is right" wait $client
+	carried "$name"
 	check "$name: nothing stays" within 15 is connections 0
 }
 
@@ -49,7 +49,7 @@ for split in off on; do
 	check "tcp-data-split $split: shown" is now -g "TCP data split" $split
 done
 for bytes in 0 1024 256; do
-	SIZE=40M change "hds-thresh $bytes" set_threshold $bytes
+	change "hds-thresh $bytes" set_threshold $bytes
 	check "hds-thresh $bytes: shown" is threshold $bytes
 done
 

@@ -13,6 +13,7 @@ BESIDE=5301
 
 sysctl -qw net.toe.enable=0
 serve
+start_ynl
 in_background peer "$STREAM" server --port $BESIDE
 threshold=$(threshold)
 check "headers apart" ethtool -G toe0 tcp-data-split on

@@ -33,16 +33,15 @@ came_back()
 # disturb NAME REASON COMMAND...: runs COMMAND while a delegated connection carries data
 disturb()
 {
-	local name=$1 reason=$2 before client
+	local name=$1 reason=$2 before
 	shift 2
 	before=$(returned "$reason")
-	toe-stream client "$PEER4" --port "$PORT" -u 24M -d 24M --rate 4M >"$TEMP/disturbed" &
-	client=$!
+	carry "$PEER4"
 	check "$name: it is delegated" within 5 is connections 1
 	sleep 0.5
 	check "$name: done" "$@"
 	check "$name: came back for $reason" within 5 came_back "$reason" $((before + 1))
-	check "$name: every byte is right" wait $client
+	carried "$name"
 	quiet "$name"
 }
 
@@ -116,14 +115,13 @@ reset()
 # disappear with the interface
 survives()
 {
-	local name=$1 client
+	local name=$1
 	shift
-	toe-stream client "$PEER4" --port "$PORT" -u 24M -d 24M --rate 4M >"$TEMP/survivor" &
-	client=$!
+	carry "$PEER4"
 	check "$name: it is delegated" within 5 is connections 1
 	sleep 0.5
 	check "$name: done" "$@"
-	check "$name: every byte is right" wait $client
+	carried "$name"
 	quiet "$name"
 }
 

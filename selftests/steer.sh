@@ -22,18 +22,6 @@ on()
 	ethtool -S toe0 | sed -n "s/^ *p$1_toe_connections: //p"
 }
 
-# carry SECONDS: starts a client in the background that sends and receives for SECONDS
-carry()
-{
-	local size rate=1M
-	size=$(patience "$1")M
-	# Every command takes seconds there.
-	[ "$TOE_KERNEL" != debug ] || rate=256K
-	toe-stream client "$PEER4" --port "$PORT" -u "$size" -d "$size" --rate $rate >"$TEMP/carried" &
-	client=$!
-	check "a connection is delegated" within 5 is connections 1
-}
-
 # drops: number of frames dropped by rules
 drops()
 {
@@ -45,7 +33,8 @@ reaches()
 	ping -q -c 1 -W 1 "$1"
 }
 
-carry 12
+carry "$PEER4"
+check "a connection is delegated" within 5 is connections 1
 for processor in 1 0 1; do
 	check "a rule names processor $processor" rule tcp4 src-port "$PORT" action $processor loc 9
 	check "the connection follows to $processor" within 5 is on $processor 1
@@ -61,19 +50,20 @@ check "a rule drops the frames" rule tcp4 src-port "$PORT" action -1 loc 0
 check "the connection comes back" within 5 is connections 0
 check "its frames are dropped" within 5 at_least $((before + 1)) drops
 check "the rule goes" ethtool -N toe0 delete 0
-check "every byte is right" wait "$client"
+carried "rules"
 
 context=$(ethtool -X toe0 context new start 0 equal 1 | awk '{ print $NF }')
 check "a context" test "$context" -gt 0
 check "a rule names it" rule tcp4 src-port "$PORT" context "$context" loc 9
-carry 8
+carry "$PEER4"
+check "a connection is delegated" within 5 is connections 1
 check "its table counts" within 5 is on 0 1
 check "the context is in use" not ethtool -X toe0 context "$context" delete
 check "another table" ethtool -X toe0 context "$context" start 1 equal 1
 check "it counts" within 5 is on 1 1
 check "a reset" sh -c "echo 1 >/sys/bus/pci/devices/$(slot)/reset"
 check "rule and context are as they were" within 20 is on 1 1
-check "every byte is right" wait "$client"
+carried "contexts"
 check "the rule goes" ethtool -N toe0 delete 9
 check "the context goes" ethtool -X toe0 context "$context" delete
 

@@ -69,10 +69,9 @@ clang -O2 -target bpf -Wall -I"/usr/include/$(uname -m)-linux-gnu" \
 # Changes under traffic.
 
 features >"$TEMP/features"
-LIMIT=60 stream "$PEER4" -u ${SIZE}K -d ${SIZE}K --rate $((SIZE * 256 / $(patience 1))) &
-running=$!
+carry "$PEER4"
 attached=0
-while kill -0 $running 2>/dev/null; do
+for _ in {1..8}; do
 	for program in pass pass_frags meta; do
 		attach $program && attached=$((attached + 1))
 	done
@@ -80,8 +79,9 @@ while kill -0 $running 2>/dev/null; do
 	detach
 	sleep 0.1
 done
-check "a stream outlives programs that come and go" wait $running
-check "they came and went" at_least 6 echo $attached
+check "the transfer outlasts all changes" lasts
+carried "programs come and go"
+check "they came and went" is echo $attached 24
 check "features are what they were" diff "$TEMP/features" <(features)
 for program in pass pass_frags meta; do
 	check "$program is attached" attach $program
@@ -124,13 +124,12 @@ check "and is on afterwards" is gro on
 
 delegate_at_once
 before=$(returned filter)
-LIMIT=60 moves "$PEER4" --hold "$(patience 4)" &
-running=$!
+carry "$PEER4"
 check "a connection is delegated" within 5 is connections 1
 check "a program is attached" attach pass_frags
 check "the connection comes back at once" within 1 is connections 0
 check "it came back for that" at_least $((before + 1)) returned filter
-check "it is right" wait $running
+carried "delegated"
 refused()
 {
 	stats '.refused.filter // 0' || true
