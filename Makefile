@@ -16,7 +16,7 @@ kbuild = $(MAKE) -C $(1) M=$(tree) MO=$(2) \
 in_root_kbuild = $(in_root) nice -n 10 make --no-print-directory -j$(shell nproc) \
 	-C $(TOE_CACHE)/kernel-$(1) M=$(tree) MO=$(tree)/out/build/$(2) $(if $(filter debug,$(1)),LLVM=1)
 
-.PHONY: all module module-debug tools modules_install setup demo bench check shell fuzz \
+.PHONY: all module module-debug tools modules_install setup demo bench check soak shell fuzz \
 	lint layers format format-check clean help
 
 all: module tools
@@ -67,6 +67,9 @@ fuzz:
 check:
 	@.ci/run
 
+soak:
+	@.ci/run soak
+
 shell: module tools
 	@tools/vm/run $(RUN)
 
@@ -109,6 +112,7 @@ help:
 	@echo '  shell            a shell in the guest (RUN="--topology host" for more: tools/vm/run -h)'
 	@echo 'Check'
 	@echo '  check            format, lint and all tests on both kernels (.ci/run)'
+	@echo '  soak             the same with every selftest everywhere, and longer fuzzing: hours'
 	@echo '  fuzz             fuzzes the engine with hostile frames for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo '  lint, format     clippy, shellcheck, layers, documents; rustfmt (format-check only checks)'
 	@echo '  layers           order of the Rust files of the module, no import circles'
