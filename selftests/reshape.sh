@@ -48,6 +48,7 @@ for split in off on; do
 	change "tcp-data-split $split" ethtool -G toe0 tcp-data-split $split
 	check "tcp-data-split $split: shown" is now -g "TCP data split" $split
 done
+check "tcp-data-split auto" ethtool -G toe0 tcp-data-split auto
 for bytes in 0 1024 256; do
 	change "hds-thresh $bytes" set_threshold $bytes
 	check "hds-thresh $bytes: shown" is threshold $bytes
