@@ -7,6 +7,7 @@ use super::{
     queue_start::QueueMemory, //
 };
 use crate::{
+    abi::page::BATCH,
     net::{
         device::{
             Control,
@@ -23,6 +24,8 @@ use kernel::{
 
 impl<C: Client> QueueManagement for Adapter<C> {
     type Memory = QueueMemory<C>;
+    // A fill batch would use part of a larger block only.
+    const MAX_ORDER: u32 = BATCH.ilog2();
 
     fn prepare_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<QueueMemory<C>> {
         let adapter = cx.data().clone();

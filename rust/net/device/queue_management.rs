@@ -10,10 +10,7 @@ use super::{
     operations::Operations,
     state::Private, //
 };
-use crate::{
-    bindings,
-    net::page_pool::MAX_ORDER, //
-};
+use crate::bindings;
 use core::{
     marker::PhantomData,
     mem,
@@ -33,6 +30,10 @@ pub trait QueueManagement: Operations {
     /// The memory that a queue pair runs on.
     type Memory: Send;
 
+    /// Largest log2 of the pages per block that the user may configure, at most
+    /// [`MAX_ORDER`](crate::net::page_pool::MAX_ORDER).
+    const MAX_ORDER: u32;
+
     /// Allocates memory for a queue pair, which may be running. Also called while the interface is
     /// down.
     fn prepare_queue(cx: &mut Control<'_, Self>, index: u16) -> Result<Self::Memory>;
@@ -46,11 +47,11 @@ pub trait QueueManagement: Operations {
 }
 
 /// log2 of the pages in `bytes`, a queue's page size; `None` when the driver may choose.
-fn order(bytes: u32) -> Result<Option<u32>> {
+fn order(bytes: u32, max: u32) -> Result<Option<u32>> {
     let pages = bytes as usize / PAGE_SIZE;
     match bytes as usize % PAGE_SIZE {
         _ if bytes == 0 => Ok(None),
-        0 if pages.is_power_of_two() && pages.ilog2() <= MAX_ORDER => Ok(Some(pages.ilog2())),
+        0 if pages.is_power_of_two() && pages.ilog2() <= max => Ok(Some(pages.ilog2())),
         _ => Err(ERANGE),
     }
 }
@@ -65,7 +66,7 @@ impl<T: QueueManagement> Control<'_, T> {
         unsafe {
             bindings::netdev_queue_config(self.device().as_raw(), index.into(), &mut config);
         }
-        order(config.rx_page_size).ok().flatten()
+        order(config.rx_page_size, T::MAX_ORDER).ok().flatten()
     }
 }
 
@@ -136,7 +137,7 @@ impl<T: QueueManagement> VTable<T> {
         _extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: The core passes a valid configuration.
-        match order(unsafe { (*config).rx_page_size }) {
+        match order(unsafe { (*config).rx_page_size }, T::MAX_ORDER) {
             Ok(_) => 0,
             Err(error) => error.to_errno(),
         }
