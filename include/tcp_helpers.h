@@ -30,6 +30,7 @@ struct toe_first_calls {
 int toe_helper_calls_enter(void);
 void toe_helper_calls_leave(int index);
 void toe_helper_calls_drain(void);
+bool toe_helper_has_current_bpf_ctx(void);
 void toe_helper_calls_begin(const struct toe_first_calls *first);
 int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_call_close(struct sock *sk, long timeout);

@@ -4,6 +4,7 @@
  * stay until they have returned.
  */
 
+#include <linux/bpf.h>
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
 #include <net/sock.h>
@@ -32,6 +33,12 @@ void toe_helper_calls_drain(void)
 	synchronize_rcu_tasks();
 	synchronize_srcu(&toe_calls);
 	synchronize_rcu_tasks();
+}
+
+/* Whether a BPF program calls, as in tcp_abort(). */
+bool toe_helper_has_current_bpf_ctx(void)
+{
+	return has_current_bpf_ctx();
 }
 
 /*

@@ -209,8 +209,12 @@ unsafe extern "C" fn disconnect<T: Shadow>(sk: *mut bindings::sock, flags: c_int
 /// Only for the core, as the callback of this name.
 unsafe extern "C" fn diag_destroy<T: Shadow>(sk: *mut bindings::sock, err: c_int) -> c_int {
     let _call = Call::enter();
-    // SAFETY: `sock_diag` calls with a socket that is valid.
-    recall::<T>(&mut unsafe { TcpSock::from_raw(sk) }.lock(), Recall::Abort);
+    // A BPF iterator holds the socket's lock and must not sleep. `unhash` then asks for the connection.
+    // SAFETY: Only looks at the current task.
+    if !unsafe { bindings::has_current_bpf_ctx() } {
+        // SAFETY: `sock_diag` calls with a socket that is valid.
+        recall::<T>(&mut unsafe { TcpSock::from_raw(sk) }.lock(), Recall::Abort);
+    }
     // SAFETY: As above.
     match unsafe { creator(sk) }.diag_destroy {
         // SAFETY: The arguments are the caller's.
