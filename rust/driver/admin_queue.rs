@@ -15,7 +15,10 @@ use crate::{
         regs,
         Layout, //
     },
-    net::dma::Ring, //
+    net::dma::{
+        Ring,
+        SharedBytes, //
+    }, //
 };
 use kernel::{
     device::{
@@ -46,6 +49,9 @@ pub(super) struct AdminQueue {
     completions: Ring<COMPLETION_SIZE>,
     producer: u32,
     consumer: u32,
+    /// Memory that a command without an answer refers to. The adapter may read it until the reset,
+    /// when the queue is dropped.
+    operand: Option<SharedBytes>,
 }
 
 impl AdminQueue {
@@ -56,6 +62,7 @@ impl AdminQueue {
             completions: Ring::new(dev, LOG2)?,
             producer: 0,
             consumer: 0,
+            operand: None,
         };
         registers.write64(regs::ADMIN_COMMANDS, this.commands.dma_address());
         registers.write64(regs::ADMIN_COMPLETIONS, this.completions.dma_address());
@@ -109,18 +116,24 @@ impl AdminQueue {
         None
     }
 
-    /// Executes a command. Passes events that arrive meanwhile to `on`. Sleeps.
+    /// Executes a command, which refers to the memory `operand`. Passes events that arrive meanwhile to
+    /// `on`. Sleeps.
     ///
     /// # Errors
     ///
-    /// `ENODEV` when the function is gone, `ETIMEDOUT` when it does not answer, otherwise the error
+    /// `ETIMEDOUT` at once after a command with memory has had no answer. `ENODEV` when the function is gone, `ETIMEDOUT` when it does not answer, otherwise the error
     /// for the [`Status`] of the answer.
     pub(super) fn command<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(
         &mut self,
         registers: &Registers,
         command: &T,
+        operand: Option<SharedBytes>,
         mut on: impl FnMut(Event, u32),
     ) -> Result {
+        if self.operand.is_some() {
+            return Err(ETIMEDOUT);
+        }
+        self.operand = operand;
         // Never 0, which is the token of an event.
         let token = self.producer | 1 << 31;
         let mut bytes = command.to_bytes();
@@ -136,7 +149,10 @@ impl AdminQueue {
             COMMAND_TIMEOUT,
         );
         match answer {
-            Ok(Some(status)) => outcome(status),
+            Ok(Some(status)) => {
+                self.operand = None;
+                outcome(status)
+            }
             // ENODEV when the function is gone.
             _ => registers.read(regs::STATUS).and(Err(ETIMEDOUT)),
         }

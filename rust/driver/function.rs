@@ -19,7 +19,10 @@ use crate::{
         Layout, //
     },
     net::{
-        dma::SharedPage,
+        dma::{
+            SharedBytes,
+            SharedPage, //
+        },
         netdev::{
             Allocation,
             NetDevice, //
@@ -227,6 +230,14 @@ impl Function {
         }
     }
 
+    /// Schedules the reset that follows a fault found before the interface was registered. Called once
+    /// it is.
+    pub(super) fn recheck_fault(&self) {
+        if self.is_faulted() {
+            self.netdev().schedule_work(work::RESET);
+        }
+    }
+
     /// Returns whether a fault was found that no reset has followed yet.
     pub(super) fn is_faulted(&self) -> bool {
         self.faulted.load(Relaxed)
@@ -270,16 +281,31 @@ impl Function {
     ///
     /// `ENODEV` when the function is gone or not enabled, otherwise as [`AdminQueue::command`].
     pub(super) fn command<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(&self, command: &T) -> Result {
+        self.execute(command, None)
+    }
+
+    /// As [`Self::command`], for a command that refers to the memory `operand`.
+    pub(super) fn command_with<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(
+        &self,
+        command: &T,
+        operand: SharedBytes,
+    ) -> Result {
+        self.execute(command, Some(operand))
+    }
+
+    fn execute<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(
+        &self,
+        command: &T,
+        operand: Option<SharedBytes>,
+    ) -> Result {
         if self.is_dead() {
             return Err(ENODEV);
         }
         let mut guard = self.admin.lock();
         let admin: &mut Option<AdminQueue> = &mut guard;
         let on = |event, value| self.event(event, value);
-        let result = match admin {
-            Some(admin) => admin.command(&self.registers, command, on),
-            None => Err(ENODEV),
-        };
+        let admin = admin.as_mut().ok_or(ENODEV)?;
+        let result = admin.command(&self.registers, command, operand, on);
         if let Err(error) = result {
             dev_err!(&*self.dev, "{} failed: {}\n", T::NAME, error.to_errno());
             if error == ETIMEDOUT || error == ENODEV {
@@ -343,21 +369,23 @@ impl Function {
         }
     }
 
-    /// Resets the function, unless it is gone, and stops the admin queue. Sleeps.
+    /// Resets the function, unless it is gone, disables bus mastering, and stops the admin queue. Sleeps.
     fn disable(&self, dev: &device::Device<Bound>) {
         let mut admin = self.admin.lock();
         if self.registers.read(regs::STATUS).is_ok() {
-            // A failure is logged, and leaves the function without access to memory.
+            // A failure is logged.
             let _ = self.reset(dev);
         }
+        // A function that seems to be gone may still access memory.
+        let _ = set_bus_master(dev, false);
         *admin = None;
     }
 }
 
 /// An enabled function of a bound device.
 ///
-/// Dropping it resets the function and waits for the end of the reset. Everything else that the
-/// function may access is dropped first.
+/// Dropping it resets the function, waits for the end of the reset, and disables bus mastering.
+/// Everything else that the function may access is dropped first.
 pub(super) struct Enabled<'bound> {
     dev: &'bound device::Device<Bound>,
     function: Arc<Function>,

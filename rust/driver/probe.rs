@@ -158,13 +158,14 @@ impl<C: Client> DmaDriver for Driver<C> {
         let function = Function::new(dev, registers, properties, netdev.allocation())?;
         let adapter = Adapter::new(dev, function.clone(), netdev.allocation())?;
         let gone = Gone(adapter.clone());
-        let enabled = Enabled::new(dev, function)?;
+        let enabled = Enabled::new(dev, function.clone())?;
 
         let settings = prepare(&mut netdev, &properties)?;
         adapter.apply(dev, &settings)?;
 
         let interrupts = Interrupts::request(pdev, &adapter)?;
         let registration = netdev.register(adapter.clone(), settings)?;
+        function.recheck_fault();
         dev_info!(
             pdev,
             "{} processors, {} connections each, features {:#x}\n",

@@ -162,7 +162,7 @@ impl<C: Client> Adapter<C> {
         let client = C::start(&Handle::new(self.clone()), processor)?;
         if let Err(error) = function.command(&memory.start_command(processor)) {
             C::stopped(client);
-            if error == ETIMEDOUT {
+            if error == ETIMEDOUT || error == ENODEV {
                 // The processor may still start, on memory that is about to be freed.
                 let _ = function.reset(cx.parent());
             }

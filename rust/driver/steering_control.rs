@@ -70,26 +70,28 @@ impl<C: Client> Adapter<C> {
             table: rss.table.0,
         };
         let memory = SharedBytes::new(dev, &config.to_bytes())?;
-        self.function.command(&admin::SetRss {
+        let command = admin::SetRss {
             opcode: admin::Opcode::SetRss.raw(),
             fields: rss.fields.bits(),
             context,
             config: memory.dma_address(),
             ..Default::default()
-        })
+        };
+        self.function.command_with(&command, memory)
     }
 
     fn apply_rule(&self, dev: &device::Device<Bound>, rule: &Rule, pattern: &Pattern) -> Result {
         let memory = SharedBytes::new(dev, &pattern.to_bytes())?;
         let (action, target) = rule.action.raw();
-        self.function.command(&admin::SetRule {
+        let command = admin::SetRule {
             opcode: admin::Opcode::SetRule.raw(),
             location: rule.location,
             action: action.raw(),
             target,
             pattern: memory.dma_address(),
             ..Default::default()
-        })
+        };
+        self.function.command_with(&command, memory)
     }
 
     /// Spreads context 0 evenly over `queues`.

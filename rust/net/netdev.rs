@@ -169,8 +169,15 @@ impl NetDevice {
     }
 
     /// Schedules the driver's `work` operation with `events`, bits that the driver defines. Callable
-    /// from softirq and process context. Does nothing while the device is not registered.
+    /// from softirq and process context. Does nothing while the device is not registered: the core
+    /// would queue work of a device that `register_netdevice()` has not seen yet, and does not take it
+    /// back when such a device is freed.
     pub fn schedule_work(&self, events: usize) {
+        // SAFETY: By the type invariant. Volatile as `READ_ONCE()`: the state changes meanwhile.
+        let state = unsafe { (&raw const (*self.as_raw()).reg_state).read_volatile() };
+        if u32::from(state) != bindings::netdev_reg_state_NETREG_REGISTERED {
+            return;
+        }
         // SAFETY: By the type invariant.
         unsafe { bindings::netdev_work_sched(self.as_raw(), events as c_ulong) }
     }
