@@ -316,10 +316,9 @@ impl<C: Client> napi::Poll for Poller<C> {
         if refilled || consumed {
             function.wake(processor, &self.status);
         }
-        if self.pair.take_submission_space() {
-            if let Some(client) = &mut self.client {
-                C::submission_space(client);
-            }
+        self.pair.forget_shortage();
+        if let Some(client) = &mut self.client {
+            C::poll_done(client);
         }
         if self.starved {
             self.pair.rx_alloc_fail.add(1);

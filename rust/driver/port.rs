@@ -72,8 +72,10 @@ impl<C: Client> Port for Adapter<C> {
     }
 
     fn release_fragments(&self, processor: u8, count: u32) {
-        if let Ok(channel) = self.channel(processor.into()) {
-            channel.release(count);
+        if let Some(channel) = self.channels.get(usize::from(processor)) {
+            if channel.pair.release(count) {
+                channel.napi.schedule();
+            }
         }
     }
 

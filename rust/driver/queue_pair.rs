@@ -53,8 +53,8 @@ pub(super) struct QueuePair {
     /// `None` while the processor does not run.
     #[pin]
     pub(super) submission: BhSpinLock<Option<SubmissionRing>>,
-    /// A submission met a full ring.
-    submission_waits: AtomicFlag,
+    /// Somebody found too few fragment credits since the last poll.
+    shortage: AtomicFlag,
     /// Fragment credits left.
     credits: Atomic<u32>,
     /// Consumer index of the completion ring at the end of the last poll.
@@ -91,7 +91,7 @@ impl QueuePair {
             pin_init!(Self {
                 index,
                 submission <- new_bh_spinlock!(None),
-                submission_waits: AtomicFlag::new(false),
+                shortage: AtomicFlag::new(false),
                 credits: Atomic::new(credits),
                 consumed: Atomic::new(0),
                 broken: AtomicFlag::new(false),
@@ -160,32 +160,33 @@ impl QueuePair {
         let ring: &mut Option<SubmissionRing> = &mut guard;
         let ring = ring.as_mut().ok_or(SubmitError::Stopped)?;
         if (ring.room() as usize) < entries.len() {
-            self.submission_waits.store(true, Relaxed);
-            // The poll may have read the flag before it was set, so look at the ring again.
-            mb(barrier::Full);
-            if (ring.room() as usize) < entries.len() {
-                return Err(SubmitError::Full);
-            }
+            return Err(SubmitError::Full);
         }
         ring.submit(function, entries);
         Ok(())
     }
 
-    /// Returns true once after a submission has met a full ring and there is room again.
-    pub(super) fn take_submission_space(&self) -> bool {
-        if !self.submission_waits.load(Relaxed) {
-            return false;
+    /// Forgets that somebody found too few fragment credits. Called by the poll before it lets the
+    /// client try again.
+    pub(super) fn forget_shortage(&self) {
+        if self.shortage.load(Relaxed) {
+            self.shortage.store(false, Relaxed);
         }
-        let ring = self.submission.lock();
-        let has_room = ring.as_ref().is_some_and(|ring| ring.room() > 0);
-        if has_room {
-            self.submission_waits.store(false, Relaxed);
-        }
-        has_room
     }
 
     /// Takes `count` fragment credits. Returns false when fewer are left.
     pub(super) fn reserve(&self, count: u32) -> bool {
+        if self.take(count) {
+            return true;
+        }
+        self.shortage.store(true, Relaxed);
+        // Orders the flag before the credits. `release` has them the other way round: it sees the
+        // flag, or its credits are seen here.
+        mb(barrier::Full);
+        self.take(count)
+    }
+
+    fn take(&self, count: u32) -> bool {
         let mut left = self.credits.load(Relaxed);
         while left >= count {
             match self.credits.cmpxchg(left, left - count, Full) {
@@ -196,8 +197,13 @@ impl QueuePair {
         false
     }
 
-    /// Returns `count` fragment credits.
-    pub(super) fn release(&self, count: u32) {
-        self.credits.add(count, Relaxed);
+    /// Returns `count` fragment credits. Returns true when somebody has found too few since the last
+    /// poll.
+    pub(super) fn release(&self, count: u32) -> bool {
+        if count == 0 {
+            return false;
+        }
+        self.credits.fetch_add(count, Full);
+        self.shortage.load(Relaxed)
     }
 }

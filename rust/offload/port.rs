@@ -26,7 +26,7 @@ use kernel::{
 /// Why a submission ring does not take entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubmitError {
-    /// The ring is full. [`Client::submission_space`](super::Client::submission_space) reports room.
+    /// The ring is full. Try again in [`Client::poll_done`](super::Client::poll_done).
     Full,
     /// The processor does not run: the interface is down, or the adapter is gone. Every connection of
     /// the processor has been or is being returned through [`Client`](super::Client).
@@ -83,7 +83,8 @@ pub trait Port: Send + Sync {
     /// that is not acknowledged ([`crate::abi::regs::FRAGMENTS`]). Returns false when fewer are left.
     fn reserve_fragments(&self, processor: u8, count: u32) -> bool;
 
-    /// Returns fragment credits, once the memory is unmapped.
+    /// Returns fragment credits, once the memory is unmapped. A poll follows soon if there were too few
+    /// for somebody.
     fn release_fragments(&self, processor: u8, count: u32);
 
     /// Maps part of a page for the adapter to read, and holds the page. Dropping the result unmaps and

@@ -62,8 +62,65 @@ struct Connections {
     /// Whether new connections are accepted.
     open: bool,
     table: Table<Arc<Connection>>,
-    /// Identifiers of connections that wait for room in the submission ring.
-    waiting: KVVec<u32>,
+    /// Connections that wait for room in the submission ring or for fragment credits.
+    waiting: Waiting,
+}
+
+/// A queue of identifiers that takes no longer to pop when it is long.
+///
+/// # Invariants
+///
+/// `first` is the number of entries that have been popped, less than the length unless both are 0.
+struct Waiting {
+    entries: KVVec<u32>,
+    first: usize,
+}
+
+impl Waiting {
+    fn new(capacity: usize) -> Result<Self> {
+        // INVARIANT: Both are 0.
+        Ok(Self {
+            entries: KVVec::with_capacity(capacity, GFP_KERNEL)?,
+            first: 0,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len() - self.first
+    }
+
+    /// Appends `id`. Does nothing when the queue has its capacity.
+    fn push(&mut self, id: u32) {
+        if self.entries.len() == self.entries.capacity() {
+            self.compact();
+        }
+        let _ = self.entries.push_within_capacity(id);
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        let id = *self.entries.get(self.first)?;
+        self.first += 1;
+        if self.len() == 0 {
+            self.compact();
+        }
+        Some(id)
+    }
+
+    fn remove(&mut self, id: u32) {
+        if self.len() > 0 {
+            self.compact();
+            self.entries.retain(|&mut entry| entry != id);
+        }
+    }
+
+    /// Forgets the entries that have been popped.
+    fn compact(&mut self) {
+        let len = self.len();
+        self.entries.copy_within(self.first.., 0);
+        self.entries.truncate(len);
+        // INVARIANT: No popped entry is left.
+        self.first = 0;
+    }
 }
 
 impl Channel {
@@ -73,7 +130,7 @@ impl Channel {
         let connections = Connections {
             open: false,
             table: Table::new(capacity)?,
-            waiting: KVVec::with_capacity(capacity as usize, GFP_KERNEL)?,
+            waiting: Waiting::new(capacity as usize)?,
         };
         Arc::pin_init(
             pin_init!(Self {
@@ -135,11 +192,9 @@ impl Channel {
     pub(super) fn remove(&self, connection: &Connection) {
         let mut connections = self.connections.lock();
         let removed = connections.table.remove(connection.host_id());
-        if self.is_any_waiting() {
-            connections
-                .waiting
-                .retain(|&mut id| id != connection.host_id());
-        }
+        connections.waiting.remove(connection.host_id());
+        self.any_waiting
+            .store(connections.waiting.len() > 0, Relaxed);
         drop(connections);
         drop(removed);
     }
@@ -166,13 +221,11 @@ impl Channel {
         })
     }
 
-    /// Lists `connection`, which is not listed, to be resumed when the submission ring has room.
+    /// Lists `connection`, which is not listed, to be resumed when there is room.
     pub(super) fn wait_for_room(&self, connection: &Connection) {
         let mut connections = self.connections.lock();
         // By the type invariants there is room.
-        let _ = connections
-            .waiting
-            .push_within_capacity(connection.host_id());
+        connections.waiting.push(connection.host_id());
         self.any_waiting.store(true, Relaxed);
     }
 
@@ -182,22 +235,26 @@ impl Channel {
         self.any_waiting.load(Relaxed)
     }
 
-    /// Takes the connections off the list and calls `resume` for each, in order. Those that are listed
-    /// again meanwhile stay listed.
-    pub(super) fn resume_waiting(&self, mut resume: impl FnMut(&Connection)) {
-        let mut left = {
-            let connections = self.connections.lock();
-            self.any_waiting.store(false, Relaxed);
-            connections.waiting.len()
-        };
+    /// Takes the connections off the list and calls `resume` for each, in order, until it returns
+    /// false: the connection did not find room, and is listed again.
+    pub(super) fn resume_waiting(&self, mut resume: impl FnMut(&Connection) -> bool) {
+        let mut left = self.connections.lock().waiting.len();
         while left > 0 {
             left -= 1;
-            let Ok(host_id) = self.connections.lock().waiting.remove(0) else {
+            let Some(connection) = self.next_waiting() else {
                 return;
             };
-            if let Some(connection) = self.find(host_id) {
-                resume(&connection);
+            if !resume(&connection) {
+                return;
             }
         }
+    }
+
+    fn next_waiting(&self) -> Option<Arc<Connection>> {
+        let mut connections = self.connections.lock();
+        let host_id = connections.waiting.pop();
+        self.any_waiting
+            .store(connections.waiting.len() > 0, Relaxed);
+        connections.table.get(host_id?).cloned()
     }
 }

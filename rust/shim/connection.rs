@@ -10,6 +10,7 @@ use super::{
     channel::Channel,
     state::{
         Kind,
+        SendSide,
         StateCell, //
     }, //
 };
@@ -21,7 +22,8 @@ use crate::{
         },
         connection::{
             self as abi,
-            flag, //
+            flag,
+            SendState, //
         }, //
     },
     tcp::{
@@ -43,6 +45,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::ordering::Relaxed,
         Arc,
         UniqueArc, //
     }, //
@@ -127,7 +130,9 @@ pub(super) struct Deferred {
     pub(super) acked: Option<Acked>,
     /// The submission ring has room for what the connection waits to submit.
     pub(super) resume: bool,
-    /// The `Returned`, with the connection's state.
+    /// `Returned` has been deferred. The socket becomes an ordinary one, which takes no entries.
+    pub(super) has_returned: bool,
+    /// The `Returned`, with the connection's state, until it is applied.
     pub(super) returned: Option<(Returned, abi::Connection)>,
     /// The backlog entry for `acked` and `resume`, while it is not in the backlog.
     pub(super) acked_entry: Option<BacklogEntry>,
@@ -157,6 +162,7 @@ impl Connection {
         let deferred = Deferred {
             acked: None,
             resume: false,
+            has_returned: false,
             returned: None,
             acked_entry: Some(BacklogEntry::new(entry::ACKED)?),
             returned_entry: Some(BacklogEntry::new(entry::RETURNED)?),
@@ -195,6 +201,14 @@ impl Connection {
             Some(Answer::Accepted { device_id }) => device_id,
             _ => 0,
         }
+    }
+
+    /// Counts payload that `report` acknowledges, and that the former report did not. With the socket
+    /// locked.
+    pub(super) fn count_sent(&self, send: &SendSide, report: &SendState) {
+        let newly = report.snd_una.wrapping_sub(send.last.snd_una).into();
+        self.sent.add(newly);
+        self.channel.sent.fetch_add(newly, Relaxed);
     }
 
     /// Returns the socket.

@@ -38,6 +38,7 @@ use crate::{
         },
         namespace::Namespace, //
     },
+    offload::Handle,
     tcp::sock, //
 };
 use kernel::{
@@ -101,7 +102,8 @@ fn tuple(request: &Request<'_>) -> Result<Tuple> {
         ipv6: match request.attrs().get_u32(bindings::TOE_A_CONN_FAMILY) {
             Some(bindings::AF_INET) => false,
             Some(bindings::AF_INET6) => true,
-            _ => return Err(EAFNOSUPPORT),
+            Some(_) => return Err(EAFNOSUPPORT),
+            None => return Err(EINVAL),
         },
         local: [0; 16],
         remote: [0; 16],
@@ -221,7 +223,7 @@ impl Command for ConnOffload {
         // A socket that is being closed stays with Linux.
         let _file = socket.file().ok_or(ENOTCONN)?;
         let mut socket = socket.lock();
-        handover::delegate(&mut socket).map_err(|refusal| {
+        handover::request(&mut socket).map_err(|refusal| {
             request.extack().set(refusal.text());
             refusal.error()
         })
@@ -275,14 +277,16 @@ fn put_reasons(msg: &mut GenlMsg<'_>, stats: &Stats) -> Result {
     Ok(())
 }
 
-fn put_stats(msg: &mut GenlMsg<'_>, ifindex: u32) -> Result {
+/// Puts the statistics of `adapter`, or those of hand-overs without an adapter.
+fn put_stats(msg: &mut GenlMsg<'_>, adapter: Option<&Handle>) -> Result {
+    let ifindex = adapter.map_or(0, |adapter| adapter.ifindex());
     msg.put_u32(bindings::TOE_A_STATS_IFINDEX, ifindex)?;
-    if ifindex == 0 {
+    let Some(adapter) = adapter else {
         return put_reasons(msg, &NO_ADAPTER);
-    }
+    };
     let (mut count, mut capacity, mut sent, mut received) = (0, 0, 0u64, 0u64);
     let mut stats = None;
-    for channel in registry::channels().filter(|c| c.adapter().ifindex() == ifindex) {
+    for channel in registry::channels().filter(|c| c.adapter().is_same(adapter)) {
         count += channel.count();
         capacity += channel.capacity();
         sent += channel.sent.load(Relaxed);
@@ -308,28 +312,27 @@ impl Command for StatsGet {
             .attrs()
             .get_u32(bindings::TOE_A_STATS_IFINDEX)
             .ok_or(EINVAL)?;
-        if ifindex != 0 {
-            registry::adapter(request.namespace(), ifindex).ok_or(ENODEV)?;
-        }
-        request.reply(|msg| put_stats(msg, ifindex))
+        let adapter = match ifindex {
+            0 => None,
+            _ => Some(registry::adapter(request.namespace(), ifindex).ok_or(ENODEV)?),
+        };
+        request.reply(|msg| put_stats(msg, adapter.as_ref()))
     }
 
     fn dumpit(dump: &mut Dump<'_>) -> Result {
         loop {
             // Position 0 is for hand-overs without an adapter; the adapters follow.
             let n = dump.position()[0] as usize;
-            let ifindex = match n {
-                0 => Some(0),
+            let adapter = match n {
+                0 => None,
                 _ => match registry::nth_adapter(n - 1) {
-                    Some(adapter) => adapter
-                        .netdev()
-                        .is_in(dump.namespace())
-                        .then(|| adapter.ifindex()),
+                    Some(adapter) => Some(adapter),
                     None => return Ok(()),
                 },
             };
-            if let Some(ifindex) = ifindex {
-                dump.put(|msg| put_stats(msg, ifindex))?;
+            let is_seen = |adapter: &Handle| adapter.netdev().is_in(dump.namespace());
+            if adapter.as_ref().is_none_or(is_seen) {
+                dump.put(|msg| put_stats(msg, adapter.as_ref()))?;
             }
             dump.position()[0] += 1;
         }

@@ -50,9 +50,15 @@ use crate::{
         Handle,
         SubmitError, //
     },
-    tcp::sock::{
-        Lock,
-        Owned, //
+    tcp::{
+        sock::{
+            Lock,
+            Owned, //
+        },
+        sysctl::{
+            self,
+            Enable, //
+        }, //
     }, //
 };
 use kernel::{
@@ -66,6 +72,20 @@ use kernel::{
 
 /// Number of attempts while refusals are transient.
 const ATTEMPTS: usize = 4;
+
+/// Hands a connection over because a user asks for it, unless the policy forbids it, and counts the
+/// outcome. Process context; sleeps.
+///
+/// # Errors
+///
+/// The reason. The socket is as it was.
+pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Refusal> {
+    if sysctl::Registration::enable(sock) == Enable::Off {
+        NO_ADAPTER.count_handover(Err(Refusal::Disabled));
+        return Err(Refusal::Disabled);
+    }
+    delegate(sock)
+}
 
 /// Hands the connection of `sock` over to the adapter that its route leads through, and counts the
 /// outcome. Process context; sleeps.
@@ -133,8 +153,9 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         Ok(device_id) => device_id,
         Err(refusal) => {
             state.finish();
-            channel.remove(&connection);
+            // In this order, see `recall::finish`.
             ULP.detach(sock);
+            channel.remove(&connection);
             return Err(refusal);
         }
     };

@@ -167,10 +167,9 @@ impl Client for Shim {
     fn completions_done(poll: &mut Poll) {
         receive::flush(poll);
         poll.refill();
-        receive::resume_waiting(poll);
     }
 
-    fn submission_space(poll: &mut Poll) {
+    fn poll_done(poll: &mut Poll) {
         receive::resume_waiting(poll);
     }
 

@@ -134,6 +134,7 @@ pub(super) fn complete(
                 .fault("a connection was returned in an impossible state");
             return lost(connection, lock);
         }
+        connection.count_sent(send, &returned.send);
         send.report(&mut tcp, &returned.send);
         if tcp.is_established() {
             tcp.leave_shadow(returned);
@@ -180,11 +181,13 @@ fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
         let (mut state, _) = connection.state.open(lock);
         state.finish();
     }
+    // Before the connection leaves the table: until it does, a processor that stops waits for this
+    // socket. So the ULP's reference, which an RCU callback drops, is never the last one to the adapter.
+    ULP.detach(lock);
     let channel = &connection.channel;
     channel.remove(connection);
     channel.stats.count_return(cause);
     backoff::returned(connection.sock(), connection.since, cause);
     notify::returned(connection, cause);
-    ULP.detach(lock);
     lock.tcp().resume();
 }

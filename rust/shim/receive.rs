@@ -37,7 +37,6 @@ use crate::{
     }, //
 };
 use core::mem;
-use kernel::sync::atomic::ordering::Relaxed;
 
 const UNKNOWN: &str = "a completion names a connection that the adapter does not carry";
 
@@ -136,6 +135,7 @@ pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::Connection
             Some(mut lock) => recall::complete(&connection, &mut lock, &header, &state),
             None => {
                 let mut deferred = connection.deferred.lock();
+                deferred.has_returned = true;
                 deferred.returned = Some((header, state));
                 if let Some(entry) = deferred.returned_entry.take() {
                     spin.add_backlog(entry);
@@ -146,7 +146,8 @@ pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::Connection
     connection.returned.complete_all();
 }
 
-/// Resumes the connections that wait for room in the submission ring.
+/// Resumes the connections that wait for room in the submission ring or for fragment credits, until one
+/// still finds none.
 pub(super) fn resume_waiting(poll: &mut Poll) {
     if !poll.channel.is_any_waiting() {
         return;
@@ -156,17 +157,17 @@ pub(super) fn resume_waiting(poll: &mut Poll) {
         match spin.locked() {
             Some(mut lock) => {
                 let (mut state, tcp) = connection.state.open(&mut lock);
-                send::resume(connection, &mut state, &tcp);
+                send::resume(connection, &mut state, &tcp)
             }
             None => {
                 let mut deferred = connection.deferred.lock();
-                // After `Returned` the socket is an ordinary one, which takes no entries.
-                if deferred.returned.is_none() {
+                if !deferred.has_returned {
                     deferred.resume = true;
                     if let Some(entry) = deferred.acked_entry.take() {
                         spin.add_backlog(entry);
                     }
                 }
+                true
             }
         }
     });
@@ -226,9 +227,7 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
             .fault("an acknowledgement of what was not sent");
     }
     let snd_una = acked.send.snd_una;
-    let newly = snd_una.wrapping_sub(send.last.snd_una).into();
-    connection.sent.add(newly);
-    channel.sent.fetch_add(newly, Relaxed);
+    connection.count_sent(send, &acked.send);
     send.report(&mut tcp, &acked.send);
     send.frags.release_to(snd_una);
     send.submitted = later(send.submitted, snd_una);

@@ -222,13 +222,15 @@ fn wait_for_room(connection: &Connection, blocked: &mut bool) {
     }
 }
 
-/// Submits what waits for room. Called when there is room again, with the socket locked.
-pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) {
+/// Submits what waits for room. Called when there may be room again, with the socket locked. Returns
+/// whether there was room for all of it; otherwise the connection is listed again.
+pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) -> bool {
     if let Some(carried) = state.carried() {
         carried.blocked = false;
     }
     recall::resume(connection, state);
     submit(connection, state, tcp);
+    !state.is_waiting()
 }
 
 /// Submits payload that Linux's own `sendmsg` has queued. A task that had entered that function before

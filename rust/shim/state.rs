@@ -166,6 +166,15 @@ impl State {
             Self::Linux => Kind::Linux,
         }
     }
+
+    /// Returns whether the connection is in the channel's list of those that wait for room.
+    pub(super) fn is_waiting(&self) -> bool {
+        match self {
+            Self::Carried(carried) => carried.blocked,
+            Self::Returning(returning) => returning.owed,
+            Self::Asking | Self::Linux => false,
+        }
+    }
 }
 
 /// The place of a [`State`], protected by the lock of its socket.

@@ -14,8 +14,7 @@ use super::{
     },
     recall,
     receive,
-    send,
-    stats::NO_ADAPTER, //
+    send, //
 };
 use crate::{
     bindings,
@@ -33,10 +32,6 @@ use crate::{
             Lock,
             Locked,
             Owned, //
-        },
-        sysctl::{
-            self,
-            Enable, //
         }, //
     }, //
 };
@@ -51,11 +46,7 @@ impl Shadow for Connection {
     }
 
     fn setsockopt_ulp(sock: &mut Owned<'_>) -> Result {
-        if sysctl::Registration::enable(sock) == Enable::Off {
-            NO_ADAPTER.count_handover(Err(Refusal::Disabled));
-            return Err(Refusal::Disabled.error());
-        }
-        handover::delegate(sock).map_err(Refusal::error)
+        handover::request(sock).map_err(Refusal::error)
     }
 
     fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<Sent> {
