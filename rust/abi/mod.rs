@@ -9,8 +9,8 @@
 //!
 //! Rules that hold throughout:
 //!
-//! - Registers and memory are little-endian. Addresses in a tuple and MAC addresses are in network
-//!   byte order; ports are integers, except in [`rules::Headers`].
+//! - Registers and memory are little-endian. IP and MAC addresses are in network byte order; DMA
+//!   addresses and ports are integers, except ports in [`rules::Headers`].
 //! - Neither side trusts the other. A descriptor is copied out of shared memory once, decoded and
 //!   checked. Decoding accepts every input; the check finds invalid values.
 //! - Pages and connections are named by identifiers. DMA addresses occur only in registers, admin
