@@ -41,7 +41,8 @@ impl Core {
     ///
     /// The order matters in two places. Payload is published to the host before it is acknowledged
     /// to the peer. Submissions are carried out before host frames that were posted after them: the
-    /// transmit ring's index is read first, and its frames wait while there are submissions.
+    /// transmit ring's index is read first, and its frames wait while there are submissions, except
+    /// while a `Delegate` waits for room in the completion ring.
     pub(super) fn round<E: Env>(
         &mut self,
         now: u64,
