@@ -83,7 +83,8 @@ wire_enum! {
         Fault = 4,
         /// Requires a feature that was not accepted.
         Unsupported = 5,
-        /// Internal error of the adapter. Its log has the reason.
+        /// Internal error of the adapter. Its log has the reason. Not used by the adapter of this
+        /// tree.
         Internal = 6,
     }
 }

@@ -298,7 +298,8 @@ wire_enum! {
         Stop = 12,
         /// A change of hash or rules assigns the connection to another processor.
         Moved = 13,
-        /// The adapter needs the table entry (least active connections first).
+        /// The adapter needs the table entry (least active connections first). Not used by the
+        /// adapter of this tree.
         Pressure = 14,
         /// The congestion-experienced mark, or an ECN flag, on a connection that has not negotiated
         /// ECN.

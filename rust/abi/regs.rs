@@ -69,7 +69,8 @@ registers! {
     0x30 => MAC: u64,
     /// R: largest MTU in bytes.
     0x38 => MAX_MTU: u32,
-    /// R: link speed in Mbit/s, 0 when the port has no speed.
+    /// R: link speed in Mbit/s, 0 when the port has no speed. Always 0 with the adapter of this
+    /// tree.
     0x3c => SPEED: u32,
     /// W: DMA address of the admin command ring ([`super::admin`]), a multiple of 64.
     0x40 => ADMIN_COMMANDS: u64,
