@@ -148,7 +148,9 @@ layout! {
         /// [`MIN_MSS`](super::connection::MIN_MSS).
         10 => mss: u16,
         /// Right edge of the receive window. A value before the current edge is ignored: the window
-        /// does not shrink (RFC 9293 3.8.6).
+        /// does not shrink (RFC 9293 3.8.6). So is a value more than
+        /// [`MAX_RCV_WINDOW`](super::connection::MAX_RCV_WINDOW) ahead of the first byte not
+        /// received in order.
         12 => rcv_edge: u32,
         /// MAC address of the next hop, unicast.
         16 => remote_mac: [u8; 6],
