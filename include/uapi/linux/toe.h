@@ -15,8 +15,7 @@
  * @TOE_CONN_STATE_DELEGATING: The hand-over is in progress; Linux sends no new
  *   payload.
  * @TOE_CONN_STATE_DELEGATED: The adapter carries the connection.
- * @TOE_CONN_STATE_RETURNING: The adapter was asked to return the connection,
- *   or has returned it.
+ * @TOE_CONN_STATE_RETURNING: The adapter was asked to return the connection.
  * @TOE_CONN_STATE_LINUX: Linux carries the connection.
  */
 enum toe_conn_state {
