@@ -176,7 +176,7 @@ fn list(channel: &mut Channel, filter: &Filter, json: bool) -> Result<()> {
     }
     let mut table = Table::new(&[
         ("Dev", Align::Left),
-        ("CPU", Align::Right),
+        ("Proc", Align::Right),
         ("Local", Align::Left),
         ("Remote", Align::Left),
         ("State", Align::Left),
