@@ -2,9 +2,7 @@
 
 //! Safe abstractions of the networking subsystem.
 //!
-//! Modules depend on each other in this order: [`extack`], [`stats`], [`namespace`], [`netdev`],
-//! [`netmem`], [`skb`], [`queue`], [`napi`], [`page_pool`], [`xdp`], [`dma`], then [`device`] and
-//! [`ethtool`].
+//! Modules depend on each other in the order of the table in `tools/vm/layers`.
 //!
 //! A driver has state of four kinds, which differ in what serialises access. Each callback is given
 //! only the state that it may access:
