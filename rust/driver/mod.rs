@@ -7,9 +7,9 @@
 //!
 //! A received payload passes through, in this order:
 //!
-//! 1. `fill_ring`: pages posted to the adapter, and the fragments of their data;
-//! 2. `poll`: the NAPI poll, which reads the completion ring;
-//! 3. `rx`: a completion becomes payload of a connection, or part of a frame;
+//! 1. `poll`: the NAPI poll, which reads the completion ring;
+//! 2. `rx`: a completion becomes payload of a connection, or part of a frame;
+//! 3. `fill_ring`: the fragments of its data, in pages that were posted to the adapter;
 //! 4. payload: [`Client::deliver`](crate::offload::Client::deliver);
 //!    frames: `xdp` if a program is attached, `rx_skb` and `gro_headers` otherwise.
 //!
