@@ -2,9 +2,8 @@
 
 //! An offload processor's thread.
 //!
-//! Worker `i` runs processor `i` of every function. It owns all that it works on: what others want
-//! of it comes as messages, control on one channel, frames on the links. It sleeps when nothing is
-//! to be done.
+//! Worker `i` runs processor `i` of every function. It owns its state. Other threads send it
+//! messages: control requests on a channel, frames on the links. It sleeps when there is no work.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,24 +39,24 @@ use crate::setting::Setting;
 use crate::slot::Slot;
 use crate::waker::Waker;
 
-/// Messages taken from one link before the ports have their turn.
+/// Maximum number of messages taken from one link per turn.
 const BUDGET: usize = 64;
 
-/// A worker that has worked less than so many microseconds ago only naps: more is about to come, and
-/// a kick costs a host far more than a look at its doorbells costs the worker.
+/// A worker that had work within this many microseconds naps instead of sleeping: a kick costs the
+/// host more than polling the doorbells costs the worker.
 const NAPPING: u64 = 1_000;
-/// Microseconds of a nap.
+/// Length of a nap in microseconds.
 const NAP: u64 = 100;
 
-/// What is asked of a worker.
+/// Request to a worker.
 pub enum Control {
     /// A function's host has changed.
     Host {
         /// The function.
         function: usize,
-        /// What takes the old one's place.
+        /// The new host.
         host: Arc<Host>,
-        /// Dropped when the old one is not used any more.
+        /// Dropped when the old host is no longer used.
         done: Sender<()>,
     },
     /// The driver has enabled a function.
@@ -73,40 +72,40 @@ pub enum Control {
         rings: Rings,
         /// Its MSI-X vector.
         vector: usize,
-        /// Who asks.
+        /// Receives the answer.
         answer: Answer,
     },
     /// Stop a function's processor.
     Stop {
         /// The function.
         function: usize,
-        /// Who asks.
+        /// Receives the answer.
         answer: Answer,
     },
-    /// Set something on a function's processor.
+    /// Apply a setting to a function's processor.
     Configure {
         /// The function.
         function: usize,
-        /// What.
+        /// The setting.
         setting: Setting,
-        /// Who asks.
+        /// Receives the answer.
         answer: Answer,
     },
-    /// Forget all that the driver has set up in a function.
+    /// Reset a function.
     Reset {
         /// The function.
         function: usize,
-        /// Dropped when that is done.
+        /// Dropped when the reset is complete.
         done: Sender<()>,
     },
     /// Write the counters to the log.
     Report {
-        /// Dropped when that is done.
+        /// Dropped when the counters are written.
         done: Sender<()>,
     },
 }
 
-/// How others reach a worker.
+/// Handle for sending requests to a worker.
 #[derive(Clone)]
 pub struct Handle {
     control: Sender<Control>,
@@ -114,14 +113,14 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// A handle of the worker that receives from `control`'s other end.
+    /// Creates a handle of the worker that receives from the other end of `control`.
     pub fn new(control: Sender<Control>, waker: Arc<Waker>) -> Self {
         Self { control, waker }
     }
 
-    /// Asks the worker for something.
+    /// Sends a request and wakes the worker.
     pub fn send(&self, control: Control) {
-        // It fails only when the process is ending.
+        // Fails only while the process exits.
         let _ = self.control.send(control);
         self.waker.notify();
     }
@@ -132,49 +131,49 @@ impl Handle {
     }
 }
 
-/// What a function's port is to a worker.
+/// Port of a function, from which a worker creates its queue.
 pub enum PortPlan {
-    /// One end of a cable; both ends are made by the worker, of the same number.
+    /// One end of the cable with this number. The worker creates both ends.
     Cable(usize),
-    /// A queue.
+    /// A queue of another kind of port.
     Queue(Box<dyn PortQueue + Send>),
 }
 
-/// What a worker needs to make a slot.
+/// Arguments for creating a slot.
 pub struct SlotPlan {
     /// Sizes of the processor.
     pub config: Config,
     /// The function's doorbells.
     pub doorbells: Arc<Doorbells>,
-    /// The function's host, which has given nothing yet.
+    /// The function's host, without mappings or interrupts.
     pub host: Arc<Host>,
     /// The function's port.
     pub port: PortPlan,
-    /// What befalls frames in the port until the driver sets something else.
+    /// Initial impairment of the port.
     pub impairment: Option<Impairment>,
-    /// To whom the worker reports.
+    /// Receives failures of the processor.
     pub reporter: Reporter,
 }
 
-/// What a worker needs.
+/// Arguments of [`Worker::new`].
 pub struct Plan {
-    /// Its number.
+    /// Number of the worker.
     pub index: usize,
-    /// What is asked of it.
+    /// Receiver of requests.
     pub control: Receiver<Control>,
-    /// What wakes it.
+    /// Wakes the worker.
     pub waker: Arc<Waker>,
-    /// When the device started: the time 0 of all workers.
+    /// Time 0 of all workers: the start of the device.
     pub epoch: Instant,
     /// A slot for every function.
     pub slots: Vec<SlotPlan>,
-    /// Links to the other workers, by their number.
+    /// Links to the other workers, by number.
     pub outboxes: Vec<Option<Outbox>>,
     /// Links from the other workers.
     pub inboxes: Vec<Inbox>,
 }
 
-/// The thread's own state.
+/// State of a worker thread.
 pub struct Worker {
     index: usize,
     epoch: Instant,
@@ -187,11 +186,11 @@ pub struct Worker {
     frames: Box<[Frame]>,
 }
 
-/// The device has ended.
+/// The device has been dropped.
 struct Ended;
 
 impl Worker {
-    /// Makes a worker, on its own thread.
+    /// Creates a worker. Called on the worker's thread.
     pub fn new(plan: Plan) -> Self {
         let mut cables: HashMap<usize, Cable> = HashMap::new();
         let mut end = |number| {
@@ -226,9 +225,9 @@ impl Worker {
         self.epoch.elapsed().as_micros() as u64
     }
 
-    /// Works until the device ends.
+    /// Runs until the device is dropped.
     pub fn run(mut self) {
-        // The kernel may be 50 microseconds late by default, which a paced sender notices.
+        // The default slack delays timers by up to 50 microseconds, too much for paced senders.
         if let Err(error) = nix::sys::prctl::set_timerslack(1000) {
             warn!("cannot set the timer slack: {error}");
         }
@@ -249,7 +248,8 @@ impl Worker {
         }
     }
 
-    /// One turn of everything. Says when the next is due: `None` for at once.
+    /// Runs one turn of all functions. Returns the deadline of the next turn, `None` for
+    /// immediately.
     fn turn(&mut self) -> Result<Option<u64>, Ended> {
         let mut busy = self.obey()?;
         let now = self.now();
@@ -260,7 +260,7 @@ impl Worker {
             busy |= slot.receive(now, &mut self.frames, |to, frame| {
                 match outboxes.get_mut(to) {
                     Some(Some(outbox)) => outbox.send_frame(number, frame),
-                    // No such worker: the engine checked its table, so this does not happen.
+                    // Does not happen: the engine has validated its indirection table.
                     _ => true,
                 }
             });
@@ -276,7 +276,7 @@ impl Worker {
         Ok(if busy { None } else { Some(deadline) })
     }
 
-    /// Carries out what is asked. Says whether anything was.
+    /// Executes pending requests. Returns whether there were any.
     fn obey(&mut self) -> Result<bool, Ended> {
         let mut busy = false;
         loop {
@@ -307,7 +307,7 @@ impl Worker {
                 vector,
                 answer,
             } => {
-                // Its counters begin anew.
+                // Starting the processor zeroes its counters.
                 self.report(function);
                 answer.give(self.slots[function].start(now, &rings, vector));
             }
@@ -318,7 +318,7 @@ impl Worker {
                 answer,
             } => answer.give(self.slots[function].configure(now, setting)),
             Control::Reset { function, done } => {
-                // A reset starts the counters anew.
+                // The reset zeroes the counters.
                 self.report(function);
                 self.slots[function].reset();
                 drop(done);
@@ -348,15 +348,15 @@ impl Worker {
         busy
     }
 
-    /// Sleeps until `deadline` or until something happens, of which the hosts' doorbells are no
-    /// part: they are looked at in the next turn, and nobody has to kick.
+    /// Sleeps until `deadline` or an event. Does not announce sleep: the next turn polls the
+    /// doorbells, so hosts need not kick.
     fn nap(&mut self, deadline: u64) {
         self.waker.prepare();
         let raised = !self.work_waits(self.now()) && self.obey_or_wait(deadline);
         self.waker.finish(raised);
     }
 
-    /// Whether a message from another worker or a frame in a port is waiting.
+    /// Whether a message from another worker or a frame in a port is pending.
     fn work_waits(&self, now: u64) -> bool {
         self.inboxes.iter().any(|inbox| !inbox.is_empty())
             || self
@@ -365,8 +365,8 @@ impl Worker {
                 .any(|slot| slot.port().pending() && slot.holds(now).is_none())
     }
 
-    /// Carries out a message that came before `Waker::prepare`, else waits. Says whether the worker
-    /// was woken.
+    /// Executes a request that arrived before `Waker::prepare`, otherwise waits. Returns whether
+    /// the worker was woken.
     fn obey_or_wait(&mut self, deadline: u64) -> bool {
         match self.control.try_recv() {
             Ok(control) => {
@@ -377,7 +377,7 @@ impl Worker {
         }
     }
 
-    /// Sleeps until `deadline` or until something happens.
+    /// Announces sleep to the hosts and sleeps until `deadline` or an event.
     fn sleep(&mut self, mut deadline: u64) {
         self.waker.prepare();
         let mut announced = 0;
@@ -392,9 +392,9 @@ impl Worker {
                 None => work = true,
             }
         }
-        // After the slots' last look at their rings: what one sent then lies on another's cable.
+        // A slot may have sent a frame to another slot's cable during its last poll.
         work |= self.work_waits(now);
-        // Only now: a processor may have sent until here.
+        // Read after the last poll, which may have sent frames.
         let held = self.slots.iter().map(|slot| slot.port().deadline());
         let deadline = held.fold(deadline, u64::min);
         let raised = !work && self.obey_or_wait(deadline);
@@ -404,7 +404,7 @@ impl Worker {
         }
     }
 
-    /// Waits for a descriptor or the deadline. Says whether the worker was woken.
+    /// Waits for a descriptor or the deadline. Returns whether the worker was woken.
     fn wait(&self, deadline: u64) -> bool {
         let now = self.now();
         let timeout = (deadline != u64::MAX).then(|| {
@@ -414,7 +414,7 @@ impl Worker {
                 (micros % 1_000_000 * 1000) as i64,
             )
         });
-        // An allocation, but by a thread that has nothing else to do.
+        // The thread is idle, so the cost of this allocation does not matter.
         let mut descriptors = Vec::with_capacity(1 + self.slots.len());
         descriptors.push(PollFd::new(self.waker.descriptor(), PollFlags::POLLIN));
         for slot in &self.slots {
@@ -435,7 +435,7 @@ impl Worker {
         }
     }
 
-    /// Writes the counters of a function's processor to the log, if there is something to tell.
+    /// Logs the nonzero counters of a function's processor.
     fn report(&self, function: usize) {
         let slot = &self.slots[function];
         let mut counters: Vec<_> = Counter::ALL
