@@ -31,7 +31,7 @@ use super::undo::Undo;
 pub enum CaState {
     /// No reduction in progress.
     Open,
-    /// Cwr the window because of ECE or a loss repaired by a probe; nothing to retransmit.
+    /// Reducing the window because of ECE or a loss repaired by a probe; nothing to retransmit.
     Cwr,
     /// Fast recovery.
     Recovery,
