@@ -45,8 +45,8 @@ pub(super) struct Invalid;
 pub(super) struct FillRing {
     id: RingId,
     ring: Ring<PAGE_ENTRY>,
-    /// Dropped before the pools. A pool that goes while pages of it are out checks for them again
-    /// every second.
+    /// Dropped before the pools: a pool destroyed with pages in flight rechecks for them every
+    /// second.
     pages: KVec<Option<Page>>,
     pool: PagePool,
     /// Single pages, for when no block of several pages can be allocated.

@@ -171,7 +171,7 @@ impl<C: Client> Adapter<C> {
         if stopped.is_err() {
             // A failure is logged, and leaves the function without access to memory.
             let _ = self.function.reset(cx.parent());
-            self.function.fault("processor does not stop");
+            self.function.fault("stopping a processor failed");
         }
         stopped.is_ok()
     }

@@ -58,7 +58,7 @@ impl<C: Client> QueueManagement for Adapter<C> {
         adapter
             .start_channel(cx, channel, memory)
             .and_then(|()| adapter.apply_coalesce_to(channel, coalesce))
-            .inspect_err(|_| adapter.function.fault("processor does not start"))?;
+            .inspect_err(|_| adapter.function.fault("starting a processor failed"))?;
         cx.wake_tx_queue(index);
         Ok(())
     }

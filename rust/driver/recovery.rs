@@ -75,15 +75,15 @@ impl<C: Client> Adapter<C> {
 }
 
 impl<C: Client> Tick for Adapter<C> {
-    /// Notices a function that has failed or was reset by somebody else. Polls all channels, so that
-    /// they retry allocations that have failed.
+    /// Detects a function that has failed or was reset externally. Polls all channels, so that they
+    /// retry allocations that have failed.
     fn tick(&self) {
         if !self.running.load(Relaxed) || self.function.is_dead() {
             return;
         }
         let failed = regs::status::RESETTING | regs::status::FAILED;
         match self.function.registers().read(regs::STATUS) {
-            Err(_) => self.function.fault("function does not answer"),
+            Err(_) => self.function.fault("function does not respond"),
             Ok(status) if status & (regs::status::READY | failed) != regs::status::READY => {
                 self.function.fault("function failed or was reset")
             }

@@ -86,7 +86,7 @@ pub(crate) struct TxRing {
     buffers: spsc::Sender<TxBuffer>,
     mapper: Mapper,
     producer: u32,
-    /// Producer index that the adapter was told.
+    /// Producer index last written to the doorbell.
     published: u32,
 }
 
@@ -151,8 +151,8 @@ impl TxRing {
         let bytes = skb.len();
         let first = describe(&skb);
         let mut doorbell = false;
-        // BQL counts the frame before the adapter can report it as sent: BQL must not be told of
-        // more bytes completed than sent.
+        // BQL counts the frame before the adapter can report it as sent: BQL must never see more
+        // bytes completed than sent.
         if let Err((skb, reason)) = self.post(skb, first, || doorbell = queue.sent(bytes, more)) {
             self.pair.tx_dropped.add(1);
             skb.drop_with(reason);

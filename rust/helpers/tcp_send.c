@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Payload on its way into the retransmit queue of a shadow socket, and its place
- * in memory.
+ * Queues payload of a shadow socket in its retransmit queue, and lists the pages
+ * that hold it.
  *
  * While the adapter carries a connection every byte that the application has
  * written is in the retransmit queue, snd_nxt equals write_seq, and the write

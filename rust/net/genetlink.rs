@@ -424,7 +424,7 @@ impl Request<'_> {
         self.0.namespace()
     }
 
-    /// Where to explain an error.
+    /// The extended ACK, for error messages.
     pub fn extack(&self) -> Extack<'_> {
         // SAFETY: It is null, or valid as long as the request.
         unsafe { Extack::from_raw(self.0.raw.extack) }
@@ -469,7 +469,8 @@ impl Dump<'_> {
         self.info.namespace()
     }
 
-    /// Where the next part goes on. Both numbers are 0 at first; their meaning is the command's.
+    /// Position at which the next part resumes. Both numbers are 0 at first; the command defines
+    /// their meaning.
     pub fn position(&mut self) -> &mut [c_long; 2] {
         // SAFETY: Both variants of the union are plain bytes; `args` has six elements.
         unsafe { &mut *(&raw mut self.cb.__bindgen_anon_1.args).cast::<[c_long; 2]>() }

@@ -90,7 +90,7 @@ fn set_exponential(sock: &WeakSock, attempts: u32) {
     set(sock, DELAY_MS << (attempts - 1), attempts);
 }
 
-/// Returns whether `sock` is not to be tried now.
+/// Returns whether automatic delegation of `sock` is still delayed.
 #[inline]
 pub(super) fn is_delayed(sock: &WeakSock) -> bool {
     let key = key(sock);

@@ -218,7 +218,7 @@ fn ask(connection: &Connection, snapshot: &abi::Connection) -> Result<u32, Refus
             Some(Answer::Stopped) => return Err(Refusal::NoDevice),
             None if timeout.is_expired() => {
                 // The reset stops the processor, which is an answer.
-                queue.adapter().fault("a hand-over was not answered");
+                queue.adapter().fault("hand-over timed out");
             }
             None => {}
         }

@@ -261,7 +261,7 @@ impl Cause {
         tcp.next_hop(ifindex).err().map_or(Self::Route, Self::from)
     }
 
-    /// Returns whether the cause speaks against another hand-over soon.
+    /// Returns whether automatic delegation backs off after this cause.
     pub(crate) fn is_involuntary(self) -> bool {
         !matches!(
             self,

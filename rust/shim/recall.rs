@@ -52,11 +52,11 @@ pub(super) fn request(connection: &Connection, state: &mut StateMut<'_>, cause: 
     let Some(carried) = state.carried() else {
         return;
     };
-    let owed = !submit_return(connection, carried.send.device_id);
-    if owed && !carried.blocked {
+    let unsubmitted = !submit_return(connection, carried.send.device_id);
+    if unsubmitted && !carried.blocked {
         connection.channel.wait_for_room(connection);
     }
-    state.start_return(cause, owed);
+    state.start_return(cause, unsubmitted);
 }
 
 /// Submits a `Return` that found no room before. Called when there is room again.
@@ -64,9 +64,9 @@ pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>) {
     let Some(returning) = state.returning() else {
         return;
     };
-    if returning.owed {
-        returning.owed = !submit_return(connection, returning.send.device_id);
-        if returning.owed {
+    if returning.unsubmitted {
+        returning.unsubmitted = !submit_return(connection, returning.send.device_id);
+        if returning.unsubmitted {
             connection.channel.wait_for_room(connection);
         }
     }
@@ -101,10 +101,7 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause
         // Submits a `Return` that found no room.
         sock.flush_backlog();
         if timeout.is_expired() {
-            connection
-                .channel
-                .adapter()
-                .fault("a return was not answered");
+            connection.channel.adapter().fault("return timed out");
         }
     }
     sock.flush_backlog();
@@ -131,7 +128,7 @@ pub(super) fn complete(
             connection
                 .channel
                 .adapter()
-                .fault("a connection was returned in an impossible state");
+                .fault("invalid state of a returned connection");
             return lost(connection, lock);
         }
         connection.count_sent(send, &returned.send);

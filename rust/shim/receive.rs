@@ -38,7 +38,7 @@ use crate::{
 };
 use core::mem;
 
-const UNKNOWN: &str = "a completion names a connection that the adapter does not carry";
+const UNKNOWN: &str = "completion for an unknown connection";
 
 /// Handles the answer to a hand-over.
 pub(super) fn delegated(poll: &mut Poll, delegated: Delegated) {
@@ -49,7 +49,7 @@ pub(super) fn delegated(poll: &mut Poll, delegated: Delegated) {
     if !connection.answer.give(answer) {
         return poll.channel.adapter().fault(UNKNOWN);
     }
-    // No completion names the connection before this poll goes on.
+    // No completion for this connection is processed before this function returns.
     if matches!(answer, Answer::Accepted { .. }) {
         poll.enter(connection);
     }
@@ -63,10 +63,7 @@ pub(super) fn deliver(poll: &mut Poll, deliver: Deliver, payload: Payload) {
         other => {
             apply_aggregate(poll, other);
             let Some(entry) = poll.payload_entry() else {
-                return poll
-                    .channel
-                    .adapter()
-                    .fault("payload without memory for it");
+                return poll.channel.adapter().fault("no backlog entry for payload");
             };
             Aggregate::new(&deliver, entry)
         }
@@ -75,7 +72,7 @@ pub(super) fn deliver(poll: &mut Poll, deliver: Deliver, payload: Payload) {
         return poll
             .channel
             .adapter()
-            .fault("payload is not as long as it says");
+            .fault("payload length does not match its pages");
     }
     poll.aggregate = Some(aggregate);
 }
@@ -224,7 +221,7 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
     if !send.is_plausible(&acked.send) {
         return channel
             .adapter()
-            .fault("an acknowledgement of what was not sent");
+            .fault("acknowledgement beyond submitted payload");
     }
     let snd_una = acked.send.snd_una;
     connection.count_sent(send, &acked.send);

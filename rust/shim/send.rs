@@ -233,8 +233,8 @@ pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tc
     !state.is_waiting()
 }
 
-/// Submits payload that Linux's own `sendmsg` has queued. A task that had entered that function before
-/// the hand-over goes on in it, even after it slept there. Called when the task releases the socket.
+/// Submits payload queued by Linux's own `sendmsg`: a task that entered it before the hand-over
+/// continues there, even if it slept. Called when the task releases the socket.
 #[inline]
 pub(super) fn submit_foreign(connection: &Connection, lock: &mut Locked<'_>) {
     let (mut state, mut tcp) = connection.state.open(lock);

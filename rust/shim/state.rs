@@ -98,9 +98,9 @@ pub(super) struct Returning {
     pub(super) send: SendSide,
     /// Why the host wants the connection back.
     pub(super) cause: Cause,
-    /// The `Return` has yet to be submitted: there was no room in the submission ring. The connection
-    /// is in the channel's list of those that wait.
-    pub(super) owed: bool,
+    /// The `Return` has not been submitted yet: there was no room in the submission ring. The
+    /// connection is in the channel's list of those that wait.
+    pub(super) unsubmitted: bool,
 }
 
 /// The send side of a connection in the adapter's table.
@@ -274,12 +274,16 @@ impl StateMut<'_> {
         }
     }
 
-    /// `Carried` to `Returning`: the host wants the connection back. `owed` says that the `Return`
-    /// has yet to be submitted.
-    pub(super) fn start_return(&mut self, cause: Cause, owed: bool) {
+    /// `Carried` to `Returning`: the host wants the connection back. `unsubmitted`: the `Return`
+    /// has not been submitted yet.
+    pub(super) fn start_return(&mut self, cause: Cause, unsubmitted: bool) {
         match mem::replace(self.state, State::Linux) {
             State::Carried(Carried { send, .. }) => {
-                self.set(State::Returning(Returning { send, cause, owed }));
+                self.set(State::Returning(Returning {
+                    send,
+                    cause,
+                    unsubmitted,
+                }));
             }
             other => *self.state = other,
         }

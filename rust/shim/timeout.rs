@@ -11,7 +11,7 @@ pub(super) const SILENCE_MS: u32 = 5_000;
 /// Longest time to an answer of a processor that delivers other completions, in milliseconds.
 const ANSWER_MS: u32 = 60_000;
 
-/// Timeout of an answer that a processor owes.
+/// Timeout of the answer to a submission.
 pub(super) struct AnswerTimeout<'a> {
     queue: &'a SubmissionQueue,
     start: u32,

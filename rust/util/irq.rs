@@ -57,7 +57,7 @@ impl<'a, H: Handler + 'static> Registration<'a, H> {
         // SAFETY: Both results are only passed to the registration `inner`.
         let (request, raw_name) = unsafe { lend(&vectors, index, &name)? };
         // SAFETY: A registration that is leaked leaks its name and vectors as well, and `H` is
-        // `'static`: the handler goes on to find all that it uses.
+        // `'static`, so everything that the handler uses stays valid.
         let inner = unsafe { irq::Registration::new(request, flags, raw_name, Ok(handler)) };
         Self::pin(inner, name, vectors)
     }

@@ -77,7 +77,7 @@ fn recall<T: Shadow>(sock: &mut Owned<'_>, why: Recall) {
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the `struct tcp_ulp_ops` operation of this name.
 pub(super) unsafe extern "C" fn init<T: Shadow>(sk: *mut bindings::sock) -> c_int {
     let _call = Call::enter();
     // SAFETY: `tcp_set_ulp` owns the socket.
@@ -87,7 +87,7 @@ pub(super) unsafe extern "C" fn init<T: Shadow>(sk: *mut bindings::sock) -> c_in
 
 /// # Safety
 ///
-/// Only for `toe_helper_call_sendmsg`.
+/// Called only by `toe_helper_call_sendmsg`.
 unsafe extern "C" fn sendmsg<T: Shadow>(
     sk: *mut bindings::sock,
     msg: *mut bindings::msghdr,
@@ -111,7 +111,7 @@ unsafe extern "C" fn sendmsg<T: Shadow>(
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn splice_eof<T: Shadow>(socket: *mut bindings::socket) {
     let _call = Call::enter();
     // SAFETY: The socket layer calls with a socket that is valid.
@@ -132,7 +132,7 @@ unsafe extern "C" fn splice_eof<T: Shadow>(socket: *mut bindings::socket) {
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn setsockopt<T: Shadow>(
     sk: *mut bindings::sock,
     level: c_int,
@@ -164,7 +164,7 @@ unsafe extern "C" fn setsockopt<T: Shadow>(
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn shutdown<T: Shadow>(sk: *mut bindings::sock, how: c_int) {
     let _call = Call::enter();
     // SAFETY: `inet_shutdown` owns the socket.
@@ -180,7 +180,7 @@ unsafe extern "C" fn shutdown<T: Shadow>(sk: *mut bindings::sock, how: c_int) {
 
 /// # Safety
 ///
-/// Only for `toe_helper_call_close`.
+/// Called only by `toe_helper_call_close`.
 unsafe extern "C" fn close<T: Shadow>(sk: *mut bindings::sock, _timeout: c_long) {
     let _call = Call::enter();
     // SAFETY: The socket layer calls with a socket that is valid.
@@ -189,7 +189,7 @@ unsafe extern "C" fn close<T: Shadow>(sk: *mut bindings::sock, _timeout: c_long)
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn disconnect<T: Shadow>(sk: *mut bindings::sock, flags: c_int) -> c_int {
     let _call = Call::enter();
     // SAFETY: The socket layer owns the socket.
@@ -206,7 +206,7 @@ unsafe extern "C" fn disconnect<T: Shadow>(sk: *mut bindings::sock, flags: c_int
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn diag_destroy<T: Shadow>(sk: *mut bindings::sock, err: c_int) -> c_int {
     let _call = Call::enter();
     // A BPF iterator holds the socket's lock and must not sleep. `unhash` then asks for the connection.
@@ -225,7 +225,7 @@ unsafe extern "C" fn diag_destroy<T: Shadow>(sk: *mut bindings::sock, err: c_int
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn unhash<T: Shadow>(sk: *mut bindings::sock) {
     // SAFETY: `tcp_set_state` calls with the socket locked.
     let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
@@ -241,7 +241,7 @@ unsafe extern "C" fn unhash<T: Shadow>(sk: *mut bindings::sock) {
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
     {
         // SAFETY: `release_sock` calls with the socket owned and its spinlock held.
@@ -260,7 +260,7 @@ unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as `sk_backlog_rcv`.
 pub(super) unsafe extern "C" fn backlog_rcv<T: Shadow>(
     sk: *mut bindings::sock,
     skb: *mut bindings::sk_buff,

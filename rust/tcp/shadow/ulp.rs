@@ -263,23 +263,24 @@ impl<T: Shadow> Ulp<T> {
 /// The target of a socket's `icsk_ulp_data`.
 #[repr(C)]
 struct Attached<T> {
-    // First: `free` casts a pointer to it to one to the whole.
+    // First: `free` casts a pointer to this field to a pointer to the structure.
     rcu: Opaque<bindings::callback_head>,
     shadow: Arc<T>,
 }
 
 /// # Safety
 ///
-/// Only for the core, as the callback of this name.
+/// Called only by the core, as the callback of `call_rcu`.
 unsafe extern "C" fn free<T: Shadow>(rcu: *mut bindings::callback_head) {
-    // SAFETY: `rcu` is the first field of what `attach` boxed and `detach` handed over.
+    // SAFETY: `rcu` is the first field of a box from `attach` that `detach` handed over.
     drop(unsafe { KBox::from_raw(rcu.cast::<Attached<T>>()) });
 }
 
 /// A registered protocol.
 ///
-/// All data has to be detached before it is dropped. Dropping waits until every call through a socket
-/// has returned. The value must not be leaked: the core would keep pointers into an unloaded module.
+/// All data has to be detached before it is dropped. Dropping waits until every call through a
+/// socket has returned. The value must not be leaked: the core would keep pointers into an unloaded
+/// module.
 pub struct Registration<T: Shadow>(&'static Ulp<T>);
 
 impl<T: Shadow> Drop for Registration<T> {

@@ -36,7 +36,8 @@ impl<T: Operations> VTable<T> {
                 }
                 bindings::ETHTOOL_GRXCLSRLALL => {
                     info.data = T::RULES.into();
-                    // SAFETY: Room for so many; the union is one integer with two names.
+                    // SAFETY: The core allocated room for that many; the union is one integer with
+                    // two names.
                     let room = unsafe {
                         slice_mut(locations, info.__bindgen_anon_1.rule_cnt as usize)
                     };

@@ -44,7 +44,7 @@ impl<T: Operations> VTable<T> {
         /// `data` has room for the number of strings that [`Self::get_sset_count`] returns.
         pub(super) fn get_strings(cx, set: val u32, data: val *mut u8) {
             let count = Self::count(cx, set).unwrap_or(0);
-            // SAFETY: Room for so many.
+            // SAFETY: The core allocated room for that many.
             let mut names = unsafe { Names::new(data, count) };
             if set == bindings::ethtool_stringset_ETH_SS_STATS {
                 T::statistic_names(cx, &mut names);
@@ -61,7 +61,7 @@ impl<T: Operations> VTable<T> {
             stats: mut bindings::ethtool_stats,
             data: val *mut u64,
         ) {
-            // SAFETY: Room for so many.
+            // SAFETY: The core allocated room for that many.
             let values = unsafe { slice_mut(data, stats.n_stats as usize) };
             T::statistics(cx, values)
         }

@@ -13,7 +13,7 @@ use crate::tcp::Seq;
 
 /// Unit of allocation of device memory. A frame of the Ethernet MTU takes one chunk.
 const CHUNK: usize = 2048;
-/// Number of no chunk and of no frame.
+/// Null index: no chunk or frame.
 const NONE: u32 = u32::MAX;
 
 /// A held frame.

@@ -5,7 +5,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-/// Number of no connection.
+/// Null index: no connection.
 const NONE: u32 = u32::MAX;
 
 /// A place for one entry.

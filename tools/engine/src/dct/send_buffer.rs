@@ -8,7 +8,7 @@ use alloc::vec;
 use crate::env::Frag;
 use crate::tcp::Seq;
 
-/// Number of no node.
+/// Null index: no node.
 const NONE: u32 = u32::MAX;
 
 /// An element of a list.
