@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * C shims for sockets and TCP: inline functions, macros, structures that Rust does
- * not see into, and surgery on TCP's queues that Linux does not export. Where a
- * shim does the work of a kernel function its comment names that function.
+ * C shims for sockets and TCP: inline functions, macros, structures that Rust cannot
+ * access, and operations on TCP's queues that Linux does not export. If a shim does
+ * the work of a kernel function, its comment names that function.
  *
  * "Locked" means that the caller owns the socket (lock_sock), or holds its
  * spinlock with bottom halves off while nobody owns it.
@@ -48,18 +48,20 @@ void toe_helper_sk_flush_backlog(struct sock *sk);
 u64 toe_helper_sock_cookie(const struct sock *sk);
 u32 toe_helper_sock_uid(const struct sock *sk);
 struct net *toe_helper_sock_net(const struct sock *sk);
-int toe_helper_sock_ifindex(const struct sock *sk);
 u32 toe_helper_sock_hash(const struct sock *sk);
 struct sock *toe_helper_tcp_lookup(struct net *net, bool ipv6, const u8 *local, u16 local_port,
 				   const u8 *remote, u16 remote_port, int ifindex);
-struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic);
-void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb);
-int toe_helper_backlog_marker_kind(const struct sk_buff *skb);
 struct sock *toe_helper_skb_tcp_sender(const struct sk_buff *skb);
 long toe_helper_sock_sndtimeo(const struct sock *sk, bool noblock);
 size_t toe_helper_msg_data_left(const struct msghdr *msg);
 bool toe_helper_msg_zerocopy_start(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_msg_zerocopy_end(struct msghdr *msg, bool sent);
+
+/* rust/helpers/backlog.c */
+
+struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic);
+void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb);
+int toe_helper_backlog_marker_kind(const struct sk_buff *skb);
 
 /* rust/helpers/sysctl.c */
 

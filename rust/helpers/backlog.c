@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Backlog entries: completions that arrive while a process owns the socket wait in
+ * the socket's backlog, in order with frames. Such an entry has a protocol that no
+ * TCP segment has, and flags that tcp_add_backlog() does not coalesce.
+ */
+
+#include <linux/if_ether.h>
+#include <linux/skbuff.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "tcp_helpers.h"
+
+#define TOE_BACKLOG_PROTOCOL	htons(ETH_P_CUST)
+
+struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic)
+{
+	struct sk_buff *skb = alloc_skb(MAX_TCP_HEADER,
+					atomic ? GFP_ATOMIC | __GFP_NOWARN : GFP_KERNEL);
+
+	if (!skb)
+		return NULL;
+	skb->protocol = TOE_BACKLOG_PROTOCOL;
+	skb->mark = kind;
+	TCP_SKB_CB(skb)->tcp_flags = TCPHDR_RST;
+	return skb;
+}
+
+/* Returns the kind of an entry, -1 for a frame. */
+int toe_helper_backlog_marker_kind(const struct sk_buff *skb)
+{
+	return skb->protocol == TOE_BACKLOG_PROTOCOL ? (int)skb->mark : -1;
+}
+
+/* Exceeds the backlog limit if necessary: the peer has the acknowledgement already. */
+void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
+{
+	lockdep_assert_held(&sk->sk_lock.slock);
+	__sk_add_backlog(sk, skb);
+	sk->sk_backlog.len += skb->truesize;
+}
