@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The state of a TCP connection as it crosses the boundary to the adapter, as C
- * sees it. rust/abi/connection.rs defines and explains it; rust/tcp/state.rs
- * checks that the two agree.
+ * C declaration of the TCP connection state that host and adapter exchange.
+ * rust/abi/connection.rs defines and documents it; rust/tcp/state.rs checks that
+ * the two agree.
  */
 #ifndef _TOE_CONNECTION_H
 #define _TOE_CONNECTION_H
 
 #include <linux/types.h>
 
-/* Bits of toe_connection.flags that C looks at. */
+/* Bits of toe_connection.flags that C code uses. */
 enum toe_connection_flag {
 	TOE_CONNECTION_TIMESTAMPS	= 1 << 1,
 	TOE_CONNECTION_ECN_ECHO		= 1 << 8,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls of the socket layer into this module. They may sleep; the module's code must
- * stay until they have returned.
+ * Calls of the socket layer into this module. They may sleep; the module must not be
+ * unloaded before they have returned.
  */
 
 #include <linux/bpf.h>
@@ -43,14 +43,14 @@ bool toe_helper_has_current_bpf_ctx(void)
 
 /*
  * A call that Linux carries out can sleep for an unlimited time and must not return
- * through this module: the last call of these functions is a jump.
+ * through this module: these functions end in a tail call.
  */
 #if __has_attribute(musttail)
 #define toe_jump __attribute__((musttail)) return
 #else
 #define toe_jump return
 #ifdef CONFIG_FRAME_POINTER
-#error "With frame pointers gcc makes no jump of a last call before version 15: use the ORC unwinder"
+#error "With CONFIG_FRAME_POINTER gcc before version 15 emits no tail calls: use the ORC unwinder"
 #endif
 #endif
 

@@ -51,7 +51,7 @@ void toe_helper_eth_hw_addr_random(struct net_device *dev)
 	eth_hw_addr_random(dev);
 }
 
-/* Sets the flags that the abstractions in rust/net rely on or provide for. */
+/* Sets the flags that the abstractions in rust/net rely on or implement. */
 void toe_helper_netdev_set_capabilities(struct net_device *dev)
 {
 	/* An skb passed to ndo_start_xmit has no other reference. */

@@ -40,8 +40,8 @@ static void toe_check_space(struct sock *sk)
 }
 
 /*
- * Does what tcp_clean_rtx_queue() does, for acknowledgements of whole skbs: the
- * adapter has done what concerns round-trip times, losses and congestion.
+ * Does what tcp_clean_rtx_queue() does, for acknowledgements of whole skbs. The
+ * adapter handles round-trip times, losses and congestion.
  */
 static void toe_free_acked(struct sock *sk, u32 snd_una)
 {
@@ -102,9 +102,8 @@ static void toe_add_counts(struct tcp_sock *tp, const struct toe_send_state *now
 }
 
 /*
- * Does what tcp_ack() does, for the send side as the adapter has it @now; @last
- * is the report before that. @now->snd_una must be between the socket's snd_una
- * and snd_nxt. Locked.
+ * Does what tcp_ack() does, with the adapter's report @now; @last is the report
+ * before. @now->snd_una must be between the socket's snd_una and snd_nxt. Locked.
  */
 void toe_helper_tcp_acked(struct sock *sk, const struct toe_send_state *now,
 			  const struct toe_send_state *last)

@@ -25,9 +25,10 @@ static struct toe_af_ops toe_af_ops[3];
 static DEFINE_SPINLOCK(toe_af_ops_lock);
 
 /*
- * tcp_select_window() records the window that it has chosen as announced, even if the
- * header cannot hold it, because the next acknowledgement will. A shadow sends its
- * next one only when Linux has more to announce: record what the peer has been told.
+ * tcp_select_window() records the window that it has chosen as announced, even if it
+ * exceeds the window field, because the next acknowledgement announces the rest. A
+ * shadow sends its next one only when Linux has more to announce: record the window
+ * of the segment.
  */
 static void toe_note_announced(struct sock *sk, const struct sk_buff *skb)
 {
@@ -38,6 +39,10 @@ static void toe_note_announced(struct sock *sk, const struct sk_buff *skb)
 		tp->rcv_wnd = announced;
 }
 
+/*
+ * Does what ip_queue_xmit() or inet6_csk_xmit() does, for segments without payload.
+ * Drops the others, and sends their acknowledgement alone.
+ */
 static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl)
 {
 	const struct toe_af_ops *ops = container_of(inet_csk(sk)->icsk_af_ops,

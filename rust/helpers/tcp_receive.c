@@ -25,7 +25,7 @@ void toe_helper_tcp_deliver_prepare(struct sk_buff *skb, u32 seq, u32 ts_recent,
 	skb->pfmemalloc = 0;
 }
 
-/* Does what tcp_rcv_rtt_measure() does: a window of payload takes a round trip. */
+/* Does what tcp_rcv_rtt_measure() does: receiving a window of payload takes a round trip. */
 static void toe_rcv_rtt_measure(struct tcp_sock *tp)
 {
 	u32 sample;
@@ -41,7 +41,7 @@ static void toe_rcv_rtt_measure(struct tcp_sock *tp)
 	tp->rcv_rtt_est.time = tp->tcp_mstamp;
 }
 
-/* Does what tcp_measure_rcv_mss() does: the share of payload in the receive buffer. */
+/* Does what tcp_measure_rcv_mss() does: measures the share of payload in skbs. */
 static void toe_measure(struct sock *sk, u32 len, u32 truesize)
 {
 	struct inet_connection_sock *icsk = inet_csk(sk);
@@ -141,10 +141,11 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
 }
 
 /*
- * Filters a frame of the backlog of a shadow. Linux may process its acknowledgement
- * and payload, but must not retransmit because of it, as the adapter does that:
- * removes SACK options and old acknowledgements. Returns whether Linux may process
- * @skb. Locked.
+ * Filters a frame of a shadow's backlog before tcp_v4_do_rcv() or tcp_v6_do_rcv().
+ * Linux may process acknowledgement and payload, but must not retransmit, which
+ * the adapter does: removes SACK options and old acknowledgements, which would have
+ * tcp_fastretrans_alert() mark losses. Returns whether Linux may process @skb.
+ * Locked.
  */
 bool toe_helper_tcp_legacy_ok(struct sock *sk, struct sk_buff *skb)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What Linux's TCP takes over when a connection comes back from the adapter, and
- * the restart of its timers.
+ * Takes over the state of a connection that the adapter has returned, and restarts
+ * Linux's timers.
  */
 
 #include <net/tcp.h>
@@ -9,8 +9,8 @@
 #include "tcp_helpers.h"
 
 /*
- * Takes over what counts only once the connection is Linux's again, beyond
- * @state->send. toe_helper_tcp_unsend() comes first. Locked.
+ * Takes over the fields of @state other than @state->send. Called after
+ * toe_helper_tcp_unsend(). Locked.
  */
 void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The route of a connection: its interface, its next hop, and what inspects the
- * frames that take it.
+ * The route of a connection: its interface, its next hop, and the taps, programs and
+ * filters that see its frames.
  */
 
 #include <linux/bpf-cgroup.h>

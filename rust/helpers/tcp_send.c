@@ -36,7 +36,7 @@ void toe_tcp_set_segments(const struct sock *sk, struct sk_buff *skb)
 }
 
 /*
- * Does what tcp_event_new_data_sent() does, for all of the write queue, without
+ * Does what tcp_event_new_data_sent() does, for the whole write queue, without
  * starting the retransmission timer. Locked.
  */
 void toe_helper_tcp_entail(struct sock *sk)
@@ -98,7 +98,7 @@ int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t si
 	return ret;
 }
 
-/* Finds the skb of the retransmit queue that holds @seq. */
+/* Does what tcp_sacktag_bsearch() does. */
 static struct sk_buff *toe_rtx_find(struct sock *sk, u32 seq)
 {
 	struct rb_node *node = sk->tcp_rtx_queue.rb_node;
@@ -117,10 +117,10 @@ static struct sk_buff *toe_rtx_find(struct sock *sk, u32 seq)
 }
 
 /*
- * Lists the page fragments of the retransmit queue that hold the payload from @seq
- * on, at most @max of them. Returns their number, -EOPNOTSUPP for payload that is
- * not in readable pages. The skbs own the pages: a caller that needs them after
- * unlocking takes references. Locked.
+ * Does what skb_to_sgvec() does, for the skbs of the retransmit queue: lists at
+ * most @max page fragments with the payload from @seq on. Returns their number,
+ * -EOPNOTSUPP for payload that is not in readable pages. The skbs own the pages: a
+ * caller that needs them after unlocking takes references. Locked.
  */
 int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Keeps Linux's own loss detection and timers off a shadow socket's send side:
- * the adapter does the retransmitting.
+ * Disables Linux's loss detection and retransmission timer for a shadow socket:
+ * the adapter retransmits.
  */
 
 #include <net/tcp.h>
@@ -10,8 +10,8 @@
 
 /*
  * Does what tcp_clear_retrans() and tcp_set_ca_state() do, for all of Linux's loss
- * accounting. Frames that Linux processes around a hand-over can fill it, but the
- * adapter frees and cuts the skbs that it counts. Locked.
+ * accounting. Frames that Linux processes around a hand-over can change it, but the
+ * skbs that it counts are freed and split as the adapter reports. Locked.
  */
 void toe_tcp_forget_losses(struct sock *sk)
 {

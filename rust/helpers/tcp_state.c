@@ -10,7 +10,7 @@
 
 #include "tcp_helpers.h"
 
-/* Whether the connection's frames are IPv6, which those of an IPv6 socket need not be. */
+/* Whether the connection's frames are IPv6. An IPv6 socket may have an IPv4-mapped peer. */
 bool toe_helper_tcp_is_ipv6(const struct sock *sk)
 {
 #if IS_ENABLED(CONFIG_IPV6)
@@ -94,7 +94,7 @@ bool toe_helper_tcp_ecn_mode_accecn(const struct sock *sk)
 	return tcp_ecn_mode_accecn(tcp_sk(sk));
 }
 
-/* Whether any payload to be sent is not in readable pages. Locked. */
+/* Whether payload in the send queues is not in readable pages. Locked. */
 bool toe_helper_tcp_has_linear_data(const struct sock *sk)
 {
 	struct sk_buff *skb;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The retransmit queue of a connection that goes back to Linux: payload that the
- * adapter has not sent moves back to the write queue.
+ * Moves payload that the adapter has not sent from the retransmit queue of a
+ * returned connection back to the write queue.
  */
 
 #include <linux/skbuff.h>
@@ -14,7 +14,7 @@
 /*
  * Does what tcp_tso_acked() and tcp_trim_head() do, for skbs without linear data:
  * removes acknowledged payload from the first skb of the retransmit queue. Linux's
- * accounting assumes that this has been done.
+ * accounting assumes that the queue begins at snd_una.
  */
 static void toe_trim_acked(struct sock *sk)
 {
@@ -142,7 +142,7 @@ void toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt)
 	}
 	skb = tcp_rtx_queue_tail(sk);
 	WRITE_ONCE(tp->snd_nxt, skb ? TCP_SKB_CB(skb)->end_seq : tp->snd_una);
-	/* The adapter segments as it likes: packets_out was an estimate until here. */
+	/* The adapter decides on segment sizes: packets_out was an estimate until here. */
 	tp->packets_out = 0;
 	skb_rbtree_walk(skb, &sk->tcp_rtx_queue)
 		tp->packets_out += tcp_skb_pcount(skb);

@@ -24,7 +24,7 @@ static const struct xdp_metadata_ops toe_xdp_metadata = {
 	.xmo_rx_hash = toe_xdp_rx_hash,
 };
 
-/* Advertises what XDP programs can do on @dev, which is not registered yet. */
+/* Advertises the XDP features of @dev, which is not registered yet. */
 void toe_helper_xdp_set_capabilities(struct net_device *dev)
 {
 	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT |
@@ -122,7 +122,7 @@ struct xdp_frame *toe_helper_xdp_convert_buff_to_frame(struct xdp_buff *xdp)
 	return xdp_convert_buff_to_frame(xdp);
 }
 
-/* Returns all memory of @xdp, which consists of pool pages. Also outside of a poll. */
+/* Returns all memory of @xdp, which consists of pool pages. Also called outside of a poll. */
 void toe_helper_xdp_discard(struct xdp_buff *xdp)
 {
 	if (xdp_buff_has_frags(xdp)) {
