@@ -19,7 +19,10 @@ use super::{
 use crate::{
     abi::{
         self,
-        admin::storage,
+        admin::{
+            storage,
+            MIN_MTU, //
+        },
         feature,
         regs, //
     },
@@ -49,6 +52,10 @@ use kernel::{
     sync::Arc, //
 };
 
+/// MTU of a new interface in bytes.
+const DEFAULT_MTU: u32 = 1500;
+/// Largest MTU that the driver supports, in bytes.
+const MAX_MTU: u32 = 9000;
 /// Interval of the driver's watchdog in milliseconds.
 const WATCHDOG_INTERVAL: u32 = 1000;
 /// Timeout of the core's transmit watchdog in milliseconds.
@@ -122,14 +129,18 @@ fn prepare<C: Client>(
     netdev.set_ethtool();
     netdev.set_queue_management();
     netdev.set_mac(properties.mac);
-    netdev.set_mtu(1500, 68, properties.max_mtu.clamp(1500, 9000));
+    netdev.set_mtu(
+        DEFAULT_MTU,
+        MIN_MTU,
+        properties.max_mtu.clamp(DEFAULT_MTU, MAX_MTU),
+    );
     let (features, switchable) = features(properties.features);
     netdev.set_features(features, switchable, features & !netif::HW_VLAN_CTAG_RX);
     netdev.set_watchdog(TX_TIMEOUT);
     netdev.set_split_threshold(abi::SMALL_FRAME.into());
     Ok(Settings {
         up: false,
-        mtu: 1500,
+        mtu: DEFAULT_MTU,
         mac: netdev.mac(),
         filter_flags: 0,
         multicast: KVec::new(),

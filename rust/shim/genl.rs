@@ -24,7 +24,8 @@ use crate::{
     abi::admin::{
         direction,
         Opcode,
-        SetImpairment, //
+        SetImpairment,
+        MAX_PPM, //
     },
     bindings,
     net::{
@@ -390,7 +391,7 @@ impl Command for ImpairSet {
             impairment.reorder_ppm,
             impairment.corrupt_ppm,
         ];
-        if probabilities.iter().any(|&ppm| ppm > 1_000_000) {
+        if probabilities.iter().any(|&ppm| ppm > MAX_PPM) {
             request
                 .extack()
                 .set(c"a probability is at most 1000000 parts per million");

@@ -101,7 +101,7 @@ impl Processor {
     ///
     /// # Errors
     ///
-    /// `Invalid` unless it is 68 to [`MAX_MTU`].
+    /// `Invalid` unless it is [`MIN_MTU`] to [`MAX_MTU`].
     pub fn set_mtu(&mut self, mtu: u32) -> Result<(), Status> {
         if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
             return Err(Status::Invalid);

@@ -32,6 +32,7 @@ use crate::tcp::HostFrame;
 use crate::tcp::Instant;
 use crate::tuple::Key;
 use crate::tuple::Tuple;
+use crate::wire::be16;
 use crate::wire::checksum;
 use crate::wire::ethernet;
 use crate::wire::ethernet::ethertype;
@@ -344,11 +345,6 @@ impl Head {
         self.bytes[at + 2..at + 4].copy_from_slice(&tci.to_be_bytes());
         self.length += ethernet::TAG;
     }
-}
-
-/// The big-endian 16-bit number at `at`.
-fn be16(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
 /// Whether a port with `capabilities` can do all of `offload`.

@@ -125,11 +125,8 @@ impl Tcb {
     /// # Errors
     ///
     /// `BadState` if the state is inconsistent, `Unsupported` if it uses features that this TCP
-    /// lacks.
+    /// lacks. The processor has refused undefined flags.
     pub fn new(state: &Connection, uploaded: Seq, now: Instant) -> Result<Self, Status> {
-        if state.flags & !state_flag::ALL != 0 {
-            return Err(Status::Unsupported);
-        }
         let receiver = Receiver::new(state, uploaded, now)?;
         let sender = Sender::new(state, now)?;
         let clock = if state.flags & state_flag::TIMESTAMPS == 0 {
