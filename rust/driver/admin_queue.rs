@@ -40,7 +40,7 @@ const LOG2: u8 = 6;
 /// How long a command may take. Stopping a processor first returns all its connections.
 const COMMAND_TIMEOUT: Delta = Delta::from_secs(3);
 
-/// Time between two looks at the completion ring.
+/// Polling interval of the completion ring.
 const POLL_INTERVAL: Delta = Delta::from_micros(50);
 
 /// Both rings of the admin queue and the host's indices.

@@ -71,7 +71,7 @@ const FEATURES: u64 = feature::TX_CSUM
 /// How long a reset may take.
 const RESET_TIMEOUT: Delta = Delta::from_secs(2);
 
-/// Time between two looks at the status register during a reset.
+/// Polling interval of the status register during a reset.
 const RESET_INTERVAL: Delta = Delta::from_micros(100);
 
 /// Work items of the interface ([`NetDevice::schedule_work`]).
@@ -82,7 +82,7 @@ pub(super) mod work {
     pub(in super::super) const RESET: usize = 1 << 1;
 }
 
-/// What the registers say about a function. It does not change.
+/// Properties of a function, as its registers report them. They do not change.
 #[derive(Clone, Copy)]
 pub(super) struct Properties {
     /// Features that the adapter offers and the driver uses.
@@ -220,8 +220,7 @@ impl Function {
         }
     }
 
-    /// Reports that the adapter does not work as it must, and schedules a reset. Softirq or process
-    /// context.
+    /// Reports a fault of the adapter, and schedules a reset. Softirq or process context.
     #[cold]
     pub(super) fn fault(&self, why: &str) {
         if !self.is_dead() && !self.faulted.xchg(true, kernel::sync::atomic::Full) {
@@ -238,12 +237,12 @@ impl Function {
         }
     }
 
-    /// Returns whether a fault was found that no reset has followed yet.
+    /// Returns whether a fault was reported and no reset has followed yet.
     pub(super) fn is_faulted(&self) -> bool {
         self.faulted.load(Relaxed)
     }
 
-    /// Forgets earlier faults, because a reset follows. A later fault schedules another reset.
+    /// Clears earlier faults before a reset. A later fault schedules another reset.
     pub(super) fn clear_fault(&self) {
         self.faulted.store(false, Relaxed);
     }
@@ -333,7 +332,7 @@ impl Function {
         );
         let Err(error) = result else { return Ok(()) };
         set_bus_master(dev, false)?;
-        // Recovery tries again and again. One message is enough.
+        // Recovery retries. One message is enough.
         if !self.isolated.xchg(true, kernel::sync::atomic::Full) {
             dev_err!(
                 dev,
@@ -348,7 +347,7 @@ impl Function {
     pub(super) fn enable(&self, dev: &device::Device<Bound>) -> Result {
         let mut admin = self.admin.lock();
         let reset = self.reset(dev);
-        // The function no longer knows the former rings.
+        // The function no longer uses the former rings.
         *admin = None;
         reset?;
         set_bus_master(dev, true)?;
@@ -394,7 +393,7 @@ pub(super) struct Enabled<'bound> {
 impl<'bound> Enabled<'bound> {
     /// Enables `function`.
     pub(super) fn new(dev: &'bound device::Device<Bound>, function: Arc<Function>) -> Result<Self> {
-        // Built first: its drop ends what a failure leaves half done.
+        // Constructed first: its drop resets the function after a failure.
         let this = Self { dev, function };
         this.function.enable(dev).inspect_err(|error| {
             dev_err!(dev, "enabling the function failed: {}\n", error.to_errno());

@@ -87,7 +87,7 @@ pub(super) struct Poller<C: Client> {
 enum Consumed {
     /// This many entries were consumed.
     Entries(u32),
-    /// None: GRO must be flushed first, which takes the end of this poll.
+    /// None: GRO must be flushed first, at the end of this poll.
     FlushFirst,
     /// None: there is no memory for it.
     NoMemory,
@@ -257,7 +257,7 @@ impl<C: Client> napi::Interrupt for Rearm<C> {
         let registers = self.adapter.function.registers();
         registers.doorbell(self.processor, ARM, arm_word(self.consumer));
         registers.doorbell(self.processor, ARM_TRANSMIT, transmit_arm_word(self.sent));
-        // No interrupt comes for what happened before the adapter saw the two words.
+        // The adapter raises no interrupt for events before it has read the two words.
         mb(Full);
         let past = self.status.load_acquire::<SENT>().wrapping_sub(self.sent);
         self.status.load_acquire::<PRODUCED>() != self.consumer || past < u32::MAX / 2

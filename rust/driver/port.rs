@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adapter as its client uses it.
+//! Interface of the adapter to its client.
 
 use super::adapter::Adapter;
 use crate::{

@@ -76,7 +76,7 @@ pub(crate) struct Bind<'bound, C: Client> {
     _gone: Gone<C>,
 }
 
-/// Tells the client, when dropped, that the interface is gone.
+/// Tells the client on drop that the interface is gone.
 struct Gone<C: Client>(Arc<Adapter<C>>);
 
 impl<C: Client> Drop for Gone<C> {
@@ -94,11 +94,12 @@ kernel::pci_device_table!(
     )]
 );
 
-/// Returns the interface's features for those of the adapter: all, and those that the user can
-/// switch.
+/// Returns the interface's features for the adapter's `offered` features: all of them, and those
+/// that the user can change.
 fn features(offered: u64) -> (u64, u64) {
     let mut features = netif::SG | netif::HIGHDMA;
-    // The stack cannot verify checksums instead: a frame that never left a machine has none.
+    // RXCSUM stays on: a frame that never left a machine has no checksum that the stack could
+    // verify.
     let mut fixed = netif::HIGHDMA | netif::RXCSUM;
     for (bit, netif) in [
         (feature::TX_CSUM, netif::HW_CSUM),

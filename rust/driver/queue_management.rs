@@ -39,8 +39,8 @@ impl<C: Client> QueueManagement for Adapter<C> {
         if !adapter.running.load(Relaxed) || adapter.function.is_dead() {
             return Err(ENETDOWN);
         }
-        // The queue cannot run on its present memory again. The memory for going back is allocated
-        // before it stops, without the memory provider that is being bound.
+        // The queue cannot run on its present memory again. The memory for a rollback is allocated
+        // before the queue stops, without the memory provider that is being bound.
         let fallback = QueueMemory::new(cx, channel, cx.state.sizes, Source::Kernel)?;
         cx.stop_tx_queue(index);
         Self::stop_channel(cx, channel, true);

@@ -16,10 +16,10 @@ use kernel::{
     time::Delta, //
 };
 
-/// How long recovery is tried. While the PCI core resets the function it cannot be accessed.
+/// Time limit of recovery. The function is inaccessible while the PCI core resets it.
 const RECOVERY_TIMEOUT: Delta = Delta::from_secs(3);
 
-/// Time between two tries.
+/// Interval between attempts.
 const RECOVERY_INTERVAL: Delta = Delta::from_millis(50);
 
 impl<C: Client> Adapter<C> {
@@ -28,7 +28,7 @@ impl<C: Client> Adapter<C> {
         let this = cx.data().clone();
         let function = &this.function;
         if function.is_dead() || !function.is_faulted() {
-            // An earlier recovery has dealt with it.
+            // An earlier recovery has handled it.
             return;
         }
         this.resets.add(1, Relaxed);

@@ -44,7 +44,7 @@ impl SubmissionRing {
         let used = self
             .producer
             .wrapping_sub(self.status.load_acquire::<CONSUMER>());
-        // An adapter that reports more consumed entries than it was given gets no more.
+        // No room if the adapter reports more consumed entries than were submitted.
         self.ring.entries().saturating_sub(used)
     }
 

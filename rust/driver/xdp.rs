@@ -2,10 +2,10 @@
 
 //! XDP: runs a program on received frames and carries out its verdict.
 //!
-//! The adapter stores the headers of many frames in one page, and payload apart from them. A program
-//! gets the headers copied behind headroom, where the stack would copy them too; payload stays in its
-//! pages. A frame that is not split is copied whole as far as it fits, and so is any frame for a
-//! program without multi-buffer support.
+//! The adapter stores the headers of many frames in one page, and payload separately. For a program
+//! the headers are copied behind headroom, as the stack would copy them; payload stays in its pages.
+//! A frame that is not split is copied whole as far as it fits, and so is any frame for a program
+//! without multi-buffer support.
 //!
 //! Programs see frames as on the wire: tagged, and not coalesced.
 
@@ -62,7 +62,7 @@ pub(super) const LINEAR_MTU: u32 = (MAX_LINEAR - ETHERNET - 2 * TAG) as u32;
 /// The XDP receive queue of a running queue pair. One frame at a time.
 pub(super) struct XdpRx {
     queue: XdpRxQueue,
-    /// Frames were posted with `XDP_TX`, and the doorbell is still to be written.
+    /// Frames were posted with `XDP_TX`, and the doorbell has not been written yet.
     transmitted: bool,
 }
 

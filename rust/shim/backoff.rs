@@ -51,7 +51,7 @@ static TABLE: [Backoff; 1 << LOG2_ENTRIES] = [const {
 }; 1 << LOG2_ENTRIES];
 
 /// Identifies a connection: the address of the socket, and the hash of its addresses and ports,
-/// because the memory of a socket is soon that of another.
+/// because the memory of a socket is soon reused for another.
 fn key(sock: &WeakSock) -> u64 {
     (ptr::from_ref(sock) as u64).rotate_left(32) ^ u64::from(sock.hash())
 }

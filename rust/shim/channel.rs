@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Channels: what the shim keeps for each processor of an adapter.
+//! Channels: state of the shim for each processor of an adapter.
 
 use super::{
     connection::Connection,
@@ -150,7 +150,7 @@ impl Channel {
         self.queue.adapter()
     }
 
-    /// Starts or ends to accept connections.
+    /// Starts or stops accepting connections.
     pub(super) fn set_open(&self, open: bool) {
         self.connections.lock().open = open;
     }
@@ -188,7 +188,7 @@ impl Channel {
             .ok_or(Refusal::TableFull)
     }
 
-    /// Removes a connection. No completion names it any more.
+    /// Removes a connection. No later completion names it.
     pub(super) fn remove(&self, connection: &Connection) {
         let mut connections = self.connections.lock();
         let removed = connections.table.remove(connection.host_id());

@@ -128,7 +128,7 @@ impl From<&abi::Connection> for Tuple {
 pub(super) struct Deferred {
     /// The latest `Acked`. It supersedes all earlier ones.
     pub(super) acked: Option<Acked>,
-    /// The submission ring has room for what the connection waits to submit.
+    /// The submission ring has room again.
     pub(super) resume: bool,
     /// `Returned` has been deferred. The socket becomes an ordinary one, which takes no entries.
     pub(super) has_returned: bool,

@@ -141,7 +141,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
     );
     let processor = adapter.processor_for(&received).ok_or(Refusal::Filter)?;
     let channel = registry::channel(adapter, processor).ok_or(Refusal::NoDevice)?;
-    // Before the adapter is asked: nothing after its answer may fail.
+    // Allocated before the adapter is asked: nothing may fail after its answer.
     let frags = Frags::new(channel.queue.clone()).map_err(|_| Refusal::NoMemory)?;
     let connection =
         Connection::new(sock, channel.clone(), &snapshot).map_err(|_| Refusal::NoMemory)?;
@@ -217,7 +217,7 @@ fn ask(connection: &Connection, snapshot: &abi::Connection) -> Result<u32, Refus
             Some(Answer::Refused(refusal)) => return Err(refusal),
             Some(Answer::Stopped) => return Err(Refusal::NoDevice),
             None if timeout.is_expired() => {
-                // The reset stops the processor, which is an answer.
+                // The reset stops the processor, which gives `Answer::Stopped`.
                 queue.adapter().fault("hand-over timed out");
             }
             None => {}

@@ -137,7 +137,7 @@ impl WorkItem for Candidates {
                 continue;
             };
             let mut sock = candidate.lock();
-            // The application may have asked itself meanwhile.
+            // The application may have requested the hand-over meanwhile.
             let is_delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();
             if is_delegated || sysctl::Registration::enable(&sock) != Enable::Automatic {
                 continue;

@@ -172,7 +172,7 @@ fn leave_without_report(send: &SendSide, tcp: &mut Tcp<'_>) {
     tcp.leave_shadow(&state);
 }
 
-/// Any state to `Linux`, with everything outside the socket that goes with it.
+/// Any state to `Linux`. Also updates table, counters and notifications, and resumes Linux's TCP.
 fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
     {
         let (mut state, _) = connection.state.open(lock);

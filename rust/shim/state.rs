@@ -23,10 +23,10 @@
 //!
 //! `Linux` is final: a connection that is delegated again is a new [`Connection`].
 //!
-//! All transitions are made under the socket's lock, by the functions in the picture. What may be
-//! done to the connection is a method of the state's own type: only [`Carried`] submits payload and
-//! updates; [`Carried`] and [`Returning`] alike take the adapter's reports ([`SendSide`]). The
-//! fragments that the adapter may read are part of these two and are released with them.
+//! All transitions are made under the socket's lock, by the functions in the diagram. An operation is
+//! a method of the states that permit it: only [`Carried`] submits payload and updates; both
+//! [`Carried`] and [`Returning`] take the adapter's reports ([`SendSide`]). The fragments that the
+//! adapter may read are part of these two and are released with them.
 //!
 //! [`Connection`]: super::connection::Connection
 
@@ -117,7 +117,7 @@ pub(super) struct SendSide {
 }
 
 impl SendSide {
-    /// Returns whether the adapter can have come from its latest report to `now`.
+    /// Returns whether the report `now` can follow the latest one.
     pub(super) fn is_plausible(&self, now: &SendState) -> bool {
         let from = self.last.snd_una;
         let limit = self.sent_end().wrapping_sub(from);
@@ -177,18 +177,18 @@ impl State {
     }
 }
 
-/// The place of a [`State`], protected by the lock of its socket.
+/// A [`State`] that is protected by the lock of its socket.
 ///
 /// # Invariants
 ///
-/// While the socket is unlocked `kind` is that of the state.
+/// `kind` is the kind of the state whenever the socket is unlocked.
 pub(super) struct StateCell {
     state: SockCell<State>,
     kind: Atomic<u32>,
 }
 
 impl StateCell {
-    /// Creates the state of a connection that the adapter is about to be asked to take.
+    /// Creates the state of a new connection, before the adapter is asked to take it.
     pub(super) fn new(sock: ARef<TcpSock>) -> Self {
         // INVARIANT: The kind is that of the state.
         Self {
@@ -214,7 +214,7 @@ impl StateCell {
         }
     }
 
-    /// Returns the state, and what else the lock gives access to.
+    /// Returns the state, and the operations that need the lock.
     #[inline]
     pub(super) fn open<'b>(&'b self, lock: &'b mut impl Lock) -> (StateMut<'b>, Tcp<'b>) {
         let (state, tcp) = self.state.open(lock);

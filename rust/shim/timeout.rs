@@ -21,7 +21,7 @@ pub(super) struct AnswerTimeout<'a> {
 }
 
 impl<'a> AnswerTimeout<'a> {
-    /// Starts the timeout of an answer to what was submitted to `queue`.
+    /// Starts the timeout of the answer to a submission to `queue`.
     pub(super) fn new(queue: &'a SubmissionQueue) -> Self {
         let now = jiffies_msecs();
         Self {

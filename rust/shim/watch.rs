@@ -100,7 +100,7 @@ kernel::impl_has_work! {
 /// Schedules a check of every delegated connection. Any context but hard interrupts.
 pub(super) fn schedule() {
     if let Some(check) = CHECK.get() {
-        // An item that is queued already has yet to start, and will see the change.
+        // An item that is already queued has not started yet, and will see the change.
         let _ = workqueue::system_dfl().enqueue(check);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Entries of a socket's backlog: the queue of what arrives while a process owns the socket.
+//! Entries of a socket's backlog, where completions wait while a process owns the socket.
 
 use crate::{
     bindings,

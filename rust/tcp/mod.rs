@@ -9,7 +9,7 @@
 //! - [`sysctl`]: the sysctls `net.toe.*`.
 //! - `state`: the state of a connection as C sees it.
 //!
-//! The layer names `abi`, `util` and `net` only. Surgery on TCP's queues is in C
+//! The layer depends on `abi`, `util` and `net` only. Operations on TCP's queues are in C
 //! (`rust/helpers/tcp_*.c`).
 
 pub mod backlog;

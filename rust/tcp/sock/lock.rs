@@ -41,8 +41,8 @@ pub unsafe trait Lock {
 
 /// Proof that a socket is locked, in one way or the other.
 ///
-/// Two values of the same lifetime may be exchanged: both are borrowed from what unlocks their
-/// sockets.
+/// Two values of the same lifetime may be exchanged: both are borrowed from the values that unlock
+/// their sockets.
 ///
 /// # Invariants
 ///
@@ -128,7 +128,7 @@ impl<'a> Owned<'a> {
         }
     }
 
-    /// The proof of the lock, for functions that either kind of lock suffices for.
+    /// The proof of the lock, for functions that accept either kind of lock.
     #[inline]
     pub fn locked(&mut self) -> Locked<'_> {
         // SAFETY: The process owns the socket; `self` cannot be used while the result is.

@@ -10,7 +10,7 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// A change that keeps a delegated connection from bypassing Linux any longer.
+/// A change after which a delegated connection must no longer bypass Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The local address is no longer configured.

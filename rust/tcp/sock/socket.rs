@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! TCP sockets, and what can be read of one without its lock.
+//! TCP sockets, and their state that can be read without the lock.
 
 use crate::{
     bindings,
