@@ -2,10 +2,10 @@
 
 //! XDP: runs a program on received frames and carries out its verdict.
 //!
-//! The adapter stores the headers of many frames in one page, and payload separately. For a program
-//! the headers are copied behind headroom, as the stack would copy them; payload stays in its pages.
-//! A frame that is not split is copied whole as far as it fits, and so is any frame for a program
-//! without multi-buffer support.
+//! The adapter stores the headers of many frames in one page, and payload separately. For a
+//! program the headers are copied behind headroom, as the stack would copy them; payload stays in
+//! its pages. A frame that is not split is copied whole as far as it fits, and so is any frame for
+//! a program without multi-buffer support.
 //!
 //! Programs see frames as on the wire: tagged, and not coalesced.
 

@@ -23,8 +23,8 @@
 //!
 //! `Linux` is final: a connection that is delegated again is a new [`Connection`].
 //!
-//! All transitions are made under the socket's lock, by the functions in the diagram. An operation is
-//! a method of the states that permit it: only [`Carried`] submits payload and updates; both
+//! All transitions are made under the socket's lock, by the functions in the diagram. An operation
+//! is a method of the states that permit it: only [`Carried`] submits payload and updates; both
 //! [`Carried`] and [`Returning`] take the adapter's reports ([`SendSide`]). The fragments that the
 //! adapter may read are part of these two and are released with them.
 //!

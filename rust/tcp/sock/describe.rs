@@ -92,8 +92,8 @@ impl Tcp<'_> {
         Ok(self.describe(&route, remote_mac))
     }
 
-    /// Whether a process has set a `SOL_SOCKET` option that only Linux implements: packet timestamps,
-    /// pacing. Such options do not pass through the protocol's `setsockopt`.
+    /// Whether a process has set a `SOL_SOCKET` option that only Linux implements: packet
+    /// timestamps, pacing. Such options do not pass through the protocol's `setsockopt`.
     #[inline]
     pub fn send_obstacle(&self) -> bool {
         let sk = self.as_raw();

@@ -274,7 +274,7 @@ mod tests {
         assert_eq!((new.regions.len(), bytes), (1, [2]));
         assert!(new.read(0x2000, &mut bytes).is_err());
         old.read(0x3000, &mut bytes)
-            .expect("the old map still stands");
+            .expect("the old map is unchanged");
         assert_eq!(bytes, [1]);
         assert_eq!(new.without(0, u64::MAX).regions.len(), 0);
         assert_eq!(new.without(0x5000, 0x1000).regions.len(), 1);

@@ -115,7 +115,7 @@ pub struct Slot {
     held_for: VecDeque<usize>,
     /// Received frames that wait for room in a link, in order.
     held: Box<[Frame]>,
-    /// Time since when the port waits for room in the host's rings.
+    /// Time since which the port has waited for room in the host's rings.
     full_since: Option<u64>,
 }
 
@@ -186,7 +186,7 @@ impl Slot {
         Ok(())
     }
 
-    /// Starts to stop the processor. `answer` is given when it has stopped.
+    /// Begins to stop the processor. `answer` is given when it has stopped.
     pub fn stop(&mut self, answer: Answer) {
         if !matches!(self.state, State::Running) {
             return answer.give(Err(Status::State));

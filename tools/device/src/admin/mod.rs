@@ -4,7 +4,7 @@
 //!
 //! Each function has one in addition to the thread that serves the vfio-user client. A command may
 //! take until the guest drains a ring, and the client must not wait for that, because it may stall
-//! the guest meanwhile. All input arrives as an [`ControlEvent`] on one channel.
+//! the guest meanwhile. All input arrives as a [`ControlEvent`] on one channel.
 
 mod commands;
 mod queue;

@@ -305,7 +305,7 @@ mod tests {
         a.send(&out(&[2; 60]), &MemoryMap::EMPTY).expect("room");
         a.impair(impairment(SetImpairment::default()));
         a.tick(201);
-        assert!(a.egress.is_none(), "what was held has left");
+        assert!(a.egress.is_none(), "the line is empty");
         assert!(b.pending());
     }
 
@@ -360,7 +360,7 @@ mod tests {
         );
         assert_eq!(b.deadline(), 1000);
         b.tick(1000);
-        assert_eq!(b.deadline(), u64::MAX, "nobody has asked again");
+        assert_eq!(b.deadline(), u64::MAX, "no frame is waiting");
         assert_eq!(b.send(&out(&[2; 976]), &MemoryMap::EMPTY), Ok(()));
     }
 }

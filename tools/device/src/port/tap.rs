@@ -284,7 +284,7 @@ mod tests {
         let mut frame = Frame::new();
         frame.set_length(54 + 2500);
         frame.bytes_mut()[34 + 12] = 5 << 4;
-        decode(&encode(&offload), &mut frame).expect("a header that makes sense");
+        decode(&encode(&offload), &mut frame).expect("a valid header");
         assert_eq!(frame.offload, offload);
     }
 
@@ -306,7 +306,7 @@ mod tests {
         );
         header[6] = 34;
         header[8] = 16;
-        assert!(decode(&header, &mut frame).is_none(), "segments of no size");
+        assert!(decode(&header, &mut frame).is_none(), "segments of size 0");
         header[1] = 3;
         assert!(decode(&header, &mut frame).is_none(), "unknown kind");
     }

@@ -75,7 +75,7 @@ pub struct FramePool {
 }
 
 impl FramePool {
-    /// `bytes` of device memory.
+    /// Creates device memory of `bytes` bytes.
     pub fn new(bytes: u32) -> Self {
         let chunks = bytes as usize / CHUNK;
         let mut pool = Self {
@@ -148,7 +148,7 @@ impl FramePool {
         self.free_frame = at;
     }
 
-    /// Bytes `offset..offset + length` of a held frame, as one slice a chunk.
+    /// Bytes `offset..offset + length` of a held frame, one slice per chunk.
     pub fn bytes(&self, held: &HeldFrame, offset: u32, length: u32) -> impl Iterator<Item = &[u8]> {
         let mut chunk = held.chunk;
         let mut skip = offset as usize;

@@ -96,7 +96,7 @@ impl Buffers {
 }
 
 impl Pools {
-    /// `frags` payload fragments and `bytes` bytes of device memory.
+    /// Creates pools of `frags` payload fragments and `bytes` bytes of device memory.
     fn new(frags: u32, bytes: u32) -> Self {
         Self {
             frags: FragPool::new(frags),

@@ -31,7 +31,7 @@ pub struct FragPool {
 }
 
 impl FragPool {
-    /// Room for `frags` fragments.
+    /// Creates a pool of `frags` fragments.
     pub fn new(frags: u32) -> Self {
         let node = Node {
             frag: Frag::EMPTY,

@@ -43,8 +43,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// Room for `connections` connections, `frags` payload fragments and `hold` bytes of held
-    /// frames.
+    /// Creates a table for `connections` connections, `frags` payload fragments and `hold` bytes of
+    /// held frames.
     pub fn new(connections: u32, frags: u32, hold: u32) -> Self {
         let mut slots = Vec::with_capacity(connections as usize);
         slots.resize_with(connections as usize, Slot::default);

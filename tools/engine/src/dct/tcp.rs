@@ -31,7 +31,7 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// The connection `tuple` that the host has described by `state`, from which `tcb` was made.
+    /// Creates the connection `tuple`. `tcb` was created from `state`, the host's description.
     pub fn new(tuple: &Tuple, state: &State, tcb: Tcb) -> Self {
         Self {
             submitted: tcb.snd_una(),

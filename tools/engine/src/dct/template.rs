@@ -47,7 +47,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Headers of the connection `tuple` with state `state`.
+    /// Creates the headers of the connection `tuple` with state `state`.
     pub fn new(state: &Connection, tuple: &Tuple) -> Self {
         let mut bytes = [0; MAX_LOWER];
         bytes[..6].copy_from_slice(&state.remote_mac);

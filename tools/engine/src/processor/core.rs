@@ -22,7 +22,7 @@ use crate::storage::MAX_FRAME;
 use crate::storage::Storage;
 use crate::wheel::Wheel;
 
-/// Most payload fragments of one frame given to the port.
+/// Maximum number of payload fragments of a frame passed to the port.
 const MAX_FRAGS: usize = 128;
 /// MTU until `SetMtu`.
 const DEFAULT_MTU: usize = 1500;
@@ -79,9 +79,9 @@ pub(super) struct Core {
     pub(super) scratch: Scratch,
     /// Slot that the search for idle pages visited last.
     pub(super) hand: u32,
-    /// When to write the counters to the status page next, in microseconds.
+    /// Time of the next write of the counters to the status page, in microseconds.
     pub(super) next_status: u64,
-    /// When ring entries were last taken or written, in microseconds.
+    /// Time at which ring entries were last taken or written, in microseconds.
     pub(super) worked_at: u64,
 }
 

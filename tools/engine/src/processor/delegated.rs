@@ -36,14 +36,14 @@ enum Outcome {
     Return(Reason),
 }
 
-/// What a protocol needs to receive a frame, borrowed from the processor and the connection.
+/// Arguments for receiving a frame, borrowed from the processor and the connection.
 struct Receive<'a, E> {
     now: u64,
     env: &'a mut E,
     completions: &'a mut Completions,
     pages: &'a mut Pages,
     held_frames: &'a mut FramePool,
-    /// Most bytes of frames that the connection may hold.
+    /// Maximum number of bytes of frames that the connection may hold.
     hold_limit: usize,
     counters: &'a mut Counters,
     buffers: &'a mut Buffers,

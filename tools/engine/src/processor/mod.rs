@@ -47,16 +47,16 @@ use crate::env::RxOffload;
 use crate::ring::HostError;
 pub use crate::tuple::Seed;
 
-/// Sizes of a processor's tables and buffers, fixed when it is made.
+/// Sizes of a processor's tables and buffers, fixed at its creation.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Number of this processor within its function.
     pub index: u8,
     /// Number of processors of the function. The default indirection table spreads over all of them.
     pub processors: u8,
-    /// Most delegated connections ([`toe_abi::regs::CONNECTIONS`]).
+    /// Maximum number of delegated connections ([`toe_abi::regs::CONNECTIONS`]).
     pub connections: u32,
-    /// Most payload fragments of all connections ([`toe_abi::regs::FRAGMENTS`]).
+    /// Maximum number of payload fragments of all connections ([`toe_abi::regs::FRAGMENTS`]).
     pub fragments: u32,
     /// Upper bound of the page identifiers of either ring ([`toe_abi::regs::PAGES`]).
     pub pages: u32,
@@ -114,7 +114,7 @@ pub enum Next {
         /// Latest time of the next poll in microseconds, if there is one.
         deadline: Option<u64>,
     },
-    /// Nothing. A [`Processor::stop`] is complete and host memory is not accessed any more.
+    /// Nothing. A [`Processor::stop`] is complete and host memory is no longer accessed.
     Stopped,
     /// Nothing until it is stopped or reset. An index of a ring is out of range or host memory is
     /// not mapped; the device reports [`toe_abi::admin::Event::ProcessorFailed`].
@@ -145,7 +145,7 @@ impl Session {
         matches!(self.phase, Phase::Running | Phase::Stopping)
     }
 
-    /// The value of `result`. An error makes the session fail.
+    /// Returns the value of `result`. On error, the session fails.
     #[inline]
     fn check<T>(&mut self, result: Result<T, HostError>) -> Option<T> {
         if result.is_err() {
@@ -162,7 +162,7 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// Makes a processor. Allocates all memory that its data path uses.
+    /// Creates a processor. Allocates all memory that its data path uses.
     pub fn new(config: &Config) -> Self {
         Self {
             core: Core::new(config),
@@ -216,9 +216,9 @@ impl Processor {
         self.core.defaults();
     }
 
-    /// Whether the host's rings have room for the largest frame behind those that are `ahead` of it.
-    /// A caller that leaves frames in the port while there is no room loses none when the host is
-    /// slow. A processor that is not started drops frames, so it always has room.
+    /// Whether the host's rings have room for the largest frame in addition to the frames `ahead` of
+    /// it. If the caller leaves frames in the port until there is room, a slow host loses none. A
+    /// processor that is not started drops frames, so it always has room.
     #[inline]
     pub fn has_room<E: Env>(&mut self, env: &mut E, ahead: Ahead) -> bool {
         let Some(session) = &mut self.session else {
@@ -365,7 +365,7 @@ impl Processor {
         }
     }
 
-    /// When it last took or wrote an entry of a ring, in microseconds.
+    /// Time at which it last took or wrote a ring entry, in microseconds.
     pub fn worked_at(&self) -> u64 {
         self.core.worked_at
     }
@@ -375,7 +375,7 @@ impl Processor {
         self.core.counters.values()
     }
 
-    /// The configuration that it was made with.
+    /// The configuration passed to [`Processor::new`].
     pub fn config(&self) -> &Config {
         &self.core.config
     }

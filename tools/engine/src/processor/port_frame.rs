@@ -56,7 +56,7 @@ impl<'a> PortFrame<'a> {
         ethernet::destination(self.bytes)
     }
 
-    /// The frames that it was on the wire.
+    /// The wire frames that it stands for.
     #[inline]
     pub(super) fn wire_frames(&self) -> WireFrames {
         let (header, length) = (usize::from(self.packet.payload), self.bytes.len());

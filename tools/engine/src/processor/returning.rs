@@ -122,8 +122,8 @@ impl Core {
         let Some(reason) = connection.returning else {
             return Ok(true);
         };
-        // Wait for room for all frames, but for no more than half of the ring. Frames beyond are
-        // dropped like any frame without room.
+        // Wait for room for all frames, but for no more than half of the ring. Further frames are
+        // dropped, like any frame without room.
         let frames = connection.buffers.held.count();
         let want = RETURNED_ENTRIES as u32 + frames * storage::MAX_ENTRIES;
         let room = rings.completions.room();

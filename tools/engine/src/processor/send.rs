@@ -20,7 +20,7 @@ use crate::gso;
 use crate::ring::HostError;
 use crate::wire::ethernet;
 
-/// Most bytes of payload that a connection sends in one turn.
+/// Maximum number of payload bytes that a connection sends in one turn.
 const TURN: u32 = 65_536;
 
 impl Core {

@@ -28,7 +28,7 @@ impl Core {
             let starved = connection
                 .starved_since
                 .is_some_and(|since| now >= since + STARVED_LIMIT);
-            // The wheel fires at an old deadline when the deadline has moved back since.
+            // The wheel fires at the old deadline if the deadline has moved later since.
             let due = connection.protocol.deadline().is_some_and(|at| at <= now);
             let result = if starved {
                 Err(Reason::NoPages)

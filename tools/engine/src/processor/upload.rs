@@ -163,10 +163,7 @@ impl Core {
     /// Classifies a frame, stores it and writes its completion. With `legacy`, it is a frame that the
     /// returned connection `legacy` has held. Counts a frame that cannot be stored.
     #[inline]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the callers have all of it at hand"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "all callers have these values")]
     pub(super) fn upload<E: Env>(
         &mut self,
         now: u64,

@@ -276,7 +276,7 @@ impl End {
     pub fn check(&mut self, ack: Seq, window: u16) {
         let ack = ack - self.irs;
         let edge = ack + (u32::from(window) << WSCALE);
-        assert!(ack <= self.received, "acknowledged what is not delivered");
+        assert!(ack <= self.received, "acknowledged undelivered data");
         assert!(ack >= self.acked, "acknowledgement goes back");
         assert!(edge <= self.host_edge, "the device moved the edge");
         assert!(edge + (1 << WSCALE) > self.edge, "the window shrank");
