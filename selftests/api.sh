@@ -25,7 +25,7 @@ for peer in "$PEER4" $PEER6; do
 	done
 	for send in send more zerocopy sendfile uring; do
 		check "$peer: send by $send" through --send $send --receive recv
-		[ $send != zerocopy ] || check "$peer: notifications" report '.zerocopy.sends > 0'
+		[ $send != zerocopy ] || check "$peer: MSG_ZEROCOPY notifications" report '.zerocopy.sends > 0'
 	done
 	check "$peer: small chunks" stream "$peer" -u 400k -d 400k --ulp toe --chunk 100 -c 2
 	check "$peer: big chunks" through --chunk 4194304

@@ -33,13 +33,13 @@ shows()
 	local family=$1 peer=$2
 	toe-stream client "$peer" --port "$PORT" -u 1M -d 1M --hold 600 >"$TEMP/held" &
 	client=$!
-	check "IPv$family: toectl lists it" within 5 sh -c 'toectl -j conn list --rport 5300 | jq -e "length == 1 and .[0].state == \"delegated\""'
+	check "IPv$family: toectl lists the connection" within 5 sh -c 'toectl -j conn list --rport 5300 | jq -e "length == 1 and .[0].state == \"delegated\""'
 	check "IPv$family: ss names the ULP" within 2 sh -c "ss -Htni dport = :$PORT | grep -q tcp-ulp-toe"
 	check "IPv$family: TCP_INFO counts the bytes" within 5 sh -c \
 		"ss -Htni dport = :$PORT | grep -Eq 'bytes_received:10485[0-9]+'"
 	hurry
-	check "IPv$family: the exchange was right" wait $client
-	check "IPv$family: it came back" within 5 is connections 0
+	check "IPv$family: data correct" wait $client
+	check "IPv$family: it returned" within 5 is connections 0
 }
 
 for family in 4 6; do
@@ -50,8 +50,8 @@ for family in 4 6; do
 	check "IPv$family: carried by TCP_ULP" moves "$peer" --ulp toe
 	check "IPv$family: TCP_ULP was accepted" report '.ulp.attached == 1'
 	before=$(stats .delegated)
-	check "IPv$family: right without" stream "$peer" -u 1M -d 1M
-	check "IPv$family: not delegated without" is stats .delegated "$before"
+	check "IPv$family: data correct without TCP_ULP" stream "$peer" -u 1M -d 1M
+	check "IPv$family: not delegated without TCP_ULP" is stats .delegated "$before"
 
 	delegate_at_once
 	check "IPv$family: carried by policy" moves "$peer"
@@ -63,19 +63,19 @@ for family in 4 6; do
 
 	sysctl -qw net.toe.min_bytes=$((SIZE * 3 << 18))
 	before=$(stats .delegated)
-	check "IPv$family: below min_bytes is right" stream "$peer" -u 1M -d 1M
-	check "IPv$family: below min_bytes stays" is stats .delegated "$before"
-	check "IPv$family: beyond min_bytes is right" stream "$peer" -u ${SIZE}M -d ${SIZE}M
-	check "IPv$family: beyond min_bytes is handed over" at_least $((before + 1)) stats .delegated
+	check "IPv$family: below min_bytes: data correct" stream "$peer" -u 1M -d 1M
+	check "IPv$family: below min_bytes: not delegated" is stats .delegated "$before"
+	check "IPv$family: beyond min_bytes: data correct" stream "$peer" -u ${SIZE}M -d ${SIZE}M
+	check "IPv$family: beyond min_bytes: delegated" at_least $((before + 1)) stats .delegated
 
 	sysctl -qw net.toe.enable=1
 	carry "$peer"
-	check "IPv$family: toectl hands it over" within 3 toectl conn offload --rport "$PORT"
+	check "IPv$family: toectl conn offload" within 3 toectl conn offload --rport "$PORT"
 	check "IPv$family: it is delegated" within 3 is connections 1
-	check "IPv$family: toectl takes it back" toectl conn return --rport "$PORT"
-	check "IPv$family: it is Linux's" within 3 is connections 0
-	carried "IPv$family: to and fro"
+	check "IPv$family: toectl conn return" toectl conn return --rport "$PORT"
+	check "IPv$family: it is no longer delegated" within 3 is connections 0
+	carried "IPv$family: offload and return"
 done
 
-check "the device counts the same connections" is counter toe_connections 0
+check "toe_connections is 0" is counter toe_connections 0
 finish

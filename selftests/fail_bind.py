@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """fail_bind.py QUEUE DENSITY BESIDE AFTER: bind memory to a receive queue of toe0 while
-the N-th allocation fails, until there is no N that does, and unbind it.
+the N-th allocation fails, and unbind it, for increasing N until no allocation fails.
 
-BESIDE runs during each try and AFTER afterwards, and both have to succeed. From one N
-to the next is one, and one in DENSITY of how many came before.
+The command BESIDE runs during each attempt, the command AFTER after it; both have to
+succeed. The distance between two values of N is 1 plus N divided by DENSITY.
 """
 
 import fcntl
@@ -25,18 +25,18 @@ UDMABUF_CREATE = 0x40187542
 
 
 def dmabuf() -> int:
-    """Memory that a device can receive into."""
+    """Create a dmabuf that a device can receive into, return its descriptor."""
     memory = os.memfd_create("toe", os.MFD_ALLOW_SEALING)
     os.ftruncate(memory, SIZE)
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     with open("/dev/udmabuf", "rb") as device:
         request = bytearray(struct.pack("IIQQ", memory, 0, 0, SIZE))
-        # What can be changed makes it return what the device does.
+        # With a mutable buffer, ioctl() returns the result of the system call.
         return fcntl.ioctl(device, UDMABUF_CREATE, request)
 
 
 def attempt(nth: int, request: dict) -> tuple[Exception | None, bool]:
-    """Bind and unbind while allocation `nth` fails: with what error, and whether there were so many."""
+    """Bind and unbind while allocation `nth` fails; return the error and whether it was reached."""
     netdev = YnlFamily(f"{LINUX}/Documentation/netlink/specs/netdev.yaml", schema="")
     fail = os.open("/proc/self/fail-nth", os.O_RDWR)
     error = None
@@ -51,13 +51,13 @@ def attempt(nth: int, request: dict) -> tuple[Exception | None, bool]:
         left = 0
     os.pwrite(fail, b"0", 0)
     os.close(fail)
-    # With its socket ends what was bound.
+    # Closing the socket unbinds.
     netdev.sock.close()
     return error, left == 0
 
 
 def main() -> None:
-    """Try all of them."""
+    """Test each allocation."""
     queue, density, beside, after = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
     request = {"ifindex": socket.if_nametoindex("toe0"), "fd": dmabuf(),
                "queues": [{"id": queue, "type": "rx"}]}
@@ -70,14 +70,14 @@ def main() -> None:
         tries += 1
         failed += error is not None
         if stream.returncode:
-            sys.exit(f"allocation {nth} ({error}): the other queue did not go on")
+            sys.exit(f"allocation {nth} ({error}): the other queue did not continue")
         if subprocess.run(after, shell=True, stdout=subprocess.DEVNULL, check=False).returncode:
             sys.exit(f"allocation {nth} ({error}): the queue does not receive")
-    print(f"# {tries} tries up to the {nth}th allocation, of which {failed} failed")
+    print(f"# {tries} attempts up to allocation {nth}, {failed} failed")
     if error:
         sys.exit(f"no allocation failed, but binding did: {error}")
     if not failed:
-        sys.exit("none failed")
+        sys.exit("no attempt failed")
 
 
 main()

@@ -15,7 +15,7 @@ gro()
 	ynl netdev dump qstats-get "{\"ifindex\": $ifindex}" | jq ".[0].\"rx-hw-gro-$1\""
 }
 
-# datagrams PEER: datagrams of a large one of the peer (UDP_SEGMENT) arrive separately
+# datagrams ADDRESS: whether datagrams that the peer sends by UDP_SEGMENT arrive separately
 datagrams()
 {
 	local receiver
@@ -39,39 +39,39 @@ s.sendto(bytes(45010), (sys.argv[1], 5302))' "$1" || return
 sysctl -qw net.toe.enable=0
 serve
 for address in 192.0.2.1 2001:db8:77::1; do
-	check "datagrams sent as one arrive, $address" datagrams $address
+	check "UDP_SEGMENT datagrams arrive separately, $address" datagrams $address
 done
 # Without the peer's segmentation offload, its frames are those on the wire.
 peer ethtool -K "$(peer_dev)" tso off gso off
 
-check "it is on" sh -c "ethtool -k toe0 | grep -q '^rx-gro-hw: on'"
+check "rx-gro-hw is on" sh -c "ethtool -k toe0 | grep -q '^rx-gro-hw: on'"
 for peer in "$PEER4" $PEER6; do
 	packets=$(gro packets) wire=$(gro wire-packets)
-	check "every byte is right, $peer" stream "$peer" -u 1M -d 8M
+	check "data correct, $peer" stream "$peer" -u 1M -d 8M
 	packets=$(($(gro packets) - packets)) wire=$(($(gro wire-packets) - wire))
 	check "large segments arrive, $peer" test $packets -gt 0
-	check "each of several, $peer" test $wire -ge $((3 * packets))
+	check "each with several wire frames, $peer" test $wire -ge $((3 * packets))
 	check "impair" toectl impair toe0 loss 1% reorder 1% duplicate 1%
-	check "every byte is right under loss, $peer" stream "$peer" -u 1M -d 4M
+	check "data correct with loss, $peer" stream "$peer" -u 1M -d 4M
 	check "impair off" toectl impair toe0 off
 done
-check "bytes are those of the wire, but for headers" test "$(gro wire-bytes)" -gt "$(gro bytes)"
+check "wire bytes include the headers of all frames" test "$(gro wire-bytes)" -gt "$(gro bytes)"
 
-check "off" ethtool -K toe0 rx-gro-hw off
+check "rx-gro-hw off" ethtool -K toe0 rx-gro-hw off
 packets=$(gro packets)
 for peer in "$PEER4" $PEER6; do
-	check "every byte is right without, $peer" stream "$peer" -u 1M -d 8M
+	check "data correct while off, $peer" stream "$peer" -u 1M -d 8M
 done
-check "nothing large arrives" is gro packets "$packets"
+check "no large segments while off" is gro packets "$packets"
 # Not every device supports it: a refused setting was off before.
 peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null 2>&1
-check "every byte is right of what is large" stream "$PEER4" -u 1M -d 8M
-check "nothing large arrives even then" is gro packets "$packets"
+check "data correct while off, peer with TSO" stream "$PEER4" -u 1M -d 8M
+check "no large segments while off, peer with TSO" is gro packets "$packets"
 for address in 192.0.2.1 2001:db8:77::1; do
-	check "datagrams sent as one arrive even then, $address" datagrams $address
+	check "UDP_SEGMENT datagrams arrive separately while off, $address" datagrams $address
 done
-check "on" ethtool -K toe0 rx-gro-hw on
-check "every byte is right with it again" stream "$PEER4" -u 1M -d 8M
-check "large segments arrive again" test "$(gro packets)" -gt "$packets"
+check "rx-gro-hw on" ethtool -K toe0 rx-gro-hw on
+check "data correct after switching on" stream "$PEER4" -u 1M -d 8M
+check "large segments after switching on" test "$(gro packets)" -gt "$packets"
 
 finish

@@ -109,7 +109,7 @@ failed()
 			if (!index(skipped, " " name " ") && !index(skipped, " " all " ")) print
 		}
 		/^ok / { ended++ }
-		END { if (!ended || ended != planned) print "it did not come to its end" }' "$TEMP/${1##*/}"
+		END { if (!ended || ended != planned) print "the test did not finish" }' "$TEMP/${1##*/}"
 }
 
 # passes TEST: every case passed or does not apply
@@ -131,7 +131,7 @@ passes()
 		ethtool -G toe0 rx "$ring"
 		# Names of failed cases; for an aborted test its own name.
 		only=()
-		[[ $bad == *"its end"* ]] ||
+		[[ $bad == *"did not finish"* ]] ||
 			mapfile -t only < <(sed -E 's/^(not )?ok [0-9]+ [^.]*\.([^ ]*).*/-t\2/' <<<"$bad")
 	done
 	cat "$output"
@@ -173,7 +173,7 @@ for test in $tests; do
 	ping.py) ethtool -K toe0 rx-gro-hw on ;;
 	esac
 	settings >"$TEMP/after"
-	check "$test: toe0 is what it was" diff "$TEMP/before" "$TEMP/after"
+	check "$test: settings restored" diff "$TEMP/before" "$TEMP/after"
 	cp "$TEMP/after" "$TEMP/before"
 done
 

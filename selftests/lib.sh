@@ -9,7 +9,7 @@ PEER4=192.0.2.2
 # shellcheck disable=SC2034
 PEER6=2001:db8:77::2
 PORT=5300
-# By its path: the peer may have another PATH.
+# An absolute path: the peer may have another PATH.
 STREAM=$(command -v toe-stream)
 failures=0
 background=()
@@ -130,11 +130,11 @@ hurry()
 	kill -USR1 "$client" 2>/dev/null
 }
 
-# carried NAME: ends the transfer of `carry` and checks that all data was right
+# carried NAME: ends the transfer of `carry` and checks that all data was correct
 carried()
 {
 	hurry
-	check "$1: every byte is right" wait "$client"
+	check "$1: data correct" wait "$client"
 }
 
 # start_ynl: starts the server of `ynl`

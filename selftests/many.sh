@@ -29,19 +29,19 @@ all_delegated()
 }
 check "$AT_ONCE connections are delegated at once" within 120 all_delegated
 hurry
-check "each was right" wait $client
+check "all data correct" wait $client
 cat "$TEMP/many"
-check "each was handed over" at_least $((before + AT_ONCE)) stats .delegated
-check "none stayed" within 20 is connections 0
+check "all connections were delegated" at_least $((before + AT_ONCE)) stats .delegated
+check "no connections left" within 20 is connections 0
 
 before=$(stats .delegated)
 export LIMIT=400
 check "$CYCLES cycles of connect, transfer, close" stream "$PEER4" -n $CYCLES -c 8 -u 4k -d 4k
 cat "$TEMP/report"
 echo "# $(($(stats .delegated) - before)) of $CYCLES were handed over"
-check "cycles are handed over too" at_least $((before + 1)) stats .delegated
-check "no entry in the table" within 20 is connections 0
-check "no entry in the device" within 5 is counter toe_connections 0
-check "no socket" within 70 is sh -c "ss -Htan state established state close-wait state last-ack state fin-wait-1 dport = :$PORT | wc -l" 0
+check "connections of the cycles are delegated" at_least $((before + 1)) stats .delegated
+check "no connections left after the cycles" within 20 is connections 0
+check "toe_connections is 0" within 5 is counter toe_connections 0
+check "no sockets left" within 70 is sh -c "ss -Htan state established state close-wait state last-ack state fin-wait-1 dport = :$PORT | wc -l" 0
 
 finish

@@ -27,17 +27,17 @@ mapped()
 
 # Without the peer's segmentation offload, its frames are those on the wire.
 peer ethtool -K "$(peer_dev)" tso off gso off
-check "headers apart from payload" ethtool -G toe0 tcp-data-split on
+check "tcp-data-split on" ethtool -G toe0 tcp-data-split on
 # 0: Linux carries both connections, 2: the adapter does
 for enable in 0 2; do
 	check "net.toe.enable=$enable" sysctl -qw net.toe.enable=$enable net.toe.min_bytes=0
 	delegated=$(stats .delegated)
-	check "IPv4" at_least 90 mapped 4 192.0.2.1
-	check "IPv6" at_least 90 mapped 6 2001:db8:77::1
-	check "$enable were delegated" is stats .delegated $((delegated + enable))
+	check "90 % of the bytes are mapped, IPv4" at_least 90 mapped 4 192.0.2.1
+	check "90 % of the bytes are mapped, IPv6" at_least 90 mapped 6 2001:db8:77::1
+	check "$enable connections are delegated" is stats .delegated $((delegated + enable))
 done
 peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null
-check "as before" ethtool -G toe0 tcp-data-split auto
+check "tcp-data-split auto" ethtool -G toe0 tcp-data-split auto
 restore
 
 finish

@@ -52,7 +52,7 @@ mapfile -t ids < <(napi '.[].id')
 mapfile -t irqs < <(napi '.[].irq')
 queues=${#ids[@]}
 rx=$(ethtool -g toe0 | awk '/^Current/ { now = 1 } now && $1 == "RX:" { print $2 }')
-check "an instance and an interrupt a queue" test "$queues" = "${#irqs[@]}" -a "$queues" -gt 1
+check "one NAPI instance and interrupt per queue" test "$queues" = "${#irqs[@]}" -a "$queues" -gt 1
 
 # Affinities other than the default.
 masks=()
@@ -60,10 +60,10 @@ for i in "${!irqs[@]}"; do
 	masks+=("$(cat "/proc/irq/${irqs[$i]}/smp_affinity")")
 	echo $((1 << i % 2)) >"/proc/irq/${irqs[$i]}/smp_affinity"
 done
-check "each instance is set" set_napi '{"defer-hard-irqs": (10 + .), "gro-flush-timeout": (200000 + .),
+check "napi-set on each instance" set_napi '{"defer-hard-irqs": (10 + .), "gro-flush-timeout": (200000 + .),
 	"irq-suspend-timeout": (9000000 + .), "threaded": ["enabled", "disabled"][. % 2]}'
 settings >"$TEMP/settings"
-check "as it was told" is sh -c "jq -c '.[1] | [.\"defer-hard-irqs\", .\"gro-flush-timeout\",
+check "settings are reported" is sh -c "jq -c '.[1] | [.\"defer-hard-irqs\", .\"gro-flush-timeout\",
 	.\"irq-suspend-timeout\", .threaded]' $TEMP/settings 2>/dev/null" '[11,200001,9000001,"disabled"]'
 
 # outlives NAME COMMAND...
@@ -71,28 +71,28 @@ outlives()
 {
 	check "$1" "${@:2}"
 	settings >"$TEMP/after"
-	check "$1: all is as it was set" diff "$TEMP/settings" "$TEMP/after"
+	check "$1: settings unchanged" diff "$TEMP/settings" "$TEMP/after"
 }
 
 outlives "down and up" sh -c "ip link set toe0 down && ip link set toe0 up"
 set_up
-outlives "one queue and all" sh -c "ethtool -L toe0 combined 1 && ethtool -L toe0 combined $queues"
-outlives "other rings" sh -c "ethtool -G toe0 rx 64 && ethtool -G toe0 rx $rx"
+outlives "one queue, then all" sh -c "ethtool -L toe0 combined 1 && ethtool -L toe0 combined $queues"
+outlives "other ring size" sh -c "ethtool -G toe0 rx 64 && ethtool -G toe0 rx $rx"
 
 # GRO holds frames while interrupts are deferred. The first completions of a connection must not
 # overtake them.
 check "interrupts deferred, 20 ms" set_napi '{"defer-hard-irqs": 1000, "gro-flush-timeout": 20000000,
 	"irq-suspend-timeout": 0, "threaded": "disabled"}'
-check "a stream" stream "$PEER4" -u 1M -d 1M
+check "warm-up" stream "$PEER4" -u 1M -d 1M
 before=$(interrupts)
-check "every byte is right" stream "$PEER4" -u 4M -d 4M
+check "data correct with deferral" stream "$PEER4" -u 4M -d 4M
 deferred=$(($(interrupts) - before))
 check "interrupts not deferred" set_napi '{"defer-hard-irqs": 0, "gro-flush-timeout": 0}'
-check "a stream" stream "$PEER4" -u 1M -d 1M
+check "warm-up" stream "$PEER4" -u 1M -d 1M
 before=$(interrupts)
-check "every byte is right" stream "$PEER4" -u 4M -d 4M
-as_ever=$(($(interrupts) - before))
-check "$deferred interrupts when deferred, else $as_ever" test $((deferred * 4)) -lt $as_ever
+check "data correct without deferral" stream "$PEER4" -u 4M -d 4M
+undeferred=$(($(interrupts) - before))
+check "fewer interrupts when deferred ($deferred, $undeferred)" test $((deferred * 4)) -lt $undeferred
 
 for i in "${!irqs[@]}"; do
 	echo "${masks[$i]}" >"/proc/irq/${irqs[$i]}/smp_affinity"

@@ -15,31 +15,31 @@ background+=($!)
 sleep 0.5
 toe-stream client "$PEER4" --port "$PORT" -u 1M -d 1M --hold 600 >"$TEMP/held" &
 client=$!
-check "it is delegated" within 3 is connections 1
+check "a connection is delegated" within 3 is connections 1
 # A socket gets its cookie on the first request.
 ss -Htne dport = ":$PORT" >"$TEMP/ss"
 toectl -j conn >"$TEMP/conn"
-check "toectl -j conn names it" jq -e '.[0] | .dev == "toe0" and (.remote | endswith(":5300"))
+check "toectl -j conn lists it" jq -e '.[0] | .dev == "toe0" and (.remote | endswith(":5300"))
 	and .state == "delegated" and .cookie != 0' "$TEMP/conn"
 cookie=$(jq -r '.[0].cookie' "$TEMP/conn")
 hex=$(printf %x "$cookie")
-check "its cookie is the socket's" sh -c "ss -Htne dport = :$PORT | grep -q sk:$hex"
-check "found by cookie" sh -c "toectl -j conn list --cookie $hex | jq -e 'length == 1'"
-check "not found by another port" sh -c "toectl -j conn list --port 1 | jq -e 'length == 0'"
-check "a table, too" sh -c "toectl conn | grep -q ^toe0"
-check "stats in JSON" sh -c "toectl -j stats | jq -e 'map(select(.dev == \"toe0\"))[0].connections == 1'"
-check "stats in words" sh -c "toectl stats toe0 | grep -q 'handed over'"
-check "nothing to take back is an error" not toectl conn return --port 1
-check "no such interface is an error" not toectl impair nosuch0 loss 1%
-check "lo is no adapter" not toectl impair lo loss 1%
+check "ss shows the same cookie" sh -c "ss -Htne dport = :$PORT | grep -q sk:$hex"
+check "conn list finds it by cookie" sh -c "toectl -j conn list --cookie $hex | jq -e 'length == 1'"
+check "conn list does not find it by another port" sh -c "toectl -j conn list --port 1 | jq -e 'length == 0'"
+check "toectl conn prints a table" sh -c "toectl conn | grep -q ^toe0"
+check "stats as JSON" sh -c "toectl -j stats | jq -e 'map(select(.dev == \"toe0\"))[0].connections == 1'"
+check "stats as text" sh -c "toectl stats toe0 | grep -q 'handed over'"
+check "conn return without a match fails" not toectl conn return --port 1
+check "impair fails for an unknown interface" not toectl impair nosuch0 loss 1%
+check "impair fails for lo" not toectl impair lo loss 1%
 check "impair" toectl impair toe0 delay 1ms loss 0.1%
 check "impair off" toectl impair toe0 off
 hurry
-check "every byte is right" wait $client
-check "it came back" within 5 is connections 0
-check "events of both kinds" within 3 sh -c "jq -se 'map(.event) | index(\"delegated\") != null
+check "data correct" wait $client
+check "the connection returned" within 5 is connections 0
+check "watch prints both events" within 3 sh -c "jq -se 'map(.event) | index(\"delegated\") != null
 	and index(\"returned\") != null' $TEMP/events"
-check "a user without privilege cannot" sh -c "! setpriv --reuid 65534 --clear-groups \
+check "conn return fails without CAP_NET_ADMIN" sh -c "! setpriv --reuid 65534 --clear-groups \
 	--bounding-set=-all --inh-caps=-all toectl conn return --all"
 
 # by_cli OPTION...: the kernel's command-line tool

@@ -38,14 +38,14 @@ vlan()
 		ip link set "$1" up && peer ip link set "$1" up
 }
 
-check "a VLAN" vlan c4 4 802.1q toe0 "$(peer_dev)"
-check "a provider's VLAN" vlan s5 5 802.1ad toe0 "$(peer_dev)"
-check "a VLAN in that" vlan c6 6 802.1q s5 s5
+check "802.1Q VLAN" vlan c4 4 802.1q toe0 "$(peer_dev)"
+check "802.1ad VLAN" vlan s5 5 802.1ad toe0 "$(peer_dev)"
+check "802.1Q VLAN in the 802.1ad VLAN" vlan c6 6 802.1q s5 s5
 for id in 4 5 6; do
 	check "TCP both ways, VLAN $id" whole "198.18.$id.2"
 done
-check "no VLANs" sh -c "ip link del c4; ip link del s5; peer ip link del c4; peer ip link del s5"
-check "no fault" sh -c "ethtool -S toe0 | grep -q 'resets: 0$'"
+check "VLANs deleted" sh -c "ip link del c4; ip link del s5; peer ip link del c4; peer ip link del s5"
+check "no resets" sh -c "ethtool -S toe0 | grep -q 'resets: 0$'"
 
 in_background peer iperf3 -s -p 5301
 check "iperf3, sending" within 10 iperf3 -c "$PEER4" -p 5301 -t 2
@@ -61,11 +61,11 @@ sysctl -qw net.toe.enable=0
 
 before=$(cat /sys/class/net/toe0/statistics/rx_bytes)
 for _ in 1 2 3; do
-	check "down" ip link set toe0 down
-	check "up" ip link set toe0 up
+	check "interface down" ip link set toe0 down
+	check "interface up" ip link set toe0 up
 done
 after=$(cat /sys/class/net/toe0/statistics/rx_bytes)
-check "counters stay as they were" test $((after - before)) -ge 0 -a $((after - before)) -lt 100000
+check "counters survive down and up" test $((after - before)) -ge 0 -a $((after - before)) -lt 100000
 restore
 sysctl -qw net.toe.enable=0
 check "ping after down and up" within 10 ping -q -c 1 -W 1 "$PEER4"
@@ -78,7 +78,7 @@ done
 before=$(cat /sys/class/net/toe0/statistics/rx_bytes)
 check "4 MiB received" stream "$PEER4" -u 0 -d 4M
 after=$(cat /sys/class/net/toe0/statistics/rx_bytes)
-check "rx_bytes counts them" test $((after - before)) -ge $((4 << 20)) -a $((after - before)) -lt $((5 << 20))
+check "rx_bytes counts 4 MiB" test $((after - before)) -ge $((4 << 20)) -a $((after - before)) -lt $((5 << 20))
 check "no receive errors" is cat /sys/class/net/toe0/statistics/rx_errors 0
 check "no transmit errors" is cat /sys/class/net/toe0/statistics/tx_errors 0
 check "nothing was delegated" is connections 0

@@ -46,7 +46,7 @@ each_failure()
 		tries=$((tries + 1))
 		if [ "$status" -eq 0 ]; then "$3"; else failed=$((failed + 1)); fi
 	done
-	echo "# $tries tries up to the ${n}th allocation, of which $failed failed" >&4
+	echo "# $tries attempts up to allocation $n, $failed failed" >&4
 	[ $failed -gt 0 ]
 }
 
@@ -60,12 +60,12 @@ down()
 	ip link set toe0 down
 }
 
-check "unbound" unbind
-check "each failure to bind" each_failure "$slot" $driver/bind unbind
-check "bound at last" sh -c "echo $slot >$driver/bind"
-check "toe0 is there again" name_toe0 "$slot"
-check "each failure to come up" each_failure 0x1003 /sys/class/net/toe0/flags down
+check "unbind" unbind
+check "each failure in probe" each_failure "$slot" $driver/bind unbind
+check "bind succeeds without failures" sh -c "echo $slot >$driver/bind"
+check "toe0 is registered again" name_toe0 "$slot"
+check "each failure in ndo_open" each_failure 0x1003 /sys/class/net/toe0/flags down
 restore
-check "a ping at last" within 10 ping -q -c 1 -W 1 "$PEER4"
+check "ping" within 10 ping -q -c 1 -W 1 "$PEER4"
 
 finish

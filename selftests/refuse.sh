@@ -20,14 +20,14 @@ refuses()
 {
 	local name=$1 errno=$2 reason=$3 before
 	before=$(refused_for "$reason")
-	check "$name: every byte is right" stream "$4" -u 1M -d 1M --ulp toe "${@:5}"
+	check "$name: data correct" stream "$4" -u 1M -d 1M --ulp toe "${@:5}"
 	check "$name: $errno" report ".ulp.refused == {\"$errno\": 1}"
 	check "$name: counted as $reason" at_least $((before + 1)) refused_for "$reason"
 	check "$name: not delegated" is connections 0
 }
 
 sysctl -qw net.toe.enable=0
-refuses "switched off" EPERM disabled "$PEER4"
+refuses "net.toe.enable 0" EPERM disabled "$PEER4"
 sysctl -qw net.toe.enable=1
 
 # An interface other than the adapter's.

@@ -27,7 +27,7 @@ change()
 	check "$name" "$@"
 	check "$name: it is delegated again" within 5 is connections 1
 	carried "$name"
-	check "$name: nothing stays" within 15 is connections 0
+	check "$name: no connections left" within 15 is connections 0
 }
 
 queues=$(now -l Combined)
@@ -59,15 +59,15 @@ for setting in "equal 1" "weight 1 3" "default"; do
 	change "indirection $setting" ethtool -X toe0 $setting
 done
 key=$(ethtool -x toe0 | awk '/^RSS hash key/ { getline; print }')
-change "another key" ethtool -X toe0 hkey "$(printf '%02x:' {1..39})ff"
-change "the key again" ethtool -X toe0 hkey "$key"
+change "another hash key" ethtool -X toe0 hkey "$(printf '%02x:' {1..39})ff"
+change "former hash key" ethtool -X toe0 hkey "$key"
 for kind in tcp4 tcp6; do
 	change "$kind hashed by addresses" ethtool -N toe0 rx-flow-hash $kind sd
 	change "$kind hashed by all" ethtool -N toe0 rx-flow-hash $kind sdfn
 done
 change "symmetric" ethtool -X toe0 xfrm symmetric-xor
 check "symmetric: shown" sh -c "ethtool -x toe0 | grep -q 'symmetric-xor: on'"
-change "as it was" ethtool -X toe0 xfrm none
+change "symmetric off" ethtool -X toe0 xfrm none
 
 # refuse COMMAND...
 refuse()
@@ -76,7 +76,7 @@ refuse()
 	before=$(ethtool -l toe0 && ethtool -g toe0 && ethtool -x toe0)
 	check "refused: $*" not "$@"
 	after=$(ethtool -l toe0 && ethtool -g toe0 && ethtool -x toe0)
-	check "refused: $*: nothing has changed" test "$before" = "$after"
+	check "refused: $*: settings unchanged" test "$before" = "$after"
 }
 
 refuse ethtool -L toe0 combined $((queues + 1))

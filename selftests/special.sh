@@ -12,7 +12,7 @@ delegate_at_once
 
 quiet()
 {
-	check "$1: nothing stays" within 15 is connections 0
+	check "$1: no connections left" within 15 is connections 0
 }
 
 # All ways to end a connection; urgent data; socket options.
@@ -21,11 +21,11 @@ for finish in close shutdown reset disconnect server; do
 	quiet "finish by $finish"
 done
 check "urgent data each way" stream "$PEER4" -u 4M -d 4M --urgent
-check "socket options all along" stream "$PEER4" -u 8M -d 8M --options
+check "socket options during the transfer" stream "$PEER4" -u 8M -d 8M --options
 quiet "socket options"
 
-# came_back REASON TIMES: whether it returned for REASON; else prints the reasons
-came_back()
+# returned_for REASON COUNT: whether COUNT connections returned for REASON; if not, prints the reasons
+returned_for()
 {
 	at_least "$2" returned "$1" || { stats .returned; return 1; }
 }
@@ -37,10 +37,10 @@ disturb()
 	shift 2
 	before=$(returned "$reason")
 	carry "$PEER4"
-	check "$name: it is delegated" within 5 is connections 1
+	check "$name: a connection is delegated" within 5 is connections 1
 	sleep 0.5
-	check "$name: done" "$@"
-	check "$name: came back for $reason" within 5 came_back "$reason" $((before + 1))
+	check "$name: the commands succeed" "$@"
+	check "$name: returned with reason $reason" within 5 returned_for "$reason" $((before + 1))
 	carried "$name"
 	quiet "$name"
 }
@@ -86,10 +86,10 @@ filter()
 disturb "interface down" link-down down_and_up
 # Linux removes the routes of an address before the address itself.
 disturb "address removed" address,route address
-disturb "route away" route route
-disturb "taken back by command" user toectl conn return --all
-disturb "switched off" sysctl switch_off
-disturb "a capture sees it" filter capture
+disturb "route removed" route route
+disturb "conn return" user toectl conn return --all
+disturb "net.toe.enable 0" sysctl switch_off
+disturb "capture" filter capture
 disturb "packet filter" filter filter
 
 # The function is unbound and bound, reset, and its driver removed.
@@ -118,9 +118,9 @@ survives()
 	local name=$1
 	shift
 	carry "$PEER4"
-	check "$name: it is delegated" within 5 is connections 1
+	check "$name: a connection is delegated" within 5 is connections 1
 	sleep 0.5
-	check "$name: done" "$@"
+	check "$name: the commands succeed" "$@"
 	carried "$name"
 	quiet "$name"
 }
@@ -130,7 +130,7 @@ mtu()
 	ip link set toe0 mtu 1280 && sleep 0.2 && ip link set toe0 mtu 1500
 }
 
-survives "neighbour gone" neighbour
+survives "neighbour deleted" neighbour
 survives "MTU changed" mtu
 survives "function reset" reset
 survives "driver unbound and bound" rebind

@@ -39,12 +39,12 @@ done
 for i in "${!peers[@]}"; do
 	check "${peers[i]}: $ROUNDS returns in one connection" wait "${togglers[i]}"
 done
-check "a clean port" toectl impair toe0 off
+check "impairment off" toectl impair toe0 off
 for i in "${!peers[@]}"; do
 	client=${clients[i]}
 	carried "${peers[i]}"
 done
 check "the returns were counted" at_least $((before + 2 * ROUNDS * 9 / 10)) returned user
-check "they came back" within 10 is connections 0
+check "all connections returned" within 10 is connections 0
 
 finish

@@ -18,8 +18,8 @@ configure()
 	name_toe0 "$slot" && set_up && delegate_at_once
 }
 
-# goes_and_comes NAME GONE BACK
-goes_and_comes()
+# cycle NAME REMOVE RESTORE: runs REMOVE and RESTORE while a process writes
+cycle()
 {
 	local name=$1 client
 	# One write of 16 MiB, more than any buffer holds and more than is transferred meanwhile: the
@@ -28,15 +28,15 @@ goes_and_comes()
 	toe-stream client "$PEER4" --port "$PORT" -u 24M -d 24M --rate 3M --chunk 16777216 \
 		--receive recv >"$TEMP/client" &
 	client=$!
-	check "$name: it is delegated" within 5 is connections 1
+	check "$name: a connection is delegated" within 5 is connections 1
 	sleep 1
-	check "$name: gone" "$2"
+	check "$name: removal" "$2"
 	check "$name: no interface" within 10 test ! -e /sys/class/net/toe0
 	sleep 1
-	check "$name: back" "$3"
+	check "$name: restoration" "$3"
 	check "$name: configured" configure
-	check "$name: every byte is right" wait $client
-	check "$name: nothing stays" within 15 is connections 0
+	check "$name: data correct" wait $client
+	check "$name: no connections left" within 15 is connections 0
 }
 
 unplug()
@@ -61,9 +61,9 @@ load()
 
 known=$(toectl -j stats | jq length)
 for _ in 1 2; do
-	goes_and_comes "unplugged" unplug plug
-	goes_and_comes "module removed" unload load
-	check "what is gone is forgotten" is sh -c "toectl -j stats | jq length" "$known"
+	cycle "unplugged" unplug plug
+	cycle "module removed" unload load
+	check "no reference to the removed adapter" is sh -c "toectl -j stats | jq length" "$known"
 done
 
 finish

@@ -10,8 +10,8 @@
 serve
 sysctl -qw net.toe.enable=1
 
-# to_and_fro CLIENT: hands its connection over and returns it until it ends
-to_and_fro()
+# toggle CLIENT: hands its connection over and returns it until it ends
+toggle()
 {
 	local times=0 end=$((SECONDS + $(patience 40)))
 	while kill -0 "$1" 2>/dev/null; do
@@ -33,8 +33,8 @@ for peer in "$PEER4" $PEER6; do
 		toe-stream client "$peer" --port "$PORT" -u 24M -d 24M --chunk 16777216 --receive recv \
 			--seed $round >"$TEMP/writer" &
 		client=$!
-		check "$peer: to and fro $round" to_and_fro $client
-		check "$peer: every byte is right $round" wait $client
+		check "$peer: hand-overs and returns, round $round" toggle $client
+		check "$peer: data correct, round $round" wait $client
 	done
 done
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What xdp.sh attaches. Compiled there, with
- *	TOE0, VETH	indices of the interfaces that redirect_* lead to
- *	PORT		the UDP port that cut and grow look for
+* Programs of xdp.sh, which compiles them with
+ *	TOE0, VETH	interface indices, the targets of redirect_*
+ *	PORT		UDP destination port that cut and grow match
  */
 
 #include <linux/bpf.h>
@@ -22,7 +22,7 @@ static long (*const bpf_xdp_adjust_tail)(struct xdp_md *ctx, int by) =
 static long (*const bpf_xdp_adjust_meta)(struct xdp_md *ctx, int by) =
 	(void *)BPF_FUNC_xdp_adjust_meta;
 
-/* <linux/icmp.h> wants headers of a C library. */
+/* <linux/icmp.h> needs headers of the C library. */
 struct icmp {
 	__u8 type, code;
 	__u16 checksum;
@@ -40,7 +40,7 @@ struct packet {
 	};
 } __attribute__((packed));
 
-/* An IPv4 packet of @protocol without options, NULL when it is none. */
+/* Returns the IPv4 packet if it is of @protocol and without options, else NULL. */
 static __always_inline struct packet *packet(struct xdp_md *ctx, __u8 protocol)
 {
 	struct packet *p = (void *)(long)ctx->data;
@@ -62,7 +62,7 @@ SEC("xdp.frags") int pass_frags(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-/* Programs of the network stack that know nothing of metadata must not meet any. */
+/* Adds metadata, which must not affect the frame in the network stack. */
 SEC("xdp.frags") int meta(struct xdp_md *ctx)
 {
 	__u32 *word;
@@ -86,7 +86,7 @@ SEC("xdp.frags") int abort_icmp(struct xdp_md *ctx)
 	return packet(ctx, IPPROTO_ICMP) ? XDP_ABORTED : XDP_PASS;
 }
 
-/* Answers echo requests before Linux sees them, and drops what Linux would have to answer. */
+/* Answers echo requests before Linux sees them. */
 SEC("xdp.frags") int echo(struct xdp_md *ctx)
 {
 	struct packet *p = packet(ctx, IPPROTO_ICMP);
@@ -149,7 +149,7 @@ SEC("xdp.frags") int grow(struct xdp_md *ctx)
 	return resize(ctx, 256);
 }
 
-/* Takes off a tag, which has to be in the frame. */
+/* Removes the VLAN tag if it is in the frame. */
 SEC("xdp.frags") int untag(struct xdp_md *ctx)
 {
 	struct {

@@ -61,7 +61,7 @@ sysctl -qw net.toe.enable=0
 serve
 
 ip netns add xdp-far
-check "a neighbour behind toe0" ip link add xdp-near type veth peer name far netns xdp-far
+check "veth pair" ip link add xdp-near type veth peer name far netns xdp-far
 clang -O2 -target bpf -Wall -I"/usr/include/$(uname -m)-linux-gnu" \
 	-DTOE0="$(cat /sys/class/net/toe0/ifindex)" -DVETH="$(cat /sys/class/net/xdp-near/ifindex)" \
 	-DPORT=5310 -c xdp.bpf.c -o "$PROGRAMS" || die "the programs cannot be compiled"
@@ -79,24 +79,24 @@ for _ in {1..8}; do
 	detach
 	sleep 0.1
 done
-check "the transfer outlasts all changes" lasts
-carried "programs come and go"
-check "they came and went" is echo $attached 24
-check "features are what they were" diff "$TEMP/features" <(features)
+check "the transfer outlasts the changes" lasts
+carried "programs attached and detached"
+check "24 attachments succeed" is echo $attached 24
+check "features are restored" diff "$TEMP/features" <(features)
 for program in pass pass_frags meta; do
 	check "$program is attached" attach $program
 	for peer in "$PEER4" $PEER6; do
 		check "$program: TCP, $peer" counts rx_xdp_packets 100 moves "$peer"
 	done
 done
-check "down" ip link set toe0 down
-check "up" set_up
-check "the program is still there" within 10 counts rx_xdp_packets 1 ping -q -c 1 -W 1 "$PEER4"
+check "interface down" ip link set toe0 down
+check "interface up" set_up
+check "the program is attached after down and up" within 10 counts rx_xdp_packets 1 ping -q -c 1 -W 1 "$PEER4"
 queues=$(ethtool -l toe0 | awk '/^Combined/ { n = $2 } END { print n }')
 check "one queue" ethtool -L toe0 combined 1
-check "the program is there" within 10 counts rx_xdp_packets 1 ping -q -c 1 -W 1 "$PEER4"
+check "the program is attached with one queue" within 10 counts rx_xdp_packets 1 ping -q -c 1 -W 1 "$PEER4"
 check "all queues" ethtool -L toe0 combined "$queues"
-check "TCP" within 10 counts rx_xdp_packets 100 moves "$PEER4"
+check "TCP over all queues" within 10 counts rx_xdp_packets 100 moves "$PEER4"
 detach
 
 # Settings that conflict with programs.
@@ -116,9 +116,9 @@ detach
 check "hardware GRO that was off stays off" is gro off
 attach pass_frags
 ethtool -K toe0 rx-gro-hw on
-check "asked for with a program it stays off" is gro "off [requested on]"
+check "hardware GRO requested with a program stays off" is gro "off [requested on]"
 detach
-check "and is on afterwards" is gro on
+check "hardware GRO is on after detaching" is gro on
 
 # Delegated connections.
 
@@ -127,36 +127,36 @@ before=$(returned filter)
 carry "$PEER4"
 check "a connection is delegated" within 5 is connections 1
 check "a program is attached" attach pass_frags
-check "the connection comes back at once" within 1 is connections 0
-check "it came back for that" at_least $((before + 1)) returned filter
-carried "delegated"
+check "the connection returns at once" within 1 is connections 0
+check "return reason is filter" at_least $((before + 1)) returned filter
+carried "returned connection"
 refused()
 {
 	stats '.refused.filter // 0' || true
 }
 before=$(refused)
-check "right with a program" moves "$PEER4" --ulp toe
-check "refused with a program" report '.ulp.refused == {"EOPNOTSUPP": 1}'
-check "refused for that" at_least $((before + 1)) refused
+check "data correct with a program" moves "$PEER4" --ulp toe
+check "TCP_ULP is refused with a program" report '.ulp.refused == {"EOPNOTSUPP": 1}'
+check "refusal reason is filter" at_least $((before + 1)) refused
 check "not delegated" is connections 0
 detach
-check "right without it" moves "$PEER4" --ulp toe
-check "delegated without it" report '.ulp.attached == 1'
+check "data correct without a program" moves "$PEER4" --ulp toe
+check "delegated without a program" report '.ulp.attached == 1'
 sysctl -qw net.toe.enable=0
 
 # Actions of programs.
 
 attach drop_icmp
-check "drop" counts rx_xdp_drops 3 not ping -q -c 3 -i 0.1 -W 0.2 "$PEER4"
-check "the rest passes" moves "$PEER4"
+check "XDP_DROP" counts rx_xdp_drops 3 not ping -q -c 3 -i 0.1 -W 0.2 "$PEER4"
+check "other frames pass" moves "$PEER4"
 attach abort_icmp
-check "aborted" counts rx_xdp_errors 3 not ping -q -c 3 -i 0.1 -W 0.2 "$PEER4"
+check "XDP_ABORTED" counts rx_xdp_errors 3 not ping -q -c 3 -i 0.1 -W 0.2 "$PEER4"
 
 attach echo
 for size in 16 400 1400; do
-	check "sent back, $size bytes" counts rx_xdp_tx 5 peer ping -q -c 5 -i 0.1 -W 5 -s $size 192.0.2.1
+	check "XDP_TX, $size bytes" counts rx_xdp_tx 5 peer ping -q -c 5 -i 0.1 -W 5 -s $size 192.0.2.1
 done
-check "sent through a ring" counts tx_xdp_packets 5 peer ping -q -c 5 -i 0.1 -W 5 192.0.2.1
+check "tx_xdp_packets counts XDP_TX" counts tx_xdp_packets 5 peer ping -q -c 5 -i 0.1 -W 5 192.0.2.1
 
 # lengths: sends datagrams of 100, 1000 and 1400 bytes, prints the received lengths
 lengths()
@@ -175,11 +175,11 @@ lengths()
 		stat -c %s "$TEMP/datagram"
 	done | xargs
 }
-check "datagrams are what they are" is lengths "100 1000 1400"
+check "datagram lengths unchanged" is lengths "100 1000 1400"
 attach cut
-check "cut" is lengths "96 996 1396"
+check "bpf_xdp_adjust_tail shrinks" is lengths "96 996 1396"
 attach grow
-check "grown" is lengths "356 1256 1656"
+check "bpf_xdp_adjust_tail grows" is lengths "356 1256 1656"
 detach
 
 # untagged: whether a datagram sent in the VLAN arrives without a tag
@@ -202,60 +202,60 @@ if peer ip link add link "$DEV" name xdp9 type vlan id 9 2>/dev/null; then
 	ip addr add 198.18.9.1/32 dev toe0
 	peer ip neigh replace 198.18.9.1 lladdr "$(cat /sys/class/net/toe0/address)" dev xdp9
 	attach untag
-	check "a tag is in the frame, and can be taken off" untagged
+	check "the tag is in the frame, bpf_xdp_adjust_head removes it" untagged
 	attach pass_frags
-	check "without that it stays on" not untagged
+	check "the tag stays on with another program" not untagged
 	ip link add link toe0 name xdp9 type vlan id 9
 	ip addr del 198.18.9.1/32 dev toe0
 	ip addr add 198.18.9.1/24 dev xdp9
 	ip link set xdp9 up
-	check "a VLAN beside a program" moves 198.18.9.2
+	check "TCP in a VLAN with a program" moves 198.18.9.2
 	ip link del xdp9
 	peer ip link del xdp9
 	detach
 fi
 
-# All received frames are redirected to the neighbour, whose frames leave through toe0.
+# All received frames are redirected to the veth pair, whose frames leave through toe0.
 ip netns exec xdp-far ethtool -K far tx off tso off gso off gro on >/dev/null
 ip netns exec xdp-far ip link set far up
 ip link set xdp-near up
 ip netns exec xdp-far ip addr add 192.0.2.9/24 dev far
 ip link set toe0 promisc on
-check "redirect to the neighbour" attach redirect_to_veth
-check "redirect from the neighbour" attach redirect_to_toe0 xdp-near
-check "ping" within 10 ip netns exec xdp-far ping -q -c 3 -i 0.1 -W 2 "$PEER4"
+check "redirect to veth" attach redirect_to_veth
+check "redirect to toe0" attach redirect_to_toe0 xdp-near
+check "ping through redirects" within 10 ip netns exec xdp-far ping -q -c 3 -i 0.1 -W 2 "$PEER4"
 redirected()
 {
 	ip netns exec xdp-far timeout "$(patience 60)" toe-stream client "$PEER4" --port "$PORT" \
 		-u ${SIZE}K -d ${SIZE}K
 }
-check "a stream, received" counts rx_xdp_redirects 100 redirected
-check "a stream, sent" counts tx_xdp_packets 100 redirected
+check "rx_xdp_redirects counts a stream" counts rx_xdp_redirects 100 redirected
+check "tx_xdp_packets counts a stream" counts tx_xdp_packets 100 redirected
 detach xdp-near
 detach
 ip link set toe0 promisc off
-check "TCP after all that" within 10 moves "$PEER4"
+check "TCP after detaching" within 10 moves "$PEER4"
 
 # Large frames.
 
 check "MTU 9000" ip link set toe0 mtu 9000
-check "a program for one buffer is refused" not attach pass
-check "with a word" sh -c "ip link set toe0 xdpdrv obj $PROGRAMS program pass 2>&1 | grep -q 'MTU too large'"
-check "one for several is not" attach pass_frags
-check "exchanged for one it is refused" not attach pass
+check "a single-buffer program is refused" not attach pass
+check "the refusal has an extack message" sh -c "ip link set toe0 xdpdrv obj $PROGRAMS program pass 2>&1 | grep -q 'MTU too large'"
+check "a multi-buffer program is accepted" attach pass_frags
+check "replacing it by a single-buffer program is refused" not attach pass
 if peer ip link set "$DEV" mtu 9000; then
 	check "TCP at MTU 9000" counts rx_xdp_packets 20 moves "$PEER4"
 	check "ping of 8000 bytes" ping -q -c 3 -i 0.1 -W 5 -s 8000 "$PEER4"
 	attach echo
-	check "sent back, 8000 bytes" counts rx_xdp_tx 3 peer ping -q -c 3 -i 0.1 -W 5 -s 8000 192.0.2.1
+	check "XDP_TX, 8000 bytes" counts rx_xdp_tx 3 peer ping -q -c 3 -i 0.1 -W 5 -s 8000 192.0.2.1
 fi
 detach
 check "MTU 1500" ip link set toe0 mtu 1500
 peer ip link set "$DEV" mtu 1500
-check "a program for one buffer" attach pass
-check "that refuses MTU 9000" not ip link set toe0 mtu 9000
+check "a single-buffer program is accepted" attach pass
+check "MTU 9000 is refused with it" not ip link set toe0 mtu 9000
 detach
-check "features are what they were" diff "$TEMP/features" <(features)
+check "features are restored" diff "$TEMP/features" <(features)
 
 # rebind: unbinds the driver from toe0's function and binds it again
 rebind()
@@ -266,9 +266,9 @@ rebind()
 		echo "$slot" >/sys/bus/pci/drivers/toe/bind && name_toe0 "$slot" && set_up
 }
 attach pass_frags
-check "unbound with a program, and bound" rebind
-check "without it" not sh -c "ip link show toe0 | grep -q xdp"
-check "TCP" within 10 moves "$PEER4"
-check "no fault" sh -c "ethtool -S toe0 | grep -q 'resets: 0$'"
+check "unbind with a program, and bind" rebind
+check "no program is attached after binding" not sh -c "ip link show toe0 | grep -q xdp"
+check "TCP after binding" within 10 moves "$PEER4"
+check "no resets" sh -c "ethtool -S toe0 | grep -q 'resets: 0$'"
 
 finish
