@@ -115,7 +115,7 @@ help:
 	@echo '  soak             the same with every selftest everywhere, and longer fuzzing: hours'
 	@echo '  fuzz             fuzzes the engine with hostile frames for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo '  lint, format     clippy, shellcheck, layers, documents; rustfmt (format-check only checks)'
-	@echo '  layers           order of the Rust files of the module, no import circles'
+	@echo '  layers           order of the Rust files of the module, no import cycles'
 	@echo 'Test bed'
 	@echo '  setup            root, kernel source, kernels and kernel tests in TOE_CACHE=$(TOE_CACHE)'
 	@echo '                   (every target does what it needs; KSRC= for another kernel source)'

@@ -43,7 +43,8 @@ in the guest:
   TOE_TOPOLOGY, TOE_KERNEL, TOE_RUN (the directory under out/, writable)
 
 The run fails with status 125, regardless of COMMAND, on a kernel warning, oops,
-lockdep or KASAN report, leak or hang, and if the adapter's process ends.  Logs: out/<run>/{kernel,device}.log, out/last is the latest.
+lockdep or KASAN report, leak or hang, and if the adapter's process ends.  Logs:
+out/<run>/{kernel,device}.log; out/last is the latest run.
 
 examples:
   tools/vm/run -- ping -c 3 192.0.2.2
