@@ -8,6 +8,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use toe_abi::completion::Status;
 use toe_abi::stats::Counter;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
@@ -18,6 +19,7 @@ use toe_engine::wire::tcp::Repr;
 
 use self::peer::End;
 use self::peer::Mode;
+use self::support::Event;
 use self::support::Node;
 use self::support::Random;
 use self::support::WireFrame;
@@ -313,4 +315,20 @@ fn a_stop_returns_every_connection() {
     let rings = support::rings();
     node.env.doorbell.fill(0);
     assert_eq!(node.processor.start(0, &mut node.env, &rings), Ok(()));
+}
+
+#[test]
+fn a_state_with_undefined_flags_is_refused() {
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    let [end, _] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    let mut state = end.state;
+    state.flags |= 1 << 15;
+    node.driver.delegate(&mut node.env, 7, &state);
+    node.poll(1);
+    let events = node.driver.completions(&mut node.env);
+    let status = Status::Unsupported.raw();
+    assert!(
+        matches!(&events[..], [Event::Delegated(answer)] if answer.status == status),
+        "{events:?}"
+    );
 }
