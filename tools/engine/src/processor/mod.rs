@@ -216,9 +216,9 @@ impl Processor {
         self.core.defaults();
     }
 
-    /// Whether the host's rings have room for the largest frame in addition to the frames `ahead` of
-    /// it. If the caller leaves frames in the port until there is room, a slow host loses none. A
-    /// processor that is not started drops frames, so it always has room.
+    /// Whether the host's rings have room for the largest frame in addition to the frames `ahead`
+    /// of it. If the caller leaves frames in the port until there is room, a slow host loses none.
+    /// A processor that is not started drops frames, so it always has room.
     #[inline]
     pub fn has_room<E: Env>(&mut self, env: &mut E, ahead: Ahead) -> bool {
         let Some(session) = &mut self.session else {
