@@ -171,7 +171,7 @@ impl State {
     pub(super) fn is_waiting(&self) -> bool {
         match self {
             Self::Carried(carried) => carried.blocked,
-            Self::Returning(returning) => returning.owed,
+            Self::Returning(returning) => returning.unsubmitted,
             Self::Asking | Self::Linux => false,
         }
     }
