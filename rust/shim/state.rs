@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     abi::connection::SendState,
+    bindings,
     tcp::sock::{
         Lock,
         SockCell,
@@ -143,18 +144,31 @@ impl SendSide {
     }
 }
 
-/// The discriminant of a [`State`]. The values are those of `enum toe_conn_state`.
+/// The discriminant of a [`State`], as user space sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Kind {
     /// [`State::Asking`].
-    Asking,
+    Asking = bindings::toe_conn_state_TOE_CONN_STATE_DELEGATING,
     /// [`State::Carried`].
-    Carried,
+    Carried = bindings::toe_conn_state_TOE_CONN_STATE_DELEGATED,
     /// [`State::Returning`].
-    Returning,
+    Returning = bindings::toe_conn_state_TOE_CONN_STATE_RETURNING,
     /// [`State::Linux`].
-    Linux,
+    Linux = bindings::toe_conn_state_TOE_CONN_STATE_LINUX,
+}
+
+impl Kind {
+    /// Decodes a value of `enum toe_conn_state`.
+    #[inline]
+    fn from_raw(raw: u32) -> Self {
+        match raw {
+            bindings::toe_conn_state_TOE_CONN_STATE_DELEGATING => Self::Asking,
+            bindings::toe_conn_state_TOE_CONN_STATE_DELEGATED => Self::Carried,
+            bindings::toe_conn_state_TOE_CONN_STATE_RETURNING => Self::Returning,
+            _ => Self::Linux,
+        }
+    }
 }
 
 impl State {
@@ -206,12 +220,7 @@ impl StateCell {
     /// Returns the kind of the state. Without the socket's lock it may change at any time.
     #[inline]
     pub(super) fn kind(&self) -> Kind {
-        match self.kind.load(Relaxed) {
-            0 => Kind::Asking,
-            1 => Kind::Carried,
-            2 => Kind::Returning,
-            _ => Kind::Linux,
-        }
+        Kind::from_raw(self.kind.load(Relaxed))
     }
 
     /// Returns the state, and the operations that need the lock.
