@@ -241,6 +241,18 @@ reasons! {
 }
 
 impl Cause {
+    /// Returns the cause of value `raw`.
+    const fn from_raw(raw: u32) -> Option<Self> {
+        let mut i = 0;
+        while i < Self::ALL.len() {
+            if Self::ALL[i] as u32 == raw {
+                return Some(Self::ALL[i]);
+            }
+            i += 1;
+        }
+        None
+    }
+
     /// Returns the cause for a [`Reason`] of the adapter. `asked` is the cause of the host's request, if
     /// there was one.
     pub(crate) fn from_reason(reason: u8, asked: Option<Self>) -> Self {
@@ -248,11 +260,7 @@ impl Cause {
             Some(Reason::Host) | None => asked.unwrap_or(Self::Host),
             // A processor that works is stopped only when the interface goes down.
             Some(Reason::Stop) => asked.unwrap_or(Self::LinkDown),
-            Some(reason) => Self::ALL
-                .iter()
-                .copied()
-                .find(|&cause| cause as u32 == u32::from(reason.raw()))
-                .unwrap_or(Self::Host),
+            Some(reason) => Self::from_raw(reason.raw().into()).unwrap_or(Self::Host),
         }
     }
 
@@ -269,6 +277,15 @@ impl Cause {
         )
     }
 }
+
+// Each reason of the adapter is a cause of the same value.
+const _: () = {
+    let mut i = 0;
+    while i < Reason::ALL.len() {
+        assert!(Cause::from_raw(Reason::ALL[i].raw() as u32).is_some());
+        i += 1;
+    }
+};
 
 impl From<Change> for Cause {
     fn from(change: Change) -> Self {
