@@ -178,20 +178,20 @@ impl<T: Shadow> Ulp<T> {
         self.shadow_of(sock.sock(), &guard).map(Into::into)
     }
 
-    /// Attaches `shadow` to a socket that has no ULP.
+    /// Attaches `shadow` to a socket that has no ULP. Process context; sleeps.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `EEXIST` if the socket has a ULP, `EOPNOTSUPP` for a socket of an unknown kind.
-    pub fn attach(&self, lock: &mut impl Lock, shadow: Arc<T>) -> Result {
-        let sk = lock.sock().as_raw();
-        // SAFETY: The socket is locked, which protects its ULP. CAST: A TCP socket begins with the
-        // `inet_connection_sock`.
+    pub fn attach(&self, sock: &mut Owned<'_>, shadow: Arc<T>) -> Result {
+        let sk = sock.as_raw();
+        // SAFETY: The process owns the socket, which protects its ULP. CAST: A TCP socket begins with
+        // the `inet_connection_sock`.
         let ulp = unsafe { (*sk.cast::<bindings::inet_connection_sock>()).icsk_ulp_ops };
         if !ulp.is_null() {
             return Err(EEXIST);
         }
-        let proto = self.proto_for(lock.sock())?;
+        let proto = self.proto_for(sock)?;
         let attached = KBox::into_raw(KBox::new(
             Attached {
                 // Written by `call_rcu`.
@@ -200,8 +200,8 @@ impl<T: Shadow> Ulp<T> {
             },
             GFP_KERNEL,
         )?);
-        // SAFETY: The socket is locked. It owns `attached` until that is detached; `proto` stays until
-        // no socket has it.
+        // SAFETY: The process owns the socket. The socket owns `attached` until that is detached;
+        // `proto` stays until no socket has it.
         let ret = to_result(unsafe {
             bindings::tcp_attach(
                 sk,
