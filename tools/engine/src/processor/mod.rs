@@ -128,7 +128,7 @@ enum Phase {
     /// Connections are being returned.
     Stopping,
     Failed,
-    /// Stopped after a failure; the next poll ends the session.
+    /// Stopped after a failure that no poll has reported; the next poll ends the session.
     Dead,
 }
 
@@ -195,7 +195,9 @@ impl Processor {
     }
 
     /// Begins to stop: every connection is returned with reason `Stop`. [`Processor::poll`] returns
-    /// [`Next::Stopped`] once when that is complete. A processor that has failed stops at once.
+    /// [`Next::Stopped`] once when that is complete. If the processor has failed since the last poll,
+    /// the next one returns [`Next::Stopped`] and no connection is returned. A device refuses to stop
+    /// a processor whose failure it knows from [`Next::Failed`].
     ///
     /// # Errors
     ///
@@ -359,7 +361,7 @@ impl Processor {
         let Some(session) = &mut self.session else {
             return;
         };
-        if session.phase != Phase::Failed {
+        if session.works() {
             let result = self.core.announce_sleep(env, &session.rings, false);
             session.check(result);
         }
