@@ -22,7 +22,10 @@ pub trait Notifier: 'static {
 
 /// The registration of `N` for all notifications. There is one at a time in the module.
 ///
-/// It has no data that a leaked registration could outlive.
+/// The core has pointers to code and statics of the module only, which are valid while the module is
+/// loaded. The exit function drops the `InPlaceModule` type, which holds the value, before the module is
+/// unloaded. The module must not forget the value, as it must not forget a
+/// [`kernel::driver::Registration`].
 pub struct Registration<N: Notifier>(PhantomData<N>);
 
 impl<N: Notifier> Registration<N> {

@@ -11,7 +11,8 @@ use kernel::{
 
 /// The registration of the sysctls, in every network namespace. There is one at a time.
 ///
-/// It has no data that a leaked registration could outlive.
+/// The core has pointers to code and statics of the module only. The module must not forget the value,
+/// for the reason given at [`shadow::Registration`](super::shadow::Registration).
 pub struct Registration(());
 
 impl Registration {

@@ -278,9 +278,15 @@ unsafe extern "C" fn free<T: Shadow>(rcu: *mut bindings::callback_head) {
 
 /// A registered protocol.
 ///
-/// All data has to be detached before it is dropped. Dropping waits until every call through a
-/// socket has returned. The value must not be leaked: the core would keep pointers into an unloaded
-/// module.
+/// All data has to be detached before it is dropped. Dropping waits until every call through a socket
+/// has returned.
+///
+/// # Unloading
+///
+/// Until the value is dropped the core has pointers to code and statics of the module, which are valid
+/// while the module is loaded. The exit function drops the `InPlaceModule` type, which holds the value,
+/// before the module is unloaded. The type cannot enforce that: safe code can forget the value. The
+/// module must not do that, as it must not forget a [`kernel::driver::Registration`].
 pub struct Registration<T: Shadow>(&'static Ulp<T>);
 
 impl<T: Shadow> Drop for Registration<T> {
