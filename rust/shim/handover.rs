@@ -57,7 +57,7 @@ use crate::{
         },
         sysctl::{
             self,
-            Enable, //
+            Mode, //
         }, //
     }, //
 };
@@ -80,7 +80,7 @@ const ATTEMPTS: usize = 4;
 ///
 /// The reason. The socket is as it was.
 pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Refusal> {
-    if sysctl::Registration::enable(sock) == Enable::Off {
+    if sysctl::mode(sock) == Mode::Off {
         NO_ADAPTER.count_handover(Err(Refusal::Disabled));
         return Err(Refusal::Disabled);
     }

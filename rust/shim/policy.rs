@@ -20,7 +20,7 @@ use crate::{
         },
         sysctl::{
             self,
-            Enable, //
+            Mode, //
         }, //
     },
     util::{
@@ -107,8 +107,8 @@ impl Candidates {
 /// Considers a socket that sends a frame through an adapter. Softirq or process context.
 #[inline]
 pub(super) fn consider(sock: &WeakSock) {
-    if sysctl::Registration::enable(sock) == Enable::Automatic
-        && sock.bytes() >= sysctl::Registration::min_bytes(sock)
+    if sysctl::mode(sock) == Mode::Automatic
+        && sock.bytes() >= sysctl::min_bytes(sock)
         && ULP.shadow_of(sock, &rcu::read_lock()).is_none()
         && !backoff::is_delayed(sock)
     {
@@ -139,7 +139,7 @@ impl WorkItem for Candidates {
             let mut sock = candidate.lock();
             // The application may have requested the hand-over meanwhile.
             let is_delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();
-            if is_delegated || sysctl::Registration::enable(&sock) != Enable::Automatic {
+            if is_delegated || sysctl::mode(&sock) != Mode::Automatic {
                 continue;
             }
             if let Err(refusal) = handover::delegate(&mut sock) {

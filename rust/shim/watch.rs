@@ -26,7 +26,7 @@ use crate::{
         sock::Locked,
         sysctl::{
             self,
-            Enable, //
+            Mode, //
         }, //
     },
     util::{
@@ -133,7 +133,7 @@ impl WorkItem for Check {
 }
 
 fn check(connection: &Connection, lock: &mut Locked<'_>) {
-    let is_disabled = sysctl::Registration::enable(lock) == Enable::Off;
+    let is_disabled = sysctl::mode(lock) == Mode::Off;
     let adapter = connection.channel.adapter();
     let (mut state, tcp) = connection.state.open(lock);
     let Some(carried) = state.carried() else {

@@ -26,24 +26,6 @@ impl Registration {
         to_result(unsafe { bindings::sysctl_register() })?;
         Ok(Self(()))
     }
-
-    /// `net.toe.enable` in the namespace of `sock`; [`Enable::Off`] while not registered.
-    #[inline]
-    pub fn enable(sock: &WeakSock) -> Enable {
-        // SAFETY: The namespace is valid.
-        match unsafe { bindings::sysctl_enable(sock.namespace().as_raw()) } {
-            0 => Enable::Off,
-            1 => Enable::Asked,
-            _ => Enable::Automatic,
-        }
-    }
-
-    /// `net.toe.min_bytes` in the namespace of `sock`; 0 while not registered.
-    #[inline]
-    pub fn min_bytes(sock: &WeakSock) -> u64 {
-        // SAFETY: As above.
-        unsafe { bindings::sysctl_min_bytes(sock.namespace().as_raw()) as u64 }
-    }
 }
 
 impl Drop for Registration {
@@ -53,13 +35,31 @@ impl Drop for Registration {
     }
 }
 
-/// What `net.toe.enable` allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Enable {
-    /// Nothing is delegated.
+/// Values of `net.toe.enable`: which connections are delegated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// None.
     Off,
-    /// A connection whose application asks for it.
-    Asked,
-    /// What the policy selects, too.
+    /// Those whose application asks for it.
+    OnRequest,
+    /// Those that the policy selects as well.
     Automatic,
+}
+
+/// `net.toe.enable` in the namespace of `sock`; [`Mode::Off`] while not registered.
+#[inline]
+pub fn mode(sock: &WeakSock) -> Mode {
+    // SAFETY: The namespace is valid.
+    match unsafe { bindings::sysctl_enable(sock.namespace().as_raw()) } {
+        0 => Mode::Off,
+        1 => Mode::OnRequest,
+        _ => Mode::Automatic,
+    }
+}
+
+/// `net.toe.min_bytes` in the namespace of `sock`; 0 while not registered.
+#[inline]
+pub fn min_bytes(sock: &WeakSock) -> u64 {
+    // SAFETY: As above.
+    unsafe { bindings::sysctl_min_bytes(sock.namespace().as_raw()) as u64 }
 }
