@@ -7,7 +7,7 @@ use super::{
         Answer,
         PendingAnswer, //
     },
-    channel::Channel,
+    lane::Lane,
     state::{
         Kind,
         SendSide,
@@ -57,12 +57,12 @@ pub(super) static ULP: Ulp<Connection> = Ulp::new(c"toe");
 /// A connection from the hand-over until Linux carries it again.
 ///
 /// It is attached to its socket as upper layer protocol data ([`ULP`]), and is in the table of its
-/// [`Channel`] until its state is [`Linux`](super::state::State::Linux).
+/// [`Lane`] until its state is [`Linux`](super::state::State::Linux).
 #[pin_data]
 pub(super) struct Connection {
-    /// The channel whose processor carries the connection.
-    pub(super) channel: Arc<Channel>,
-    /// Identifier in completions. Set when the connection enters the channel's table.
+    /// The lane whose processor carries the connection.
+    pub(super) lane: Arc<Lane>,
+    /// Identifier in completions. Set when the connection enters the lane's table.
     host_id: u32,
     /// Addresses and ports.
     pub(super) tuple: Tuple,
@@ -81,7 +81,7 @@ pub(super) struct Connection {
     pub(super) since: u32,
     /// Payload bytes that the peer has acknowledged to the adapter. Written under the socket's lock.
     pub(super) sent: Counter,
-    /// Payload bytes that the adapter has delivered. Written by the channel's poll.
+    /// Payload bytes that the adapter has delivered. Written by the lane's poll.
     pub(super) received: Counter,
 }
 
@@ -153,10 +153,10 @@ pub(super) mod entry {
 
 impl Connection {
     /// Creates the connection that `snapshot` describes. It has no identifier before it is inserted
-    /// into the table of `channel`. Process context.
+    /// into the table of `lane`. Process context.
     pub(super) fn new(
         sock: &TcpSock,
-        channel: Arc<Channel>,
+        lane: Arc<Lane>,
         snapshot: &abi::Connection,
     ) -> Result<Pin<UniqueArc<Self>>> {
         let deferred = Deferred {
@@ -169,7 +169,7 @@ impl Connection {
         };
         UniqueArc::pin_init(
             pin_init!(Self {
-                channel,
+                lane,
                 host_id: 0,
                 tuple: snapshot.into(),
                 answer <- PendingAnswer::new(),
@@ -208,7 +208,7 @@ impl Connection {
     pub(super) fn count_sent(&self, send: &SendSide, report: &SendState) {
         let newly = report.snd_una.wrapping_sub(send.last.snd_una).into();
         self.sent.add(newly);
-        self.channel.sent.fetch_add(newly, Relaxed);
+        self.lane.sent.fetch_add(newly, Relaxed);
     }
 
     /// Returns the socket.

@@ -132,13 +132,13 @@ fn connections(namespace: &Namespace) -> impl Iterator<Item = Arc<Connection>> +
     core::iter::from_fn(move || next(namespace, &mut position))
 }
 
-/// Returns the connection at `position` (number of the channel, position in its table) or the next
+/// Returns the connection at `position` (number of the lane, position in its table) or the next
 /// one after it, and advances `position` past it.
 fn next(namespace: &Namespace, position: &mut [c_long; 2]) -> Option<Arc<Connection>> {
     loop {
         // CAST: both count from 0.
-        let channel = registry::nth_channel(position[0] as usize)?;
-        match channel.next(position[1] as usize) {
+        let lane = registry::nth_lane(position[0] as usize)?;
+        match lane.next(position[1] as usize) {
             Some((i, connection)) => {
                 position[1] = i as c_long + 1;
                 if connection.sock().namespace() == namespace {
@@ -189,7 +189,7 @@ impl Command for ConnGet {
                 return Ok(());
             };
             let wanted =
-                ifindex.is_none_or(|ifindex| connection.channel.adapter().ifindex() == ifindex);
+                ifindex.is_none_or(|ifindex| connection.lane.adapter().ifindex() == ifindex);
             if wanted {
                 dump.put(|msg| put_connection(msg, &connection))?;
             }
@@ -211,13 +211,13 @@ impl Command for ConnOffload {
         let tuple = tuple(request)?;
         let width = tuple.width();
         // A socket that is not bound to an interface is found with any of them.
-        let socket = registry::channels()
-            .find_map(|channel| {
+        let socket = registry::lanes()
+            .find_map(|lane| {
                 sock::lookup(
                     request.namespace(),
                     (&tuple.local[..width], tuple.local_port),
                     (&tuple.remote[..width], tuple.remote_port),
-                    channel.adapter().ifindex(),
+                    lane.adapter().ifindex(),
                 )
             })
             .ok_or(ENOENT)?;
@@ -252,7 +252,7 @@ impl Command for ConnReturn {
         let ifindex = request.attrs().get_u32(bindings::TOE_A_CONN_IFINDEX);
         connections(request.namespace())
             .filter(|connection| {
-                ifindex.is_none_or(|ifindex| connection.channel.adapter().ifindex() == ifindex)
+                ifindex.is_none_or(|ifindex| connection.lane.adapter().ifindex() == ifindex)
             })
             .for_each(recall);
         Ok(())
@@ -287,12 +287,12 @@ fn put_stats(msg: &mut GenlMsg<'_>, adapter: Option<&Handle>) -> Result {
     };
     let (mut count, mut capacity, mut sent, mut received) = (0, 0, 0u64, 0u64);
     let mut stats = None;
-    for channel in registry::channels().filter(|c| c.adapter().is_same(adapter)) {
-        count += channel.count();
-        capacity += channel.capacity();
-        sent += channel.sent.load(Relaxed);
-        received += channel.received.get();
-        stats = Some(channel.stats.clone());
+    for lane in registry::lanes().filter(|c| c.adapter().is_same(adapter)) {
+        count += lane.count();
+        capacity += lane.capacity();
+        sent += lane.sent.load(Relaxed);
+        received += lane.received.get();
+        stats = Some(lane.stats.clone());
     }
     let stats = stats.ok_or(ENODEV)?;
     msg.put_u32(bindings::TOE_A_STATS_CONNECTIONS, count)?;

@@ -140,12 +140,12 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         snapshot.local_port,
     );
     let processor = adapter.processor_for(&received).ok_or(Refusal::Filter)?;
-    let channel = registry::channel(adapter, processor).ok_or(Refusal::NoDevice)?;
+    let lane = registry::lane(adapter, processor).ok_or(Refusal::NoDevice)?;
     // Allocated before the adapter is asked: nothing may fail after its answer.
-    let frags = Frags::new(channel.queue.clone()).map_err(|_| Refusal::NoMemory)?;
+    let frags = Frags::new(lane.queue.clone()).map_err(|_| Refusal::NoMemory)?;
     let connection =
-        Connection::new(sock, channel.clone(), &snapshot).map_err(|_| Refusal::NoMemory)?;
-    let connection = channel.insert(connection)?;
+        Connection::new(sock, lane.clone(), &snapshot).map_err(|_| Refusal::NoMemory)?;
+    let connection = lane.insert(connection)?;
 
     let result = attach(sock, &connection).and_then(|()| ask(&connection, &snapshot));
     let (mut state, mut tcp) = connection.state.open(sock);
@@ -155,7 +155,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
             state.finish();
             // In this order, see `recall::finish`.
             ULP.detach(sock);
-            channel.remove(&connection);
+            lane.remove(&connection);
             return Err(refusal);
         }
     };
@@ -204,7 +204,7 @@ fn ask(connection: &Connection, snapshot: &abi::Connection) -> Result<u32, Refus
         entry.copy_from_slice(part);
     }
 
-    let queue = &connection.channel.queue;
+    let queue = &connection.lane.queue;
     match queue.submit(&entries) {
         Ok(()) => {}
         Err(SubmitError::Full) => return Err(Refusal::Busy),

@@ -20,7 +20,7 @@
 //!    ([`recall::recall`]).
 //!
 //! The files in the order of their layers; a file names only those before it, except that `connection`
-//! and `channel` name each other:
+//! and `lane` name each other:
 //!
 //! | File | Content |
 //! |---|---|
@@ -29,7 +29,7 @@
 //! | [`table`] | objects by identifier |
 //! | [`submission`], [`timeout`], [`frags`] | submission queue, its timeout, payload that the adapter reads |
 //! | [`state`] | state of a connection, with its send side |
-//! | [`connection`], [`channel`] | a connection; a processor and its connections |
+//! | [`connection`], [`lane`] | a connection; a processor and its connections |
 //! | [`registry`], [`backoff`], [`notify`] | adapters; delay of automatic delegation; notifications |
 //! | [`recall`] | return of a connection |
 //! | [`send`] | `sendmsg` and submissions |
@@ -40,11 +40,11 @@
 
 mod answer;
 mod backoff;
-mod channel;
 mod connection;
 mod frags;
 mod genl;
 mod handover;
+mod lane;
 mod notify;
 mod policy;
 mod poll;
@@ -136,7 +136,7 @@ impl Client for Shim {
 
     fn start(adapter: &Handle, processor: u8) -> Result<Poll> {
         let poll = Poll::new(registry::start(adapter, processor)?)?;
-        poll.channel.set_open(true);
+        poll.lane.set_open(true);
         Ok(poll)
     }
 
@@ -174,16 +174,16 @@ impl Client for Shim {
     }
 
     fn stopping(adapter: &Handle, processor: u8) {
-        if let Some(channel) = registry::channel(adapter, processor) {
-            channel.set_open(false);
+        if let Some(lane) = registry::lane(adapter, processor) {
+            lane.set_open(false);
         }
     }
 
     fn stopped(poll: Poll) {
-        let channel = poll.channel.clone();
-        channel.set_open(false);
+        let lane = poll.lane.clone();
+        lane.set_open(false);
         drop(poll);
-        for connection in channel.connections() {
+        for connection in lane.connections() {
             // No completion arrives any more: ends the waits for one. A hand-over that the adapter
             // has answered keeps its answer.
             connection.answer.give(Answer::Stopped);
@@ -205,7 +205,7 @@ impl Client for Shim {
         let sock = WeakSock::of_sender(skb)?;
         let guard = rcu::read_lock();
         let connection = ULP.shadow_of(sock, &guard)?;
-        Some(connection.channel.queue.processor().into())
+        Some(connection.lane.queue.processor().into())
     }
 
     fn transmits(skb: &SkBuff) {

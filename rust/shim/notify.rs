@@ -35,12 +35,12 @@ const CONN: u32 = 0;
 
 /// Puts the attributes of a connection.
 pub(super) fn put_connection(msg: &mut GenlMsg<'_>, connection: &Connection) -> Result {
-    let (channel, tuple) = (&connection.channel, &connection.tuple);
+    let (lane, tuple) = (&connection.lane, &connection.tuple);
     let width = tuple.width();
-    msg.put_u32(bindings::TOE_A_CONN_IFINDEX, channel.adapter().ifindex())?;
+    msg.put_u32(bindings::TOE_A_CONN_IFINDEX, lane.adapter().ifindex())?;
     msg.put_u32(
         bindings::TOE_A_CONN_PROCESSOR,
-        channel.queue.processor().into(),
+        lane.queue.processor().into(),
     )?;
     msg.put_u32(bindings::TOE_A_CONN_HOST_ID, connection.host_id())?;
     msg.put_u32(bindings::TOE_A_CONN_DEVICE_ID, connection.device_id())?;

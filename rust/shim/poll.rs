@@ -4,14 +4,14 @@
 //!
 //! The poll looks a connection up for every completion. It does that in an array of its own, without
 //! a lock or a reference count. A connection enters the array with the adapter's answer to the
-//! hand-over, found through the table of the [`Channel`], and leaves it with `Returned`.
+//! hand-over, found through the table of the [`Lane`], and leaves it with `Returned`.
 
 use super::{
-    channel::Channel,
     connection::{
         entry,
         Connection, //
     },
+    lane::Lane,
     table, //
 };
 use crate::{
@@ -32,7 +32,7 @@ const RESERVE: usize = 128;
 
 /// State of a running processor's poll.
 pub(crate) struct Poll {
-    pub(super) channel: Arc<Channel>,
+    pub(super) lane: Arc<Lane>,
     /// By [`table::index`] of the identifier.
     connections: KVVec<Option<Arc<Connection>>>,
     reserve: KVec<BacklogEntry>,
@@ -42,14 +42,14 @@ pub(crate) struct Poll {
 
 impl Poll {
     /// Creates the state for a processor that is about to start.
-    pub(super) fn new(channel: Arc<Channel>) -> Result<Self> {
-        let capacity = channel.capacity() as usize;
+    pub(super) fn new(lane: Arc<Lane>) -> Result<Self> {
+        let capacity = lane.capacity() as usize;
         let mut connections = KVVec::with_capacity(capacity, GFP_KERNEL)?;
         for _ in 0..capacity {
             connections.push(None, GFP_KERNEL)?;
         }
         let mut this = Self {
-            channel,
+            lane,
             connections,
             reserve: KVec::with_capacity(RESERVE, GFP_KERNEL)?,
             aggregate: None,
@@ -93,7 +93,7 @@ impl Poll {
         if self.connections.get(table::index(host_id))?.is_some() {
             return None;
         }
-        self.channel.find(host_id)
+        self.lane.find(host_id)
     }
 
     /// Enters a connection that the adapter has accepted.

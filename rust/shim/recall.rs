@@ -54,7 +54,7 @@ pub(super) fn request(connection: &Connection, state: &mut StateMut<'_>, cause: 
     };
     let unsubmitted = !submit_return(connection, carried.send.device_id);
     if unsubmitted && !carried.blocked {
-        connection.channel.wait_for_room(connection);
+        connection.lane.wait_for_room(connection);
     }
     state.start_return(cause, unsubmitted);
 }
@@ -67,7 +67,7 @@ pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>) {
     if returning.unsubmitted {
         returning.unsubmitted = !submit_return(connection, returning.send.device_id);
         if returning.unsubmitted {
-            connection.channel.wait_for_room(connection);
+            connection.lane.wait_for_room(connection);
         }
     }
 }
@@ -80,7 +80,7 @@ fn submit_return(connection: &Connection, device_id: u32) -> bool {
         op: Op::Return.raw(),
         device_id,
     };
-    connection.channel.queue.submit_entry(&entry) != Err(SubmitError::Full)
+    connection.lane.queue.submit_entry(&entry) != Err(SubmitError::Full)
 }
 
 /// Asks the adapter to return a connection and waits until Linux carries it. Process context;
@@ -93,7 +93,7 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause
         }
         request(connection, &mut state, cause);
     }
-    let mut timeout = AnswerTimeout::new(&connection.channel.queue);
+    let mut timeout = AnswerTimeout::new(&connection.lane.queue);
     while !connection
         .returned
         .wait_for_completion_timeout(msecs_to_jiffies(BACKLOG_INTERVAL_MS))
@@ -101,7 +101,7 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause
         // Submits a `Return` that found no room.
         sock.flush_backlog();
         if timeout.is_expired() {
-            connection.channel.adapter().fault("return timed out");
+            connection.lane.adapter().fault("return timed out");
         }
     }
     sock.flush_backlog();
@@ -126,7 +126,7 @@ pub(super) fn complete(
         };
         if !send.is_plausible(&returned.send) {
             connection
-                .channel
+                .lane
                 .adapter()
                 .fault("invalid state of a returned connection");
             return lost(connection, lock);
@@ -181,9 +181,9 @@ fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
     // Before the connection leaves the table: until it does, a processor that stops waits for this
     // socket. So the ULP's reference, which an RCU callback drops, is never the last one to the adapter.
     ULP.detach(lock);
-    let channel = &connection.channel;
-    channel.remove(connection);
-    channel.stats.count_return(cause);
+    let lane = &connection.lane;
+    lane.remove(connection);
+    lane.stats.count_return(cause);
     backoff::returned(connection.sock(), connection.since, cause);
     notify::returned(connection, cause);
     lock.tcp().resume();

@@ -43,11 +43,11 @@ const UNKNOWN: &str = "completion for an unknown connection";
 /// Handles the answer to a hand-over.
 pub(super) fn delegated(poll: &mut Poll, delegated: Delegated) {
     let Some(connection) = poll.pending(delegated.host_id) else {
-        return poll.channel.adapter().fault(UNKNOWN);
+        return poll.lane.adapter().fault(UNKNOWN);
     };
     let answer = Answer::from(&delegated);
     if !connection.answer.give(answer) {
-        return poll.channel.adapter().fault(UNKNOWN);
+        return poll.lane.adapter().fault(UNKNOWN);
     }
     // No completion for this connection is processed before this function returns.
     if matches!(answer, Answer::Accepted { .. }) {
@@ -63,14 +63,14 @@ pub(super) fn deliver(poll: &mut Poll, deliver: Deliver, payload: Payload) {
         other => {
             apply_aggregate(poll, other);
             let Some(entry) = poll.payload_entry() else {
-                return poll.channel.adapter().fault("no backlog entry for payload");
+                return poll.lane.adapter().fault("no backlog entry for payload");
             };
             Aggregate::new(&deliver, entry)
         }
     };
     if aggregate.add(&deliver, payload).is_err() {
         return poll
-            .channel
+            .lane
             .adapter()
             .fault("payload length does not match its pages");
     }
@@ -88,11 +88,11 @@ fn apply_aggregate(poll: &mut Poll, aggregate: Option<Aggregate>) {
         return;
     };
     let Some(connection) = poll.get(aggregate.host_id) else {
-        return poll.channel.adapter().fault(UNKNOWN);
+        return poll.lane.adapter().fault(UNKNOWN);
     };
     let length = aggregate.len().into();
     connection.received.add(length);
-    connection.channel.received.add(length);
+    connection.lane.received.add(length);
 
     let entry = aggregate.into_entry();
     let mut spin = connection.sock().spin();
@@ -105,7 +105,7 @@ fn apply_aggregate(poll: &mut Poll, aggregate: Option<Aggregate>) {
 /// Handles progress of the send side.
 pub(super) fn acked(poll: &mut Poll, acked: Acked) {
     let Some(connection) = poll.get(acked.host_id) else {
-        return poll.channel.adapter().fault(UNKNOWN);
+        return poll.lane.adapter().fault(UNKNOWN);
     };
     let mut spin = connection.sock().spin();
     match spin.locked() {
@@ -124,7 +124,7 @@ pub(super) fn acked(poll: &mut Poll, acked: Acked) {
 pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::Connection) {
     flush(poll);
     let Some(connection) = poll.take(header.host_id) else {
-        return poll.channel.adapter().fault(UNKNOWN);
+        return poll.lane.adapter().fault(UNKNOWN);
     };
     {
         let mut spin = connection.sock().spin();
@@ -146,10 +146,10 @@ pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::Connection
 /// Resumes the connections that wait for room in the submission ring or for fragment credits, until one
 /// still finds none.
 pub(super) fn resume_waiting(poll: &mut Poll) {
-    if !poll.channel.is_any_waiting() {
+    if !poll.lane.is_any_waiting() {
         return;
     }
-    poll.channel.resume_waiting(|connection| {
+    poll.lane.resume_waiting(|connection| {
         let mut spin = connection.sock().spin();
         match spin.locked() {
             Some(mut lock) => {
@@ -217,9 +217,9 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
     let Some(send) = state.send() else {
         return;
     };
-    let channel = &connection.channel;
+    let lane = &connection.lane;
     if !send.is_plausible(&acked.send) {
-        return channel
+        return lane
             .adapter()
             .fault("acknowledgement beyond submitted payload");
     }
@@ -228,7 +228,7 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
     send.report(&mut tcp, &acked.send);
     send.frags.release_to(snd_una);
     send.submitted = later(send.submitted, snd_una);
-    let ifindex = channel.adapter().ifindex();
+    let ifindex = lane.adapter().ifindex();
     if !tcp.route_valid(ifindex) {
         recall::request(connection, &mut state, Cause::of_route(&tcp, ifindex));
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The adapters and their channels.
+//! The adapters and their lanes.
 
 use super::{
-    channel::Channel,
+    lane::Lane,
     reason::Refusal,
     stats::{
         Stats,
@@ -29,7 +29,7 @@ struct Adapter {
     handle: Handle,
     stats: Arc<Stats>,
     /// By number of the processor.
-    channels: KVec<Option<Arc<Channel>>>,
+    lanes: KVec<Option<Arc<Lane>>>,
 }
 
 impl Adapter {
@@ -37,21 +37,21 @@ impl Adapter {
         Ok(Self {
             handle: handle.clone(),
             stats: Arc::new(Stats::new(), GFP_KERNEL)?,
-            channels: KVec::new(),
+            lanes: KVec::new(),
         })
     }
 
-    /// Returns the channel of `processor`, which is created if it does not exist.
-    fn channel(&mut self, processor: u8) -> Result<Arc<Channel>> {
-        while self.channels.len() <= processor.into() {
-            self.channels.push(None, GFP_KERNEL)?;
+    /// Returns the lane of `processor`, which is created if it does not exist.
+    fn lane(&mut self, processor: u8) -> Result<Arc<Lane>> {
+        while self.lanes.len() <= processor.into() {
+            self.lanes.push(None, GFP_KERNEL)?;
         }
-        let slot = &mut self.channels[usize::from(processor)];
-        if let Some(channel) = slot {
-            return Ok(channel.clone());
+        let slot = &mut self.lanes[usize::from(processor)];
+        if let Some(lane) = slot {
+            return Ok(lane.clone());
         }
-        let channel = Channel::new(self.handle.clone(), processor, self.stats.clone())?;
-        Ok(slot.insert(channel).clone())
+        let lane = Lane::new(self.handle.clone(), processor, self.stats.clone())?;
+        Ok(slot.insert(lane).clone())
     }
 }
 
@@ -83,8 +83,8 @@ fn with<R>(f: impl FnOnce(&mut KVec<Adapter>) -> R) -> Option<R> {
     Some(f(&mut adapters))
 }
 
-/// Returns the channel of a processor that is about to start.
-pub(super) fn start(handle: &Handle, processor: u8) -> Result<Arc<Channel>> {
+/// Returns the lane of a processor that is about to start.
+pub(super) fn start(handle: &Handle, processor: u8) -> Result<Arc<Lane>> {
     with(|adapters| {
         let known = adapters.iter().position(|a| a.handle.is_same(handle));
         let i = match known {
@@ -94,12 +94,12 @@ pub(super) fn start(handle: &Handle, processor: u8) -> Result<Arc<Channel>> {
                 adapters.len() - 1
             }
         };
-        adapters.get_mut(i).ok_or(EINVAL)?.channel(processor)
+        adapters.get_mut(i).ok_or(EINVAL)?.lane(processor)
     })
     .ok_or(ENODEV)?
 }
 
-/// Forgets an adapter. Channels that are in use stay valid.
+/// Forgets an adapter. Lanes that are in use stay valid.
 pub(super) fn forget(handle: &Handle) {
     let forgotten = with(|adapters| {
         let i = adapters.iter().position(|a| a.handle.is_same(handle))?;
@@ -108,13 +108,13 @@ pub(super) fn forget(handle: &Handle) {
     drop(forgotten);
 }
 
-/// Returns the channel of a processor, if that was ever started.
-pub(super) fn channel(handle: &Handle, processor: u8) -> Option<Arc<Channel>> {
+/// Returns the lane of a processor, if that was ever started.
+pub(super) fn lane(handle: &Handle, processor: u8) -> Option<Arc<Lane>> {
     with(|adapters| {
         adapters
             .iter()
             .find(|a| a.handle.is_same(handle))?
-            .channels
+            .lanes
             .get(usize::from(processor))?
             .clone()
     })?
@@ -147,23 +147,23 @@ pub(super) fn nth_adapter(n: usize) -> Option<Handle> {
     with(|adapters| Some(adapters.get(n)?.handle.clone()))?
 }
 
-/// Returns the `n`-th of all channels, in the order of their first start.
-pub(super) fn nth_channel(n: usize) -> Option<Arc<Channel>> {
+/// Returns the `n`-th of all lanes, in the order of their first start.
+pub(super) fn nth_lane(n: usize) -> Option<Arc<Lane>> {
     with(|adapters| {
         adapters
             .iter()
-            .flat_map(|a| a.channels.iter().flatten())
+            .flat_map(|a| a.lanes.iter().flatten())
             .nth(n)
             .cloned()
     })?
 }
 
-/// Iterates over all channels. They may change meanwhile: this is no snapshot.
-pub(super) fn channels() -> impl Iterator<Item = Arc<Channel>> {
+/// Iterates over all lanes. They may change meanwhile: this is no snapshot.
+pub(super) fn lanes() -> impl Iterator<Item = Arc<Lane>> {
     let mut n = 0;
     core::iter::from_fn(move || {
-        let channel = nth_channel(n)?;
+        let lane = nth_lane(n)?;
         n += 1;
-        Some(channel)
+        Some(lane)
     })
 }

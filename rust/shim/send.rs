@@ -67,7 +67,7 @@ pub(super) fn sendmsg(
     } else if message.has_control() || sock.tcp().send_obstacle() {
         recall::recall(connection, sock, Cause::Sockopt);
     } else {
-        let ifindex = connection.channel.adapter().ifindex();
+        let ifindex = connection.lane.adapter().ifindex();
         let tcp = sock.tcp();
         if !tcp.route_valid(ifindex) {
             let cause = Cause::of_route(&tcp, ifindex);
@@ -155,7 +155,7 @@ fn submit_payload(
     carried: &mut Carried,
     tcp: &Tcp<'_>,
 ) -> Result<(), Cause> {
-    let queue = &connection.channel.queue;
+    let queue = &connection.lane.queue;
     let end = tcp.write_seq();
     while carried.send.submitted != end && !carried.blocked {
         let Ok(fragments) = tcp.fragments(carried.send.submitted) else {
@@ -218,7 +218,7 @@ fn submit_payload(
 /// Lists a connection to be resumed when there is room again.
 fn wait_for_room(connection: &Connection, blocked: &mut bool) {
     if !core::mem::replace(blocked, true) {
-        connection.channel.wait_for_room(connection);
+        connection.lane.wait_for_room(connection);
     }
 }
 
@@ -286,7 +286,7 @@ pub(super) fn update_nagle(connection: &Connection, sock: &mut Owned<'_>) {
         flags,
         ..Update::default()
     };
-    if connection.channel.queue.submit_entry(&update) == Err(SubmitError::Full) {
+    if connection.lane.queue.submit_entry(&update) == Err(SubmitError::Full) {
         // The update must not be lost, and is too rare for a queue of its own.
         recall::recall(connection, sock, Cause::Sockopt);
     }

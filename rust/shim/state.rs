@@ -85,7 +85,7 @@ pub(super) struct Carried {
     /// The last write of the application announced more (`MSG_MORE`).
     pub(super) more: bool,
     /// Payload waits for room in the submission ring or for fragment credits. The connection is in
-    /// the channel's list of those that wait.
+    /// the lane's list of those that wait.
     pub(super) blocked: bool,
     /// Hardware address of the next hop that the adapter uses.
     pub(super) remote_mac: [u8; 6],
@@ -100,7 +100,7 @@ pub(super) struct Returning {
     /// Why the host wants the connection back.
     pub(super) cause: Cause,
     /// The `Return` has not been submitted yet: there was no room in the submission ring. The
-    /// connection is in the channel's list of those that wait.
+    /// connection is in the lane's list of those that wait.
     pub(super) unsubmitted: bool,
 }
 
@@ -181,7 +181,7 @@ impl State {
         }
     }
 
-    /// Returns whether the connection is in the channel's list of those that wait for room.
+    /// Returns whether the connection is in the lane's list of those that wait for room.
     pub(super) fn is_waiting(&self) -> bool {
         match self {
             Self::Carried(carried) => carried.blocked,

@@ -121,8 +121,8 @@ impl WorkItem for Check {
     type Pointer = Arc<Self>;
 
     fn run(_this: Arc<Self>) {
-        for channel in registry::channels() {
-            for connection in channel.connections() {
+        for lane in registry::lanes() {
+            for connection in lane.connections() {
                 if connection.kind() == Kind::Carried {
                     let mut sock = connection.sock().lock();
                     check(&connection, &mut sock.locked());
@@ -134,7 +134,7 @@ impl WorkItem for Check {
 
 fn check(connection: &Connection, lock: &mut Locked<'_>) {
     let is_disabled = sysctl::mode(lock) == Mode::Off;
-    let adapter = connection.channel.adapter();
+    let adapter = connection.lane.adapter();
     let (mut state, tcp) = connection.state.open(lock);
     let Some(carried) = state.carried() else {
         return;
@@ -166,7 +166,7 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         update.mss = mss;
     }
     // When there is no room the next check tries again.
-    if update.valid != 0 && connection.channel.queue.submit_entry(&update).is_ok() {
+    if update.valid != 0 && connection.lane.queue.submit_entry(&update).is_ok() {
         carried.remote_mac = remote_mac;
         carried.mss = mss;
     }

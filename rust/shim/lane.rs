@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Channels: state of the shim for each processor of an adapter.
+//! Lanes: state of the shim for each processor of an adapter.
 
 use super::{
     connection::Connection,
@@ -39,7 +39,7 @@ use kernel::{
 /// It exists from the first start of the processor until the interface is unregistered. The part that
 /// only the running processor's poll uses is [`Poll`](super::poll::Poll).
 #[pin_data]
-pub(super) struct Channel {
+pub(super) struct Lane {
     /// The submission queue of the processor.
     pub(super) queue: SubmissionQueue,
     /// Counters of the adapter.
@@ -123,8 +123,8 @@ impl Waiting {
     }
 }
 
-impl Channel {
-    /// Creates the channel of `processor`. It accepts connections after [`Self::set_open`].
+impl Lane {
+    /// Creates the lane of `processor`. It accepts connections after [`Self::set_open`].
     pub(super) fn new(adapter: Handle, processor: u8, stats: Arc<Stats>) -> Result<Arc<Self>> {
         let capacity = adapter.connection_limit().min(MAX_CAPACITY);
         let connections = Connections {
@@ -169,7 +169,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// `NoDevice` while the channel accepts no connections, `TableFull`.
+    /// `NoDevice` while the lane accepts no connections, `TableFull`.
     pub(super) fn insert(
         &self,
         mut connection: Pin<UniqueArc<Connection>>,
