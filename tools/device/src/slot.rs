@@ -100,7 +100,7 @@ enum State {
 }
 
 /// A processor and its environment.
-pub struct Slot {
+pub struct ProcessorSlot {
     processor: Processor,
     index: usize,
     state: State,
@@ -132,7 +132,7 @@ macro_rules! env {
     };
 }
 
-impl Slot {
+impl ProcessorSlot {
     /// Creates a slot whose processor is not started.
     pub fn new(
         processor: Processor,

@@ -36,7 +36,7 @@ use crate::port::cable::Cable;
 use crate::port::impaired::Impaired;
 use crate::port::impaired::Impairment;
 use crate::setting::Setting;
-use crate::slot::Slot;
+use crate::slot::ProcessorSlot;
 use crate::waker::Waker;
 
 /// Maximum number of messages taken from one link per turn.
@@ -179,7 +179,7 @@ pub struct Worker {
     epoch: Instant,
     control: Receiver<Control>,
     waker: Arc<Waker>,
-    slots: Vec<Slot>,
+    slots: Vec<ProcessorSlot>,
     outboxes: Vec<Option<Outbox>>,
     inboxes: Vec<Inbox>,
     /// Buffers for frames from ports.
@@ -207,7 +207,7 @@ impl Worker {
             };
             let port = Impaired::new(port, slot.config.index, slot.impairment);
             let processor = Processor::new(&slot.config);
-            Slot::new(processor, slot.host, slot.doorbells, port, slot.reporter)
+            ProcessorSlot::new(processor, slot.host, slot.doorbells, port, slot.reporter)
         });
         Self {
             index: plan.index,
