@@ -137,8 +137,9 @@ layout! {
         8 => processor: u8,
         /// MSI-X vector of the processor.
         9 => vector: u8,
-        /// log2 of the number of entries of each ring, in the order of [`Ring`](super::ring::Ring), each
-        /// [`MIN_LOG2`](super::ring::MIN_LOG2) to [`MAX_LOG2`](super::ring::MAX_LOG2).
+        /// log2 of the number of entries of each ring, in the order of
+        /// [`RingId`](super::ring::RingId), each [`MIN_LOG2`](super::ring::MIN_LOG2) to
+        /// [`MAX_LOG2`](super::ring::MAX_LOG2).
         10 => log2_entries: [u8; 5],
         /// DMA address of the status page, a multiple of 4096.
         16 => status: u64,

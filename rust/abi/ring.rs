@@ -44,7 +44,7 @@ use super::table::{
 
 wire_enum! {
     /// The rings of a processor. The value determines the offset of the ring's index.
-    pub enum Ring: u8 {
+    pub enum RingId: u8 {
         /// Frames to transmit.
         Transmit = 0,
         /// Pages for headers, small frames and frames that are not split.
@@ -93,7 +93,7 @@ constants! {
     pub const MAX_LOG2: u8 = 16;
 }
 
-impl Ring {
+impl RingId {
     /// Size of one entry in bytes.
     pub const fn entry_size(self) -> usize {
         match self {

@@ -13,7 +13,7 @@ use crate::{
             BATCH, //
         },
         ring::{
-            Ring as RingId,
+            RingId,
             PAGE_ENTRY, //
         },
         PAGE_SIZE, //

@@ -27,7 +27,7 @@ use crate::{
         ring::{
             arm_word,
             transmit_arm_word,
-            Ring as RingId,
+            RingId,
             ARM,
             ARM_TRANSMIT,
             COMPLETION_ENTRY, //

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     abi::{
         ring::{
-            Ring as RingId,
+            RingId,
             SUBMISSION_ENTRY, //
         },
         stats::Counter as HwCounter, //

@@ -20,7 +20,7 @@ use crate::{
     abi::{
         admin,
         ring::{
-            Ring as RingId,
+            RingId,
             ARM,
             ARM_TRANSMIT,
             COMPLETION_ENTRY,

@@ -105,7 +105,7 @@ impl RingSizes {
         }
     }
 
-    /// Returns log2 of the entries of all rings, in the order of [`crate::abi::ring::Ring`]: half as
+    /// Returns log2 of the entries of all rings, in the order of [`crate::abi::ring::RingId`]: half as
     /// many header pages as payload pages, and twice as many completions.
     pub(super) fn log2(&self) -> [u8; RINGS] {
         const {

@@ -5,7 +5,7 @@
 use super::function::Function;
 use crate::{
     abi::ring::{
-        Ring as RingId,
+        RingId,
         SUBMISSION_ENTRY, //
     },
     net::dma::{

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     abi::{
         ring::{
-            Ring as RingId,
+            RingId,
             TRANSMIT_ENTRY, //
         },
         transmit::{

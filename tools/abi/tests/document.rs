@@ -66,7 +66,7 @@ fn tables() -> Vec<(&'static str, Table)> {
         ("regs", regs::control::TABLE),
         ("regs", regs::status::TABLE),
         ("ring", ring::CONSTANTS),
-        ("ring", ring::Ring::TABLE),
+        ("ring", ring::RingId::TABLE),
         ("page", page::CONSTANTS),
         ("admin", admin::CONSTANTS),
         ("admin", admin::Opcode::TABLE),

@@ -5,7 +5,7 @@
 use toe_abi::PAGE_SIZE;
 use toe_abi::ring;
 use toe_abi::ring::COMPLETION_ENTRY;
-use toe_abi::ring::Ring;
+use toe_abi::ring::RingId;
 
 use crate::env::Fault;
 use crate::env::Host;
@@ -24,7 +24,7 @@ impl From<Fault> for HostError {
 /// Memory location of a ring.
 #[derive(Clone, Copy, Debug)]
 struct Location {
-    ring: Ring,
+    ring: RingId,
     address: u64,
     entries: u32,
     status: u64,
@@ -32,7 +32,7 @@ struct Location {
 
 impl Location {
     /// Returns `None` if the ABI does not allow the size or the alignment.
-    fn new(ring: Ring, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
+    fn new(ring: RingId, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         let fits = (ring::MIN_LOG2..=ring::MAX_LOG2).contains(&log2_entries)
             && address % PAGE_SIZE as u64 == 0
             && address
@@ -73,7 +73,7 @@ pub struct Consumer {
 
 impl Consumer {
     /// Creates a ring with both indices 0. Returns `None` if size or alignment is out of range.
-    pub fn new(ring: Ring, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
+    pub fn new(ring: RingId, address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         Some(Self {
             location: Location::new(ring, address, log2_entries, status)?,
             producer: 0,
@@ -182,7 +182,7 @@ impl Completions {
     /// Creates a ring with both indices 0. Returns `None` if size or alignment is out of range.
     pub fn new(address: u64, log2_entries: u8, status: u64) -> Option<Self> {
         Some(Self {
-            location: Location::new(Ring::Completion, address, log2_entries, status)?,
+            location: Location::new(RingId::Completion, address, log2_entries, status)?,
             producer: 0,
             published: 0,
             consumer: 0,

@@ -8,7 +8,7 @@ mod support;
 use proptest::prelude::*;
 
 use toe_abi::ring::ARM;
-use toe_abi::ring::Ring;
+use toe_abi::ring::RingId;
 use toe_abi::stats::Counter;
 use toe_engine::env::Capabilities;
 use toe_engine::env::Host;
@@ -25,22 +25,22 @@ use self::support::rings;
 /// Fills every ring with random bytes and advances the indices at random.
 fn nonsense(node: &mut Node, random: &mut Random, tame_indices: bool) {
     for ring in [
-        Ring::Transmit,
-        Ring::HeaderPages,
-        Ring::PayloadPages,
-        Ring::Submission,
+        RingId::Transmit,
+        RingId::HeaderPages,
+        RingId::PayloadPages,
+        RingId::Submission,
     ] {
         let mut bytes = vec![0; 4096];
         random.fill(&mut bytes);
         // Make some entries pass the first checks.
         for entry in bytes.chunks_mut(ring.entry_size()) {
             match ring {
-                Ring::Submission => {
+                RingId::Submission => {
                     entry[0] = 1 + random.below(4) as u8;
                     entry[2] = random.below(6) as u8;
                     entry[4..8].copy_from_slice(&(random.below(4) as u32).to_le_bytes());
                 }
-                Ring::Transmit if random.chance(700_000) => {
+                RingId::Transmit if random.chance(700_000) => {
                     let address = support::BASE + random.below(1 << 21);
                     entry[..8].copy_from_slice(&address.to_le_bytes());
                     entry[8..12].copy_from_slice(&(random.below(3000) as u32).to_le_bytes());
@@ -61,7 +61,7 @@ fn nonsense(node: &mut Node, random: &mut Random, tame_indices: bool) {
     }
     node.env.doorbell[ARM / 4] = random.next() as u32;
     if !tame_indices {
-        node.env.doorbell[Ring::Completion.index_offset() / 4] = random.next() as u32;
+        node.env.doorbell[RingId::Completion.index_offset() / 4] = random.next() as u32;
     }
 }
 

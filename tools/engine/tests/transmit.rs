@@ -8,7 +8,7 @@ mod peer;
 mod support;
 
 use toe_abi::ring;
-use toe_abi::ring::Ring;
+use toe_abi::ring::RingId;
 use toe_abi::stats::Counter;
 use toe_abi::transmit::Descriptor;
 use toe_abi::transmit::flag;
@@ -124,7 +124,7 @@ fn large_segments_are_cut_for_a_plain_port() {
         assert_eq!(node.counter(Counter::TxFrames), 15);
         let bytes: usize = node.env.wire.iter().map(|frame| frame.bytes.len()).sum();
         assert_eq!(node.counter(Counter::TxBytes), bytes as u64);
-        assert_eq!(node.env.status(Ring::Transmit.index_offset()), 4);
+        assert_eq!(node.env.status(RingId::Transmit.index_offset()), 4);
     }
 }
 

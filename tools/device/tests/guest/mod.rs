@@ -26,7 +26,7 @@ use toe_abi::completion;
 use toe_abi::page::PagePost;
 use toe_abi::regs;
 use toe_abi::ring;
-use toe_abi::ring::Ring;
+use toe_abi::ring::RingId;
 use toe_abi::stats::Counter;
 use toe_abi::transmit;
 use vfio_bindings::bindings::vfio;
@@ -346,8 +346,8 @@ impl Guest {
         let status = self.command(&Self::start_command(processor).to_bytes());
         if status == admin::Status::Ok {
             let rings = [
-                (Ring::HeaderPages, HEADER_PAGES),
-                (Ring::PayloadPages, PAYLOAD_PAGES),
+                (RingId::HeaderPages, HEADER_PAGES),
+                (RingId::PayloadPages, PAYLOAD_PAGES),
             ];
             for (ring, pages) in rings {
                 for id in 0..ENTRIES {
@@ -366,7 +366,7 @@ impl Guest {
         status
     }
 
-    fn ring(&self, processor: usize, ring: Ring) -> u64 {
+    fn ring(&self, processor: usize, ring: RingId) -> u64 {
         block(processor) + RINGS + ring as u64 * RING_STEP
     }
 
@@ -383,13 +383,13 @@ impl Guest {
         let index = self.processors[processor].transmitted;
         let place = u64::from(index % ENTRIES) * ring::TRANSMIT_ENTRY as u64;
         self.write(
-            self.ring(processor, Ring::Transmit) + place,
+            self.ring(processor, RingId::Transmit) + place,
             &entry.to_bytes(),
         );
         self.processors[processor].transmitted = index.wrapping_add(1);
         self.doorbell(
             processor,
-            Ring::Transmit.index_offset(),
+            RingId::Transmit.index_offset(),
             index.wrapping_add(1),
         );
         self.kick(processor);
@@ -397,7 +397,7 @@ impl Guest {
 
     /// Sets the transmit ring's producer index to any value.
     pub fn forge_producer(&mut self, processor: usize, index: u32) {
-        self.doorbell(processor, Ring::Transmit.index_offset(), index);
+        self.doorbell(processor, RingId::Transmit.index_offset(), index);
         self.kick(processor);
     }
 
@@ -421,20 +421,20 @@ impl Guest {
 
     /// The transmit ring's consumer index.
     pub fn transmit_consumer(&self, processor: usize) -> u32 {
-        self.load(block(processor) + STATUS + Ring::Transmit.index_offset() as u64)
+        self.load(block(processor) + STATUS + RingId::Transmit.index_offset() as u64)
     }
 
     /// Consumes the next received frame, if any.
     pub fn receive(&mut self, processor: usize) -> Option<(completion::RxFrame, Vec<u8>)> {
         let base = block(processor);
-        let line = Ring::Completion.index_offset();
+        let line = RingId::Completion.index_offset();
         let index = self.processors[processor].completed;
         if self.load(base + STATUS + line as u64) == index {
             return None;
         }
         let place = u64::from(index % ENTRIES) * ring::COMPLETION_ENTRY as u64;
         let mut bytes = [0; ring::COMPLETION_ENTRY];
-        let address = self.ring(processor, Ring::Completion) + place;
+        let address = self.ring(processor, RingId::Completion) + place;
         bytes.copy_from_slice(&self.read(address, ring::COMPLETION_ENTRY));
         self.processors[processor].completed = index.wrapping_add(1);
         self.doorbell(processor, line, index.wrapping_add(1));

@@ -72,7 +72,7 @@ pub struct Config {
     pub seed: Seed,
 }
 
-/// Rings of a processor, from [`toe_abi::admin::StartProcessor`]; order of [`toe_abi::ring::Ring`].
+/// Rings of a processor, from [`toe_abi::admin::StartProcessor`]; order of [`toe_abi::ring::RingId`].
 #[derive(Clone, Copy, Debug)]
 pub struct Rings {
     /// log2 of the number of entries.

@@ -3,7 +3,7 @@
 //! The rings of a running processor.
 
 use toe_abi::PAGE_SIZE;
-use toe_abi::ring::Ring;
+use toe_abi::ring::RingId;
 
 use super::Rings;
 use crate::ring::Completions;
@@ -28,16 +28,16 @@ impl RingSet {
         if status % page != 0 || status.checked_add(page).is_none() {
             return None;
         }
-        let consumer = |ring: Ring| {
+        let consumer = |ring: RingId| {
             let address = rings.addresses[ring as usize];
             Consumer::new(ring, address, rings.log2_entries[ring as usize], status)
         };
-        let completion = Ring::Completion as usize;
+        let completion = RingId::Completion as usize;
         Some(Self {
-            transmit: consumer(Ring::Transmit)?,
-            headers: consumer(Ring::HeaderPages)?,
-            payload: consumer(Ring::PayloadPages)?,
-            submission: consumer(Ring::Submission)?,
+            transmit: consumer(RingId::Transmit)?,
+            headers: consumer(RingId::HeaderPages)?,
+            payload: consumer(RingId::PayloadPages)?,
+            submission: consumer(RingId::Submission)?,
             completions: Completions::new(
                 rings.addresses[completion],
                 rings.log2_entries[completion],

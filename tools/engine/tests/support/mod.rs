@@ -17,7 +17,7 @@ use toe_abi::completion::PagesReleased;
 use toe_abi::completion::Returned;
 use toe_abi::completion::frame_flag;
 use toe_abi::connection::Connection;
-use toe_abi::ring::Ring;
+use toe_abi::ring::RingId;
 use toe_abi::stats::Counter;
 use toe_abi::submission;
 use toe_abi::transmit;
@@ -110,8 +110,8 @@ impl Driver {
     /// Posts `pages` pages to each page ring.
     pub fn new(env: &mut TestEnv, pages: u32) -> Self {
         let mut driver = Self {
-            headers: PageRing::new(Ring::HeaderPages, BASE + HEADER_POOL, pages),
-            payload: PageRing::new(Ring::PayloadPages, BASE + PAYLOAD_POOL, pages),
+            headers: PageRing::new(RingId::HeaderPages, BASE + HEADER_POOL, pages),
+            payload: PageRing::new(RingId::PayloadPages, BASE + PAYLOAD_POOL, pages),
             transmit: 0,
             submission: 0,
             completion: 0,
@@ -136,11 +136,11 @@ impl Driver {
     pub fn submit(&mut self, env: &mut TestEnv, entries: &[[u8; 64]]) {
         for entry in entries {
             let at = u64::from(self.submission & (ENTRIES - 1)) * 64;
-            env.write(rings().addresses[Ring::Submission as usize] + at, entry)
+            env.write(rings().addresses[RingId::Submission as usize] + at, entry)
                 .unwrap();
             self.submission = self.submission.wrapping_add(1);
         }
-        env.doorbell[Ring::Submission.index_offset() / 4] = self.submission;
+        env.doorbell[RingId::Submission.index_offset() / 4] = self.submission;
     }
 
     /// Requests the hand-over of a connection.
@@ -213,11 +213,11 @@ impl Driver {
     pub fn transmit(&mut self, env: &mut TestEnv, entries: &[transmit::Descriptor]) {
         for entry in entries {
             let at = u64::from(self.transmit & (ENTRIES - 1)) * 32;
-            let base = rings().addresses[Ring::Transmit as usize];
+            let base = rings().addresses[RingId::Transmit as usize];
             env.write(base + at, &entry.to_bytes()).unwrap();
             self.transmit = self.transmit.wrapping_add(1);
         }
-        env.doorbell[Ring::Transmit.index_offset() / 4] = self.transmit;
+        env.doorbell[RingId::Transmit.index_offset() / 4] = self.transmit;
     }
 
     /// Sends `frame` unchanged, from memory at [`FREE`] and in `count` entries.
@@ -239,7 +239,7 @@ impl Driver {
 
     /// Reads pending completions, checks them, and posts released pages again.
     pub fn completions(&mut self, env: &mut TestEnv) -> Vec<Event> {
-        let producer = env.status(Ring::Completion.index_offset());
+        let producer = env.status(RingId::Completion.index_offset());
         let mut events = Vec::new();
         let ready = producer.wrapping_sub(self.completion);
         assert!(ready <= ENTRIES, "the ring was overrun");
@@ -298,7 +298,7 @@ impl Driver {
                 }
             }
         }
-        env.doorbell[Ring::Completion.index_offset() / 4] = self.completion;
+        env.doorbell[RingId::Completion.index_offset() / 4] = self.completion;
         if self.repost {
             self.post(env);
         }
@@ -308,7 +308,7 @@ impl Driver {
     /// Consumes all completions without reading the data, and posts released pages again. Fast, for
     /// benchmarks.
     pub fn recycle(&mut self, env: &mut TestEnv) {
-        let producer = env.status(Ring::Completion.index_offset());
+        let producer = env.status(RingId::Completion.index_offset());
         while self.completion != producer {
             let entry = self.take(env);
             if entry[0] == Op::PagesReleased.raw() {
@@ -336,13 +336,13 @@ impl Driver {
                 self.headers.release(frame.header_page);
             }
         }
-        env.doorbell[Ring::Completion.index_offset() / 4] = self.completion;
+        env.doorbell[RingId::Completion.index_offset() / 4] = self.completion;
         self.post(env);
     }
 
     fn take(&mut self, env: &TestEnv) -> [u8; 64] {
         let at = u64::from(self.completion & (ENTRIES - 1)) * 64;
-        let base = rings().addresses[Ring::Completion as usize];
+        let base = rings().addresses[RingId::Completion as usize];
         self.completion = self.completion.wrapping_add(1);
         env.bytes(base + at, 64).try_into().unwrap()
     }

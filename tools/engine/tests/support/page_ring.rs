@@ -5,7 +5,7 @@
 use toe_abi::PAGE_SIZE;
 use toe_abi::page::PagePost;
 use toe_abi::ring;
-use toe_abi::ring::Ring;
+use toe_abi::ring::RingId;
 use toe_engine::env::Host;
 
 use super::ENTRIES;
@@ -15,7 +15,7 @@ use super::rings;
 
 /// The driver's side of a page ring.
 pub struct PageRing {
-    ring: Ring,
+    ring: RingId,
     pool: u64,
     producer: u32,
     /// Identifiers that are posted to the adapter.
@@ -27,7 +27,7 @@ pub struct PageRing {
 }
 
 impl PageRing {
-    pub fn new(ring: Ring, pool: u64, pages: u32) -> Self {
+    pub fn new(ring: RingId, pool: u64, pages: u32) -> Self {
         Self {
             ring,
             pool,
