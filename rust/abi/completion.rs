@@ -312,8 +312,8 @@ wire_enum! {
 
 layout! {
     /// A delegated connection is returned to the host. Three entries with its
-    /// [`Connection`](super::connection::Connection) follow, then `frames` received frames with
-    /// [`frame_flag::LEGACY`]: segments that the adapter held out of order, and last the frame that
+    /// [`ConnectionState`](super::connection::ConnectionState) follow, then `frames` received frames
+    /// with [`frame_flag::LEGACY`]: segments that the adapter held out of order, and last the frame that
     /// caused the return, if any.
     ///
     /// No later completion has the host identifier, except those legacy frames. The adapter accesses

@@ -14,23 +14,23 @@ use super::{
 };
 
 constants! {
-    /// Smallest [`Connection::mss`] in bytes.
+    /// Smallest [`ConnectionState::mss`] in bytes.
     pub const MIN_MSS: u16 = 64;
     /// Largest window scale shift (RFC 7323).
     pub const MAX_WSCALE: u8 = 14;
     /// Largest receive window: `rcv_edge - rcv_nxt`, in bytes.
     pub const MAX_RCV_WINDOW: u32 = 1 << 30;
-    /// Largest send window ([`Connection::snd_wnd`]) in bytes.
+    /// Largest send window ([`ConnectionState::snd_wnd`]) in bytes.
     pub const MAX_SND_WINDOW: u32 = 65_535 << MAX_WSCALE;
     /// Largest amount of unacknowledged payload in bytes: `snd_nxt - snd_una` at hand-over, and
     /// payload that has been submitted and not acknowledged.
     pub const MAX_FLIGHT: u32 = 1 << 30;
-    /// Largest [`Connection::ts_tick_us`].
+    /// Largest [`ConnectionState::ts_tick_us`].
     pub const MAX_TS_TICK_US: u32 = 1_000_000;
 }
 
 flags! {
-    /// Bits of [`Connection::flags`].
+    /// Bits of [`ConnectionState::flags`].
     pub mod flag: u16 {
         /// Addresses are IPv6; else IPv4, in the first four bytes.
         IPV6 = 0,
@@ -54,7 +54,7 @@ flags! {
     }
 }
 
-impl Connection {
+impl ConnectionState {
     /// Whether all of `flags` ([`flag`] bits) are set.
     #[inline]
     pub const fn has(&self, flags: u16) -> bool {
@@ -74,7 +74,7 @@ impl Connection {
 
 layout! {
     /// The send side of a connection: what [`Acked`](super::completion::Acked) reports while the
-    /// adapter carries it, and [`Connection`] at hand-over and return. Counters start at 0 at the
+    /// adapter carries it, and [`ConnectionState`] at hand-over and return. Counters start at 0 at the
     /// hand-over and wrap.
     pub struct SendState: 56 {
         /// First byte not yet acknowledged by the peer.
@@ -111,7 +111,7 @@ layout! {
 layout! {
     /// State of a connection. "local" is the host's side. Windows are in bytes, scaled; times in
     /// microseconds. Counters start at 0 at the hand-over and wrap.
-    pub struct Connection: 192 {
+    pub struct ConnectionState: 192 {
         /// Local IP address, wire order.
         0 => local_address: [u8; 16],
         /// Remote IP address, wire order.

@@ -4,7 +4,8 @@
 //!
 //! Entries are [`SUBMISSION_ENTRY`](super::ring::SUBMISSION_ENTRY) bytes; the first byte is the
 //! [`Op`]. A [`Delegate`] header is followed by three entries with the
-//! [`Connection`](super::connection::Connection). The host publishes all four with one index update.
+//! [`ConnectionState`](super::connection::ConnectionState). The host publishes all four with one
+//! index update.
 //!
 //! A connection has two identifiers. The host chooses `host_id`, any value, at hand-over; the adapter
 //! puts it into every completion. The adapter answers with `device_id`; the host puts it into every

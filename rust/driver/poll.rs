@@ -23,7 +23,7 @@ use crate::{
             NO_PAGE,
             RETURNED_ENTRIES, //
         },
-        connection::Connection,
+        connection::ConnectionState,
         ring::{
             arm_word,
             transmit_arm_word,
@@ -171,11 +171,11 @@ impl<C: Client> Poller<C> {
                 if returned.page != NO_PAGE {
                     self.rx_queue.release_payload(returned.page)?;
                 }
-                let mut state = [0; Connection::SIZE];
+                let mut state = [0; ConnectionState::SIZE];
                 for (i, part) in (1..).zip(state.chunks_exact_mut(COMPLETION_ENTRY)) {
                     part.copy_from_slice(&self.completions.read(self.consumer.wrapping_add(i)));
                 }
-                C::returned(client, returned, Connection::from_bytes(&state));
+                C::returned(client, returned, ConnectionState::from_bytes(&state));
                 return Ok(Consumed::Entries(RETURNED_ENTRIES as u32));
             }
             _ => {

@@ -14,7 +14,7 @@ use crate::{
             Deliver,
             Returned, //
         },
-        connection::Connection, //
+        connection::ConnectionState, //
     },
     net::{
         napi::RxSkBuff,
@@ -53,7 +53,7 @@ pub trait Client: 'static {
     fn acked(this: &mut Self::Processor, acked: Acked);
 
     /// Takes a connection back. `returned.frames` calls of [`Self::legacy`] follow.
-    fn returned(this: &mut Self::Processor, returned: Returned, state: Connection);
+    fn returned(this: &mut Self::Processor, returned: Returned, state: ConnectionState);
 
     /// Takes a frame that the adapter passes up for connection `host_id` (legacy path).
     fn legacy(this: &mut Self::Processor, host_id: u32, skb: RxSkBuff<'_>);

@@ -111,8 +111,8 @@ impl Tuple {
     }
 }
 
-impl From<&abi::Connection> for Tuple {
-    fn from(snapshot: &abi::Connection) -> Self {
+impl From<&abi::ConnectionState> for Tuple {
+    fn from(snapshot: &abi::ConnectionState) -> Self {
         Self {
             ipv6: snapshot.has(flag::IPV6),
             local: snapshot.local_address,
@@ -133,7 +133,7 @@ pub(super) struct Deferred {
     /// `Returned` has been deferred. The socket becomes an ordinary one, which takes no entries.
     pub(super) has_returned: bool,
     /// The `Returned`, with the connection's state, until it is applied.
-    pub(super) returned: Option<(Returned, abi::Connection)>,
+    pub(super) returned: Option<(Returned, abi::ConnectionState)>,
     /// The backlog entry for `acked` and `resume`, while it is not in the backlog.
     pub(super) acked_entry: Option<BacklogEntry>,
     /// The backlog entry for `returned`, while it is not in the backlog.
@@ -157,7 +157,7 @@ impl Connection {
     pub(super) fn new(
         sock: &TcpSock,
         lane: Arc<Lane>,
-        snapshot: &abi::Connection,
+        snapshot: &abi::ConnectionState,
     ) -> Result<Pin<UniqueArc<Self>>> {
         let deferred = Deferred {
             acked: None,

@@ -192,7 +192,7 @@ fn attach(sock: &mut Owned<'_>, connection: &Arc<Connection>) -> Result<(), Refu
 
 /// Asks the adapter to take a connection and waits for the answer. Returns the adapter's identifier of
 /// the connection.
-fn ask(connection: &Connection, snapshot: &abi::Connection) -> Result<u32, Refusal> {
+fn ask(connection: &Connection, snapshot: &abi::ConnectionState) -> Result<u32, Refusal> {
     let header = Delegate {
         op: Op::Delegate.raw(),
         host_id: connection.host_id(),

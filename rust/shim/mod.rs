@@ -156,7 +156,7 @@ impl Client for Shim {
         receive::acked(poll, acked)
     }
 
-    fn returned(poll: &mut Poll, returned: Returned, state: abi::connection::Connection) {
+    fn returned(poll: &mut Poll, returned: Returned, state: abi::connection::ConnectionState) {
         receive::returned(poll, returned, state)
     }
 

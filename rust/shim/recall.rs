@@ -113,7 +113,7 @@ pub(super) fn complete(
     connection: &Connection,
     lock: &mut Locked<'_>,
     header: &completion::Returned,
-    returned: &abi::Connection,
+    returned: &abi::ConnectionState,
 ) {
     let cause = {
         let (mut state, mut tcp) = connection.state.open(lock);
@@ -160,14 +160,14 @@ pub(super) fn lost(connection: &Connection, lock: &mut Locked<'_>) {
 
 /// Takes over the state that follows from the latest report.
 fn leave_without_report(send: &SendSide, tcp: &mut Tcp<'_>) {
-    let state = abi::Connection {
+    let state = abi::ConnectionState {
         send: SendState {
             snd_nxt: send.sent_end(),
             ..send.last
         },
         // The next segment from the peer updates the window.
         snd_wl1: tcp.rcv_nxt().wrapping_sub(1),
-        ..abi::Connection::default()
+        ..abi::ConnectionState::default()
     };
     tcp.leave_shadow(&state);
 }

@@ -121,7 +121,7 @@ pub(super) fn acked(poll: &mut Poll, acked: Acked) {
 }
 
 /// Handles the return of a connection.
-pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::Connection) {
+pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::ConnectionState) {
     flush(poll);
     let Some(connection) = poll.take(header.host_id) else {
         return poll.lane.adapter().fault(UNKNOWN);

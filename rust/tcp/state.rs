@@ -8,7 +8,7 @@ use crate::{
     abi::{
         connection::{
             flag,
-            Connection,
+            ConnectionState,
             SendState, //
         },
         Layout, //
@@ -50,7 +50,7 @@ mirror!(send_state: SendState => toe_send_state {
     retransmits segs_out segs_in bytes_retransmitted delivered
 });
 
-mirror!(connection: Connection => toe_connection {
+mirror!(connection: ConnectionState => toe_connection {
     local_address remote_address local_port remote_port flags vlan_tci local_mac remote_mac
     flow_label tos ttl snd_wscale rcv_wscale mss rcv_mss send
     snd_wl1 max_window rcv_nxt rcv_edge tsval ts_tick_us ts_recent reordering backoff

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     abi::connection::{
         flag,
-        Connection,
+        ConnectionState,
         SendState, //
     },
     bindings, //
@@ -53,7 +53,7 @@ impl Tcp<'_> {
     /// # Errors
     ///
     /// The first obstacle.
-    pub fn snapshot(&self) -> Result<Connection, Obstacle> {
+    pub fn snapshot(&self) -> Result<ConnectionState, Obstacle> {
         if !self.is_usable() {
             return Err(Obstacle::NotEstablished);
         }
@@ -180,14 +180,14 @@ impl Tcp<'_> {
         }
     }
 
-    fn describe(&self, route: &Route<'_>, remote_mac: [u8; 6]) -> Connection {
+    fn describe(&self, route: &Route<'_>, remote_mac: [u8; 6]) -> ConnectionState {
         let (sk, tp) = (self.as_raw(), self.as_tcp());
-        let mut state = Connection {
+        let mut state = ConnectionState {
             local_mac: route.local_mac(),
             remote_mac,
             ttl: route.hop_limit(),
             send: self.send_state(),
-            ..Connection::default()
+            ..ConnectionState::default()
         };
         self.describe_flags(&mut state);
         self.describe_addresses(&mut state);
@@ -217,7 +217,7 @@ impl Tcp<'_> {
         state
     }
 
-    fn describe_flags(&self, state: &mut Connection) {
+    fn describe_flags(&self, state: &mut ConnectionState) {
         let (sk, tp) = (self.as_raw(), self.as_tcp());
         let (nodelay, cork) = self.nagle();
         state.set(flag::NODELAY, nodelay);
@@ -257,7 +257,7 @@ impl Tcp<'_> {
         }
     }
 
-    fn describe_addresses(&self, state: &mut Connection) {
+    fn describe_addresses(&self, state: &mut ConnectionState) {
         let (sk, tp) = (self.as_raw(), self.as_tcp());
         let ecn_mask = bindings::INET_ECN_MASK;
         // SAFETY: The socket is locked; its addresses do not change while it is connected. Volatile,

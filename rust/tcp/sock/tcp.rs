@@ -5,7 +5,7 @@
 use super::socket::TcpSock;
 use crate::{
     abi::connection::{
-        Connection,
+        ConnectionState,
         SendState, //
     },
     bindings,
@@ -214,7 +214,7 @@ impl<'a> Tcp<'a> {
 
     /// Moves payload from `state.send.snd_nxt` on back to the write queue, and takes over what
     /// Linux's TCP has to know beyond [`Self::acked`].
-    pub fn leave_shadow(&mut self, state: &Connection) {
+    pub fn leave_shadow(&mut self, state: &ConnectionState) {
         // SAFETY: The socket is locked.
         unsafe {
             bindings::tcp_unsend(self.as_raw(), state.send.snd_nxt);

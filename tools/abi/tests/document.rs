@@ -90,7 +90,7 @@ fn tables() -> Vec<(&'static str, Table)> {
         ("connection", connection::CONSTANTS),
         ("connection", connection::flag::TABLE),
         ("connection", connection::SendState::TABLE),
-        ("connection", connection::Connection::TABLE),
+        ("connection", connection::ConnectionState::TABLE),
         ("submission", submission::CONSTANTS),
         ("submission", submission::Op::TABLE),
         ("submission", submission::Delegate::TABLE),

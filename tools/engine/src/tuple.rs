@@ -3,7 +3,7 @@
 //! Connection identity: addresses, ports and network, from the host's point of view.
 
 use toe_abi::connection;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 
 use crate::wire::packet::Packet;
 
@@ -138,7 +138,7 @@ impl Tuple {
     }
 
     /// Tuple of a connection that is handed over.
-    pub fn of_state(state: &Connection) -> Self {
+    pub fn of_state(state: &ConnectionState) -> Self {
         let v6 = state.flags & connection::flag::IPV6 != 0;
         let vlan = state.flags & connection::flag::VLAN != 0;
         let length = if v6 { 16 } else { 4 };

@@ -7,7 +7,7 @@
 //! (processor/delegated.rs) and frames of the host's own stack (processor/transmit.rs).
 
 use toe_abi::completion::Reason;
-use toe_abi::connection::Connection as State;
+use toe_abi::connection::ConnectionState;
 use toe_abi::submission::Update;
 
 use super::tcp::Tcp;
@@ -117,7 +117,7 @@ impl Protocol {
     }
 
     /// State for the host that takes the connection back.
-    pub fn export(&self, now: u64) -> State {
+    pub fn export(&self, now: u64) -> ConnectionState {
         match self {
             Self::Tcp(tcp) => tcp.export(now),
         }

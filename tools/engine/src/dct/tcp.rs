@@ -5,7 +5,7 @@
 use toe_abi::Layout;
 use toe_abi::completion::Reason;
 use toe_abi::connection;
-use toe_abi::connection::Connection as State;
+use toe_abi::connection::ConnectionState;
 use toe_abi::submission::Update;
 use toe_abi::submission::update;
 
@@ -27,12 +27,12 @@ pub struct Tcp {
     template: Template,
     /// State at the hand-over. Only the fields that `tcb` does not keep are used: addresses, and
     /// what the connection announced when it was established.
-    handed_over: State,
+    handed_over: ConnectionState,
 }
 
 impl Tcp {
     /// Creates the connection `tuple`. `tcb` was created from `state`, the host's description.
-    pub fn new(tuple: &Tuple, state: &State, tcb: Tcb) -> Self {
+    pub fn new(tuple: &Tuple, state: &ConnectionState, tcb: Tcb) -> Self {
         Self {
             submitted: tcb.snd_una(),
             tcb,
@@ -112,11 +112,11 @@ impl Tcp {
     }
 
     /// See [`Protocol::export`](super::Protocol::export).
-    pub fn export(&self, now: u64) -> State {
+    pub fn export(&self, now: u64) -> ConnectionState {
         let identity = connection::flag::IPV6 | connection::flag::VLAN;
         let tcp = self.tcb.export(Instant(now));
         let from = &self.handed_over;
-        State {
+        ConnectionState {
             local_address: from.local_address,
             remote_address: from.remote_address,
             local_port: from.local_port,

@@ -3,7 +3,7 @@
 //! Headers of the packets that a TCP connection sends.
 
 use toe_abi::connection;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 
 use super::protocol::Packet;
 use crate::env::Gso;
@@ -48,7 +48,7 @@ pub struct Template {
 
 impl Template {
     /// Creates the headers of the connection `tuple` with state `state`.
-    pub fn new(state: &Connection, tuple: &Tuple) -> Self {
+    pub fn new(state: &ConnectionState, tuple: &Tuple) -> Self {
         let mut bytes = [0; MAX_LOWER];
         bytes[..6].copy_from_slice(&state.remote_mac);
         bytes[6..12].copy_from_slice(&state.local_mac);

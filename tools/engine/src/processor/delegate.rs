@@ -6,7 +6,7 @@ use toe_abi::Layout;
 use toe_abi::completion::Delegated;
 use toe_abi::completion::Op as Completion;
 use toe_abi::completion::Status;
-use toe_abi::connection::Connection as State;
+use toe_abi::connection::ConnectionState;
 use toe_abi::stats::Counter;
 use toe_abi::submission::Delegate;
 
@@ -33,7 +33,7 @@ impl Core {
         env: &mut E,
         rings: &mut RingSet,
         request: &Delegate,
-        state: &State,
+        state: &ConnectionState,
         stopping: bool,
     ) -> Result<(), HostError> {
         let mut answer = Delegated {
@@ -70,7 +70,7 @@ impl Core {
         &mut self,
         now: u64,
         host_id: u32,
-        state: &State,
+        state: &ConnectionState,
         stopping: bool,
     ) -> Result<(u32, u32, Seq), Status> {
         if state.flags & !toe_abi::connection::flag::ALL != 0 {
@@ -114,7 +114,7 @@ impl Core {
 
 /// `state` after `ack`, an acknowledgement that was uploaded and that the host may not have processed
 /// yet. It must not be lost: the peer may not repeat the acknowledgement or the wider window.
-fn with_ack(state: &State, ack: &UploadedAck) -> Result<State, Status> {
+fn with_ack(state: &ConnectionState, ack: &UploadedAck) -> Result<ConnectionState, Status> {
     let (una, nxt) = (Seq(state.send.snd_una), Seq(state.send.snd_nxt));
     let wl1 = Seq(state.snd_wl1);
     let window = u32::from(ack.window)

@@ -9,7 +9,7 @@ use toe_abi::completion::NO_PAGE;
 use toe_abi::completion::RETURNED_ENTRIES;
 use toe_abi::completion::Reason;
 use toe_abi::completion::Returned;
-use toe_abi::connection::Connection as State;
+use toe_abi::connection::ConnectionState;
 use toe_abi::ring::COMPLETION_ENTRY;
 use toe_abi::stats::Counter;
 
@@ -169,7 +169,7 @@ impl Core {
             page: page.unwrap_or(NO_PAGE),
         };
         rings.completions.fill(env, at, &returned.to_bytes())?;
-        let bytes: [u8; State::SIZE] = state.to_bytes();
+        let bytes: [u8; ConnectionState::SIZE] = state.to_bytes();
         for (i, raw) in bytes.chunks_exact(COMPLETION_ENTRY).enumerate() {
             let mut entry = [0; COMPLETION_ENTRY];
             entry.copy_from_slice(raw);

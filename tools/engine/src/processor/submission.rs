@@ -4,7 +4,7 @@
 
 use toe_abi::Layout;
 use toe_abi::completion::Reason;
-use toe_abi::connection::Connection as State;
+use toe_abi::connection::ConnectionState;
 use toe_abi::ring::SUBMISSION_ENTRY;
 use toe_abi::stats::Counter;
 use toe_abi::submission::Bind;
@@ -55,7 +55,7 @@ impl Core {
                     if !rings.completions.reserve(1) {
                         return Ok(true);
                     }
-                    let mut bytes = [0; State::SIZE];
+                    let mut bytes = [0; ConnectionState::SIZE];
                     let mut at = 0;
                     while at < bytes.len() {
                         let offset = 1 + (at / SUBMISSION_ENTRY) as u32;
@@ -63,7 +63,7 @@ impl Core {
                         at += read as usize * SUBMISSION_ENTRY;
                     }
                     let request = Delegate::from_bytes(&entry);
-                    let state = State::from_bytes(&bytes);
+                    let state = ConnectionState::from_bytes(&bytes);
                     self.delegate(now, env, rings, &request, &state, stopping)?;
                     taken = DELEGATE_ENTRIES as u32;
                 }

@@ -61,7 +61,7 @@ use toe_abi::completion::Acked;
 use toe_abi::completion::Op;
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_TS_TICK_US;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
@@ -126,7 +126,7 @@ impl Tcb {
     ///
     /// `BadState` if the state is inconsistent, `Unsupported` if it uses features that this TCP
     /// lacks. The processor has refused undefined flags.
-    pub fn new(state: &Connection, uploaded: Seq, now: Instant) -> Result<Self, Status> {
+    pub fn new(state: &ConnectionState, uploaded: Seq, now: Instant) -> Result<Self, Status> {
         let receiver = Receiver::new(state, uploaded, now)?;
         let sender = Sender::new(state, now)?;
         let clock = if state.flags & state_flag::TIMESTAMPS == 0 {
@@ -443,7 +443,7 @@ impl Tcb {
         }
     }
 
-    /// The state of the send side, as [`Acked`] and [`Connection`] both carry it.
+    /// The state of the send side, as [`Acked`] and [`ConnectionState`] both carry it.
     fn send_state(&self) -> SendState {
         SendState {
             segs_out: self.counts.segs_out,
@@ -455,15 +455,15 @@ impl Tcb {
     /// State for the host. The identity of the connection (addresses, ports, MAC addresses, VLAN,
     /// flow label, TOS, TTL, flags `IPV6` and `VLAN`) and the peer's announced `rcv_mss` are zero;
     /// the caller sets them.
-    pub fn export(&self, now: Instant) -> Connection {
-        let mut state = Connection {
+    pub fn export(&self, now: Instant) -> ConnectionState {
+        let mut state = ConnectionState {
             tsval: self.clock.map_or(0, |clock| clock.value(now)),
             ts_tick_us: self.clock.map_or(0, |clock| clock.tick_us()),
             send: self.send_state(),
             data_segs_in: self.counts.data_segs_in,
             duplicates: self.counts.duplicates,
             out_of_order: self.counts.out_of_order,
-            ..Connection::default()
+            ..ConnectionState::default()
         };
         if self.clock.is_some() {
             state.flags |= state_flag::TIMESTAMPS;

@@ -3,7 +3,7 @@
 //! Receiving half: accepts payload and decides when to acknowledge it.
 
 use toe_abi::completion::Status;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_RCV_WINDOW;
 use toe_abi::connection::MAX_WSCALE;
 use toe_abi::connection::flag as state_flag;
@@ -106,7 +106,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// See [`Tcb::new`](super::Tcb::new).
-    pub fn new(state: &Connection, uploaded: Seq, now: Instant) -> Result<Self, Status> {
+    pub fn new(state: &ConnectionState, uploaded: Seq, now: Instant) -> Result<Self, Status> {
         let nxt = Seq(state.rcv_nxt);
         let edge = Seq(state.rcv_edge);
         let has = |flag| state.flags & flag != 0;
@@ -457,7 +457,7 @@ impl Receiver {
     }
 
     /// Exports the receiving half of the state for the host.
-    pub fn export(&self, state: &mut Connection) {
+    pub fn export(&self, state: &mut ConnectionState) {
         if self.ecn_echo {
             state.flags |= state_flag::ECN_ECHO;
         }

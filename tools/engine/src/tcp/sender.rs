@@ -5,7 +5,7 @@
 
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_FLIGHT;
 use toe_abi::connection::MAX_SND_WINDOW;
 use toe_abi::connection::MAX_WSCALE;
@@ -133,7 +133,7 @@ pub struct Sender {
 
 impl Sender {
     /// See [`Tcb::new`](super::Tcb::new).
-    pub fn new(state: &Connection, now: Instant) -> Result<Self, Status> {
+    pub fn new(state: &ConnectionState, now: Instant) -> Result<Self, Status> {
         let una = Seq(state.send.snd_una);
         let nxt = Seq(state.send.snd_nxt);
         let has = |flag| state.flags & flag != 0;
@@ -312,7 +312,7 @@ impl Sender {
     }
 
     /// Exports the sending half of the state for the host, beyond [`Self::state`].
-    pub fn export(&self, state: &mut Connection) {
+    pub fn export(&self, state: &mut ConnectionState) {
         for (flag, set) in [
             (state_flag::SACK, self.sack),
             (state_flag::ECN, self.ecn),

@@ -16,7 +16,7 @@ use toe_abi::completion::Op;
 use toe_abi::completion::PagesReleased;
 use toe_abi::completion::Returned;
 use toe_abi::completion::frame_flag;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::ring::RingId;
 use toe_abi::stats::Counter;
 use toe_abi::submission;
@@ -90,7 +90,7 @@ pub enum Event {
     /// Progress.
     Acked(completion::Acked),
     /// A returned connection.
-    Returned(Returned, Connection),
+    Returned(Returned, ConnectionState),
 }
 
 /// The driver of one processor.
@@ -144,7 +144,7 @@ impl Driver {
     }
 
     /// Requests the hand-over of a connection.
-    pub fn delegate(&mut self, env: &mut TestEnv, host_id: u32, state: &Connection) {
+    pub fn delegate(&mut self, env: &mut TestEnv, host_id: u32, state: &ConnectionState) {
         let header = submission::Delegate {
             op: submission::Op::Delegate.raw(),
             host_id,
@@ -281,7 +281,10 @@ impl Driver {
                     if returned.page != completion::NO_PAGE {
                         self.payload.release(returned.page);
                     }
-                    events.push(Event::Returned(returned, Connection::from_bytes(&state)));
+                    events.push(Event::Returned(
+                        returned,
+                        ConnectionState::from_bytes(&state),
+                    ));
                 }
                 _ => {
                     let first = completion::RxFrame::from_bytes(&entry);

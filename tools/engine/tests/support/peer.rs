@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use toe_abi::Layout;
 use toe_abi::completion::Status;
 use toe_abi::connection;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::submission;
 use toe_engine::tcp::Seq;
@@ -52,7 +52,7 @@ pub enum Mode {
 /// One end of a connection.
 pub struct End {
     pub mode: Mode,
-    pub state: Connection,
+    pub state: ConnectionState,
     pub host_id: u32,
     /// Bytes to send, as in host memory.
     pub outgoing: Vec<u8>,
@@ -107,7 +107,7 @@ pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], frag: u32) -> [End; 2] 
         n += 1;
         End {
             mode: Mode::Host,
-            state: Connection {
+            state: ConnectionState {
                 local_address: address(1 + me as u8),
                 remote_address: address(1 + other as u8),
                 local_port: 1000 + me as u16,
@@ -140,7 +140,7 @@ pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], frag: u32) -> [End; 2] 
                 ts_tick_us: 1000,
                 ts_recent: 1000,
                 reordering: 3,
-                ..Connection::default()
+                ..ConnectionState::default()
             },
             host_id: 0x1000 + me as u32,
             outgoing,
@@ -400,7 +400,7 @@ impl End {
 }
 
 /// A frame of the connection `state` with a complete checksum.
-pub fn frame(state: &Connection, repr: &Repr, payload: &[u8]) -> Vec<u8> {
+pub fn frame(state: &ConnectionState, repr: &Repr, payload: &[u8]) -> Vec<u8> {
     let v6 = state.flags & connection::flag::IPV6 != 0;
     let vlan = state.flags & connection::flag::VLAN != 0;
     let mut frame = Vec::new();

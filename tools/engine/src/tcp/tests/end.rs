@@ -5,7 +5,7 @@
 
 use alloc::collections::BTreeMap;
 
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
@@ -116,7 +116,7 @@ pub struct End {
 
 impl End {
     pub fn new(behaviour: Behaviour, iss: Seq, irs: Seq, peer: &Behaviour) -> Self {
-        let state = Connection {
+        let state = ConnectionState {
             flags: behaviour.flags | state_flag::WINDOW_SCALE,
             snd_wscale: WSCALE,
             rcv_wscale: WSCALE,
@@ -161,7 +161,7 @@ impl End {
     /// Returns the connection and hands it over again. Out-of-order payload and SACK state of the
     /// peer are lost.
     pub fn hand_over(&mut self, now: u64) {
-        let state = Connection {
+        let state = ConnectionState {
             rcv_mss: MSS as u16,
             ..self.tcb.export(Instant(now))
         };

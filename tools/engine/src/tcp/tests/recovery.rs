@@ -3,21 +3,21 @@
 //! Loss detection and recovery.
 
 use toe_abi::completion::Reason;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::connection::flag as state_flag;
 
 use super::script::*;
 use super::send::full;
 use crate::tcp::*;
 
-fn without_sack() -> Connection {
+fn without_sack() -> ConnectionState {
     let mut state = state();
     state.flags &= !state_flag::SACK;
     state
 }
 
 /// Ten segments in flight, at 100 ms, nothing acknowledged.
-fn ten_out(state: &Connection) -> Script {
+fn ten_out(state: &ConnectionState) -> Script {
     let mut script = Script::with(state);
     script.submit(40 * MSS).sends(&full(0, 10)).at(100);
     script

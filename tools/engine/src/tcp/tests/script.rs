@@ -3,7 +3,7 @@
 //! Packet scripts: segments of the peer in, segments of the connection out, at exact times.
 //! Sequence numbers are offsets from the start of the script.
 
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
@@ -22,8 +22,8 @@ pub const PEER_TS: u32 = 9_000;
 
 /// A connection with nothing in flight: SACK, timestamps, no Nagle, a window of 10 segments, RTT
 /// 100 ms.
-pub fn state() -> Connection {
-    Connection {
+pub fn state() -> ConnectionState {
+    ConnectionState {
         flags: state_flag::TIMESTAMPS
             | state_flag::SACK
             | state_flag::WINDOW_SCALE
@@ -52,7 +52,7 @@ pub fn state() -> Connection {
         ts_tick_us: 1000,
         ts_recent: PEER_TS,
         reordering: 3,
-        ..Connection::default()
+        ..ConnectionState::default()
     }
 }
 
@@ -75,7 +75,7 @@ impl Script {
         Self::with(&state())
     }
 
-    pub fn with(state: &Connection) -> Self {
+    pub fn with(state: &ConnectionState) -> Self {
         let tcb = Tcb::new(state, Seq(state.rcv_nxt), Instant(0)).expect("sound state");
         Self {
             tcb,

@@ -4,7 +4,7 @@
 
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
-use toe_abi::connection::Connection;
+use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
@@ -13,7 +13,7 @@ use crate::tcp::*;
 
 #[test]
 fn a_connection_comes_back_as_it_went() {
-    let state = Connection {
+    let state = ConnectionState {
         flags: state().flags | state_flag::ECN | state_flag::ECN_ECHO | state_flag::CORK,
         send: SendState {
             snd_nxt: (ISS + 5 * MSS).0,
@@ -59,13 +59,13 @@ fn counts_and_estimates_come_back() {
 
 #[test]
 fn contradictions_are_refused() {
-    let refused = |change: fn(&mut Connection)| {
+    let refused = |change: fn(&mut ConnectionState)| {
         let mut state = state();
         change(&mut state);
         Tcb::new(&state, Seq(state.rcv_nxt), Instant(0)).err()
     };
     assert_eq!(refused(|_| {}), None);
-    let bad: [fn(&mut Connection); 9] = [
+    let bad: [fn(&mut ConnectionState); 9] = [
         |state| state.send.snd_nxt = (ISS - 1).0,
         |state| state.rcv_edge = (IRS - 1).0,
         |state| state.snd_wscale = 15,
@@ -85,7 +85,7 @@ fn contradictions_are_refused() {
 
 #[test]
 fn extreme_numbers_are_harmless() {
-    let state = Connection {
+    let state = ConnectionState {
         send: SendState {
             cwnd: u32::MAX,
             ssthresh: u32::MAX - 1,
