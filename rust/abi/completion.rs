@@ -3,9 +3,9 @@
 //! The completion ring: everything that a processor reports, in order.
 //!
 //! Entries are [`COMPLETION_ENTRY`](super::ring::COMPLETION_ENTRY) bytes; the first byte is the
-//! [`Op`]. Data begins at `data_offset` of the first listed page and continues at the start of each
-//! further one; each page but the last is filled to its end. A set bit of a release mask returns a
-//! listed page to the host after this data.
+//! [`CompletionOp`]. Data begins at `data_offset` of the first listed page and continues at the start
+//! of each further one; each page but the last is filled to its end. A set bit of a release mask
+//! returns a listed page to the host after this data.
 
 use super::{
     connection::SendState,
@@ -19,7 +19,7 @@ use super::{
 
 wire_enum! {
     /// Type of a completion. Values below 16 are received frames, by their class.
-    pub enum Op: u8 {
+    pub enum CompletionOp: u8 {
         /// A frame that is not TCP, or that cannot be parsed.
         NotTcp = 1,
         /// A TCP frame up to the small-frame threshold, whole at the header location, when no other
@@ -107,7 +107,7 @@ layout! {
     /// A received frame: the bytes at the header location, followed by the data in `pages`. Either part
     /// may be missing.
     pub struct RxFrame: 64 {
-        /// An [`Op`] below 16.
+        /// A [`CompletionOp`] below 16.
         0 => op: u8,
         /// [`frame_flag`] bits.
         1 => flags: u8,
@@ -146,7 +146,7 @@ layout! {
 layout! {
     /// Pages that the adapter releases without further data.
     pub struct PagesReleased: 64 {
-        /// [`Op::PagesReleased`].
+        /// [`CompletionOp::PagesReleased`].
         0 => op: u8,
         /// Ring of the identifiers: 0 for the header page ring, 1 for the payload page ring.
         1 => payload: u8,
@@ -181,7 +181,7 @@ wire_enum! {
 layout! {
     /// Answer to a hand-over.
     pub struct Delegated: 64 {
-        /// [`Op::Delegated`].
+        /// [`CompletionOp::Delegated`].
         0 => op: u8,
         /// A [`Status`].
         1 => status: u8,
@@ -207,7 +207,7 @@ flags! {
 layout! {
     /// Payload of a delegated connection, in order and without gaps.
     pub struct Deliver: 64 {
-        /// [`Op::Deliver`].
+        /// [`CompletionOp::Deliver`].
         0 => op: u8,
         /// [`deliver_flag`] bits.
         1 => flags: u8,
@@ -234,7 +234,7 @@ layout! {
     /// Payload of a delegated connection, in order and without gaps, in a bound memory area
     /// ([`Bind`](super::submission::Bind)).
     pub struct Placed: 64 {
-        /// [`Op::Placed`].
+        /// [`CompletionOp::Placed`].
         0 => op: u8,
         /// [`deliver_flag`] bits.
         1 => flags: u8,
@@ -258,7 +258,7 @@ layout! {
     /// window or an estimate that `TCP_INFO` shows has changed, at most once per batch; and when
     /// the peer answered a keepalive probe.
     pub struct Acked: 64 {
-        /// [`Op::Acked`].
+        /// [`CompletionOp::Acked`].
         0 => op: u8,
         /// Host identifier of the connection.
         4 => host_id: u32,
@@ -319,7 +319,7 @@ layout! {
     /// No later completion has the host identifier, except those legacy frames. The adapter accesses
     /// none of the connection's memory after this completion.
     pub struct Returned: 64 {
-        /// [`Op::Returned`].
+        /// [`CompletionOp::Returned`].
         0 => op: u8,
         /// A [`Reason`].
         1 => reason: u8,

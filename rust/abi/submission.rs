@@ -3,7 +3,7 @@
 //! The submission ring: requests of the host concerning delegated connections.
 //!
 //! Entries are [`SUBMISSION_ENTRY`](super::ring::SUBMISSION_ENTRY) bytes; the first byte is the
-//! [`Op`]. A [`Delegate`] header is followed by three entries with the
+//! [`SubmissionOp`]. A [`Delegate`] header is followed by three entries with the
 //! [`ConnectionState`](super::connection::ConnectionState). The host publishes all four with one
 //! index update.
 //!
@@ -24,7 +24,7 @@ use super::{
 
 wire_enum! {
     /// Type of a submission.
-    pub enum Op: u8 {
+    pub enum SubmissionOp: u8 {
         /// Hands a connection over: [`Delegate`] and three entries of state. Answered by
         /// [`Delegated`](super::completion::Delegated).
         Delegate = 1,
@@ -66,7 +66,7 @@ layout! {
     /// acknowledges no more than the host did. If the range is unknown, the adapter answers `Busy` and
     /// tracks the flow from then on, so that a later attempt succeeds.
     pub struct Delegate: 64 {
-        /// [`Op::Delegate`].
+        /// [`SubmissionOp::Delegate`].
         0 => op: u8,
         /// Host identifier of the connection, any value, for use in completions.
         4 => host_id: u32,
@@ -92,7 +92,7 @@ layout! {
     /// hand-over: payload between `snd_una` and `snd_nxt` is in flight and is submitted again for
     /// retransmission.
     pub struct Send: 64 {
-        /// [`Op::Send`].
+        /// [`SubmissionOp::Send`].
         0 => op: u8,
         /// [`send_flag`] bits.
         1 => flags: u8,
@@ -112,7 +112,7 @@ layout! {
 layout! {
     /// Requests the return of a connection.
     pub struct Return: 64 {
-        /// [`Op::Return`].
+        /// [`SubmissionOp::Return`].
         0 => op: u8,
         /// Device identifier of the connection.
         4 => device_id: u32,
@@ -137,7 +137,7 @@ flags! {
 layout! {
     /// New parameters of a connection.
     pub struct Update: 64 {
-        /// [`Op::Update`].
+        /// [`SubmissionOp::Update`].
         0 => op: u8,
         /// [`update`] bits; unknown bits are ignored.
         2 => valid: u16,
@@ -169,7 +169,7 @@ layout! {
     /// [`AREA_FULL`](super::completion::deliver_flag::AREA_FULL), or with `Returned`. One area more
     /// than [`AREAS`], or an invalid one, returns the connection.
     pub struct Bind: 64 {
-        /// [`Op::Bind`].
+        /// [`SubmissionOp::Bind`].
         0 => op: u8,
         /// Device identifier of the connection.
         4 => device_id: u32,

@@ -14,9 +14,9 @@ use crate::{
         completion::{
             frame_flag,
             Acked,
+            CompletionOp,
             Delegated,
             Deliver,
-            Op,
             PagesReleased,
             Returned,
             RxFrame,
@@ -129,19 +129,20 @@ impl<C: Client> Poller<C> {
         entry: [u8; COMPLETION_ENTRY],
         available: u32,
     ) -> Result<Consumed, Invalid> {
-        let op = Op::from_raw(entry[0]).ok_or(Invalid)?;
-        if op == Op::PagesReleased {
+        let op = CompletionOp::from_raw(entry[0]).ok_or(Invalid)?;
+        if op == CompletionOp::PagesReleased {
             self.rx_queue.released(&PagesReleased::from_bytes(&entry))?;
             return Ok(Consumed::Entries(1));
         }
-        let frame = (op.raw() < Op::PagesReleased.raw()).then(|| RxFrame::from_bytes(&entry));
+        let frame =
+            (op.raw() < CompletionOp::PagesReleased.raw()).then(|| RxFrame::from_bytes(&entry));
         let legacy = frame
             .as_ref()
             .is_some_and(|f| f.flags & frame_flag::LEGACY != 0);
         if let (Some(frame), false) = (&frame, legacy) {
             if let Some(skb) = self.rx_queue.frame(rx, &*self.adapter, &self.pair, frame)? {
                 self.pair.rx_frames.add(1);
-                self.gro_holds_tcp |= op != Op::NotTcp;
+                self.gro_holds_tcp |= op != CompletionOp::NotTcp;
                 skb.gro_receive();
             }
             return Ok(Consumed::Entries(1));
@@ -153,9 +154,9 @@ impl<C: Client> Poller<C> {
         }
         let client = self.client.as_mut().ok_or(Invalid)?;
         match op {
-            Op::Delegated => C::delegated(client, Delegated::from_bytes(&entry)),
-            Op::Acked => C::acked(client, Acked::from_bytes(&entry)),
-            Op::Deliver => {
+            CompletionOp::Delegated => C::delegated(client, Delegated::from_bytes(&entry)),
+            CompletionOp::Acked => C::acked(client, Acked::from_bytes(&entry)),
+            CompletionOp::Deliver => {
                 if !C::can_deliver(client) {
                     return Ok(Consumed::NoMemory);
                 }
@@ -163,7 +164,7 @@ impl<C: Client> Poller<C> {
                 let payload = self.rx_queue.deliver(&deliver)?;
                 C::deliver(client, deliver, payload);
             }
-            Op::Returned => {
+            CompletionOp::Returned => {
                 if available < RETURNED_ENTRIES as u32 {
                     return Err(Invalid);
                 }
@@ -211,7 +212,7 @@ impl<C: Client> Poller<C> {
             let entry = self.completions.read(self.consumer);
             match self.consume(rx, entry, available) {
                 Ok(Consumed::Entries(count)) => {
-                    for_client |= entry[0] > Op::PagesReleased.raw();
+                    for_client |= entry[0] > CompletionOp::PagesReleased.raw();
                     self.consumer = self.consumer.wrapping_add(count);
                     done += 1;
                 }

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     abi::completion::{
         frame_flag,
+        CompletionOp, //
         HashType as WireHash,
-        Op, //
         RxFrame,
     },
     net::{
@@ -223,7 +223,7 @@ impl XdpRx {
 /// Returns what the hash of a frame was computed over; the frame begins with `bytes`, without tag.
 fn hash_type(entry: &RxFrame, bytes: &[u8]) -> Result<Option<RssHashType>, Invalid> {
     let hash = WireHash::from_raw(entry.hash_type).ok_or(Invalid)?;
-    let tcp = entry.op != Op::NotTcp.raw();
+    let tcp = entry.op != CompletionOp::NotTcp.raw();
     Ok(match (hash, bytes.get(TAG_AT..ETHERNET), tcp) {
         (WireHash::L3, Some([0x08, 0x00]), _) => Some(RssHashType::Ip4),
         (WireHash::L3, Some([0x86, 0xdd]), _) => Some(RssHashType::Ip6),

@@ -41,7 +41,7 @@ use crate::{
         rules::Headers,
         submission::{
             Delegate,
-            Op,
+            SubmissionOp,
             DELEGATE_ENTRIES, //
         },
         Layout, //
@@ -194,7 +194,7 @@ fn attach(sock: &mut Owned<'_>, connection: &Arc<Connection>) -> Result<(), Refu
 /// the connection.
 fn ask(connection: &Connection, snapshot: &abi::ConnectionState) -> Result<u32, Refusal> {
     let header = Delegate {
-        op: Op::Delegate.raw(),
+        op: SubmissionOp::Delegate.raw(),
         host_id: connection.host_id(),
     };
     let mut entries = [[0; 64]; DELEGATE_ENTRIES];

@@ -30,8 +30,8 @@ use crate::{
             SendState, //
         },
         submission::{
-            Op,
             Return, //
+            SubmissionOp,
         }, //
     },
     offload::SubmitError,
@@ -77,7 +77,7 @@ pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>) {
 /// One to a stopped processor counts as submitted: its connections come back through [`lost`].
 fn submit_return(connection: &Connection, device_id: u32) -> bool {
     let entry = Return {
-        op: Op::Return.raw(),
+        op: SubmissionOp::Return.raw(),
         device_id,
     };
     connection.lane.queue.submit_entry(&entry) != Err(SubmitError::Full)

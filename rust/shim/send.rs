@@ -22,8 +22,8 @@ use crate::{
         submission::{
             send_flag,
             update,
-            Op,
             Send,
+            SubmissionOp,
             Update,
             SEND_FRAGS, //
         },
@@ -173,7 +173,7 @@ fn submit_payload(
         let mut seq = carried.send.submitted;
         for (entry, fragments) in entries.iter_mut().zip(fragments.chunks(SEND_FRAGS)) {
             let mut send = Send {
-                op: Op::Send.raw(),
+                op: SubmissionOp::Send.raw(),
                 count: fragments.len() as u8,
                 device_id: carried.send.device_id,
                 seq,
@@ -280,7 +280,7 @@ pub(super) fn update_nagle(connection: &Connection, sock: &mut Owned<'_>) {
         flags |= flag::CORK;
     }
     let update = Update {
-        op: Op::Update.raw(),
+        op: SubmissionOp::Update.raw(),
         valid: update::FLAGS,
         device_id,
         flags,

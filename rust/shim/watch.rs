@@ -18,7 +18,7 @@ use super::{
 use crate::{
     abi::submission::{
         update,
-        Op,
+        SubmissionOp,
         Update, //
     },
     net::notifier,
@@ -151,7 +151,7 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         Err(cause) => return recall::request(connection, &mut state, cause),
     };
     let mut update = Update {
-        op: Op::Update.raw(),
+        op: SubmissionOp::Update.raw(),
         device_id: carried.send.device_id,
         ..Update::default()
     };

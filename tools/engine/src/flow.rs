@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 
 use branches::prefetch_read_data;
-use toe_abi::completion::Op;
+use toe_abi::completion::CompletionOp;
 
 use crate::tcp::Seq;
 use crate::tcp::flag;
@@ -89,7 +89,7 @@ pub struct Change {
     track: Track,
     /// How the segment continues its flow: `FlowEnds`, `FlowBegins`, `NoPayload`, `Reassembled` or
     /// `NotReassembled`.
-    pub op: Op,
+    pub op: CompletionOp,
     /// The payload is the next of the flow, or its first.
     pub continues: bool,
 }
@@ -317,32 +317,32 @@ impl Track {
 
     /// Records an uploaded segment. Returns its class, and whether its payload continues the flow.
     #[inline]
-    fn upload(&mut self, flags: u8, seq: Seq, length: u32) -> (Op, bool) {
+    fn upload(&mut self, flags: u8, seq: Seq, length: u32) -> (CompletionOp, bool) {
         if flags & flag::SYN != 0 {
             self.state = self.state & !state::ENDED | state::KNOWN;
             self.run_start = seq + 1;
             self.next = seq + 1 + length;
-            return (Op::FlowBegins, length != 0);
+            return (CompletionOp::FlowBegins, length != 0);
         }
         let end = seq + length;
         let continues = self.is_known() && seq == self.next;
         let (op, continues) = if length == 0 {
-            (Op::NoPayload, false)
+            (CompletionOp::NoPayload, false)
         } else if continues {
             self.next = end;
-            (Op::Reassembled, true)
+            (CompletionOp::Reassembled, true)
         } else if !self.is_known() {
             self.state |= state::KNOWN;
             self.run_start = seq;
             self.next = end;
-            (Op::FlowBegins, true)
+            (CompletionOp::FlowBegins, true)
         } else {
             self.place_run(seq, end);
-            (Op::NotReassembled, false)
+            (CompletionOp::NotReassembled, false)
         };
         if flags & (flag::FIN | flag::RST) != 0 {
             self.state |= state::ENDED;
-            return (Op::FlowEnds, continues);
+            return (CompletionOp::FlowEnds, continues);
         }
         (op, continues)
     }
@@ -402,7 +402,7 @@ mod tests {
         }
     }
 
-    fn upload(flows: &mut Flows, now: u64, port: u16, repr: &Repr, length: u32) -> Op {
+    fn upload(flows: &mut Flows, now: u64, port: u16, repr: &Repr, length: u32) -> CompletionOp {
         let mut bytes = [0; 20];
         repr.emit(&mut bytes);
         let header = tcp::Header::new(&bytes).unwrap();
@@ -411,7 +411,7 @@ mod tests {
         change.op
     }
 
-    fn data(flows: &mut Flows, now: u64, port: u16, seq: u32, length: u32) -> Op {
+    fn data(flows: &mut Flows, now: u64, port: u16, seq: u32, length: u32) -> CompletionOp {
         let repr = Repr {
             seq: Seq(seq),
             flags: flag::ACK,
@@ -423,17 +423,20 @@ mod tests {
     #[test]
     fn operation_codes() {
         let mut flows = Flows::new(64);
-        assert_eq!(data(&mut flows, 1, 1, 100, 10), Op::FlowBegins);
-        assert_eq!(data(&mut flows, 1, 1, 110, 10), Op::Reassembled);
-        assert_eq!(data(&mut flows, 1, 1, 120, 0), Op::NoPayload);
-        assert_eq!(data(&mut flows, 1, 1, 130, 10), Op::NotReassembled);
-        assert_eq!(data(&mut flows, 1, 1, 140, 10), Op::Reassembled);
+        assert_eq!(data(&mut flows, 1, 1, 100, 10), CompletionOp::FlowBegins);
+        assert_eq!(data(&mut flows, 1, 1, 110, 10), CompletionOp::Reassembled);
+        assert_eq!(data(&mut flows, 1, 1, 120, 0), CompletionOp::NoPayload);
+        assert_eq!(
+            data(&mut flows, 1, 1, 130, 10),
+            CompletionOp::NotReassembled
+        );
+        assert_eq!(data(&mut flows, 1, 1, 140, 10), CompletionOp::Reassembled);
         let fin = Repr {
             seq: Seq(150),
             flags: flag::FIN,
             ..Repr::default()
         };
-        assert_eq!(upload(&mut flows, 1, 1, &fin, 0), Op::FlowEnds);
+        assert_eq!(upload(&mut flows, 1, 1, &fin, 0), CompletionOp::FlowEnds);
         assert_eq!(flows.uploaded(1, &key(1), Seq(150)), None);
     }
 
@@ -465,8 +468,14 @@ mod tests {
         }
         data(&mut flows, at(10), 0, 10, 10);
         data(&mut flows, at(11), 99, 0, 10);
-        assert_eq!(data(&mut flows, at(12), 0, 20, 10), Op::Reassembled);
-        assert_eq!(data(&mut flows, at(13), 1, 10, 10), Op::FlowBegins);
+        assert_eq!(
+            data(&mut flows, at(12), 0, 20, 10),
+            CompletionOp::Reassembled
+        );
+        assert_eq!(
+            data(&mut flows, at(13), 1, 10, 10),
+            CompletionOp::FlowBegins
+        );
     }
 
     proptest! {

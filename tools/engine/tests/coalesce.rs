@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use toe_abi::PAGE_SIZE;
 use toe_abi::admin::storage;
 use toe_abi::completion;
-use toe_abi::completion::Op;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::frame_flag;
 use toe_abi::stats::Counter;
 use toe_engine::env::Capabilities;
@@ -365,15 +365,15 @@ fn frames_of_both_kinds_use_the_storage_that_their_codes_say() {
         // Opcode, payload, flags, gap before it, and pages of payload when it is apart from the
         // headers.
         let steps = [
-            (Op::FlowBegins, 1000, 0, 0, Some(1)),
-            (Op::NoPayload, 0, 0, 0, None),
-            (Op::Reassembled, 1000, 0, 0, Some(1)),
-            (Op::NotReassembled, 1000, 0, 500, all.then_some(1)),
-            (Op::NotReassembled, 5000, 0, 500, all.then_some(2)),
-            (Op::Small, 50, 0, 0, None),
-            (Op::FlowEnds, 1000, flag::FIN, 0, Some(1)),
-            (Op::FlowEnds, 1000, flag::RST, 1, all.then_some(1)),
-            (Op::FlowEnds, 0, flag::FIN, 0, None),
+            (CompletionOp::FlowBegins, 1000, 0, 0, Some(1)),
+            (CompletionOp::NoPayload, 0, 0, 0, None),
+            (CompletionOp::Reassembled, 1000, 0, 0, Some(1)),
+            (CompletionOp::NotReassembled, 1000, 0, 500, all.then_some(1)),
+            (CompletionOp::NotReassembled, 5000, 0, 500, all.then_some(2)),
+            (CompletionOp::Small, 50, 0, 0, None),
+            (CompletionOp::FlowEnds, 1000, flag::FIN, 0, Some(1)),
+            (CompletionOp::FlowEnds, 1000, flag::RST, 1, all.then_some(1)),
+            (CompletionOp::FlowEnds, 0, flag::FIN, 0, None),
         ];
         for (_, length, flags, gap, _) in steps {
             flow.seq += gap;
@@ -381,7 +381,7 @@ fn frames_of_both_kinds_use_the_storage_that_their_codes_say() {
             receive(&mut node, frame);
         }
         let up = frames(&mut node);
-        assert_eq!(up[0].0.op, Op::NotTcp.raw());
+        assert_eq!(up[0].0.op, CompletionOp::NotTcp.raw());
         for ((op, length, .., apart), (first, bytes)) in steps.iter().zip(&up[1..]) {
             assert_eq!(first.op, op.raw());
             assert_eq!(bytes.len(), 66 + length);

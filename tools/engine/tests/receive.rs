@@ -8,7 +8,7 @@ mod support;
 
 use toe_abi::admin::storage;
 use toe_abi::completion;
-use toe_abi::completion::Op;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::frame_flag;
 use toe_abi::rss;
 use toe_engine::env::Capabilities;
@@ -150,8 +150,8 @@ fn a_flow_inside_vxlan_is_its_network_s() {
                 };
                 assert_eq!(bytes, frame.bytes);
                 let op = match round {
-                    0 => Op::FlowBegins,
-                    _ => Op::Reassembled,
+                    0 => CompletionOp::FlowBegins,
+                    _ => CompletionOp::Reassembled,
                 };
                 assert_eq!(first.op, op.raw());
                 // Outer and inner headers in cells, payload in the page of the inner flow.
@@ -184,7 +184,10 @@ fn a_flow_inside_vxlan_is_its_network_s() {
         let Event::Frame(first, _) = event else {
             panic!("not a frame");
         };
-        assert_eq!((first.op, first.page_count), (Op::NotTcp.raw(), 0));
+        assert_eq!(
+            (first.op, first.page_count),
+            (CompletionOp::NotTcp.raw(), 0)
+        );
         assert!(first.header_page != completion::NO_PAGE);
     }
 }

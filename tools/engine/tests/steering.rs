@@ -9,7 +9,7 @@ mod support;
 use toe_abi::Layout;
 use toe_abi::admin::Status;
 use toe_abi::completion;
-use toe_abi::completion::Op;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::Reason;
 use toe_abi::rss;
 use toe_abi::rules::Action;
@@ -249,8 +249,8 @@ fn a_tag_names_a_flow() {
                     panic!("not a frame");
                 };
                 let op = match round {
-                    0 => Op::FlowBegins,
-                    _ => Op::Reassembled,
+                    0 => CompletionOp::FlowBegins,
+                    _ => CompletionOp::Reassembled,
                 };
                 assert_eq!(first.op, op.raw(), "{tag} {round}");
                 flows.push(first.flow);

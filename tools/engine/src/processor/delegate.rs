@@ -3,8 +3,8 @@
 //! Hand-over of connections from the host.
 
 use toe_abi::Layout;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::Delegated;
-use toe_abi::completion::Op as Completion;
 use toe_abi::completion::Status;
 use toe_abi::connection::ConnectionState;
 use toe_abi::stats::Counter;
@@ -37,7 +37,7 @@ impl Core {
         stopping: bool,
     ) -> Result<(), HostError> {
         let mut answer = Delegated {
-            op: Completion::Delegated.raw(),
+            op: CompletionOp::Delegated.raw(),
             status: Status::Ok.raw(),
             host_id: request.host_id,
             device_id: 0,

@@ -5,6 +5,7 @@
 use core::mem;
 
 use toe_abi::Layout;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::NO_PAGE;
 use toe_abi::completion::RETURNED_ENTRIES;
 use toe_abi::completion::Reason;
@@ -162,7 +163,7 @@ impl Core {
         self.scratch.frame = frame;
 
         let returned = Returned {
-            op: toe_abi::completion::Op::Returned.raw(),
+            op: CompletionOp::Returned.raw(),
             reason: reason.raw(),
             frames: uploaded,
             host_id,

@@ -11,10 +11,10 @@ use toe_abi::submission::Bind;
 use toe_abi::submission::DELEGATE_ENTRIES;
 use toe_abi::submission::Delegate;
 use toe_abi::submission::MAX_SEND;
-use toe_abi::submission::Op;
 use toe_abi::submission::Return;
 use toe_abi::submission::SEND_FRAGS;
 use toe_abi::submission::Send;
+use toe_abi::submission::SubmissionOp;
 use toe_abi::submission::Update;
 use toe_abi::submission::send_flag;
 
@@ -47,8 +47,8 @@ impl Core {
             let mut entry = [0; SUBMISSION_ENTRY];
             rings.submission.read(env, 0, &mut entry)?;
             let mut taken = 1;
-            match Op::from_raw(entry[0]).ok_or(HostError)? {
-                Op::Delegate => {
+            match SubmissionOp::from_raw(entry[0]).ok_or(HostError)? {
+                SubmissionOp::Delegate => {
                     if rings.submission.available() < DELEGATE_ENTRIES as u32 {
                         return Err(HostError);
                     }
@@ -67,7 +67,7 @@ impl Core {
                     self.delegate(now, env, rings, &request, &state, stopping)?;
                     taken = DELEGATE_ENTRIES as u32;
                 }
-                Op::Send => {
+                SubmissionOp::Send => {
                     let request = Send::from_bytes(&entry);
                     if let Some(slot) = self.active(request.device_id) {
                         match self.submit(slot, &request) {
@@ -78,13 +78,13 @@ impl Core {
                         }
                     }
                 }
-                Op::Return => {
+                SubmissionOp::Return => {
                     let request = Return::from_bytes(&entry);
                     if let Some(slot) = self.active(request.device_id) {
                         self.return_connection(now, env, rings, slot, Reason::Host, None)?;
                     }
                 }
-                Op::Bind => {
+                SubmissionOp::Bind => {
                     let request = Bind::from_bytes(&entry);
                     if let Some(slot) = self.active(request.device_id) {
                         if let Err(reason) = self.bind(slot, &request) {
@@ -92,7 +92,7 @@ impl Core {
                         }
                     }
                 }
-                Op::Update => {
+                SubmissionOp::Update => {
                     let request = Update::from_bytes(&entry);
                     if let Some(slot) = self.active(request.device_id) {
                         match self.update(slot, &request) {

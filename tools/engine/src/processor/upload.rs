@@ -4,9 +4,9 @@
 
 use core::mem;
 
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::HashType;
 use toe_abi::completion::NO_FLOW;
-use toe_abi::completion::Op;
 use toe_abi::completion::RxFrame;
 use toe_abi::completion::frame_flag;
 use toe_abi::stats::Counter;
@@ -176,7 +176,7 @@ impl Core {
     ) -> Result<Stored, HostError> {
         let packet = &frame.packet;
         let mut completion = RxFrame {
-            op: Op::NotTcp.raw(),
+            op: CompletionOp::NotTcp.raw(),
             hash_type: hash_type.raw(),
             flow: NO_FLOW,
             hash,
@@ -221,11 +221,14 @@ impl Core {
                         .classify(now, &found.key, &found.tcp, found.length),
                 );
             }
-            let op = change.as_ref().map_or(Op::NotReassembled, |c| c.op);
+            let op = change
+                .as_ref()
+                .map_or(CompletionOp::NotReassembled, |c| c.op);
             completion.flow = change.as_ref().map_or(NO_FLOW, Change::id);
-            let has_payload = matches!(op, Op::Reassembled | Op::NotReassembled);
+            let has_payload =
+                matches!(op, CompletionOp::Reassembled | CompletionOp::NotReassembled);
             let small = has_payload && self.storage.is_small(bytes.len() - tag);
-            completion.op = if small { Op::Small } else { op }.raw();
+            completion.op = if small { CompletionOp::Small } else { op }.raw();
             if let (Some(change), 1..) = (&change, found.length) {
                 // Payload of a legacy frame is not gathered with that of other frames.
                 let gathers = legacy.is_none();
@@ -234,7 +237,7 @@ impl Core {
                     seq: found.tcp.seq(),
                     header: found.payload - tag,
                     continues: gathers && change.continues,
-                    begins: gathers && op == Op::FlowBegins,
+                    begins: gathers && op == CompletionOp::FlowBegins,
                     push: found.tcp.flags() & flag::PSH != 0,
                     joins: GroHeaders::of(packet, &found.tcp, tag),
                     size: match completion.gso_size {

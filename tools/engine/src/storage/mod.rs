@@ -28,10 +28,10 @@ use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
 use toe_abi::SMALL_FRAME;
 use toe_abi::admin::storage;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::DELIVER_PAGES;
 use toe_abi::completion::FRAME_PAGES;
 use toe_abi::completion::NO_PAGE;
-use toe_abi::completion::Op;
 use toe_abi::completion::PagesReleased;
 use toe_abi::completion::RxFrame;
 use toe_abi::completion::frame_flag;
@@ -490,7 +490,7 @@ fn write_in_fresh<H: Host>(
 /// Completion that returns page `id` of the header ring.
 fn released(id: u32) -> PagesReleased {
     let mut pages = PagesReleased {
-        op: Op::PagesReleased.raw(),
+        op: CompletionOp::PagesReleased.raw(),
         page_count: 1,
         ..PagesReleased::default()
     };

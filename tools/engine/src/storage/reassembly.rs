@@ -5,9 +5,9 @@
 use core::mem;
 
 use toe_abi::Layout;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::DELIVER_PAGES;
 use toe_abi::completion::Deliver;
-use toe_abi::completion::Op;
 use toe_abi::completion::Placed;
 use toe_abi::completion::deliver_flag;
 
@@ -51,12 +51,12 @@ impl Reassembly {
             position: Position::default(),
             areas: Areas::default(),
             gathered: Deliver {
-                op: Op::Deliver.raw(),
+                op: CompletionOp::Deliver.raw(),
                 host_id,
                 ..Deliver::default()
             },
             placed: Placed {
-                op: Op::Placed.raw(),
+                op: CompletionOp::Placed.raw(),
                 host_id,
                 ..Placed::default()
             },
@@ -229,7 +229,7 @@ impl Reassembly {
             self.gathered.ts_recent = self.ts_recent;
             completions.write(host, &self.gathered.to_bytes())?;
             self.gathered = Deliver {
-                op: Op::Deliver.raw(),
+                op: CompletionOp::Deliver.raw(),
                 host_id: self.gathered.host_id,
                 ..Deliver::default()
             };

@@ -3,7 +3,7 @@
 //! Payload pages returned without data, several per completion.
 
 use toe_abi::Layout;
-use toe_abi::completion::Op;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::PagesReleased;
 use toe_abi::completion::RELEASED_PAGES;
 
@@ -26,7 +26,7 @@ impl Releases {
     pub fn new() -> Self {
         Self {
             entry: PagesReleased {
-                op: Op::PagesReleased.raw(),
+                op: CompletionOp::PagesReleased.raw(),
                 payload: 1,
                 ..PagesReleased::default()
             },

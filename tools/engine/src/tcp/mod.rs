@@ -58,7 +58,7 @@ mod undo;
 mod tests;
 
 use toe_abi::completion::Acked;
-use toe_abi::completion::Op;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::Reason;
 use toe_abi::completion::Status;
 use toe_abi::connection::ConnectionState;
@@ -437,7 +437,7 @@ impl Tcb {
     /// Contents of an `Acked` completion.
     pub fn acked(&self, host_id: u32) -> Acked {
         Acked {
-            op: Op::Acked.raw(),
+            op: CompletionOp::Acked.raw(),
             host_id,
             send: self.send_state(),
         }

@@ -11,8 +11,8 @@ use toe_abi::CELL_SIZE;
 use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
 use toe_abi::completion;
+use toe_abi::completion::CompletionOp;
 use toe_abi::completion::Deliver;
-use toe_abi::completion::Op;
 use toe_abi::completion::PagesReleased;
 use toe_abi::completion::Returned;
 use toe_abi::completion::frame_flag;
@@ -20,6 +20,7 @@ use toe_abi::connection::ConnectionState;
 use toe_abi::ring::RingId;
 use toe_abi::stats::Counter;
 use toe_abi::submission;
+use toe_abi::submission::SubmissionOp;
 use toe_abi::transmit;
 use toe_engine::env::Capabilities;
 use toe_engine::env::Host;
@@ -146,7 +147,7 @@ impl Driver {
     /// Requests the hand-over of a connection.
     pub fn delegate(&mut self, env: &mut TestEnv, host_id: u32, state: &ConnectionState) {
         let header = submission::Delegate {
-            op: submission::Op::Delegate.raw(),
+            op: SubmissionOp::Delegate.raw(),
             host_id,
         };
         let bytes: [u8; 192] = state.to_bytes();
@@ -162,7 +163,7 @@ impl Driver {
     /// Requests the return of a connection.
     pub fn ask_back(&mut self, env: &mut TestEnv, device_id: u32) {
         let entry = submission::Return {
-            op: submission::Op::Return.raw(),
+            op: SubmissionOp::Return.raw(),
             device_id,
         };
         self.submit(env, &[entry.to_bytes()]);
@@ -171,7 +172,7 @@ impl Driver {
     /// Binds an area.
     pub fn bind(&mut self, env: &mut TestEnv, bind: &submission::Bind) {
         let entry = submission::Bind {
-            op: submission::Op::Bind.raw(),
+            op: SubmissionOp::Bind.raw(),
             ..*bind
         };
         self.submit(env, &[entry.to_bytes()]);
@@ -190,7 +191,7 @@ impl Driver {
         let mut done = 0;
         while done < length {
             let mut entry = submission::Send {
-                op: submission::Op::Send.raw(),
+                op: SubmissionOp::Send.raw(),
                 device_id,
                 seq: seq.wrapping_add(done),
                 ..submission::Send::default()
@@ -247,8 +248,8 @@ impl Driver {
         while left != 0 {
             let entry = self.take(env);
             left -= 1;
-            match Op::from_raw(entry[0]).expect("a known completion") {
-                Op::PagesReleased => {
+            match CompletionOp::from_raw(entry[0]).expect("a known completion") {
+                CompletionOp::PagesReleased => {
                     let pages = PagesReleased::from_bytes(&entry);
                     let from = if pages.payload == 0 {
                         &mut self.headers
@@ -259,19 +260,21 @@ impl Driver {
                         from.release(id);
                     }
                 }
-                Op::Delegated => {
+                CompletionOp::Delegated => {
                     events.push(Event::Delegated(completion::Delegated::from_bytes(&entry)));
                 }
-                Op::Deliver => {
+                CompletionOp::Deliver => {
                     let deliver = Deliver::from_bytes(&entry);
                     let bytes = self.payload(env, &deliver);
                     events.push(Event::Deliver(deliver, bytes));
                 }
-                Op::Placed => {
+                CompletionOp::Placed => {
                     events.push(Event::Placed(completion::Placed::from_bytes(&entry)));
                 }
-                Op::Acked => events.push(Event::Acked(completion::Acked::from_bytes(&entry))),
-                Op::Returned => {
+                CompletionOp::Acked => {
+                    events.push(Event::Acked(completion::Acked::from_bytes(&entry)))
+                }
+                CompletionOp::Returned => {
                     let returned = Returned::from_bytes(&entry);
                     let mut state = [0; 192];
                     for part in state.chunks_exact_mut(64) {
@@ -314,7 +317,7 @@ impl Driver {
         let producer = env.status(RingId::Completion.index_offset());
         while self.completion != producer {
             let entry = self.take(env);
-            if entry[0] == Op::PagesReleased.raw() {
+            if entry[0] == CompletionOp::PagesReleased.raw() {
                 let pages = PagesReleased::from_bytes(&entry);
                 let from = match pages.payload {
                     0 => &mut self.headers,

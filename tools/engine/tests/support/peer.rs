@@ -14,6 +14,7 @@ use toe_abi::connection;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::submission;
+use toe_abi::submission::SubmissionOp;
 use toe_engine::tcp::Seq;
 use toe_engine::tcp::Timestamps;
 use toe_engine::wire::checksum;
@@ -321,7 +322,7 @@ impl End {
         self.edge = edge;
         if edge & 0x1000 != 0 {
             let update = submission::Update {
-                op: submission::Op::Update.raw(),
+                op: SubmissionOp::Update.raw(),
                 valid: submission::update::RCV_EDGE,
                 device_id,
                 rcv_edge: edge,
