@@ -69,7 +69,7 @@ wire_enum! {
 
 wire_enum! {
     /// Result of a command.
-    pub enum Status: u16 {
+    pub enum CommandStatus: u16 {
         /// Success.
         Ok = 0,
         /// Unknown opcode.
@@ -104,7 +104,7 @@ layout! {
     pub struct Completion: 32 {
         /// Token of the command; 0 for an event.
         0 => token: u32,
-        /// A [`Status`] for an answer; an [`Event`] for an event.
+        /// A [`CommandStatus`] for an answer; an [`Event`] for an event.
         4 => status: u16,
         /// 0 for an answer, 1 for an event.
         6 => event: u16,

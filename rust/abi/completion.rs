@@ -159,7 +159,7 @@ layout! {
 
 wire_enum! {
     /// Result of a hand-over. Unless it is `Ok`, the adapter keeps no state of the connection.
-    pub enum Status: u8 {
+    pub enum HandoverStatus: u8 {
         /// The adapter carries the connection.
         Ok = 0,
         /// The adapter does not know yet which payload of this flow the host has received. The host may
@@ -183,7 +183,7 @@ layout! {
     pub struct Delegated: 64 {
         /// [`CompletionOp::Delegated`].
         0 => op: u8,
-        /// A [`Status`].
+        /// A [`HandoverStatus`].
         1 => status: u8,
         /// Host identifier of the connection.
         4 => host_id: u32,

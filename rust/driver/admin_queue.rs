@@ -6,9 +6,9 @@ use super::registers::Registers;
 use crate::{
     abi::{
         admin::{
+            CommandStatus,
             Completion,
             Event,
-            Status,
             COMMAND_SIZE,
             COMPLETION_SIZE, //
         },
@@ -121,8 +121,9 @@ impl AdminQueue {
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT` at once after a command with memory has had no answer. `ENODEV` when the function is gone, `ETIMEDOUT` when it does not answer, otherwise the error
-    /// for the [`Status`] of the answer.
+    /// `ENODEV` when the function is gone; `ETIMEDOUT` when it does not answer, and at once after a
+    /// command with memory has had no answer; otherwise the error for the [`CommandStatus`] of the
+    /// answer.
     pub(super) fn command<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(
         &mut self,
         registers: &Registers,
@@ -160,12 +161,12 @@ impl AdminQueue {
 }
 
 fn outcome(status: u16) -> Result {
-    match Status::from_raw(status) {
-        Some(Status::Ok) => Ok(()),
-        Some(Status::Invalid) => Err(EINVAL),
-        Some(Status::State) => Err(EBUSY),
-        Some(Status::Fault) => Err(EFAULT),
-        Some(Status::Unknown | Status::Unsupported) => Err(EOPNOTSUPP),
-        Some(Status::Internal) | None => Err(EIO),
+    match CommandStatus::from_raw(status) {
+        Some(CommandStatus::Ok) => Ok(()),
+        Some(CommandStatus::Invalid) => Err(EINVAL),
+        Some(CommandStatus::State) => Err(EBUSY),
+        Some(CommandStatus::Fault) => Err(EFAULT),
+        Some(CommandStatus::Unknown | CommandStatus::Unsupported) => Err(EOPNOTSUPP),
+        Some(CommandStatus::Internal) | None => Err(EIO),
     }
 }

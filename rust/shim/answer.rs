@@ -99,13 +99,13 @@ impl PendingAnswer {
 #[kernel::macros::kunit_tests(toe_shim_answer)]
 mod tests {
     use super::*;
-    use crate::abi::completion::Status;
+    use crate::abi::completion::HandoverStatus;
 
     fn pending() -> Result<Pin<KBox<PendingAnswer>>> {
         KBox::pin_init(PendingAnswer::new(), GFP_KERNEL)
     }
 
-    fn delegated(status: Status) -> Delegated {
+    fn delegated(status: HandoverStatus) -> Delegated {
         Delegated {
             status: status.raw(),
             device_id: 7,
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn an_accepted_connection_stays_accepted_when_the_processor_stops() -> Result {
         let answer = pending()?;
-        assert!(answer.give((&delegated(Status::Ok)).into()));
+        assert!(answer.give((&delegated(HandoverStatus::Ok)).into()));
         assert!(!answer.give(Answer::Stopped));
         assert_eq!(answer.wait(1), Some(Answer::Accepted { device_id: 7 }));
         Ok(())
@@ -133,9 +133,9 @@ mod tests {
     #[test]
     fn a_refusal_stays_a_refusal() -> Result {
         let answer = pending()?;
-        assert!(answer.give((&delegated(Status::Busy)).into()));
+        assert!(answer.give((&delegated(HandoverStatus::Busy)).into()));
         assert!(!answer.give(Answer::Stopped));
-        assert!(!answer.give((&delegated(Status::Ok)).into()));
+        assert!(!answer.give((&delegated(HandoverStatus::Ok)).into()));
         assert_eq!(answer.get(), Some(Answer::Refused(Refusal::Busy)));
         Ok(())
     }
@@ -144,7 +144,7 @@ mod tests {
     fn a_processor_that_stops_ends_the_wait() -> Result {
         let answer = pending()?;
         assert!(answer.give(Answer::Stopped));
-        assert!(!answer.give((&delegated(Status::Ok)).into()));
+        assert!(!answer.give((&delegated(HandoverStatus::Ok)).into()));
         assert_eq!(answer.wait(1), Some(Answer::Stopped));
         Ok(())
     }

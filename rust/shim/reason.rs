@@ -7,8 +7,8 @@
 
 use crate::{
     abi::completion::{
+        HandoverStatus, //
         Reason,
-        Status, //
     },
     bindings,
     tcp::{
@@ -89,16 +89,16 @@ reasons! {
 }
 
 impl Refusal {
-    /// Returns the reason for a [`Status`] of the adapter, or `None` for `Ok`.
+    /// Returns the reason for a [`HandoverStatus`] of the adapter, or `None` for `Ok`.
     pub(crate) fn from_status(status: u8) -> Option<Self> {
-        match Status::from_raw(status) {
-            Some(Status::Ok) => None,
-            Some(Status::Busy) => Some(Self::Busy),
-            Some(Status::TableFull) => Some(Self::TableFull),
-            Some(Status::Exists) => Some(Self::Exists),
-            Some(Status::WrongProcessor) => Some(Self::WrongProcessor),
-            Some(Status::BadState) => Some(Self::BadState),
-            Some(Status::Unsupported) | None => Some(Self::Unsupported),
+        match HandoverStatus::from_raw(status) {
+            Some(HandoverStatus::Ok) => None,
+            Some(HandoverStatus::Busy) => Some(Self::Busy),
+            Some(HandoverStatus::TableFull) => Some(Self::TableFull),
+            Some(HandoverStatus::Exists) => Some(Self::Exists),
+            Some(HandoverStatus::WrongProcessor) => Some(Self::WrongProcessor),
+            Some(HandoverStatus::BadState) => Some(Self::BadState),
+            Some(HandoverStatus::Unsupported) | None => Some(Self::Unsupported),
         }
     }
 

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use toe_abi::admin::Status;
+use toe_abi::admin::CommandStatus;
 use toe_engine::env;
 use toe_engine::env::Capabilities;
 use toe_engine::env::Fault;
@@ -173,12 +173,12 @@ impl ProcessorSlot {
     /// # Errors
     ///
     /// As [`Processor::start`]. `Invalid` if the vector is out of range.
-    pub fn start(&mut self, now: u64, rings: &Rings, vector: usize) -> Result<(), Status> {
+    pub fn start(&mut self, now: u64, rings: &Rings, vector: usize) -> Result<(), CommandStatus> {
         if vector >= self.host.vectors.len() {
-            return Err(Status::Invalid);
+            return Err(CommandStatus::Invalid);
         }
         if !matches!(self.state, State::Idle) {
-            return Err(Status::State);
+            return Err(CommandStatus::State);
         }
         self.vector = vector;
         self.processor.start(now, env!(self), rings)?;
@@ -189,7 +189,7 @@ impl ProcessorSlot {
     /// Begins to stop the processor. `answer` is given when it has stopped.
     pub fn stop(&mut self, answer: Answer) {
         if !matches!(self.state, State::Running) {
-            return answer.give(Err(Status::State));
+            return answer.give(Err(CommandStatus::State));
         }
         match self.processor.stop() {
             Ok(()) => self.state = State::Stopping(answer),
@@ -213,7 +213,7 @@ impl ProcessorSlot {
     /// # Errors
     ///
     /// As returned by the engine.
-    pub fn configure(&mut self, now: u64, setting: Setting) -> Result<(), Status> {
+    pub fn configure(&mut self, now: u64, setting: Setting) -> Result<(), CommandStatus> {
         match setting {
             Setting::Rss {
                 context,
@@ -384,7 +384,7 @@ impl ProcessorSlot {
                 }
             }
             Next::Failed => match std::mem::replace(&mut self.state, State::Idle) {
-                State::Stopping(answer) => answer.give(Err(Status::Fault)),
+                State::Stopping(answer) => answer.give(Err(CommandStatus::Fault)),
                 _ => self.reporter.failed(self.index),
             },
         }

@@ -13,8 +13,8 @@ use guest::OPERAND;
 use guest::wait;
 use toe_abi::Layout;
 use toe_abi::admin;
+use toe_abi::admin::CommandStatus;
 use toe_abi::admin::Opcode;
-use toe_abi::admin::Status;
 use toe_abi::regs;
 use toe_abi::regs::status;
 use toe_abi::rules::ActionKind;
@@ -39,7 +39,7 @@ fn pair(device: &Device) -> (Guest, Guest) {
         guest.enable();
         assert_eq!(guest.status() & !status::LINK, status::READY);
         for processor in 0..2 {
-            assert_eq!(guest.start(processor), Status::Ok);
+            assert_eq!(guest.start(processor), CommandStatus::Ok);
         }
     }
     (a, b)
@@ -143,8 +143,8 @@ fn a_function_can_be_reset_while_busy_and_used_again() {
         b.enable();
         for guest in [&mut a, &mut b] {
             guest.enable();
-            assert_eq!(guest.start(0), Status::Ok);
-            assert_eq!(guest.start(1), Status::Ok);
+            assert_eq!(guest.start(0), CommandStatus::Ok);
+            assert_eq!(guest.start(1), CommandStatus::Ok);
         }
         a.transmit(0, &frame(7, 100));
         expect_frames(&mut b, 7, 1, 100);
@@ -172,8 +172,8 @@ fn commands_are_checked() {
     let mut guest = Guest::connect(&device.socket("a"));
     guest.enable();
     let header = |opcode: u16| admin::Header { opcode, token: 0 }.to_bytes();
-    assert_eq!(guest.command(&header(0)), Status::Unknown);
-    assert_eq!(guest.command(&header(0xffff)), Status::Unknown);
+    assert_eq!(guest.command(&header(0)), CommandStatus::Unknown);
+    assert_eq!(guest.command(&header(0xffff)), CommandStatus::Unknown);
 
     let start = Guest::start_command(0);
     for wrong in [
@@ -201,7 +201,7 @@ fn commands_are_checked() {
     ] {
         assert_eq!(
             guest.command(&wrong.to_bytes()),
-            Status::Invalid,
+            CommandStatus::Invalid,
             "{wrong:?}"
         );
     }
@@ -209,11 +209,11 @@ fn commands_are_checked() {
         status: 1 << 50,
         ..start
     };
-    assert_eq!(guest.command(&nowhere.to_bytes()), Status::Fault);
-    assert_eq!(guest.start(0), Status::Ok);
+    assert_eq!(guest.command(&nowhere.to_bytes()), CommandStatus::Fault);
+    assert_eq!(guest.start(0), CommandStatus::Ok);
     assert_eq!(
         guest.command(&start.to_bytes()),
-        Status::State,
+        CommandStatus::State,
         "started twice"
     );
 
@@ -222,13 +222,13 @@ fn commands_are_checked() {
         token: 0,
         processor: 0,
     };
-    assert_eq!(guest.command(&stop.to_bytes()), Status::Ok);
+    assert_eq!(guest.command(&stop.to_bytes()), CommandStatus::Ok);
     assert_eq!(
         guest.command(&stop.to_bytes()),
-        Status::State,
+        CommandStatus::State,
         "stopped twice"
     );
-    assert_eq!(guest.start(0), Status::Ok);
+    assert_eq!(guest.start(0), CommandStatus::Ok);
 
     let rss = admin::SetRss {
         opcode: Opcode::SetRss.raw(),
@@ -237,18 +237,18 @@ fn commands_are_checked() {
         context: 0,
         config: OPERAND,
     };
-    assert_eq!(guest.command(&rss.to_bytes()), Status::Ok);
+    assert_eq!(guest.command(&rss.to_bytes()), CommandStatus::Ok);
     guest.write(OPERAND + 40, &[2]);
     assert_eq!(
         guest.command(&rss.to_bytes()),
-        Status::Invalid,
+        CommandStatus::Invalid,
         "no processor 2"
     );
     let nowhere = admin::SetRss {
         config: u64::MAX - 8,
         ..rss
     };
-    assert_eq!(guest.command(&nowhere.to_bytes()), Status::Fault);
+    assert_eq!(guest.command(&nowhere.to_bytes()), CommandStatus::Fault);
 
     let rule = admin::SetRule {
         opcode: Opcode::SetRule.raw(),
@@ -260,13 +260,13 @@ fn commands_are_checked() {
     };
     assert_eq!(
         guest.command(&rule.to_bytes()),
-        Status::Invalid,
+        CommandStatus::Invalid,
         "no context 3"
     );
     guest.write(OPERAND + 40, &[0]);
     let context = admin::SetRss { context: 3, ..rss };
-    assert_eq!(guest.command(&context.to_bytes()), Status::Ok);
-    assert_eq!(guest.command(&rule.to_bytes()), Status::Ok);
+    assert_eq!(guest.command(&context.to_bytes()), CommandStatus::Ok);
+    assert_eq!(guest.command(&rule.to_bytes()), CommandStatus::Ok);
     let context = admin::RemoveContext {
         opcode: Opcode::RemoveContext.raw(),
         context: 3,
@@ -274,17 +274,17 @@ fn commands_are_checked() {
     };
     assert_eq!(
         guest.command(&context.to_bytes()),
-        Status::State,
+        CommandStatus::State,
         "a rule names it"
     );
     let none = admin::SetRule {
         action: ActionKind::Remove.raw(),
         ..rule
     };
-    assert_eq!(guest.command(&none.to_bytes()), Status::Ok);
-    assert_eq!(guest.command(&context.to_bytes()), Status::Ok);
+    assert_eq!(guest.command(&none.to_bytes()), CommandStatus::Ok);
+    assert_eq!(guest.command(&context.to_bytes()), CommandStatus::Ok);
     let unknown = admin::SetRule { action: 9, ..rule };
-    assert_eq!(guest.command(&unknown.to_bytes()), Status::Invalid);
+    assert_eq!(guest.command(&unknown.to_bytes()), CommandStatus::Invalid);
 
     let filter = admin::SetFilter {
         opcode: Opcode::SetFilter.raw(),
@@ -293,18 +293,18 @@ fn commands_are_checked() {
         mac: [2, 0, 0, 0, 0, 9],
         ..Default::default()
     };
-    assert_eq!(guest.command(&filter.to_bytes()), Status::Ok);
+    assert_eq!(guest.command(&filter.to_bytes()), CommandStatus::Ok);
     let many = admin::SetFilter {
         count: u32::MAX,
         ..filter
     };
-    assert_eq!(guest.command(&many.to_bytes()), Status::Invalid);
+    assert_eq!(guest.command(&many.to_bytes()), CommandStatus::Invalid);
 
     for (mtu, expected) in [
-        (1500, Status::Ok),
-        (9000, Status::Ok),
-        (67, Status::Invalid),
-        (9001, Status::Invalid),
+        (1500, CommandStatus::Ok),
+        (9000, CommandStatus::Ok),
+        (67, CommandStatus::Invalid),
+        (9001, CommandStatus::Invalid),
     ] {
         let command = admin::SetMtu {
             opcode: Opcode::SetMtu.raw(),
@@ -320,7 +320,10 @@ fn commands_are_checked() {
         loss_ppm: 1_000_001,
         ..Default::default()
     };
-    assert_eq!(guest.command(&impairment.to_bytes()), Status::Invalid);
+    assert_eq!(
+        guest.command(&impairment.to_bytes()),
+        CommandStatus::Invalid
+    );
 }
 
 #[test]
@@ -334,7 +337,7 @@ fn impairment_loses_what_it_is_told_to() {
             loss_ppm,
             ..Default::default()
         };
-        assert_eq!(guest.command(&command.to_bytes()), Status::Ok);
+        assert_eq!(guest.command(&command.to_bytes()), CommandStatus::Ok);
     };
     set(&mut a, 1_000_000);
     for number in 0..20 {
@@ -357,7 +360,7 @@ fn delayed_frames_leave_when_nothing_else_happens() {
         ..Default::default()
     };
     for guest in [&mut a, &mut b] {
-        assert_eq!(guest.command(&command.to_bytes()), Status::Ok);
+        assert_eq!(guest.command(&command.to_bytes()), CommandStatus::Ok);
     }
     for number in 0..5 {
         let start = Instant::now();
@@ -392,7 +395,7 @@ fn hostile_values_fail_the_function_but_not_the_process() {
     );
 
     // Entries that name unmapped memory, are inconsistent, or never end.
-    assert_eq!(guest.start(0), Status::Ok);
+    assert_eq!(guest.start(0), CommandStatus::Ok);
     let frame = transmit::Descriptor {
         address: 1 << 60,
         length: 100,
@@ -435,7 +438,7 @@ fn hostile_values_fail_the_function_but_not_the_process() {
 
     // Unmap memory under running rings.
     guest.enable();
-    assert_eq!(guest.start(0), Status::Ok);
+    assert_eq!(guest.start(0), CommandStatus::Ok);
     guest.client.dma_unmap(0, 16 << 20).expect("unmapped");
     guest.post(0, &frame);
     guest.write_register(regs::KICK, 0);
@@ -444,7 +447,7 @@ fn hostile_values_fail_the_function_but_not_the_process() {
     let file = guest.file();
     guest.client.dma_map(0, 0, 16 << 20, file).expect("mapped");
     guest.enable();
-    assert_eq!(guest.start(0), Status::Ok);
+    assert_eq!(guest.start(0), CommandStatus::Ok);
 
     // Accesses of odd sizes and offsets.
     for region in 0..9 {

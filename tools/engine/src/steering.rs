@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use toe_abi::Layout;
-use toe_abi::admin::Status;
+use toe_abi::admin::CommandStatus;
 use toe_abi::completion::HashType;
 use toe_abi::rss::Fields;
 use toe_abi::rss::Indirection;
@@ -79,15 +79,15 @@ impl Steering {
         key: [u8; KEY_SIZE],
         indirection: Indirection,
         fields: Fields,
-    ) -> Result<(), Status> {
+    ) -> Result<(), CommandStatus> {
         let there = |&processor: &u8| processor < self.processors;
         if !indirection.0.iter().all(there) {
-            return Err(Status::Invalid);
+            return Err(CommandStatus::Invalid);
         }
         let dispatch = match context {
             0 => &mut self.ordinary,
             _ => {
-                let slot = self.slot(context).ok_or(Status::Invalid)?;
+                let slot = self.slot(context).ok_or(CommandStatus::Invalid)?;
                 slot.get_or_insert_with(|| Box::new(Dispatch::new(1)))
             }
         };
@@ -100,14 +100,14 @@ impl Steering {
     /// # Errors
     ///
     /// `Invalid` if it does not exist or is context 0, `State` if a rule refers to it.
-    pub fn remove_context(&mut self, context: u32) -> Result<(), Status> {
+    pub fn remove_context(&mut self, context: u32) -> Result<(), CommandStatus> {
         let named =
             |rule: &Rule| matches!(rule.action, Action::Context(c) if u32::from(c) == context);
         if self.rules.all().iter().any(named) {
-            return Err(Status::State);
+            return Err(CommandStatus::State);
         }
-        let slot = self.slot(context).ok_or(Status::Invalid)?;
-        slot.take().map(drop).ok_or(Status::Invalid)
+        let slot = self.slot(context).ok_or(CommandStatus::Invalid)?;
+        slot.take().map(drop).ok_or(CommandStatus::Invalid)
     }
 
     fn slot(&mut self, context: u32) -> Option<&mut Option<Box<Dispatch>>> {
@@ -128,14 +128,14 @@ impl Steering {
     /// # Errors
     ///
     /// `Invalid` if location, processor or context does not exist, or the tag exceeds `TAG_BITS`.
-    pub fn set_rule(&mut self, rule: Rule) -> Result<(), Status> {
+    pub fn set_rule(&mut self, rule: Rule) -> Result<(), CommandStatus> {
         let there = match rule.action {
             Action::Drop => true,
             Action::Processor(processor) => processor < self.processors,
             Action::Context(context) => self.context(context).is_some(),
         };
         if !there || usize::from(rule.location) >= RULES || rule.tag >> TAG_BITS != 0 {
-            return Err(Status::Invalid);
+            return Err(CommandStatus::Invalid);
         }
         self.rules.set(rule);
         Ok(())

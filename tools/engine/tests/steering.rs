@@ -7,7 +7,7 @@ mod peer;
 mod support;
 
 use toe_abi::Layout;
-use toe_abi::admin::Status;
+use toe_abi::admin::CommandStatus;
 use toe_abi::completion;
 use toe_abi::completion::CompletionOp;
 use toe_abi::completion::Reason;
@@ -103,7 +103,7 @@ fn a_frame_goes_where_the_first_rule_says() {
     let earlier = Rule::new(8, Action::Context(5), &with_tos(0));
     set(&mut processor, &mut env, earlier).unwrap();
     assert_eq!(goes(&mut processor), Received::Elsewhere(2));
-    assert_eq!(processor.remove_context(5), Err(Status::State));
+    assert_eq!(processor.remove_context(5), Err(CommandStatus::State));
     let other = Rule::new(8, Action::Context(5), &with_tos(4));
     set(&mut processor, &mut env, other).unwrap();
     assert_eq!(goes(&mut processor), Received::Elsewhere(3));
@@ -111,7 +111,7 @@ fn a_frame_goes_where_the_first_rule_says() {
     assert_eq!(goes(&mut processor), Received::Elsewhere(1));
     processor.remove_rule(1, &mut env, 8);
     processor.remove_context(5).unwrap();
-    assert_eq!(processor.remove_context(5), Err(Status::Invalid));
+    assert_eq!(processor.remove_context(5), Err(CommandStatus::Invalid));
 }
 
 #[test]
@@ -123,10 +123,13 @@ fn what_is_not_there_is_refused() {
     let beyond = CONTEXTS as u32;
     for (context, config) in [(beyond, only(0)), (1, only(4))] {
         let result = processor.set_rss(1, &mut env, context, &config, fields);
-        assert_eq!(result, Err(Status::Invalid), "{context}");
+        assert_eq!(result, Err(CommandStatus::Invalid), "{context}");
     }
-    assert_eq!(processor.remove_context(0), Err(Status::Invalid));
-    assert_eq!(processor.remove_context(beyond), Err(Status::Invalid));
+    assert_eq!(processor.remove_context(0), Err(CommandStatus::Invalid));
+    assert_eq!(
+        processor.remove_context(beyond),
+        Err(CommandStatus::Invalid)
+    );
     for (location, action) in [
         (RULES as u16, Action::Drop),
         (0, Action::Processor(4)),
@@ -134,7 +137,7 @@ fn what_is_not_there_is_refused() {
     ] {
         let rule = Rule::new(location, action, &pattern);
         let result = processor.set_rule(1, &mut env, rule);
-        assert_eq!(result, Err(Status::Invalid), "{location} {action:?}");
+        assert_eq!(result, Err(CommandStatus::Invalid), "{location} {action:?}");
     }
     processor.reset();
 }
@@ -211,7 +214,7 @@ fn connections_follow_their_frames() {
                 node.driver.delegate(&mut node.env, 7, &end.state);
                 node.poll(3);
                 let events = node.driver.completions(&mut node.env);
-                let status = completion::Status::WrongProcessor.raw();
+                let status = completion::HandoverStatus::WrongProcessor.raw();
                 assert!(
                     matches!(&events[..], [Event::Delegated(answer)] if answer.status == status),
                     "{events:?}"
@@ -234,7 +237,7 @@ fn a_tag_names_a_flow() {
     }
     let too_long = Rule::new(3, Action::Context(0), &with_tos(0)).tagged(1 << 24);
     let result = node.processor.set_rule(1, &mut node.env, too_long);
-    assert_eq!(result, Err(Status::Invalid));
+    assert_eq!(result, Err(CommandStatus::Invalid));
     let mut flows = Vec::new();
     for round in 0..3 {
         for tag in [0, 1, 2] {

@@ -4,8 +4,8 @@
 
 use toe_abi::Layout;
 use toe_abi::admin;
+use toe_abi::admin::CommandStatus;
 use toe_abi::admin::Opcode;
-use toe_abi::admin::Status;
 use toe_abi::feature;
 use toe_abi::rss;
 use toe_abi::rules::Action;
@@ -49,8 +49,12 @@ impl Admin {
         opcode: Opcode,
         command: &[u8; admin::COMMAND_SIZE],
         features: u64,
-    ) -> Result<usize, Status> {
-        let worker = |number: u8| self.workers.get(usize::from(number)).ok_or(Status::Invalid);
+    ) -> Result<usize, CommandStatus> {
+        let worker = |number: u8| {
+            self.workers
+                .get(usize::from(number))
+                .ok_or(CommandStatus::Invalid)
+        };
         let function = self.function;
         match opcode {
             Opcode::StartProcessor => {
@@ -77,17 +81,17 @@ impl Admin {
             }
             Opcode::SetRss => {
                 if features & feature::RSS == 0 {
-                    return Err(Status::Unsupported);
+                    return Err(CommandStatus::Unsupported);
                 }
                 let command = admin::SetRss::from_bytes(command);
                 if command.context != 0 && features & feature::RULES == 0 {
-                    return Err(Status::Unsupported);
+                    return Err(CommandStatus::Unsupported);
                 }
                 let setting = self.rss(&command)?;
                 Ok(self.configure_all(&setting))
             }
             Opcode::RemoveContext | Opcode::SetRule if features & feature::RULES == 0 => {
-                Err(Status::Unsupported)
+                Err(CommandStatus::Unsupported)
             }
             Opcode::RemoveContext => {
                 let command = admin::RemoveContext::from_bytes(command);
@@ -120,7 +124,7 @@ impl Admin {
             Opcode::SetStorage => {
                 let command = admin::SetStorage::from_bytes(command);
                 if command.flags & admin::storage::GRO != 0 && features & feature::GRO == 0 {
-                    return Err(Status::Unsupported);
+                    return Err(CommandStatus::Unsupported);
                 }
                 Ok(self.configure_all(&Setting::Storage {
                     flags: command.flags,
@@ -129,10 +133,10 @@ impl Admin {
             }
             Opcode::SetImpairment => {
                 if features & feature::IMPAIR == 0 {
-                    return Err(Status::Unsupported);
+                    return Err(CommandStatus::Unsupported);
                 }
                 let command = admin::SetImpairment::from_bytes(command);
-                let profile = Profile::new(&command).ok_or(Status::Invalid)?;
+                let profile = Profile::new(&command).ok_or(CommandStatus::Invalid)?;
                 let clock = |bit| (command.directions & bit != 0).then(WireClock::default);
                 Ok(self.configure_all(&Setting::Impairment(Impairment {
                     profile,
@@ -144,13 +148,13 @@ impl Admin {
     }
 
     /// Reads an operand of `N` bytes.
-    fn operand<const N: usize>(&self, address: u64) -> Result<[u8; N], Status> {
+    fn operand<const N: usize>(&self, address: u64) -> Result<[u8; N], CommandStatus> {
         let mut bytes = [0; N];
         let read = self.host.memory.read(address, &mut bytes);
-        read.map(|()| bytes).map_err(|_| Status::Fault)
+        read.map(|()| bytes).map_err(|_| CommandStatus::Fault)
     }
 
-    fn rss(&self, command: &admin::SetRss) -> Result<Setting, Status> {
+    fn rss(&self, command: &admin::SetRss) -> Result<Setting, CommandStatus> {
         Ok(Setting::Rss {
             context: command.context,
             config: rss::Config::from_bytes(&self.operand(command.config)?),
@@ -158,27 +162,27 @@ impl Admin {
         })
     }
 
-    fn rule(&self, command: &admin::SetRule) -> Result<Setting, Status> {
-        let kind = ActionKind::from_raw(command.action).ok_or(Status::Invalid)?;
+    fn rule(&self, command: &admin::SetRule) -> Result<Setting, CommandStatus> {
+        let kind = ActionKind::from_raw(command.action).ok_or(CommandStatus::Invalid)?;
         if kind == ActionKind::Remove {
             return Ok(Setting::RemoveRule(command.location));
         }
-        let action = Action::new(kind, command.target).ok_or(Status::Invalid)?;
+        let action = Action::new(kind, command.target).ok_or(CommandStatus::Invalid)?;
         let pattern = Pattern::from_bytes(&self.operand(command.pattern)?);
         let rule = Rule::new(command.location, action, &pattern);
         Ok(Setting::Rule(rule.tagged(command.tag)))
     }
 
-    fn filter(&self, command: &admin::SetFilter) -> Result<Setting, Status> {
+    fn filter(&self, command: &admin::SetFilter) -> Result<Setting, CommandStatus> {
         const ENTRY: usize = 8;
         if command.count as usize > admin::MAX_MULTICAST {
-            return Err(Status::Invalid);
+            return Err(CommandStatus::Invalid);
         }
         let mut entries = vec![0; command.count as usize * ENTRY];
         self.host
             .memory
             .read(command.addresses, &mut entries)
-            .map_err(|_| Status::Fault)?;
+            .map_err(|_| CommandStatus::Fault)?;
         let multicast = entries
             .chunks_exact(ENTRY)
             .map(|entry| std::array::from_fn(|i| entry[i]))

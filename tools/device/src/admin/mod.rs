@@ -18,8 +18,8 @@ use std::sync::mpsc::Sender;
 use toe_abi::Layout;
 use toe_abi::MAX_PROCESSORS;
 use toe_abi::admin;
+use toe_abi::admin::CommandStatus;
 use toe_abi::admin::Opcode;
-use toe_abi::admin::Status;
 use toe_abi::regs::status;
 use tracing::debug;
 use tracing::error;
@@ -53,7 +53,7 @@ pub enum ControlEvent {
     /// The port's link went up or down.
     Link(bool),
     /// A worker has answered a request made in the given [`Admin::epoch`].
-    Answered(u32, Status),
+    Answered(u32, CommandStatus),
     /// A processor has stopped because of an error of the host.
     Failed(usize),
 }
@@ -67,8 +67,8 @@ pub struct Answer {
 
 impl Answer {
     /// Sends the answer.
-    pub fn give(self, result: Result<(), Status>) {
-        let status = result.err().unwrap_or(Status::Ok);
+    pub fn give(self, result: Result<(), CommandStatus>) {
+        let status = result.err().unwrap_or(CommandStatus::Ok);
         // Fails only while the process exits.
         let _ = self.to.send(ControlEvent::Answered(self.epoch, status));
     }
@@ -97,7 +97,7 @@ struct Pending {
     /// Number of answers outstanding.
     waiting: usize,
     /// First status other than `Ok`, else `Ok`.
-    status: Status,
+    status: CommandStatus,
 }
 
 /// Control of a function.
@@ -213,7 +213,7 @@ impl Admin {
             ControlEvent::Answered(epoch, status) => {
                 if let Some(pending) = self.pending.as_mut().filter(|_| epoch == self.epoch) {
                     pending.waiting -= 1;
-                    if pending.status == Status::Ok {
+                    if pending.status == CommandStatus::Ok {
                         pending.status = status;
                     }
                 }
@@ -322,7 +322,7 @@ impl Admin {
                     self.pending = Some(pending);
                     return Ok(());
                 }
-                if pending.status != Status::Ok {
+                if pending.status != CommandStatus::Ok {
                     warn!(
                         "function {}: command {:?} failed: {:?}",
                         self.function, pending.opcode, pending.status
@@ -344,14 +344,14 @@ impl Admin {
                     );
                     let completion = admin::Completion {
                         token: header.token,
-                        status: Status::Unknown.raw(),
+                        status: CommandStatus::Unknown.raw(),
                         ..Default::default()
                     };
                     queue.complete(&self.host, completion)?;
                     continue;
                 };
                 let (waiting, status) = match self.execute(opcode, &command, features) {
-                    Ok(waiting) => (waiting, Status::Ok),
+                    Ok(waiting) => (waiting, CommandStatus::Ok),
                     Err(status) => (0, status),
                 };
                 self.pending = Some(Pending {

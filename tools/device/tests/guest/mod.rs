@@ -304,7 +304,7 @@ impl Guest {
     }
 
     /// Submits a command and waits for its completion. Skips asynchronous events.
-    pub fn command(&mut self, bytes: &[u8; admin::COMMAND_SIZE]) -> admin::Status {
+    pub fn command(&mut self, bytes: &[u8; admin::COMMAND_SIZE]) -> admin::CommandStatus {
         let place = u64::from(self.admin_commands % (1 << ADMIN_LOG2));
         self.admin_commands += 1;
         let token = self.admin_commands;
@@ -316,7 +316,7 @@ impl Guest {
             let completion = self.completion();
             if completion.event == 0 {
                 assert_eq!(completion.token, token);
-                return admin::Status::from_raw(completion.status).expect("a known status");
+                return admin::CommandStatus::from_raw(completion.status).expect("a known status");
             }
         }
     }
@@ -336,7 +336,7 @@ impl Guest {
     }
 
     /// Starts a processor and posts pages.
-    pub fn start(&mut self, processor: usize) -> admin::Status {
+    pub fn start(&mut self, processor: usize) -> admin::CommandStatus {
         let base = block(processor);
         for line in 0..PAGE_SIZE / 4 {
             self.doorbell(processor, 4 * line, 0);
@@ -344,7 +344,7 @@ impl Guest {
         self.write(base + STATUS, &[0; PAGE_SIZE]);
         self.processors[processor] = Processor::default();
         let status = self.command(&Self::start_command(processor).to_bytes());
-        if status == admin::Status::Ok {
+        if status == admin::CommandStatus::Ok {
             let rings = [
                 (RingId::HeaderPages, HEADER_PAGES),
                 (RingId::PayloadPages, PAYLOAD_PAGES),

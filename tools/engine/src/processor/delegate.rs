@@ -5,7 +5,7 @@
 use toe_abi::Layout;
 use toe_abi::completion::CompletionOp;
 use toe_abi::completion::Delegated;
-use toe_abi::completion::Status;
+use toe_abi::completion::HandoverStatus;
 use toe_abi::connection::ConnectionState;
 use toe_abi::stats::Counter;
 use toe_abi::submission::Delegate;
@@ -38,7 +38,7 @@ impl Core {
     ) -> Result<(), HostError> {
         let mut answer = Delegated {
             op: CompletionOp::Delegated.raw(),
-            status: Status::Ok.raw(),
+            status: HandoverStatus::Ok.raw(),
             host_id: request.host_id,
             device_id: 0,
             rcv_nxt: 0,
@@ -72,9 +72,9 @@ impl Core {
         host_id: u32,
         state: &ConnectionState,
         stopping: bool,
-    ) -> Result<(u32, u32, Seq), Status> {
+    ) -> Result<(u32, u32, Seq), HandoverStatus> {
         if state.flags & !toe_abi::connection::flag::ALL != 0 {
-            return Err(Status::Unsupported);
+            return Err(HandoverStatus::Unsupported);
         }
         let valid = state.local_port != 0
             && state.remote_port != 0
@@ -83,23 +83,23 @@ impl Core {
             && !ethernet::is_multicast(state.local_mac)
             && !ethernet::is_multicast(state.remote_mac);
         if !valid {
-            return Err(Status::BadState);
+            return Err(HandoverStatus::BadState);
         }
         let key = Key::new(Tuple::of_state(state), self.config.seed);
         if self.table.find(&key).is_some() {
-            return Err(Status::Exists);
+            return Err(HandoverStatus::Exists);
         }
         let processor = self.steering.of_tuple(&key.tuple, self.filter.mac());
         if processor != Some(self.config.index) {
-            return Err(Status::WrongProcessor);
+            return Err(HandoverStatus::WrongProcessor);
         }
         if self.table.is_full() || stopping {
-            return Err(Status::TableFull);
+            return Err(HandoverStatus::TableFull);
         }
         let uploaded = self
             .flows
             .uploaded(now, &key, Seq(state.rcv_nxt))
-            .ok_or(Status::Busy)?;
+            .ok_or(HandoverStatus::Busy)?;
         let current = match &uploaded.ack {
             Some(ack) => with_ack(state, ack)?,
             None => *state,
@@ -107,19 +107,22 @@ impl Core {
         let tcb = Tcb::new(&current, uploaded.end, Instant(now))?;
         let protocol = Protocol::Tcp(Tcp::new(&key.tuple, state, tcb));
         let connection = Connection::new(key, host_id, Seq(state.send.snd_una), protocol);
-        let (slot, device_id) = self.table.insert(connection).ok_or(Status::TableFull)?;
+        let (slot, device_id) = self
+            .table
+            .insert(connection)
+            .ok_or(HandoverStatus::TableFull)?;
         Ok((slot, device_id, uploaded.end))
     }
 }
 
 /// `state` after `ack`, an acknowledgement that was uploaded and that the host may not have processed
 /// yet. It must not be lost: the peer may not repeat the acknowledgement or the wider window.
-fn with_ack(state: &ConnectionState, ack: &UploadedAck) -> Result<ConnectionState, Status> {
+fn with_ack(state: &ConnectionState, ack: &UploadedAck) -> Result<ConnectionState, HandoverStatus> {
     let (una, nxt) = (Seq(state.send.snd_una), Seq(state.send.snd_nxt));
     let wl1 = Seq(state.snd_wl1);
     let window = u32::from(ack.window)
         .checked_shl(u32::from(state.snd_wscale))
-        .ok_or(Status::BadState)?;
+        .ok_or(HandoverStatus::BadState)?;
     let updates_window =
         ack.ack == una && (ack.seq.after(wl1) || ack.seq == wl1 && window > state.send.snd_wnd);
     let mut state = *state;

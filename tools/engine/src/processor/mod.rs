@@ -34,7 +34,7 @@ mod timers;
 mod transmit;
 mod upload;
 
-use toe_abi::admin::Status;
+use toe_abi::admin::CommandStatus;
 use toe_abi::ring::RINGS;
 use toe_abi::stats::Counter;
 
@@ -176,17 +176,22 @@ impl Processor {
     ///
     /// `State` when it was started before, `Invalid` for a ring size or alignment out of range,
     /// `Fault` when the status page is not mapped.
-    pub fn start<E: Env>(&mut self, now: u64, env: &mut E, rings: &Rings) -> Result<(), Status> {
+    pub fn start<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &Rings,
+    ) -> Result<(), CommandStatus> {
         if self.session.is_some() {
-            return Err(Status::State);
+            return Err(CommandStatus::State);
         }
-        let rings = RingSet::new(rings).ok_or(Status::Invalid)?;
+        let rings = RingSet::new(rings).ok_or(CommandStatus::Invalid)?;
         self.core.clear(now);
         self.core.counters = Counters::new();
         self.core.capabilities = env.capabilities();
         self.core
             .publish_counters(now, env, &rings)
-            .map_err(|HostError| Status::Fault)?;
+            .map_err(|HostError| CommandStatus::Fault)?;
         self.session = Some(Session {
             phase: Phase::Running,
             rings,
@@ -202,8 +207,8 @@ impl Processor {
     /// # Errors
     ///
     /// `State` when it was not started.
-    pub fn stop(&mut self) -> Result<(), Status> {
-        let session = self.session.as_mut().ok_or(Status::State)?;
+    pub fn stop(&mut self) -> Result<(), CommandStatus> {
+        let session = self.session.as_mut().ok_or(CommandStatus::State)?;
         session.phase = match session.phase {
             Phase::Running | Phase::Stopping => Phase::Stopping,
             Phase::Failed | Phase::Dead => Phase::Dead,

@@ -2,10 +2,10 @@
 
 //! Settings of a processor, from the admin queue.
 
+use toe_abi::admin::CommandStatus;
 use toe_abi::admin::MAX_COALESCE_USECS;
 use toe_abi::admin::MAX_MULTICAST;
 use toe_abi::admin::MIN_MTU;
-use toe_abi::admin::Status;
 use toe_abi::admin::filter;
 use toe_abi::admin::storage;
 use toe_abi::rss;
@@ -31,8 +31,8 @@ impl Processor {
         context: u32,
         config: &rss::Config,
         fields: u32,
-    ) -> Result<(), Status> {
-        let fields = Fields::new(fields).ok_or(Status::Invalid)?;
+    ) -> Result<(), CommandStatus> {
+        let fields = Fields::new(fields).ok_or(CommandStatus::Invalid)?;
         let indirection = rss::Indirection(config.table);
         self.core
             .steering
@@ -46,7 +46,7 @@ impl Processor {
     /// # Errors
     ///
     /// `Invalid` when there is none, `State` when a rule refers to it.
-    pub fn remove_context(&mut self, context: u32) -> Result<(), Status> {
+    pub fn remove_context(&mut self, context: u32) -> Result<(), CommandStatus> {
         self.core.steering.remove_context(context)
     }
 
@@ -56,7 +56,12 @@ impl Processor {
     /// # Errors
     ///
     /// `Invalid` when its location is out of range or the target of its action does not exist.
-    pub fn set_rule<E: Env>(&mut self, now: u64, env: &mut E, rule: Rule) -> Result<(), Status> {
+    pub fn set_rule<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rule: Rule,
+    ) -> Result<(), CommandStatus> {
         self.core.steering.set_rule(rule)?;
         self.steered(now, env);
         Ok(())
@@ -88,10 +93,10 @@ impl Processor {
         mac: [u8; 6],
         flags: u32,
         multicast: &[[u8; 6]],
-    ) -> Result<(), Status> {
+    ) -> Result<(), CommandStatus> {
         let group = ethernet::is_multicast(mac);
         if flags & !filter::ALL != 0 || multicast.len() > MAX_MULTICAST || group {
-            return Err(Status::Invalid);
+            return Err(CommandStatus::Invalid);
         }
         self.core.filter.set(mac, flags, multicast);
         Ok(())
@@ -102,9 +107,9 @@ impl Processor {
     /// # Errors
     ///
     /// `Invalid` unless it is [`MIN_MTU`] to [`MAX_MTU`].
-    pub fn set_mtu(&mut self, mtu: u32) -> Result<(), Status> {
+    pub fn set_mtu(&mut self, mtu: u32) -> Result<(), CommandStatus> {
         if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
-            return Err(Status::Invalid);
+            return Err(CommandStatus::Invalid);
         }
         self.core.mtu = mtu as usize;
         Ok(())
@@ -116,9 +121,9 @@ impl Processor {
     /// # Errors
     ///
     /// `Invalid` for more than a second.
-    pub fn set_coalesce(&mut self, usecs: u32, completions: u32) -> Result<(), Status> {
+    pub fn set_coalesce(&mut self, usecs: u32, completions: u32) -> Result<(), CommandStatus> {
         if usecs > MAX_COALESCE_USECS {
-            return Err(Status::Invalid);
+            return Err(CommandStatus::Invalid);
         }
         self.core.coalesce.usecs = usecs;
         self.core.coalesce.completions = completions;
@@ -130,9 +135,9 @@ impl Processor {
     /// # Errors
     ///
     /// `Invalid` for unknown flags or a threshold above [`toe_abi::MAX_SMALL_FRAME`].
-    pub fn set_storage(&mut self, flags: u32, small_frame: u16) -> Result<(), Status> {
+    pub fn set_storage(&mut self, flags: u32, small_frame: u16) -> Result<(), CommandStatus> {
         if flags & !storage::ALL != 0 || small_frame > toe_abi::MAX_SMALL_FRAME {
-            return Err(Status::Invalid);
+            return Err(CommandStatus::Invalid);
         }
         self.core.storage.set(flags, small_frame);
         Ok(())

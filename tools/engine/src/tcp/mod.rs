@@ -59,8 +59,8 @@ mod tests;
 
 use toe_abi::completion::Acked;
 use toe_abi::completion::CompletionOp;
+use toe_abi::completion::HandoverStatus;
 use toe_abi::completion::Reason;
-use toe_abi::completion::Status;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_TS_TICK_US;
 use toe_abi::connection::SendState;
@@ -126,7 +126,11 @@ impl Tcb {
     ///
     /// `BadState` if the state is inconsistent, `Unsupported` if it uses features that this TCP
     /// lacks. The processor has refused undefined flags.
-    pub fn new(state: &ConnectionState, uploaded: Seq, now: Instant) -> Result<Self, Status> {
+    pub fn new(
+        state: &ConnectionState,
+        uploaded: Seq,
+        now: Instant,
+    ) -> Result<Self, HandoverStatus> {
         let receiver = Receiver::new(state, uploaded, now)?;
         let sender = Sender::new(state, now)?;
         let clock = if state.flags & state_flag::TIMESTAMPS == 0 {
@@ -134,7 +138,7 @@ impl Tcb {
         } else if (1..=MAX_TS_TICK_US).contains(&state.ts_tick_us) {
             Some(TimestampClock::new(state.tsval, state.ts_tick_us, now))
         } else {
-            return Err(Status::BadState);
+            return Err(HandoverStatus::BadState);
         };
         Ok(Self {
             receiver,

@@ -2,7 +2,7 @@
 
 //! Receiving half: accepts payload and decides when to acknowledge it.
 
-use toe_abi::completion::Status;
+use toe_abi::completion::HandoverStatus;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_RCV_WINDOW;
 use toe_abi::connection::MAX_WSCALE;
@@ -106,7 +106,11 @@ pub struct Receiver {
 
 impl Receiver {
     /// See [`Tcb::new`](super::Tcb::new).
-    pub fn new(state: &ConnectionState, uploaded: Seq, now: Instant) -> Result<Self, Status> {
+    pub fn new(
+        state: &ConnectionState,
+        uploaded: Seq,
+        now: Instant,
+    ) -> Result<Self, HandoverStatus> {
         let nxt = Seq(state.rcv_nxt);
         let edge = Seq(state.rcv_edge);
         let has = |flag| state.flags & flag != 0;
@@ -116,7 +120,7 @@ impl Receiver {
             && (has(state_flag::WINDOW_SCALE) || state.rcv_wscale == 0)
             && (has(state_flag::ECN) || !has(state_flag::ECN_ECHO));
         if !sound {
-            return Err(Status::BadState);
+            return Err(HandoverStatus::BadState);
         }
         Ok(Self {
             nxt: uploaded,

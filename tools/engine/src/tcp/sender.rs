@@ -3,8 +3,8 @@
 //! Sending half: state and configuration. ACK processing is in `ack`, output in `output`, timers in
 //! `timer`.
 
+use toe_abi::completion::HandoverStatus;
 use toe_abi::completion::Reason;
-use toe_abi::completion::Status;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_FLIGHT;
 use toe_abi::connection::MAX_SND_WINDOW;
@@ -133,7 +133,7 @@ pub struct Sender {
 
 impl Sender {
     /// See [`Tcb::new`](super::Tcb::new).
-    pub fn new(state: &ConnectionState, now: Instant) -> Result<Self, Status> {
+    pub fn new(state: &ConnectionState, now: Instant) -> Result<Self, HandoverStatus> {
         let una = Seq(state.send.snd_una);
         let nxt = Seq(state.send.snd_nxt);
         let has = |flag| state.flags & flag != 0;
@@ -143,10 +143,10 @@ impl Sender {
             && (has(state_flag::WINDOW_SCALE) || state.snd_wscale == 0)
             && state.send.cwnd > 0;
         if !sound {
-            return Err(Status::BadState);
+            return Err(HandoverStatus::BadState);
         }
         if state.mss < MIN_MSS {
-            return Err(Status::Unsupported);
+            return Err(HandoverStatus::Unsupported);
         }
         let mss = u32::from(state.mss);
         let ssthresh = match state.send.ssthresh {

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use toe_abi::Layout;
-use toe_abi::completion::Status;
+use toe_abi::completion::HandoverStatus;
 use toe_abi::connection;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
@@ -248,13 +248,13 @@ impl End {
         match event {
             Event::Delegated(answer) => {
                 assert_eq!((self.mode, answer.host_id), (Mode::Asked, self.host_id));
-                match Status::from_raw(answer.status).unwrap() {
-                    Status::Ok => {
+                match HandoverStatus::from_raw(answer.status).unwrap() {
+                    HandoverStatus::Ok => {
                         self.mode = Mode::Delegated(answer.device_id);
                         let una = self.state.send.snd_una.wrapping_sub(self.start);
                         self.submitted = una as usize;
                     }
-                    Status::Busy => {
+                    HandoverStatus::Busy => {
                         self.busy += 1;
                         self.mode = Mode::Host;
                     }

@@ -2,8 +2,8 @@
 
 //! Hand-over and return.
 
+use toe_abi::completion::HandoverStatus;
 use toe_abi::completion::Reason;
-use toe_abi::completion::Status;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
@@ -77,10 +77,10 @@ fn contradictions_are_refused() {
         |state| state.flags |= state_flag::ECN_ECHO,
     ];
     for change in bad {
-        assert_eq!(refused(change), Some(Status::BadState));
+        assert_eq!(refused(change), Some(HandoverStatus::BadState));
     }
     let unsupported = refused(|state| state.mss = 63);
-    assert_eq!(unsupported, Some(Status::Unsupported));
+    assert_eq!(unsupported, Some(HandoverStatus::Unsupported));
 }
 
 #[test]
