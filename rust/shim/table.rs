@@ -4,8 +4,8 @@
 
 use kernel::prelude::*;
 
-/// Bits of an identifier that are the index of a slot. The bits above them are the slot's
-/// generation, so that an identifier does not name a later object in the same slot.
+/// Bits of an identifier that are the index of an entry. The bits above them are the entry's
+/// generation, so that an identifier does not name a later object in the same entry.
 const INDEX_BITS: u32 = 20;
 
 /// The largest capacity of a table.
@@ -13,7 +13,7 @@ pub(super) const MAX_CAPACITY: u32 = 1 << INDEX_BITS;
 
 const GENERATION_MASK: u32 = (1 << (32 - INDEX_BITS)) - 1;
 
-/// Returns the slot of an identifier.
+/// Returns the index of an identifier's entry.
 #[inline]
 pub(super) fn index(id: u32) -> usize {
     (id & (MAX_CAPACITY - 1)) as usize
@@ -23,13 +23,13 @@ pub(super) fn index(id: u32) -> usize {
 ///
 /// # Invariants
 ///
-/// The index of a slot is in `free` exactly if the slot is empty. `free` has room for all indices.
+/// The index of an entry is in `free` exactly if the entry is empty. `free` has room for all indices.
 pub(super) struct Table<T> {
-    slots: KVVec<Slot<T>>,
+    entries: KVVec<Entry<T>>,
     free: KVVec<u32>,
 }
 
-struct Slot<T> {
+struct Entry<T> {
     generation: u32,
     value: Option<T>,
 }
@@ -44,42 +44,42 @@ impl<T> Table<T> {
         if capacity > MAX_CAPACITY {
             return Err(EINVAL);
         }
-        let mut slots = KVVec::with_capacity(capacity as usize, GFP_KERNEL)?;
+        let mut entries = KVVec::with_capacity(capacity as usize, GFP_KERNEL)?;
         let mut free = KVVec::with_capacity(capacity as usize, GFP_KERNEL)?;
         for i in (0..capacity).rev() {
-            let slot = Slot {
+            let entry = Entry {
                 generation: 0,
                 value: None,
             };
-            slots.push(slot, GFP_KERNEL)?;
+            entries.push(entry, GFP_KERNEL)?;
             free.push(i, GFP_KERNEL)?;
         }
-        // INVARIANT: All slots are empty, and all indices are in `free`.
-        Ok(Self { slots, free })
+        // INVARIANT: All entries are empty, and all indices are in `free`.
+        Ok(Self { entries, free })
     }
 
     /// Returns the number of objects.
     pub(super) fn len(&self) -> u32 {
         // CAST: at most `MAX_CAPACITY`.
-        (self.slots.len() - self.free.len()) as u32
+        (self.entries.len() - self.free.len()) as u32
     }
 
     /// Inserts what `make` returns for the identifier that it is given, and returns a reference to
     /// it. Returns `None`, without a call of `make`, when the table is full.
     pub(super) fn insert_with(&mut self, make: impl FnOnce(u32) -> T) -> Option<&T> {
         let i = self.free.pop()?;
-        let slot = self.slots.get_mut(i as usize)?;
-        Some(slot.value.insert(make(slot.generation << INDEX_BITS | i)))
+        let entry = self.entries.get_mut(i as usize)?;
+        Some(entry.value.insert(make(entry.generation << INDEX_BITS | i)))
     }
 
     /// Removes the object `id`.
     pub(super) fn remove(&mut self, id: u32) -> Option<T> {
-        let slot = self
-            .slots
+        let entry = self
+            .entries
             .get_mut(index(id))
-            .filter(|slot| slot.generation == id >> INDEX_BITS)?;
-        let value = slot.value.take()?;
-        slot.generation = (slot.generation + 1) & GENERATION_MASK;
+            .filter(|entry| entry.generation == id >> INDEX_BITS)?;
+        let value = entry.value.take()?;
+        entry.generation = (entry.generation + 1) & GENERATION_MASK;
         // By the type invariants there is room. CAST: an index.
         let _ = self.free.push_within_capacity(index(id) as u32);
         Some(value)
@@ -87,20 +87,20 @@ impl<T> Table<T> {
 
     /// Returns the object `id`.
     pub(super) fn get(&self, id: u32) -> Option<&T> {
-        self.slots
+        self.entries
             .get(index(id))
-            .filter(|slot| slot.generation == id >> INDEX_BITS)?
+            .filter(|entry| entry.generation == id >> INDEX_BITS)?
             .value
             .as_ref()
     }
 
-    /// Returns the first object in slot `from` or a later one, and its slot.
+    /// Returns the first object at index `from` or a later one, and its index.
     pub(super) fn next(&self, from: usize) -> Option<(usize, &T)> {
-        self.slots
+        self.entries
             .iter()
             .enumerate()
             .skip(from)
-            .find_map(|(i, slot)| Some((i, slot.value.as_ref()?)))
+            .find_map(|(i, entry)| Some((i, entry.value.as_ref()?)))
     }
 }
 
@@ -151,8 +151,8 @@ mod tests {
     fn next_visits_every_object() -> Result {
         let mut table = Table::new(4)?;
         let mut ids = [0; 3];
-        for slot in &mut ids {
-            *slot = *table.insert_with(|id| id).ok_or(EINVAL)?;
+        for id in &mut ids {
+            *id = *table.insert_with(|id| id).ok_or(EINVAL)?;
         }
         table.remove(ids[1]);
         let (first, _) = table.next(0).ok_or(EINVAL)?;

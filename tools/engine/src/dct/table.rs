@@ -16,10 +16,10 @@ fn index_hash(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// A slot of the table.
+/// An entry of the table. Its index is the slot of the connection.
 #[derive(Default)]
-struct Slot {
-    /// Number of connections that the slot has held before; part of the identifier.
+struct Entry {
+    /// Number of connections that the entry has held before; part of the identifier.
     generation: u32,
     /// The processor's queues that contain this slot. They outlive the connection, so that a slot
     /// is in a queue at most once.
@@ -34,7 +34,7 @@ struct Slot {
 /// - A slot is either in `free` or holds a connection.
 /// - The index contains exactly the slots that hold a connection.
 pub struct Table {
-    slots: Box<[Slot]>,
+    entries: Box<[Entry]>,
     free: Vec<u32>,
     index: Index,
     /// Low bits of an identifier that are the slot. The bits above are the generation.
@@ -46,10 +46,10 @@ impl Table {
     /// Creates a table for `connections` connections, `frags` payload fragments and `hold` bytes of
     /// held frames.
     pub fn new(connections: u32, frags: u32, hold: u32) -> Self {
-        let mut slots = Vec::with_capacity(connections as usize);
-        slots.resize_with(connections as usize, Slot::default);
+        let mut entries = Vec::with_capacity(connections as usize);
+        entries.resize_with(connections as usize, Entry::default);
         Self {
-            slots: slots.into_boxed_slice(),
+            entries: entries.into_boxed_slice(),
             free: (0..connections).rev().collect(),
             index: Index::new(connections),
             slot_bits: connections.next_power_of_two().trailing_zeros(),
@@ -60,12 +60,12 @@ impl Table {
     /// Removes every connection.
     pub fn clear(&mut self) {
         self.free.clear();
-        for (number, slot) in self.slots.iter_mut().enumerate().rev() {
-            if slot.connection.take().is_some() {
-                slot.generation = slot.generation.wrapping_add(1);
+        for (slot, entry) in self.entries.iter_mut().enumerate().rev() {
+            if entry.connection.take().is_some() {
+                entry.generation = entry.generation.wrapping_add(1);
             }
-            slot.marks = 0;
-            self.free.push(number as u32);
+            entry.marks = 0;
+            self.free.push(slot as u32);
         }
         self.index.clear();
         self.pools.clear();
@@ -73,13 +73,13 @@ impl Table {
 
     /// Number of connections.
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.entries.len() - self.free.len()
     }
 
     /// Whether there are no connections.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len()
+        self.free.len() == self.entries.len()
     }
 
     /// Whether every slot is in use.
@@ -89,15 +89,16 @@ impl Table {
 
     /// Number of slots.
     pub fn slots(&self) -> u32 {
-        self.slots.len() as u32
+        self.entries.len() as u32
     }
 
     /// Slot of the connection with `key`.
     #[inline]
     pub fn find(&self, key: &Key) -> Option<u32> {
         self.index.find(index_hash(key.hash), |slot| {
-            let slot = self.slots.get(slot as usize);
-            slot.and_then(|slot| slot.connection.as_ref())
+            let entry = self.entries.get(slot as usize);
+            entry
+                .and_then(|entry| entry.connection.as_ref())
                 .is_some_and(|connection| connection.key.tuple == key.tuple)
         })
     }
@@ -107,21 +108,21 @@ impl Table {
     pub fn insert(&mut self, connection: Connection) -> Option<(u32, u32)> {
         let slot = self.free.pop()?;
         self.index.insert(index_hash(connection.key.hash), slot);
-        self.slots[slot as usize].connection = Some(connection);
+        self.entries[slot as usize].connection = Some(connection);
         Some((slot, self.id(slot)?))
     }
 
     /// Identifier of the connection in `slot`.
     #[inline]
     pub fn id(&self, slot: u32) -> Option<u32> {
-        let entry = self.slots.get(slot as usize)?;
+        let entry = self.entries.get(slot as usize)?;
         entry.connection.as_ref()?;
         Some(entry.generation.checked_shl(self.slot_bits).unwrap_or(0) | slot)
     }
 
     /// Removes the connection in `slot` and frees its buffers.
     pub fn remove(&mut self, slot: u32) {
-        let entry = &mut self.slots[slot as usize];
+        let entry = &mut self.entries[slot as usize];
         if let Some(mut connection) = entry.connection.take() {
             entry.generation = entry.generation.wrapping_add(1);
             connection.buffers.clear(&mut self.pools);
@@ -150,13 +151,13 @@ impl Table {
     /// The connection in `slot`.
     #[inline]
     pub fn get(&mut self, slot: u32) -> Option<&mut Connection> {
-        self.slots.get_mut(slot as usize)?.connection.as_mut()
+        self.entries.get_mut(slot as usize)?.connection.as_mut()
     }
 
     /// The connection in `slot`, with the memory of all connections.
     #[inline]
     pub fn parts(&mut self, slot: u32) -> Option<(&mut Connection, &mut Pools)> {
-        let connection = self.slots.get_mut(slot as usize)?.connection.as_mut()?;
+        let connection = self.entries.get_mut(slot as usize)?.connection.as_mut()?;
         Some((connection, &mut self.pools))
     }
 
@@ -168,7 +169,7 @@ impl Table {
     /// Sets `mark` on `slot`. Returns false when it was set before.
     #[inline]
     pub fn mark(&mut self, slot: u32, mark: u8) -> bool {
-        let marks = &mut self.slots[slot as usize].marks;
+        let marks = &mut self.entries[slot as usize].marks;
         let new = *marks & mark == 0;
         *marks |= mark;
         new
@@ -177,6 +178,6 @@ impl Table {
     /// Clears `mark` on `slot`.
     #[inline]
     pub fn unmark(&mut self, slot: u32, mark: u8) {
-        self.slots[slot as usize].marks &= !mark;
+        self.entries[slot as usize].marks &= !mark;
     }
 }
