@@ -37,7 +37,7 @@ use kernel::{
 /// One processor of an adapter, with the connections that it carries.
 ///
 /// It exists from the first start of the processor until the interface is unregistered. The part that
-/// only the running processor's poll uses is [`Poll`](super::poll::Poll).
+/// only the running processor's poll uses is [`ProcessorPoll`](super::poll::ProcessorPoll).
 #[pin_data]
 pub(super) struct Lane {
     /// The submission queue of the processor.

@@ -8,7 +8,7 @@
 //! 1. **Send.** Every byte that is submitted to the adapter stays in the socket's retransmit queue, and
 //!    its page mapped, until the adapter reports it acknowledged ([`send::submit`], [`frags::Frags`]).
 //! 2. **Receive.** The adapter acknowledges a byte only after the byte and its completion are in host
-//!    memory, and the host never drops such a byte ([`poll::Poll::can_deliver`],
+//!    memory, and the host never drops such a byte ([`poll::ProcessorPoll::can_deliver`],
 //!    [`receive::deliver`]).
 //! 3. **Window.** The right edge of the receive window moves only when Linux moves it: Linux sends an
 //!    acknowledgement when `recvmsg` frees memory, and the adapter updates its fields on the way out.
@@ -67,7 +67,7 @@ use self::{
         Connection,
         ULP, //
     },
-    poll::Poll, //
+    poll::ProcessorPoll, //
 };
 use crate::{
     abi::{
@@ -132,44 +132,48 @@ impl Shim {
 }
 
 impl Client for Shim {
-    type Processor = Poll;
+    type Processor = ProcessorPoll;
 
-    fn start(adapter: &Handle, processor: u8) -> Result<Poll> {
-        let poll = Poll::new(registry::start(adapter, processor)?)?;
+    fn start(adapter: &Handle, processor: u8) -> Result<ProcessorPoll> {
+        let poll = ProcessorPoll::new(registry::start(adapter, processor)?)?;
         poll.lane.set_open(true);
         Ok(poll)
     }
 
-    fn delegated(poll: &mut Poll, delegated: Delegated) {
+    fn delegated(poll: &mut ProcessorPoll, delegated: Delegated) {
         receive::delegated(poll, delegated)
     }
 
-    fn can_deliver(poll: &mut Poll) -> bool {
+    fn can_deliver(poll: &mut ProcessorPoll) -> bool {
         poll.can_deliver()
     }
 
-    fn deliver(poll: &mut Poll, deliver: Deliver, payload: Payload) {
+    fn deliver(poll: &mut ProcessorPoll, deliver: Deliver, payload: Payload) {
         receive::deliver(poll, deliver, payload)
     }
 
-    fn acked(poll: &mut Poll, acked: Acked) {
+    fn acked(poll: &mut ProcessorPoll, acked: Acked) {
         receive::acked(poll, acked)
     }
 
-    fn returned(poll: &mut Poll, returned: Returned, state: abi::connection::ConnectionState) {
+    fn returned(
+        poll: &mut ProcessorPoll,
+        returned: Returned,
+        state: abi::connection::ConnectionState,
+    ) {
         receive::returned(poll, returned, state)
     }
 
-    fn legacy(_poll: &mut Poll, _host_id: u32, skb: RxSkBuff<'_>) {
+    fn legacy(_poll: &mut ProcessorPoll, _host_id: u32, skb: RxSkBuff<'_>) {
         skb.receive()
     }
 
-    fn completions_done(poll: &mut Poll) {
+    fn completions_done(poll: &mut ProcessorPoll) {
         receive::flush(poll);
         poll.refill();
     }
 
-    fn poll_done(poll: &mut Poll) {
+    fn poll_done(poll: &mut ProcessorPoll) {
         receive::resume_waiting(poll);
     }
 
@@ -179,7 +183,7 @@ impl Client for Shim {
         }
     }
 
-    fn stopped(poll: Poll) {
+    fn stopped(poll: ProcessorPoll) {
         let lane = poll.lane.clone();
         lane.set_open(false);
         drop(poll);

@@ -31,7 +31,7 @@ use kernel::{
 const RESERVE: usize = 128;
 
 /// State of a running processor's poll.
-pub(crate) struct Poll {
+pub(crate) struct ProcessorPoll {
     pub(super) lane: Arc<Lane>,
     /// By [`table::index`] of the identifier.
     connections: KVVec<Option<Arc<Connection>>>,
@@ -40,7 +40,7 @@ pub(crate) struct Poll {
     pub(super) aggregate: Option<Aggregate>,
 }
 
-impl Poll {
+impl ProcessorPoll {
     /// Creates the state for a processor that is about to start.
     pub(super) fn new(lane: Arc<Lane>) -> Result<Self> {
         let capacity = lane.capacity() as usize;

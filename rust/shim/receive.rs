@@ -13,7 +13,7 @@ use super::{
     },
     poll::{
         Aggregate,
-        Poll, //
+        ProcessorPoll, //
     },
     reason::Cause,
     recall,
@@ -41,7 +41,7 @@ use core::mem;
 const UNKNOWN: &str = "completion for an unknown connection";
 
 /// Handles the answer to a hand-over.
-pub(super) fn delegated(poll: &mut Poll, delegated: Delegated) {
+pub(super) fn delegated(poll: &mut ProcessorPoll, delegated: Delegated) {
     let Some(connection) = poll.pending(delegated.host_id) else {
         return poll.lane.adapter().fault(UNKNOWN);
     };
@@ -56,7 +56,7 @@ pub(super) fn delegated(poll: &mut Poll, delegated: Delegated) {
 }
 
 /// Handles in-order payload.
-pub(super) fn deliver(poll: &mut Poll, deliver: Deliver, payload: Payload) {
+pub(super) fn deliver(poll: &mut ProcessorPoll, deliver: Deliver, payload: Payload) {
     let is_continued = |a: &Aggregate| a.is_continued_by(&deliver, payload.len());
     let mut aggregate = match poll.aggregate.take() {
         Some(aggregate) if is_continued(&aggregate) => aggregate,
@@ -78,12 +78,12 @@ pub(super) fn deliver(poll: &mut Poll, deliver: Deliver, payload: Payload) {
 }
 
 /// Applies the aggregate.
-pub(super) fn flush(poll: &mut Poll) {
+pub(super) fn flush(poll: &mut ProcessorPoll) {
     let aggregate = poll.aggregate.take();
     apply_aggregate(poll, aggregate);
 }
 
-fn apply_aggregate(poll: &mut Poll, aggregate: Option<Aggregate>) {
+fn apply_aggregate(poll: &mut ProcessorPoll, aggregate: Option<Aggregate>) {
     let Some(aggregate) = aggregate else {
         return;
     };
@@ -103,7 +103,7 @@ fn apply_aggregate(poll: &mut Poll, aggregate: Option<Aggregate>) {
 }
 
 /// Handles progress of the send side.
-pub(super) fn acked(poll: &mut Poll, acked: Acked) {
+pub(super) fn acked(poll: &mut ProcessorPoll, acked: Acked) {
     let Some(connection) = poll.get(acked.host_id) else {
         return poll.lane.adapter().fault(UNKNOWN);
     };
@@ -121,7 +121,7 @@ pub(super) fn acked(poll: &mut Poll, acked: Acked) {
 }
 
 /// Handles the return of a connection.
-pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::ConnectionState) {
+pub(super) fn returned(poll: &mut ProcessorPoll, header: Returned, state: abi::ConnectionState) {
     flush(poll);
     let Some(connection) = poll.take(header.host_id) else {
         return poll.lane.adapter().fault(UNKNOWN);
@@ -145,7 +145,7 @@ pub(super) fn returned(poll: &mut Poll, header: Returned, state: abi::Connection
 
 /// Resumes the connections that wait for room in the submission ring or for fragment credits, until one
 /// still finds none.
-pub(super) fn resume_waiting(poll: &mut Poll) {
+pub(super) fn resume_waiting(poll: &mut ProcessorPoll) {
     if !poll.lane.is_any_waiting() {
         return;
     }
