@@ -22,8 +22,8 @@ use crate::{
         dma::Ring,
         napi::RxContext,
         netmem::{
-            Fragment,
             Pool, //
+            PoolFrag,
         },
         page_pool::{
             Page,
@@ -136,7 +136,7 @@ impl FillRing {
         id: u32,
         offset: usize,
         length: usize,
-    ) -> Result<Fragment, Invalid> {
+    ) -> Result<PoolFrag, Invalid> {
         let page = self.pages.get_mut(id as usize).and_then(Option::as_mut);
         page.ok_or(Invalid)?
             .fragment(offset, length)

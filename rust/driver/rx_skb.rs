@@ -22,7 +22,7 @@ use crate::{
             RxSkBuff, //
         },
         netdev::feature,
-        netmem::Fragment,
+        netmem::PoolFrag,
         skb::{
             PktHashType,
             UniqueSkBuff, //
@@ -36,7 +36,7 @@ const LINEAR: usize = 256;
 
 /// Returns the memory that a fragment accounts for. A header page is shared by frames and accounts
 /// for the cells that the fragment touches; any other fragment accounts for its pages.
-pub(super) fn truesize(fragment: &Fragment, flags: u8) -> u32 {
+pub(super) fn truesize(fragment: &PoolFrag, flags: u8) -> u32 {
     let truesize = match flags & frame_flag::HEADER_RING {
         0 => fragment.truesize(),
         _ => fragment.len().next_multiple_of(CELL_SIZE),
@@ -49,9 +49,9 @@ pub(super) fn truesize(fragment: &Fragment, flags: u8) -> u32 {
 #[inline]
 pub(super) fn first(
     entry: &RxFrame,
-    header: Option<Fragment>,
+    header: Option<PoolFrag>,
     frags: &mut Payload,
-) -> Result<(Fragment, u8), Invalid> {
+) -> Result<(PoolFrag, u8), Invalid> {
     match header {
         Some(header) => Ok((header, frame_flag::HEADER_RING)),
         None => Ok((frags.next().ok_or(Invalid)?, entry.flags)),
@@ -73,7 +73,7 @@ pub(super) fn begin(
     rx: &RxContext<'_>,
     pair: &QueuePair,
     entry: &RxFrame,
-    header: Option<Fragment>,
+    header: Option<PoolFrag>,
     frags: &mut Payload,
 ) -> Result<Option<UniqueSkBuff>, Invalid> {
     let (first, flags) = first(entry, header, frags)?;

@@ -29,8 +29,8 @@ use crate::{
         },
         netdev::feature,
         netmem::{
-            Fragment,
             Pool, //
+            PoolFrag,
         },
         xdp::{
             RssHashType,
@@ -87,7 +87,7 @@ impl XdpRx {
         pair: &QueuePair,
         program: &RunningProgram<'_>,
         entry: &RxFrame,
-        header: Option<Fragment>,
+        header: Option<PoolFrag>,
         frags: &mut Payload,
     ) -> Result<bool, Invalid> {
         let split = entry.flags & frame_flag::HEADER_RING == 0 && entry.data_length != 0;
@@ -154,7 +154,7 @@ impl XdpRx {
     }
 
     /// Appends a fragment to the frame; `flags` are those of its completion.
-    pub(super) fn add(&mut self, fragment: Fragment, flags: u8) -> Result<(), Invalid> {
+    pub(super) fn add(&mut self, fragment: PoolFrag, flags: u8) -> Result<(), Invalid> {
         let truesize = rx_skb::truesize(&fragment, flags);
         // No valid frame has more fragments than there is room for.
         self.queue

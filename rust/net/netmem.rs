@@ -3,7 +3,7 @@
 //! Network memory: page pools and fragments of their memory.
 //!
 //! A pool hands out blocks (`netmem_ref`): one or more pages, or memory that the CPU cannot read
-//! (`net_iov`). Each [`Fragment`] holds one reference to its block; the block returns to its pool
+//! (`net_iov`). Each [`PoolFrag`] holds one reference to its block; the block returns to its pool
 //! with the last one. [`super::page_pool`] allocates from pools.
 //!
 //! C headers: [`include/net/netmem.h`](srctree/include/net/netmem.h),
@@ -165,16 +165,16 @@ impl Drop for Pool {
 ///
 /// `block` is a block of a pool, and one of its references belongs to this value.
 /// `offset + length` is within the block.
-pub struct Fragment {
+pub struct PoolFrag {
     block: Block,
     offset: u32,
     length: u32,
 }
 
 // SAFETY: A reference to a block is not bound to a thread.
-unsafe impl Send for Fragment {}
+unsafe impl Send for PoolFrag {}
 
-impl Fragment {
+impl PoolFrag {
     /// # Safety
     ///
     /// One reference to `block`, a block of a pool, is handed over. `offset + length` must be within
@@ -263,7 +263,7 @@ impl Fragment {
     }
 }
 
-impl Drop for Fragment {
+impl Drop for PoolFrag {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the reference ends here.
         unsafe { bindings::page_pool_put_frag(self.block.get()) }

@@ -3,7 +3,7 @@
 //! Page pools: receive pages that stay mapped and are recycled.
 //!
 //! A pool gives pages ([`Page`]) to the device. What the device wrote is taken from them in
-//! fragments ([`Fragment`]), which pass into any number of skbs. A pool may allocate blocks of
+//! fragments ([`PoolFrag`]), which pass into any number of skbs. A pool may allocate blocks of
 //! several pages; adjacent pages of a block then make one fragment, which lowers the cost per
 //! fragment.
 //!
@@ -18,8 +18,8 @@ use super::{
     },
     netmem::{
         Block,
-        Fragment,
         Pool, //
+        PoolFrag,
     }, //
 };
 use crate::{
@@ -201,7 +201,7 @@ impl Page {
     ///
     /// [`EINVAL`] when it is empty or not within the page.
     #[inline]
-    pub fn fragment(&mut self, offset: usize, length: usize) -> Result<Fragment> {
+    pub fn fragment(&mut self, offset: usize, length: usize) -> Result<PoolFrag> {
         if length == 0 || offset >= PAGE_SIZE || length > PAGE_SIZE - offset {
             return Err(EINVAL);
         }
@@ -214,13 +214,13 @@ impl Page {
         let (offset, length) = (self.start + offset as u32, length as u32);
         self.sync(offset, length);
         // SAFETY: One of this value's references is handed over; the bytes are within the page.
-        Ok(unsafe { Fragment::from_raw(self.block, offset, length) })
+        Ok(unsafe { PoolFrag::from_raw(self.block, offset, length) })
     }
 
     /// Appends the first `length` bytes of this page, which the device has written, to a fragment
     /// that ends where the page begins. Returns false when it does not end there.
     #[inline]
-    pub fn extend(&self, fragment: &mut Fragment, length: usize) -> bool {
+    pub fn extend(&self, fragment: &mut PoolFrag, length: usize) -> bool {
         if !fragment.ends_at(self.block, self.start) || length > PAGE_SIZE {
             return false;
         }

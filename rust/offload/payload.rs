@@ -4,7 +4,7 @@
 
 use crate::{
     abi::completion::DELIVER_PAGES,
-    net::netmem::Fragment, //
+    net::netmem::PoolFrag, //
 };
 
 /// Fragments of pool pages that hold consecutive data, in order.
@@ -14,7 +14,7 @@ use crate::{
 /// the skb is freed. Fragments that are not taken out release their pages when this is dropped.
 #[derive(Default)]
 pub struct Payload {
-    fragments: [Option<Fragment>; DELIVER_PAGES],
+    fragments: [Option<PoolFrag>; DELIVER_PAGES],
     next: usize,
     end: usize,
 }
@@ -22,7 +22,7 @@ pub struct Payload {
 impl Payload {
     /// Returns the last fragment.
     #[inline]
-    pub fn last_mut(&mut self) -> Option<&mut Fragment> {
+    pub fn last_mut(&mut self) -> Option<&mut PoolFrag> {
         self.fragments[self.next..self.end].last_mut()?.as_mut()
     }
 
@@ -32,7 +32,7 @@ impl Payload {
     ///
     /// Returns the fragment when there is no room.
     #[inline]
-    pub fn push(&mut self, fragment: Fragment) -> Result<(), Fragment> {
+    pub fn push(&mut self, fragment: PoolFrag) -> Result<(), PoolFrag> {
         match self.fragments.get_mut(self.end) {
             Some(slot) => {
                 *slot = Some(fragment);
@@ -45,10 +45,10 @@ impl Payload {
 }
 
 impl Iterator for Payload {
-    type Item = Fragment;
+    type Item = PoolFrag;
 
     #[inline]
-    fn next(&mut self) -> Option<Fragment> {
+    fn next(&mut self) -> Option<PoolFrag> {
         let fragment = self.fragments.get_mut(self.next)?.take();
         if fragment.is_some() {
             self.next += 1;

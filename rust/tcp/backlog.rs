@@ -5,7 +5,7 @@
 use crate::{
     bindings,
     net::{
-        netmem::Fragment,
+        netmem::PoolFrag,
         skb::UniqueSkBuff, //
     }, //
 };
@@ -50,7 +50,7 @@ impl BacklogEntry {
 
     /// Appends payload, see [`UniqueSkBuff::add_fragment`].
     #[inline]
-    pub fn add_fragment(&mut self, fragment: Fragment, truesize: u32) -> Result<(), Fragment> {
+    pub fn add_fragment(&mut self, fragment: PoolFrag, truesize: u32) -> Result<(), PoolFrag> {
         self.0.add_fragment(fragment, truesize)
     }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     bindings,
-    net::netmem::Fragment, //
+    net::netmem::PoolFrag, //
 };
 use core::{
     ops::Deref,
@@ -117,7 +117,7 @@ impl UniqueSkBuff {
     ///
     /// Returns the fragment when the skb has the maximum number of fragments.
     #[inline]
-    pub fn add_fragment(&mut self, fragment: Fragment, truesize: u32) -> Result<(), Fragment> {
+    pub fn add_fragment(&mut self, fragment: PoolFrag, truesize: u32) -> Result<(), PoolFrag> {
         let count = usize::from(self.shared_info().nr_frags);
         if self.fragment_room() == 0 {
             return Err(fragment);

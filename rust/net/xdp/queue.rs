@@ -18,8 +18,8 @@ use crate::{
             InstanceLock, //
         },
         netmem::{
-            Fragment,
             Pool, //
+            PoolFrag,
         },
         skb::UniqueSkBuff, //
     }, //
@@ -237,7 +237,7 @@ impl XdpRxQueue {
     /// Returns the fragment when there is no such frame, when the frame has the maximum number of
     /// fragments, or when the fragment is longer than a page.
     #[inline]
-    pub fn add_fragment(&mut self, fragment: Fragment, truesize: u32) -> Result<(), Fragment> {
+    pub fn add_fragment(&mut self, fragment: PoolFrag, truesize: u32) -> Result<(), PoolFrag> {
         if !self.present || fragment.len() > self.buffer() {
             return Err(fragment);
         }
@@ -248,7 +248,7 @@ impl XdpRxQueue {
             Ok(())
         } else {
             // SAFETY: It did not pass to the frame.
-            Err(unsafe { Fragment::from_raw(block, offset, length) })
+            Err(unsafe { PoolFrag::from_raw(block, offset, length) })
         }
     }
 
