@@ -31,7 +31,7 @@ pub use self::{
         WeakSock, //
     },
     tcp::{
-        Fragments,
+        RtxFrags,
         Tcp,
         MAX_FRAGMENTS, //
     }, //

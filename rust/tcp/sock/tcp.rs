@@ -58,13 +58,13 @@ pub const MAX_FRAGMENTS: usize = 16;
 ///
 /// The first `count` elements of `frags` are initialised. The retransmit queue holds their pages,
 /// and is borrowed.
-pub struct Fragments<'a> {
+pub struct RtxFrags<'a> {
     frags: [MaybeUninit<bindings::skb_frag_t>; MAX_FRAGMENTS],
     count: usize,
     _queue: PhantomData<&'a ()>,
 }
 
-impl Fragments<'_> {
+impl RtxFrags<'_> {
     /// The fragments, in order.
     #[inline]
     pub fn as_slice(&self) -> &[Frag] {
@@ -160,7 +160,7 @@ impl<'a> Tcp<'a> {
     ///
     /// `EOPNOTSUPP` for payload that is not in pages.
     #[inline]
-    pub fn fragments(&self, seq: u32) -> Result<Fragments<'_>> {
+    pub fn fragments(&self, seq: u32) -> Result<RtxFrags<'_>> {
         let mut frags = [MaybeUninit::uninit(); MAX_FRAGMENTS];
         // SAFETY: The socket is locked; there is room for `MAX_FRAGMENTS`.
         let count = unsafe {
@@ -172,7 +172,7 @@ impl<'a> Tcp<'a> {
             )
         };
         // INVARIANT: `tcp_fragments` has initialised that many.
-        Ok(Fragments {
+        Ok(RtxFrags {
             frags,
             count: bytes(count)?,
             _queue: PhantomData,
