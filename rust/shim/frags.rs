@@ -26,7 +26,7 @@ const INITIAL_SLOTS: usize = 16;
 ///
 /// The number of slots is a power of two. The `count` slots from `head` on, modulo that number, are
 /// `Some`; all others are `None`. Each fragment stands for one credit.
-pub(super) struct Frags {
+pub(super) struct SubmittedFrags {
     queue: SubmissionQueue,
     slots: KVec<Option<SubmittedFrag>>,
     head: usize,
@@ -39,7 +39,7 @@ struct SubmittedFrag {
     _memory: MappedFrag,
 }
 
-impl Frags {
+impl SubmittedFrags {
     /// Creates an empty queue of fragments to be submitted to `queue`. Process context.
     pub(super) fn new(queue: SubmissionQueue) -> Result<Self> {
         let mut frags = Self {
@@ -113,7 +113,7 @@ impl Frags {
     }
 }
 
-impl Drop for Frags {
+impl Drop for SubmittedFrags {
     fn drop(&mut self) {
         // CAST: at most as many as there are credits.
         let credits = self.count as u32;
@@ -127,7 +127,7 @@ impl Drop for Frags {
 /// Dropping the batch takes them out of the queue and returns their credits, unless
 /// [`Self::commit`] is called.
 pub(super) struct Batch<'a> {
-    frags: &'a mut Frags,
+    frags: &'a mut SubmittedFrags,
     credits: u32,
     added: usize,
 }

@@ -12,7 +12,7 @@ use super::{
         Connection,
         ULP, //
     },
-    frags::Frags,
+    frags::SubmittedFrags,
     notify,
     reason::{
         Cause,
@@ -142,7 +142,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
     let processor = adapter.processor_for(&received).ok_or(Refusal::Filter)?;
     let lane = registry::lane(adapter, processor).ok_or(Refusal::NoDevice)?;
     // Allocated before the adapter is asked: nothing may fail after its answer.
-    let frags = Frags::new(lane.queue.clone()).map_err(|_| Refusal::NoMemory)?;
+    let frags = SubmittedFrags::new(lane.queue.clone()).map_err(|_| Refusal::NoMemory)?;
     let connection =
         Connection::new(sock, lane.clone(), &snapshot).map_err(|_| Refusal::NoMemory)?;
     let connection = lane.insert(connection)?;

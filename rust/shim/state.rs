@@ -31,7 +31,7 @@
 //! [`Connection`]: super::connection::Connection
 
 use super::{
-    frags::Frags,
+    frags::SubmittedFrags,
     reason::Cause, //
 };
 use crate::{
@@ -111,7 +111,7 @@ pub(super) struct SendSide {
     /// First byte that has not been submitted.
     pub(super) submitted: u32,
     /// Payload that the adapter may read.
-    pub(super) frags: Frags,
+    pub(super) frags: SubmittedFrags,
     /// The adapter's latest report, at first the state at hand-over. `snd_nxt` is the highest
     /// reported.
     pub(super) last: SendState,
