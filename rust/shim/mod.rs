@@ -6,7 +6,8 @@
 //! the connection at any time. Five invariants ensure that:
 //!
 //! 1. **Send.** Every byte that is submitted to the adapter stays in the socket's retransmit queue, and
-//!    its page mapped, until the adapter reports it acknowledged ([`send::submit`], [`frags::SubmittedFrags`]).
+//!    its page mapped, until the adapter reports it acknowledged ([`send::submit`],
+//!    [`frags::SubmittedFrags`]).
 //! 2. **Receive.** The adapter acknowledges a byte only after the byte and its completion are in host
 //!    memory, and the host never drops such a byte ([`poll::ProcessorPoll::can_deliver`],
 //!    [`receive::deliver`]).

@@ -25,14 +25,14 @@ use kernel::{
 };
 
 /// An adapter, from the first start of one of its processors until its interface is unregistered.
-struct Adapter {
+struct AdapterEntry {
     handle: Handle,
     stats: Arc<Stats>,
     /// By number of the processor.
     lanes: KVec<Option<Arc<Lane>>>,
 }
 
-impl Adapter {
+impl AdapterEntry {
     fn new(handle: &Handle) -> Result<Self> {
         Ok(Self {
             handle: handle.clone(),
@@ -55,7 +55,7 @@ impl Adapter {
     }
 }
 
-static ADAPTERS: Global<Mutex<KVec<Adapter>>> = Global::new();
+static ADAPTERS: Global<Mutex<KVec<AdapterEntry>>> = Global::new();
 
 /// The registry. Dropping it forgets all adapters.
 pub(super) struct Registry(());
@@ -77,7 +77,7 @@ impl Drop for Registry {
 
 /// Calls `f` with the list of adapters locked. Process context; sleeps. Returns `None` when there is
 /// no registry.
-fn with<R>(f: impl FnOnce(&mut KVec<Adapter>) -> R) -> Option<R> {
+fn with<R>(f: impl FnOnce(&mut KVec<AdapterEntry>) -> R) -> Option<R> {
     let adapters = ADAPTERS.get()?;
     let mut adapters = adapters.lock();
     Some(f(&mut adapters))
@@ -90,7 +90,7 @@ pub(super) fn start(handle: &Handle, processor: u8) -> Result<Arc<Lane>> {
         let i = match known {
             Some(i) => i,
             None => {
-                adapters.push(Adapter::new(handle)?, GFP_KERNEL)?;
+                adapters.push(AdapterEntry::new(handle)?, GFP_KERNEL)?;
                 adapters.len() - 1
             }
         };
