@@ -68,7 +68,7 @@ pub(crate) struct Driver<C>(PhantomData<fn() -> C>);
 ///
 /// Fields are dropped in order: the watchdog and the interface go first, then interrupts, then the
 /// function is reset.
-pub(crate) struct Bind<'bound, C: Client> {
+pub(crate) struct BoundFunction<'bound, C: Client> {
     _watchdog: Periodic<Adapter<C>>,
     _registration: Registration<Adapter<C>>,
     _interrupts: Interrupts<'bound>,
@@ -157,11 +157,11 @@ fn prepare<C: Client>(
 }
 
 impl<C: Client> DmaDriver for Driver<C> {
-    type Data<'bound> = Bind<'bound, C>;
+    type Data<'bound> = BoundFunction<'bound, C>;
     const ID_TABLE: pci::IdTable<()> = &TABLE;
     const DMA_MASK: DmaMask = DmaMask::new::<52>();
 
-    fn probe(pdev: &pci::Device<Bound>) -> Result<Bind<'_, C>> {
+    fn probe(pdev: &pci::Device<Bound>) -> Result<BoundFunction<'_, C>> {
         let dev = pdev.as_ref();
         let registers = Registers::new(pdev)?;
         let properties = Properties::read(pdev, &registers)?;
@@ -185,7 +185,7 @@ impl<C: Client> DmaDriver for Driver<C> {
             properties.connections,
             properties.features
         );
-        Ok(Bind {
+        Ok(BoundFunction {
             _watchdog: Periodic::new(adapter, WATCHDOG_INTERVAL)?,
             _registration: registration,
             _interrupts: interrupts,
