@@ -30,9 +30,9 @@ use crate::cli::Options;
 use crate::doorbells::Doorbells;
 use crate::function;
 use crate::function::Function;
-use crate::handoff;
 use crate::host::Host;
 use crate::impairment::WireClock;
+use crate::links;
 use crate::port::dgram::Dgram;
 use crate::port::impaired::Impairment;
 use crate::port::spec::FunctionSpec;
@@ -201,7 +201,7 @@ impl Device {
             let mut row = Vec::new();
             for (to, waker) in wakers.iter().enumerate() {
                 row.push((from != to).then(|| {
-                    let (outbox, inbox) = handoff::link(Arc::clone(waker));
+                    let (outbox, inbox) = links::link(Arc::clone(waker));
                     inboxes[to].push(inbox);
                     outbox
                 }));

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   vfio-user client (QEMU)                       other workers
-//!        | registers, DMA map, interrupts              | messages (handoff)
+//!        | registers, DMA map, interrupts              | messages (links)
 //!   function thread --> admin thread --> worker threads, one per offload processor
 //!                       commands, resets      | slot: engine + host memory + port queue
 //! ```
@@ -30,9 +30,9 @@ mod device;
 mod doorbells;
 mod frame;
 mod function;
-mod handoff;
 mod host;
 mod impairment;
+mod links;
 mod memory;
 mod port;
 mod registers;
