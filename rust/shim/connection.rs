@@ -41,6 +41,7 @@ use crate::{
         time::jiffies_msecs, //
     }, //
 };
+use core::mem;
 use kernel::{
     prelude::*,
     sync::{
@@ -123,30 +124,70 @@ impl From<&abi::ConnectionState> for Tuple {
     }
 }
 
-/// Completions that arrived while a process owned the socket. The backlog entries of kind
-/// [`entry::ACKED`] and [`entry::RETURNED`] refer to them.
+/// Completions that arrived while a process owned the socket.
 pub(super) struct Deferred {
+    /// Progress of the send side.
+    pub(super) progress: Deferral<Progress>,
+    /// The `Returned`, with the connection's state. Stays queued after it has been applied: the socket
+    /// is an ordinary one then, which takes no entries.
+    pub(super) returned: Deferral<(Returned, abi::ConnectionState)>,
+}
+
+/// Progress of the send side that has not been applied to the socket.
+#[derive(Clone, Copy)]
+pub(super) struct Progress {
     /// The latest `Acked`. It supersedes all earlier ones.
     pub(super) acked: Option<Acked>,
     /// The submission ring has room again.
     pub(super) resume: bool,
-    /// `Returned` has been deferred. The socket becomes an ordinary one, which takes no entries.
-    pub(super) has_returned: bool,
-    /// The `Returned`, with the connection's state, until it is applied.
-    pub(super) returned: Option<(Returned, abi::ConnectionState)>,
-    /// The backlog entry for `acked` and `resume`, while it is not in the backlog.
-    pub(super) acked_entry: Option<BacklogEntry>,
-    /// The backlog entry for `returned`, while it is not in the backlog.
-    pub(super) returned_entry: Option<BacklogEntry>,
+}
+
+/// A backlog entry and what it applies.
+pub(super) enum Deferral<T> {
+    /// The entry is not in the backlog.
+    Idle(BacklogEntry),
+    /// The entry is in the backlog and applies this.
+    Queued(T),
+}
+
+impl<T: Copy> Deferral<T> {
+    /// Creates a deferral with an entry of `kind`, of [`entry`]. Process context.
+    fn new(kind: u16) -> Result<Self> {
+        Ok(Self::Idle(BacklogEntry::new(kind)?))
+    }
+
+    /// Returns what the entry in the backlog applies.
+    pub(super) fn get(&self) -> Option<T> {
+        match self {
+            Self::Idle(_) => None,
+            Self::Queued(value) => Some(*value),
+        }
+    }
+
+    /// Lets the entry apply `value` instead of what it applied before. Returns the entry if the caller
+    /// has to put it into the backlog.
+    pub(super) fn queue(&mut self, value: T) -> Option<BacklogEntry> {
+        match mem::replace(self, Self::Queued(value)) {
+            Self::Idle(entry) => Some(entry),
+            Self::Queued(_) => None,
+        }
+    }
+
+    /// Takes back the entry, which has come out of the backlog. Returns what it applies.
+    pub(super) fn take(&mut self, entry: BacklogEntry) -> Option<T> {
+        match mem::replace(self, Self::Idle(entry)) {
+            Self::Idle(_) => None,
+            Self::Queued(value) => Some(value),
+        }
+    }
 }
 
 /// Kinds of backlog entries.
 pub(super) mod entry {
     /// The entry holds payload.
     pub(in super::super) const PAYLOAD: u16 = 0;
-    /// Apply [`Deferred::acked`](super::Deferred::acked) and
-    /// [`Deferred::resume`](super::Deferred::resume).
-    pub(in super::super) const ACKED: u16 = 1;
+    /// Apply [`Deferred::progress`](super::Deferred::progress).
+    pub(in super::super) const PROGRESS: u16 = 1;
     /// Apply [`Deferred::returned`](super::Deferred::returned).
     pub(in super::super) const RETURNED: u16 = 2;
 }
@@ -160,12 +201,8 @@ impl Connection {
         snapshot: &abi::ConnectionState,
     ) -> Result<Pin<UniqueArc<Self>>> {
         let deferred = Deferred {
-            acked: None,
-            resume: false,
-            has_returned: false,
-            returned: None,
-            acked_entry: Some(BacklogEntry::new(entry::ACKED)?),
-            returned_entry: Some(BacklogEntry::new(entry::RETURNED)?),
+            progress: Deferral::new(entry::PROGRESS)?,
+            returned: Deferral::new(entry::RETURNED)?,
         };
         UniqueArc::pin_init(
             pin_init!(Self {
@@ -195,11 +232,11 @@ impl Connection {
         self.host_id
     }
 
-    /// Returns the identifier in submissions, or 0 before the adapter has accepted the connection.
-    pub(super) fn device_id(&self) -> u32 {
+    /// Returns the identifier in submissions once the adapter has accepted the connection.
+    pub(super) fn device_id(&self) -> Option<u32> {
         match self.answer.get() {
-            Some(Answer::Accepted { device_id }) => device_id,
-            _ => 0,
+            Some(Answer::Accepted { device_id }) => Some(device_id),
+            _ => None,
         }
     }
 

@@ -43,7 +43,10 @@ pub(super) fn put_connection(msg: &mut GenlMsg<'_>, connection: &Connection) -> 
         lane.queue.processor().into(),
     )?;
     msg.put_u32(bindings::TOE_A_CONN_HOST_ID, connection.host_id())?;
-    msg.put_u32(bindings::TOE_A_CONN_DEVICE_ID, connection.device_id())?;
+    msg.put_u32(
+        bindings::TOE_A_CONN_DEVICE_ID,
+        connection.device_id().unwrap_or(0),
+    )?;
     let family = if tuple.ipv6 {
         bindings::AF_INET6
     } else {

@@ -9,7 +9,9 @@ use super::{
     answer::Answer,
     connection::{
         entry,
-        Connection, //
+        Connection,
+        Deferral,
+        Progress, //
     },
     poll::{
         Aggregate,
@@ -36,7 +38,6 @@ use crate::{
         sock::Locked, //
     }, //
 };
-use core::mem;
 
 const UNKNOWN: &str = "completion for an unknown connection";
 
@@ -112,8 +113,11 @@ pub(super) fn acked(poll: &mut ProcessorPoll, acked: Acked) {
         Some(mut lock) => apply_acked(connection, &mut lock, &acked),
         None => {
             let mut deferred = connection.deferred.lock();
-            deferred.acked = Some(acked);
-            if let Some(entry) = deferred.acked_entry.take() {
+            let progress = Progress {
+                acked: Some(acked),
+                resume: deferred.progress.get().is_some_and(|p| p.resume),
+            };
+            if let Some(entry) = deferred.progress.queue(progress) {
                 spin.add_backlog(entry);
             }
         }
@@ -132,9 +136,7 @@ pub(super) fn returned(poll: &mut ProcessorPoll, header: Returned, state: abi::C
             Some(mut lock) => recall::complete(&connection, &mut lock, &header, &state),
             None => {
                 let mut deferred = connection.deferred.lock();
-                deferred.has_returned = true;
-                deferred.returned = Some((header, state));
-                if let Some(entry) = deferred.returned_entry.take() {
+                if let Some(entry) = deferred.returned.queue((header, state)) {
                     spin.add_backlog(entry);
                 }
             }
@@ -158,11 +160,16 @@ pub(super) fn resume_waiting(poll: &mut ProcessorPoll) {
             }
             None => {
                 let mut deferred = connection.deferred.lock();
-                if !deferred.has_returned {
-                    deferred.resume = true;
-                    if let Some(entry) = deferred.acked_entry.take() {
-                        spin.add_backlog(entry);
-                    }
+                // After `Returned` the socket is an ordinary one, which takes no entries.
+                if matches!(deferred.returned, Deferral::Queued(_)) {
+                    return true;
+                }
+                let progress = Progress {
+                    acked: deferred.progress.get().and_then(|p| p.acked),
+                    resume: true,
+                };
+                if let Some(entry) = deferred.progress.queue(progress) {
+                    spin.add_backlog(entry);
                 }
                 true
             }
@@ -173,11 +180,10 @@ pub(super) fn resume_waiting(poll: &mut ProcessorPoll) {
 /// Applies an entry of the backlog.
 pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogEntry) {
     match entry.kind() {
-        entry::ACKED => {
-            let (acked, resume) = {
-                let mut deferred = connection.deferred.lock();
-                deferred.acked_entry = Some(entry);
-                (deferred.acked.take(), mem::take(&mut deferred.resume))
+        entry::PROGRESS => {
+            let progress = connection.deferred.lock().progress.take(entry);
+            let Some(Progress { acked, resume }) = progress else {
+                return;
             };
             if let Some(acked) = acked {
                 apply_acked(connection, lock, &acked);
@@ -188,13 +194,8 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
             }
         }
         entry::RETURNED => {
-            let (acked, returned) = {
-                let mut deferred = connection.deferred.lock();
-                (deferred.acked.take(), deferred.returned.take())
-            };
-            if let Some(acked) = acked {
-                apply_acked(connection, lock, &acked);
-            }
+            // The entry for progress came before this one.
+            let returned = connection.deferred.lock().returned.get();
             if let Some((header, state)) = returned {
                 recall::complete(connection, lock, &header, &state);
             }
