@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Network impairment of wire frames: loss, duplication, reordering, corruption, delay, jitter and
-//! a rate limit (compare `net/sched/sch_netem.c`).
-//!
-//! A [`Line`] is one direction of a port, as used by one processor. Jitter does not change the
-//! order of frames; only frames selected for reordering are overtaken.
+//! One direction of an impaired port.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,13 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use toe_abi::admin;
-use toe_abi::admin::SetImpairment;
+use super::profile::Profile;
+use super::random::Random;
 
-/// Certainty, in parts per million.
-const CERTAIN: u32 = admin::MAX_PPM;
-/// Maximum delay and maximum jitter, in microseconds.
-const MAX_DELAY: u32 = admin::MAX_IMPAIR_USECS;
 /// Capacity of a line, in frames.
 pub const DEPTH: usize = 4096;
 /// Maximum length of a wire frame: the largest MTU with Ethernet header and two tags.
@@ -27,75 +19,6 @@ const FRAME: usize = 9216;
 const OVERTAKERS: u64 = 3;
 /// Maximum time that a reordered frame waits to be overtaken, in microseconds.
 const OVERTAKEN_AT_MOST: u64 = 2_000;
-
-/// Impairment parameters of a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Profile {
-    loss_ppm: u32,
-    duplicate_ppm: u32,
-    reorder_ppm: u32,
-    corrupt_ppm: u32,
-    delay_us: u32,
-    jitter_us: u32,
-    rate_bps: u64,
-    seed: u64,
-}
-
-impl Profile {
-    /// Profile requested by `command`. Returns `None` if a value is out of range.
-    pub fn new(command: &SetImpairment) -> Option<Self> {
-        let profile = Self {
-            loss_ppm: command.loss_ppm,
-            duplicate_ppm: command.duplicate_ppm,
-            reorder_ppm: command.reorder_ppm,
-            corrupt_ppm: command.corrupt_ppm,
-            delay_us: command.delay_us,
-            jitter_us: command.jitter_us,
-            rate_bps: command.rate_bps,
-            seed: command.seed,
-        };
-        let probabilities = [
-            profile.loss_ppm,
-            profile.duplicate_ppm,
-            profile.reorder_ppm,
-            profile.corrupt_ppm,
-        ];
-        let possible = probabilities.iter().all(|&ppm| ppm <= CERTAIN)
-            && profile.delay_us.max(profile.jitter_us) <= MAX_DELAY;
-        possible.then_some(profile)
-    }
-
-    /// Whether the profile has no effect on frames.
-    pub fn is_harmless(&self) -> bool {
-        *self
-            == Self {
-                seed: self.seed,
-                ..Self::default()
-            }
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which is not 0.
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
-    }
-
-    fn happens(&mut self, ppm: u32) -> bool {
-        self.below(CERTAIN.into()) < u64::from(ppm)
-    }
-}
 
 /// Time at which the wire is free again, in nanoseconds. Shared by the lines of a port.
 pub type WireClock = Arc<AtomicU64>;
@@ -183,7 +106,8 @@ impl Line {
     }
 
     fn random(profile: &Profile, stream: u64) -> Random {
-        Random(Random(profile.seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93)).next())
+        let seed = profile.seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        Random::new(Random::new(seed).next())
     }
 
     /// Changes the profile. Frames in the line are not affected, unless the new profile is
@@ -367,6 +291,8 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use super::super::profile::CERTAIN;
+    use super::super::profile::MAX_DELAY;
     use super::*;
 
     fn line(profile: Profile) -> Line {
@@ -518,20 +444,5 @@ mod tests {
             line.pop();
         }
         assert!(line.is_spent());
-    }
-
-    #[test]
-    fn impossible_profiles_are_refused() {
-        let command = SetImpairment::default();
-        assert!(Profile::new(&command).is_some_and(|profile| profile.is_harmless()));
-        let refused = |command| Profile::new(&command).is_none();
-        assert!(refused(SetImpairment {
-            loss_ppm: CERTAIN + 1,
-            ..command
-        }));
-        assert!(refused(SetImpairment {
-            delay_us: u32::MAX,
-            ..command
-        }));
     }
 }

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Random numbers that decide the fate of frames.
+
+use super::profile::CERTAIN;
+
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+pub(super) struct Random(u64);
+
+impl Random {
+    /// The generator with `seed`.
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// Whether something happens that has a probability of `ppm` in a million.
+    pub(super) fn happens(&mut self, ppm: u32) -> bool {
+        self.below(CERTAIN.into()) < u64::from(ppm)
+    }
+}
