@@ -15,6 +15,7 @@ pub mod env;
 mod gro;
 pub mod gso;
 pub mod processor;
+pub mod random;
 pub mod tcp;
 pub mod wire;
 

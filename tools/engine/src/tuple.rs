@@ -5,6 +5,7 @@
 use toe_abi::connection;
 use toe_abi::connection::ConnectionState;
 
+use crate::random::splitmix64;
 use crate::wire::packet::Packet;
 
 /// Network that the addresses belong to: the default network, a VLAN, a VXLAN network (RFC 7348),
@@ -56,13 +57,10 @@ pub struct Seed(u64);
 
 impl Seed {
     /// Creates a seed from `number`, which should be random: knowing it allows tuples that collide
-    /// to be found. All numbers are equally good, because they are mixed first (finaliser of
-    /// SplitMix64: Steele, Lea and Flood, 2014).
+    /// to be found. All numbers are equally good, because they are mixed first.
     pub const fn new(number: u64) -> Self {
-        let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Self(mixed ^ (mixed >> 31))
+        let mut state = number;
+        Self(splitmix64(&mut state))
     }
 }
 

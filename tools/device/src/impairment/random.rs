@@ -2,6 +2,8 @@
 
 //! Random numbers that decide the fate of frames.
 
+use toe_engine::random::splitmix64;
+
 use super::profile::CERTAIN;
 
 /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
@@ -15,11 +17,7 @@ impl Random {
 
     /// The next number.
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        splitmix64(&mut self.0)
     }
 
     /// A number below `bound`, which is not 0.

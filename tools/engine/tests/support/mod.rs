@@ -28,6 +28,7 @@ use toe_engine::processor::Config;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Rings;
 use toe_engine::processor::Seed;
+use toe_engine::random::splitmix64;
 
 pub use self::env::TestEnv;
 pub use self::env::WireFrame;
@@ -476,11 +477,7 @@ pub struct Random(pub u64);
 
 impl Random {
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
+        splitmix64(&mut self.0)
     }
 
     /// Below `bound`.

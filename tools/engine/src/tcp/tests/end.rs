@@ -10,6 +10,7 @@ use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
 use super::script;
+use crate::random::splitmix64;
 use crate::tcp::*;
 
 pub const MSS: u32 = 1448;
@@ -22,11 +23,7 @@ pub struct Random(pub u64);
 
 impl Random {
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        splitmix64(&mut self.0)
     }
 
     pub fn below(&mut self, limit: u64) -> u64 {
