@@ -11,7 +11,7 @@ serve
 
 # MiB each way
 SIZE=16
-[ "$TOE_KERNEL" != debug ] || SIZE=4
+[ "$TOE_KERNEL" != debug ] || SIZE=2
 
 # delivered: payload bytes carried by the adapter, both directions
 delivered()
@@ -70,6 +70,10 @@ for family in 4 6; do
 
 	sysctl -qw net.toe.enable=1
 	carry "$peer"
+	sysctl -qw net.toe.enable=0
+	within 5 sh -c "ss -Htn state established dport = :$PORT | grep -q ."
+	check "IPv$family: toectl is refused while delegation is off" not toectl conn offload --rport "$PORT"
+	sysctl -qw net.toe.enable=1
 	check "IPv$family: toectl conn offload" within 3 toectl conn offload --rport "$PORT"
 	check "IPv$family: it is delegated" within 3 is connections 1
 	check "IPv$family: toectl conn return" toectl conn return --rport "$PORT"

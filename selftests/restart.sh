@@ -21,7 +21,7 @@ check "hds-thresh 0" set_threshold 0
 check "rule to queue 1" ethtool -N toe0 flow-type tcp4 src-port "$PORT" action 1 loc 1
 check "rule to queue 0" ethtool -N toe0 flow-type tcp4 src-port $BESIDE action 0 loc 0
 can_fail
-check "each failure in the restart of queue 1" python3 fail_bind.py 1 "${DENSITY:-6}" \
+check "each failure in the restart of queue 1" python3 fail_bind.py 1 "${DENSITY:-4}" \
 	"toe-stream client $PEER4 --port $BESIDE -u 256K -d 256K --rate 256K" \
 	"timeout $(patience 10) toe-stream client $PEER4 --port $PORT -u 64K -d 64K"
 cat "$TEMP/check"

@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use toe_abi::completion::Status;
+use toe_abi::completion::HandoverStatus;
 use toe_abi::stats::Counter;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
@@ -326,7 +326,7 @@ fn a_state_with_undefined_flags_is_refused() {
     node.driver.delegate(&mut node.env, 7, &state);
     node.poll(1);
     let events = node.driver.completions(&mut node.env);
-    let status = Status::Unsupported.raw();
+    let status = HandoverStatus::Unsupported.raw();
     assert!(
         matches!(&events[..], [Event::Delegated(answer)] if answer.status == status),
         "{events:?}"
