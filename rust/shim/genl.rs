@@ -14,7 +14,10 @@ use super::{
     },
     reason::Cause,
     recall,
-    registry,
+    registry::{
+        self,
+        Totals, //
+    },
     stats::{
         Stats,
         NO_ADAPTER, //
@@ -39,16 +42,12 @@ use crate::{
         },
         namespace::Namespace, //
     },
-    offload::Handle,
     tcp::sock, //
 };
 use kernel::{
     net::netlink,
     prelude::*,
-    sync::{
-        atomic::ordering::Relaxed,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// Registers the family.
@@ -278,29 +277,19 @@ fn put_reasons(msg: &mut GenlMsg<'_>, stats: &Stats) -> Result {
     Ok(())
 }
 
-/// Puts the statistics of `adapter`, or those of hand-overs without an adapter.
-fn put_stats(msg: &mut GenlMsg<'_>, adapter: Option<&Handle>) -> Result {
-    let ifindex = adapter.map_or(0, |adapter| adapter.ifindex());
+/// Puts the statistics of an adapter, or those of hand-overs without an adapter.
+fn put_stats(msg: &mut GenlMsg<'_>, totals: Option<&Totals>) -> Result {
+    let ifindex = totals.map_or(0, |totals| totals.ifindex);
     msg.put_u32(bindings::TOE_A_STATS_IFINDEX, ifindex)?;
-    let Some(adapter) = adapter else {
+    let Some(totals) = totals else {
         return put_reasons(msg, &NO_ADAPTER);
     };
-    let (mut count, mut capacity, mut sent, mut received) = (0, 0, 0u64, 0u64);
-    let mut stats = None;
-    for lane in registry::lanes().filter(|c| c.adapter().is_same(adapter)) {
-        count += lane.count();
-        capacity += lane.capacity();
-        sent += lane.sent.load(Relaxed);
-        received += lane.received.get();
-        stats = Some(lane.stats.clone());
-    }
-    let stats = stats.ok_or(ENODEV)?;
-    msg.put_u32(bindings::TOE_A_STATS_CONNECTIONS, count)?;
-    msg.put_u32(bindings::TOE_A_STATS_CAPACITY, capacity)?;
-    msg.put_uint(bindings::TOE_A_STATS_DELEGATED, stats.delegated())?;
-    msg.put_uint(bindings::TOE_A_STATS_SENT, sent)?;
-    msg.put_uint(bindings::TOE_A_STATS_RECEIVED, received)?;
-    put_reasons(msg, &stats)
+    msg.put_u32(bindings::TOE_A_STATS_CONNECTIONS, totals.connections)?;
+    msg.put_u32(bindings::TOE_A_STATS_CAPACITY, totals.capacity)?;
+    msg.put_uint(bindings::TOE_A_STATS_DELEGATED, totals.stats.delegated())?;
+    msg.put_uint(bindings::TOE_A_STATS_SENT, totals.sent)?;
+    msg.put_uint(bindings::TOE_A_STATS_RECEIVED, totals.received)?;
+    put_reasons(msg, &totals.stats)
 }
 
 #[vtable]
@@ -313,27 +302,32 @@ impl Command for StatsGet {
             .attrs()
             .get_u32(bindings::TOE_A_STATS_IFINDEX)
             .ok_or(EINVAL)?;
-        let adapter = match ifindex {
+        let totals = match ifindex {
             0 => None,
-            _ => Some(registry::adapter(request.namespace(), ifindex).ok_or(ENODEV)?),
+            _ => {
+                let adapter = registry::adapter(request.namespace(), ifindex);
+                Some(adapter.and_then(|a| registry::totals(&a)).ok_or(ENODEV)?)
+            }
         };
-        request.reply(|msg| put_stats(msg, adapter.as_ref()))
+        request.reply(|msg| put_stats(msg, totals.as_ref()))
     }
 
     fn dumpit(dump: &mut Dump<'_>) -> Result {
         loop {
             // Position 0 is for hand-overs without an adapter; the adapters follow.
             let n = dump.position()[0] as usize;
-            let adapter = match n {
-                0 => None,
-                _ => match registry::nth_adapter(n - 1) {
-                    Some(adapter) => Some(adapter),
-                    None => return Ok(()),
-                },
-            };
-            let is_seen = |adapter: &Handle| adapter.netdev().is_in(dump.namespace());
-            if adapter.as_ref().is_none_or(is_seen) {
-                dump.put(|msg| put_stats(msg, adapter.as_ref()))?;
+            if n == 0 {
+                dump.put(|msg| put_stats(msg, None))?;
+            } else {
+                let Some(adapter) = registry::nth_adapter(n - 1) else {
+                    return Ok(());
+                };
+                if adapter.netdev().is_in(dump.namespace()) {
+                    // An adapter that has gone meanwhile is left out.
+                    if let Some(totals) = registry::totals(&adapter) {
+                        dump.put(|msg| put_stats(msg, Some(&totals)))?;
+                    }
+                }
             }
             dump.position()[0] += 1;
         }

@@ -19,6 +19,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::ordering::Relaxed,
         Arc,
         Mutex, //
     }, //
@@ -139,6 +140,44 @@ pub(super) fn adapter(namespace: &Namespace, ifindex: u32) -> Option<Handle> {
             .map(|a| &a.handle)
             .find(|handle| handle.ifindex() == ifindex && handle.netdev().is_in(namespace))
             .cloned()
+    })?
+}
+
+/// Sums over the processors of an adapter.
+pub(super) struct Totals {
+    /// Index of the interface.
+    pub(super) ifindex: u32,
+    /// Number of connections.
+    pub(super) connections: u32,
+    /// Largest number of connections.
+    pub(super) capacity: u32,
+    /// Payload bytes acknowledged.
+    pub(super) sent: u64,
+    /// Payload bytes delivered.
+    pub(super) received: u64,
+    /// Counters of the adapter.
+    pub(super) stats: Arc<Stats>,
+}
+
+/// Returns the sums of an adapter, unless it has been forgotten.
+pub(super) fn totals(handle: &Handle) -> Option<Totals> {
+    with(|adapters| {
+        let adapter = adapters.iter().find(|a| a.handle.is_same(handle))?;
+        let mut totals = Totals {
+            ifindex: handle.ifindex(),
+            connections: 0,
+            capacity: 0,
+            sent: 0,
+            received: 0,
+            stats: adapter.stats.clone(),
+        };
+        for lane in adapter.lanes.iter().flatten() {
+            totals.connections += lane.count();
+            totals.capacity += lane.capacity();
+            totals.sent += lane.sent.load(Relaxed);
+            totals.received += lane.received.get();
+        }
+        Some(totals)
     })?
 }
 
