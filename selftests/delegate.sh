@@ -63,7 +63,7 @@ for family in 4 6; do
 
 	sysctl -qw net.toe.min_bytes=$((SIZE * 3 << 18))
 	before=$(stats .delegated)
-	check "IPv$family: below min_bytes: data correct" stream "$peer" -u 1M -d 1M
+	check "IPv$family: below min_bytes: data correct" stream "$peer" -u 512K -d 512K
 	check "IPv$family: below min_bytes: not delegated" is stats .delegated "$before"
 	check "IPv$family: beyond min_bytes: data correct" stream "$peer" -u ${SIZE}M -d ${SIZE}M
 	check "IPv$family: beyond min_bytes: delegated" at_least $((before + 1)) stats .delegated

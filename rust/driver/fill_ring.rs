@@ -22,8 +22,8 @@ use crate::{
         dma::Ring,
         napi::RxContext,
         netmem::{
-            Pool, //
-            PoolFrag,
+            Pool,
+            PoolFrag, //
         },
         page_pool::{
             Page,

@@ -232,6 +232,8 @@ impl Function {
     /// Schedules the reset that follows a fault found before the interface was registered. Called once
     /// it is.
     pub(super) fn recheck_fault(&self) {
+        // Orders the registration before the flag. `fault` has them the other way round.
+        mb(Full);
         if self.is_faulted() {
             self.netdev().schedule_work(work::RESET);
         }

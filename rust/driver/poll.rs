@@ -293,6 +293,7 @@ impl<C: Client> napi::Poll for Poller<C> {
             return Polled::More;
         };
 
+        self.pair.end_shortage();
         // The end of a poll flushes GRO, except with `gro_flush_timeout`.
         self.gro_holds_tcp &= rx.gro_holds();
         let before = self.consumer;
@@ -317,7 +318,6 @@ impl<C: Client> napi::Poll for Poller<C> {
         if refilled || consumed {
             function.wake(processor, &self.status);
         }
-        self.pair.forget_shortage();
         if let Some(client) = &mut self.client {
             C::poll_done(client);
         }

@@ -66,14 +66,22 @@ impl<C: Client> Port for Adapter<C> {
             .map_or(0, |channel| channel.consumed.load(Relaxed))
     }
 
-    fn reserve_fragments(&self, processor: u8, count: u32) -> bool {
+    fn reserve_fragments(&self, processor: u8, most: u32) -> u32 {
         self.channel(processor.into())
-            .is_ok_and(|channel| channel.reserve(count))
+            .map_or(0, |channel| channel.pair.reserve(most))
     }
 
     fn release_fragments(&self, processor: u8, count: u32) {
-        if let Some(channel) = self.channels.get(usize::from(processor)) {
+        if let Ok(channel) = self.channel(processor.into()) {
             if channel.pair.release(count) {
+                channel.napi.schedule();
+            }
+        }
+    }
+
+    fn await_fragments(&self, processor: u8) {
+        if let Ok(channel) = self.channel(processor.into()) {
+            if channel.pair.announce_shortage() {
                 channel.napi.schedule();
             }
         }

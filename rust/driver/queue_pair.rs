@@ -53,7 +53,7 @@ pub(super) struct QueuePair {
     /// `None` while the processor does not run.
     #[pin]
     pub(super) submission: BhSpinLock<Option<SubmissionRing>>,
-    /// Somebody found too few fragment credits since the last poll.
+    /// Somebody waits for fragment credits since the last poll began.
     shortage: AtomicFlag,
     /// Fragment credits left.
     credits: Atomic<u32>,
@@ -166,44 +166,46 @@ impl QueuePair {
         Ok(())
     }
 
-    /// Forgets that somebody found too few fragment credits. Called by the poll before it lets the
-    /// client try again.
-    pub(super) fn forget_shortage(&self) {
-        if self.shortage.load(Relaxed) {
-            self.shortage.store(false, Relaxed);
-        }
-    }
-
-    /// Takes `count` fragment credits. Returns false when fewer are left.
-    pub(super) fn reserve(&self, count: u32) -> bool {
-        if self.take(count) {
-            return true;
-        }
-        self.shortage.store(true, Relaxed);
-        // Orders the flag before the credits. `release` has them the other way round: it sees the
-        // flag, or its credits are seen here.
-        mb(barrier::Full);
-        self.take(count)
-    }
-
-    fn take(&self, count: u32) -> bool {
+    /// Takes at most `most` fragment credits, and returns how many.
+    pub(super) fn reserve(&self, most: u32) -> u32 {
         let mut left = self.credits.load(Relaxed);
-        while left >= count {
+        loop {
+            let count = most.min(left);
+            if count == 0 {
+                return 0;
+            }
             match self.credits.cmpxchg(left, left - count, Full) {
-                Ok(_) => return true,
+                Ok(_) => return count,
                 Err(now) => left = now,
             }
         }
-        false
     }
 
-    /// Returns `count` fragment credits. Returns true when somebody has found too few since the last
-    /// poll.
+    /// Returns `count` fragment credits. Returns true when somebody waits for them, and the next poll
+    /// has to be scheduled.
     pub(super) fn release(&self, count: u32) -> bool {
         if count == 0 {
             return false;
         }
         self.credits.fetch_add(count, Full);
         self.shortage.load(Relaxed)
+    }
+
+    /// Notes that somebody waits for fragment credits, until the next poll begins. Returns true when
+    /// there are some.
+    pub(super) fn announce_shortage(&self) -> bool {
+        self.shortage.store(true, Relaxed);
+        // Orders the flag before the credits. `release` has them the other way round: it sees the
+        // flag, or its credits are seen here.
+        mb(barrier::Full);
+        self.credits.load(Relaxed) > 0
+    }
+
+    /// Ends a shortage that was announced. Called at the start of a poll, whose end lets the client try
+    /// again.
+    pub(super) fn end_shortage(&self) {
+        if self.shortage.load(Relaxed) {
+            self.shortage.xchg(false, Full);
+        }
     }
 }

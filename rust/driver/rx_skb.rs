@@ -11,8 +11,8 @@ use crate::{
     abi::{
         completion::{
             frame_flag,
-            HashType as WireHash, //
-            RxFrame,
+            HashType as WireHash,
+            RxFrame, //
         },
         CELL_SIZE, //
     },

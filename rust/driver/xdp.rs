@@ -17,9 +17,9 @@ use super::{
 use crate::{
     abi::completion::{
         frame_flag,
-        CompletionOp, //
+        CompletionOp,
         HashType as WireHash,
-        RxFrame,
+        RxFrame, //
     },
     net::{
         device::Operations,
@@ -29,8 +29,8 @@ use crate::{
         },
         netdev::feature,
         netmem::{
-            Pool, //
-            PoolFrag,
+            Pool,
+            PoolFrag, //
         },
         xdp::{
             RssHashType,

@@ -18,8 +18,8 @@ use super::{
     },
     netmem::{
         Block,
-        Pool, //
-        PoolFrag,
+        Pool,
+        PoolFrag, //
     }, //
 };
 use crate::{

@@ -62,8 +62,9 @@ pub trait Client: 'static {
     /// that called one of the functions above.
     fn completions_done(this: &mut Self::Processor);
 
-    /// Ends every poll. Submissions that met [`SubmitError::Full`](super::SubmitError::Full), or found
-    /// no fragment credits, may succeed now. A poll comes at least once a second.
+    /// Ends every poll that receives. Submissions that met
+    /// [`SubmitError::Full`](super::SubmitError::Full), or found no fragment credits, may succeed now.
+    /// Such a poll comes at least once a second.
     fn poll_done(this: &mut Self::Processor);
 
     /// Announces that a processor is about to stop: interface down, reconfiguration, reset, unbind or

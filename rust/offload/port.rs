@@ -79,13 +79,15 @@ pub trait Port: Send + Sync {
     /// sign of life.
     fn taken(&self, processor: u8) -> u32;
 
-    /// Takes `count` of the processor's fragment credits, one for each fragment of a submitted `Send`
-    /// that is not acknowledged ([`crate::abi::regs::FRAGMENTS`]). Returns false when fewer are left.
-    fn reserve_fragments(&self, processor: u8, count: u32) -> bool;
+    /// Takes at most `most` of the processor's fragment credits, one for each fragment of a submitted
+    /// `Send` that is not acknowledged ([`crate::abi::regs::FRAGMENTS`]). Returns how many it took.
+    fn reserve_fragments(&self, processor: u8, most: u32) -> u32;
 
-    /// Returns fragment credits, once the memory is unmapped. A poll follows soon if there were too few
-    /// for somebody.
+    /// Returns fragment credits, once the memory is unmapped.
     fn release_fragments(&self, processor: u8, count: u32);
+
+    /// Asks for a poll as soon as there are fragment credits.
+    fn await_fragments(&self, processor: u8);
 
     /// Maps part of a page for the adapter to read, and holds the page. Dropping the result unmaps and
     /// releases it.

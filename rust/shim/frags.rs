@@ -2,7 +2,10 @@
 
 //! Payload fragments that the adapter may read.
 
-use super::submission::SubmissionQueue;
+use super::submission::{
+    Shortage,
+    SubmissionQueue, //
+};
 use crate::net::{
     dma::MappedFrag,
     skb::Frag, //
@@ -68,20 +71,23 @@ impl SubmittedFrags {
         &mut self.slots[at]
     }
 
-    /// Starts a batch of at most `count` fragments. Any context.
+    /// Starts a batch of at most `most` fragments: as many as there are credits. Any context.
     ///
-    /// Returns `None` when there are not as many credits, or there is no memory for more slots.
-    pub(super) fn batch(&mut self, count: usize) -> Option<Batch<'_>> {
-        let slots = self.count + count;
+    /// # Errors
+    ///
+    /// `Credits` when there are none, `Memory` when there is none for more slots.
+    pub(super) fn batch(&mut self, most: usize) -> Result<Batch<'_>, Shortage> {
+        let slots = self.count + most;
         if slots > self.slots.len() {
             self.resize(slots.next_power_of_two(), GFP_ATOMIC | __GFP_NOWARN)
-                .ok()?;
+                .map_err(|_| Shortage::Memory)?;
         }
-        let credits = u32::try_from(count).ok()?;
-        if !self.queue.reserve_fragments(credits) {
-            return None;
+        // CAST: at most the slots of a queue, which are less than 2^32.
+        let credits = self.queue.reserve_fragments(most as u32);
+        if credits == 0 {
+            return Err(Shortage::Credits);
         }
-        Some(Batch {
+        Ok(Batch {
             frags: self,
             credits,
             added: 0,
@@ -133,6 +139,11 @@ pub(super) struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// Returns the largest number of fragments, at least 1.
+    pub(super) fn capacity(&self) -> usize {
+        self.credits as usize
+    }
+
     /// Maps `frag`, whose last byte precedes sequence number `end`, and appends it. Returns its DMA
     /// address.
     ///

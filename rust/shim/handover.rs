@@ -167,7 +167,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
             last: snapshot.send,
         },
         more: false,
-        blocked: false,
+        blocked: None,
         remote_mac: snapshot.remote_mac,
         mss: snapshot.mss,
     });

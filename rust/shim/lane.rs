@@ -45,11 +45,11 @@ pub(super) struct Lane {
     /// Counters of the adapter.
     pub(super) stats: Arc<Stats>,
     /// Payload bytes acknowledged. Several sockets may count at once; an `Acked` counts once per
-    /// connection and poll.
+    /// connection and poll, a `Returned` once per connection.
     pub(super) sent: Atomic<u64>,
     /// Payload bytes delivered. Written by the processor's poll.
     pub(super) received: Counter,
-    /// Whether a connection waits for room in the submission ring.
+    /// Whether a connection waits for room in the submission ring or for fragment credits.
     any_waiting: Atomic<bool>,
     #[pin]
     connections: BhSpinLock<Connections>,
@@ -222,7 +222,7 @@ impl Lane {
     }
 
     /// Lists `connection`, which is not listed, to be resumed when there is room.
-    pub(super) fn wait_for_room(&self, connection: &Connection) {
+    pub(super) fn wait(&self, connection: &Connection) {
         let mut connections = self.connections.lock();
         // By the type invariants there is room.
         connections.waiting.push(connection.host_id());
@@ -236,7 +236,7 @@ impl Lane {
     }
 
     /// Takes the connections off the list and calls `resume` for each, in order, until it returns
-    /// false: the connection did not find room, and is listed again.
+    /// false: the submission ring is full. Those that are listed again meanwhile stay listed.
     pub(super) fn resume_waiting(&self, mut resume: impl FnMut(&Connection) -> bool) {
         let mut left = self.connections.lock().waiting.len();
         while left > 0 {

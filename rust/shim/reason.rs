@@ -7,8 +7,8 @@
 
 use crate::{
     abi::completion::{
-        HandoverStatus, //
-        Reason,
+        HandoverStatus,
+        Reason, //
     },
     bindings,
     tcp::{

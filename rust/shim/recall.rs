@@ -30,8 +30,8 @@ use crate::{
             SendState, //
         },
         submission::{
-            Return, //
-            SubmissionOp,
+            Return,
+            SubmissionOp, //
         }, //
     },
     offload::SubmitError,
@@ -53,13 +53,13 @@ pub(super) fn request(connection: &Connection, state: &mut StateMut<'_>, cause: 
         return;
     };
     let unsubmitted = !submit_return(connection, carried.send.device_id);
-    if unsubmitted && !carried.blocked {
-        connection.lane.wait_for_room(connection);
+    if unsubmitted && carried.blocked.is_none() {
+        connection.lane.wait(connection);
     }
     state.start_return(cause, unsubmitted);
 }
 
-/// Submits a `Return` that found no room before. Called when there is room again.
+/// Submits a `Return` that found no room before. Called when there may be room again.
 pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>) {
     let Some(returning) = state.returning() else {
         return;
@@ -67,7 +67,7 @@ pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>) {
     if returning.unsubmitted {
         returning.unsubmitted = !submit_return(connection, returning.send.device_id);
         if returning.unsubmitted {
-            connection.lane.wait_for_room(connection);
+            connection.lane.wait(connection);
         }
     }
 }

@@ -145,8 +145,7 @@ pub(super) fn returned(poll: &mut ProcessorPoll, header: Returned, state: abi::C
     connection.returned.complete_all();
 }
 
-/// Resumes the connections that wait for room in the submission ring or for fragment credits, until one
-/// still finds none.
+/// Resumes the connections that wait for room in the submission ring or for fragment credits.
 pub(super) fn resume_waiting(poll: &mut ProcessorPoll) {
     if !poll.lane.is_any_waiting() {
         return;

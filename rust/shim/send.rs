@@ -14,7 +14,8 @@ use super::{
         Carried,
         Kind,
         StateMut, //
-    }, //
+    },
+    submission::Shortage, //
 };
 use crate::{
     abi::{
@@ -157,7 +158,7 @@ fn submit_payload(
 ) -> Result<(), Cause> {
     let queue = &connection.lane.queue;
     let end = tcp.write_seq();
-    while carried.send.submitted != end && !carried.blocked {
+    while carried.send.submitted != end && carried.blocked.is_none() {
         let Ok(fragments) = tcp.fragments(carried.send.submitted) else {
             return Err(Cause::Sockopt);
         };
@@ -165,10 +166,14 @@ fn submit_payload(
         if fragments.is_empty() {
             return Ok(());
         }
-        let Some(mut batch) = carried.send.frags.batch(fragments.len()) else {
-            wait_for_room(connection, &mut carried.blocked);
-            return Ok(());
+        let mut batch = match carried.send.frags.batch(fragments.len()) {
+            Ok(batch) => batch,
+            Err(shortage) => {
+                wait(connection, &mut carried.blocked, shortage);
+                return Ok(());
+            }
         };
+        let fragments = fragments.get(..batch.capacity()).unwrap_or(fragments);
         let mut entries = [[0; 64]; MAX_ENTRIES];
         let mut seq = carried.send.submitted;
         for (entry, fragments) in entries.iter_mut().zip(fragments.chunks(SEND_FRAGS)) {
@@ -204,7 +209,7 @@ fn submit_payload(
             Ok(()) => {}
             Err(SubmitError::Full) => {
                 drop(batch);
-                wait_for_room(connection, &mut carried.blocked);
+                wait(connection, &mut carried.blocked, Shortage::Room);
                 return Ok(());
             }
             Err(SubmitError::Stopped) => return Ok(()),
@@ -216,21 +221,25 @@ fn submit_payload(
 }
 
 /// Lists a connection to be resumed when there is room again.
-fn wait_for_room(connection: &Connection, blocked: &mut bool) {
-    if !core::mem::replace(blocked, true) {
-        connection.lane.wait_for_room(connection);
+fn wait(connection: &Connection, blocked: &mut Option<Shortage>, shortage: Shortage) {
+    if blocked.replace(shortage).is_none() {
+        connection.lane.wait(connection);
+    }
+    // Only once it is listed: a poll that begins now finds it.
+    if shortage == Shortage::Credits {
+        connection.lane.queue.await_fragments();
     }
 }
 
-/// Submits what waits for room. Called when there may be room again, with the socket locked. Returns
-/// whether there was room for all of it; otherwise the connection is listed again.
+/// Submits what waits for room. Called when there may be room again, with the socket locked. The
+/// connection is listed again if there is not. Returns false if the submission ring is full.
 pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) -> bool {
     if let Some(carried) = state.carried() {
-        carried.blocked = false;
+        carried.blocked = None;
     }
     recall::resume(connection, state);
     submit(connection, state, tcp);
-    !state.is_waiting()
+    state.shortage() != Some(Shortage::Room)
 }
 
 /// Submits payload queued by Linux's own `sendmsg`: a task that entered it before the hand-over

@@ -32,7 +32,8 @@
 
 use super::{
     frags::SubmittedFrags,
-    reason::Cause, //
+    reason::Cause,
+    submission::Shortage, //
 };
 use crate::{
     abi::connection::SendState,
@@ -84,9 +85,8 @@ pub(super) struct Carried {
     pub(super) send: SendSide,
     /// The last write of the application announced more (`MSG_MORE`).
     pub(super) more: bool,
-    /// Payload waits for room in the submission ring or for fragment credits. The connection is in
-    /// the lane's list of those that wait.
-    pub(super) blocked: bool,
+    /// Why payload waits. While it is set the connection is in the lane's list of those that wait.
+    pub(super) blocked: Option<Shortage>,
     /// Hardware address of the next hop that the adapter uses.
     pub(super) remote_mac: [u8; 6],
     /// Largest payload of a segment in bytes that the adapter uses.
@@ -181,12 +181,12 @@ impl State {
         }
     }
 
-    /// Returns whether the connection is in the lane's list of those that wait for room.
-    pub(super) fn is_waiting(&self) -> bool {
+    /// Returns what the connection waits for, in the lane's list of those that wait.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
         match self {
             Self::Carried(carried) => carried.blocked,
-            Self::Returning(returning) => returning.unsubmitted,
-            Self::Asking | Self::Linux => false,
+            Self::Returning(returning) => returning.unsubmitted.then_some(Shortage::Room),
+            Self::Asking | Self::Linux => None,
         }
     }
 }

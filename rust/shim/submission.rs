@@ -18,6 +18,17 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// Why nothing can be submitted now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shortage {
+    /// The submission ring is full.
+    Room,
+    /// There are no fragment credits.
+    Credits,
+    /// There is no memory to keep track of the fragments.
+    Memory,
+}
+
 /// The submission queue of one processor, with its fragment credits.
 #[derive(Clone)]
 pub(super) struct SubmissionQueue {
@@ -59,9 +70,14 @@ impl SubmissionQueue {
         self.adapter.taken(self.processor)
     }
 
-    /// Takes `count` fragment credits. Returns false when fewer are left.
-    pub(super) fn reserve_fragments(&self, count: u32) -> bool {
-        self.adapter.reserve_fragments(self.processor, count)
+    /// Takes at most `most` fragment credits. Returns how many it took.
+    pub(super) fn reserve_fragments(&self, most: u32) -> u32 {
+        self.adapter.reserve_fragments(self.processor, most)
+    }
+
+    /// Asks for a poll as soon as there are fragment credits.
+    pub(super) fn await_fragments(&self) {
+        self.adapter.await_fragments(self.processor);
     }
 
     /// Returns `count` fragment credits, after the memory has been unmapped.

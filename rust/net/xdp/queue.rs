@@ -18,8 +18,8 @@ use crate::{
             InstanceLock, //
         },
         netmem::{
-            Pool, //
-            PoolFrag,
+            Pool,
+            PoolFrag, //
         },
         skb::UniqueSkBuff, //
     }, //
