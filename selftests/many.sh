@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# 1,000 connections at once, then 10,000 in sequence: each exchanges correct data in both
+# 1,000 connections at once, then 10,000 (CYCLES) in sequence: each exchanges correct data in both
 # directions and releases everything at its end.
 # timeout: 900
 
 . ./lib.sh
 
 AT_ONCE=1000
-CYCLES=10000
+CYCLES=${CYCLES:-10000}
 # The debug kernel is an order of magnitude slower.
 [ "$TOE_KERNEL" != debug ] || CYCLES=1000
 
@@ -36,7 +36,7 @@ check "no connections left" within 20 is connections 0
 
 before=$(stats .delegated)
 export LIMIT=400
-check "$CYCLES cycles of connect, transfer, close" stream "$PEER4" -n $CYCLES -c 8 -u 4k -d 4k
+check "$CYCLES cycles of connect, transfer, close" stream "$PEER4" -n "$CYCLES" -c 8 -u 4k -d 4k
 cat "$TEMP/report"
 echo "# $(($(stats .delegated) - before)) of $CYCLES were handed over"
 check "connections of the cycles are delegated" at_least $((before + 1)) stats .delegated
