@@ -58,8 +58,10 @@ const DEFAULT_MTU: u32 = 1500;
 const MAX_MTU: u32 = 9000;
 /// Interval of the driver's watchdog in milliseconds.
 const WATCHDOG_INTERVAL: u32 = 1000;
-/// Timeout of the core's transmit watchdog in milliseconds.
-const TX_TIMEOUT: u32 = 5000;
+/// Timeout of the core's transmit watchdog in milliseconds. The watchdog counts a queue that is being
+/// restarted as hung, and a restart takes seconds when an emulated machine is busy. A function that has
+/// failed is noticed by the driver's own watchdog within a second.
+const TX_TIMEOUT: u32 = 15_000;
 
 /// The driver, with the client `C` of the adapter's offload processors.
 pub(crate) struct Driver<C>(PhantomData<fn() -> C>);
