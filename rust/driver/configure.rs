@@ -75,7 +75,7 @@ impl<C: Client> Adapter<C> {
         list.resize(list.len().max(8), 0, GFP_KERNEL)?;
         let memory = SharedBytes::new(dev, &list)?;
         command.addresses = memory.dma_address();
-        self.function.command_with(&command, memory)
+        self.function.command_with(&command, Some(memory))
     }
 
     /// Sets interrupt coalescing of all active processors.

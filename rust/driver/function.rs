@@ -282,19 +282,11 @@ impl Function {
     ///
     /// `ENODEV` when the function is gone or not enabled, otherwise as [`AdminQueue::command`].
     pub(super) fn command<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(&self, command: &T) -> Result {
-        self.execute(command, None)
+        self.command_with(command, None)
     }
 
-    /// As [`Self::command`], for a command that refers to the memory `operand`.
+    /// As [`Self::command`], for a command that may refer to the memory `operand`.
     pub(super) fn command_with<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(
-        &self,
-        command: &T,
-        operand: SharedBytes,
-    ) -> Result {
-        self.execute(command, Some(operand))
-    }
-
-    fn execute<T: Layout<Bytes = [u8; COMMAND_SIZE]>>(
         &self,
         command: &T,
         operand: Option<SharedBytes>,

@@ -77,7 +77,7 @@ impl<C: Client> Adapter<C> {
             config: memory.dma_address(),
             ..Default::default()
         };
-        self.function.command_with(&command, memory)
+        self.function.command_with(&command, Some(memory))
     }
 
     fn apply_rule(&self, dev: &device::Device<Bound>, rule: &Rule, pattern: &Pattern) -> Result {
@@ -91,7 +91,7 @@ impl<C: Client> Adapter<C> {
             pattern: memory.dma_address(),
             ..Default::default()
         };
-        self.function.command_with(&command, memory)
+        self.function.command_with(&command, Some(memory))
     }
 
     /// Spreads context 0 evenly over `queues`.

@@ -193,8 +193,7 @@ impl Lane {
         let mut connections = self.connections.lock();
         let removed = connections.table.remove(connection.host_id());
         connections.waiting.remove(connection.host_id());
-        self.any_waiting
-            .store(connections.waiting.len() > 0, Relaxed);
+        self.note_waiting(&connections);
         drop(connections);
         drop(removed);
     }
@@ -226,7 +225,7 @@ impl Lane {
         let mut connections = self.connections.lock();
         // By the type invariants there is room.
         connections.waiting.push(connection.host_id());
-        self.any_waiting.store(true, Relaxed);
+        self.note_waiting(&connections);
     }
 
     /// Returns whether a connection may be listed.
@@ -253,8 +252,12 @@ impl Lane {
     fn next_waiting(&self) -> Option<Arc<Connection>> {
         let mut connections = self.connections.lock();
         let host_id = connections.waiting.pop();
+        self.note_waiting(&connections);
+        connections.table.get(host_id?).cloned()
+    }
+
+    fn note_waiting(&self, connections: &Connections) {
         self.any_waiting
             .store(connections.waiting.len() > 0, Relaxed);
-        connections.table.get(host_id?).cloned()
     }
 }
