@@ -13,8 +13,7 @@ delegate_at_once
 toectl -j watch >"$TEMP/events" &
 background+=($!)
 sleep 0.5
-toe-stream client "$PEER4" --port "$PORT" -u 1M -d 1M --hold 600 >"$TEMP/held" &
-client=$!
+carry "$PEER4" -u 1M -d 1M --rate 0 --chunk 65536 --hold 600
 check "a connection is delegated" within 3 is connections 1
 # A socket gets its cookie on the first request.
 ss -Htne dport = ":$PORT" >"$TEMP/ss"
@@ -34,8 +33,7 @@ check "impair fails for an unknown interface" not toectl impair nosuch0 loss 1%
 check "impair fails for lo" not toectl impair lo loss 1%
 check "impair" toectl impair toe0 delay 1ms loss 0.1%
 check "impair off" toectl impair toe0 off
-hurry
-check "data correct" wait $client
+carried "netlink"
 check "the connection returned" within 5 is connections 0
 check "watch prints both events" within 3 sh -c "jq -se 'map(.event) | index(\"delegated\") != null
 	and index(\"returned\") != null' $TEMP/events"

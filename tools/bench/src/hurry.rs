@@ -21,7 +21,7 @@ use std::time::Instant;
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Interval at which a waiting connection looks for the signal.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 extern "C" fn on_signal(_: c_int) {
     ASKED.store(true, Ordering::Relaxed);

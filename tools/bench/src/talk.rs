@@ -33,8 +33,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-/// Polling interval of a held connection for the others to finish.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Maximum number of chunks sent and received per turn.
 const SHARE: usize = 16;
 
@@ -354,7 +352,7 @@ impl Driven for Talk {
             Phase::Held(until) => {
                 let hold = self.setup.hold.unwrap_or_default();
                 if until.is_none() && self.setup.exchanging.load(Ordering::Relaxed) != 0 {
-                    return Ok(Progress::Pause(LOOK_AGAIN));
+                    return Ok(Progress::Pause(hurry::LOOK_AGAIN));
                 }
                 let until = *until.get_or_insert_with(|| Instant::now() + hold);
                 if let Some(pause) = hurry::wait_until(until) {
