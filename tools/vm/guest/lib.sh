@@ -84,6 +84,8 @@ bring_up()
 {
 	# Sleeps without a process: this descriptor never becomes readable.
 	exec 5<> <(:)
+	[ "$TOE_ACCEL" != tcg ] || modprobe stale_int3 ||
+		fail "the module stale_int3 does not load: run 'make setup'"
 	ip link set lo up
 	case $TOE_TOPOLOGY in
 	pair|wire)

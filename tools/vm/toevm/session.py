@@ -44,7 +44,8 @@ class Session:
         options = self.plan.options
         settings = {
             "TOE_TOPOLOGY": options.topology, "TOE_KERNEL": options.kernel,
-            "TOE_RUN": "/run/toe", "TOE_TREE": str(cli.TREE), "TOE_SMP": str(options.smp),
+            "TOE_RUN": "/run/toe", "TOE_TREE": str(cli.TREE),
+            "TOE_SMP": str(options.smp), "TOE_ACCEL": self.plan.accel,
             "TOE_MODULE": str(cli.module_path(options.kernel)),
             "TOE_NO_OFFLOAD": "1" if options.no_offload else "",
             "TOE_SHARE": "1" if options.share else "",
