@@ -48,6 +48,8 @@ wire_enum! {
         Returned = 35,
         /// Payload of a delegated connection in a bound memory area: [`Placed`].
         Placed = 36,
+        /// The adapter delivers the payload of a delegated connection again: [`Resumed`].
+        Resumed = 37,
     }
 }
 
@@ -80,8 +82,8 @@ flags! {
         CSUM_BAD = 2,
         /// An 802.1Q tag was stripped; `vlan_tci` has it.
         VLAN = 3,
-        /// The frame belongs to a connection that was just returned; `flow` is its host identifier. The
-        /// host's TCP processes the frame (legacy frame).
+        /// The frame belongs to a delegated connection, or to one that was just returned; `flow` is its
+        /// host identifier. The host's TCP processes the frame (legacy frame).
         LEGACY = 4,
         /// The frame continues in the next completion, which has the same op and no header location.
         MORE = 5,
@@ -189,7 +191,8 @@ layout! {
         4 => host_id: u32,
         /// Device identifier of the connection; 0 unless `status` is `Ok`.
         8 => device_id: u32,
-        /// Sequence number of the first byte that will be delivered; 0 unless `status` is `Ok`.
+        /// End of the contiguous payload from the host's `rcv_nxt` on that was passed to the host before;
+        /// 0 unless `status` is `Ok`.
         12 => rcv_nxt: u32,
     }
 }
@@ -205,7 +208,8 @@ flags! {
 }
 
 layout! {
-    /// Payload of a delegated connection, in order and without gaps.
+    /// Payload of a delegated connection, in order and without gaps, except for payload in legacy
+    /// frames.
     pub struct Deliver: 64 {
         /// [`CompletionOp::Deliver`].
         0 => op: u8,
@@ -267,6 +271,23 @@ layout! {
     }
 }
 
+layout! {
+    /// The payload of the legacy frames of a delegated connection is contiguous: the adapter begins to
+    /// deliver payload again, provisionally. Payload from `seq` on follows in [`Deliver`]. The adapter
+    /// does not acknowledge it before the host has answered with
+    /// [`Resync`](super::submission::Resync).
+    pub struct Resumed: 64 {
+        /// [`CompletionOp::Resumed`].
+        0 => op: u8,
+        /// Host identifier of the connection.
+        4 => host_id: u32,
+        /// First byte that will be delivered: the end of the contiguous payload.
+        8 => seq: u32,
+        /// Number of this resumption, for the answer.
+        12 => round: u32,
+    }
+}
+
 wire_enum! {
     /// Reason for the return of a connection.
     pub enum Reason: u8 {
@@ -304,9 +325,11 @@ wire_enum! {
         /// The congestion-experienced mark, or an ECN flag, on a connection that has not negotiated
         /// ECN.
         Ecn = 15,
-        /// The peer retransmits payload that was passed to the host before the hand-over and that the
-        /// host has not acknowledged: the host may have lost it.
+        /// The peer retransmits payload of frames that were passed to the host and that the host has not
+        /// confirmed: the host may have lost it.
         Gap = 16,
+        /// More than 10,000 legacy frames and 10 seconds without a confirmation of the host.
+        OutOfStep = 17,
     }
 }
 

@@ -51,6 +51,8 @@ flags! {
         /// With `ECN`: a congestion-experienced mark was received that the peer has not answered with
         /// CWR yet.
         ECN_ECHO = 8,
+        /// The host's TCP holds payload out of order. Only at hand-over.
+        OUT_OF_ORDER = 9,
     }
 }
 

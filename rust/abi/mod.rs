@@ -51,7 +51,7 @@ use self::table::{
 constants! {
     /// Version of this contract: major in the upper 16 bits, minor in the lower. A driver refuses an
     /// adapter with another major version. A minor version only adds.
-    pub const VERSION: u32 = 2 << 16;
+    pub const VERSION: u32 = 2 << 16 | 1;
 
     /// Largest number of processors of a function. The doorbell area of the BAR bounds it.
     pub const MAX_PROCESSORS: usize = 16;
@@ -109,5 +109,8 @@ flags! {
         BIND = 11,
         /// Receive [`rules`](super::rules) and additional hash contexts are supported.
         RULES = 12,
+        /// Frames of delegated connections that only the host's TCP can process become legacy frames
+        /// ([`Resumed`](super::completion::Resumed)). Without it they return the connection.
+        LEGACY = 13,
     }
 }

@@ -112,7 +112,7 @@ counters! {
     ToeUnacceptable = "toe_unacceptable",
     /// Segments dropped because no payload page was posted.
     ToeNoPage = "toe_no_page",
-    /// Out-of-order segments dropped because the adapter had no room for another gap.
+    /// Not used any more: out-of-order segments dropped for lack of room for another gap.
     ToeNoRoom = "toe_no_room",
     /// Frames of the host's own TCP that were rewritten with the state of a delegated connection.
     ToeHostFrames = "toe_host_frames",
@@ -164,6 +164,17 @@ counters! {
     TxGsoWireFrames = "tx_gso_wire_frames",
     /// Bytes of those wire frames.
     TxGsoWireBytes = "tx_gso_wire_bytes",
+    /// Entries of connections into legacy mode, hand-overs that begin in it included.
+    LegacyEntered = "toe_legacy_entered",
+    /// Legacy frames of delegated connections.
+    LegacyFrames = "toe_legacy_frames",
+    /// Answers by which the host confirmed that it is in step.
+    LegacyResynced = "toe_legacy_resynced",
+    /// Answers by which the host denied it.
+    LegacyRefused = "toe_legacy_refused",
+    /// Time from entry into legacy mode, or the confirmation before, to each confirmation of the host, in
+    /// microseconds.
+    LegacyTime = "toe_legacy_us",
 }
 
 constants! {

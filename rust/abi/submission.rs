@@ -39,6 +39,9 @@ wire_enum! {
         /// Binds a memory area to a connection: [`Bind`]. [`Placed`](super::completion::Placed)
         /// reports payload placed in it.
         Bind = 5,
+        /// Tells what the host's TCP has received: [`Resync`]. Answers
+        /// [`Resumed`](super::completion::Resumed).
+        Resync = 6,
     }
 }
 
@@ -61,10 +64,9 @@ layout! {
     ///
     /// The adapter accepts or refuses a hand-over as a whole. Its flow database records which payload
     /// of this flow it has already passed to the host in frames that the host's TCP may not have
-    /// processed yet. If this is one contiguous range from `rcv_nxt` on, delivery begins at the end of
-    /// the range. Until the host's TCP acknowledges that end in a frame of its own, the adapter
-    /// acknowledges no more than the host did. If the range is unknown, the adapter answers `Busy` and
-    /// tracks the flow from then on, so that a later attempt succeeds.
+    /// processed yet. If this is one contiguous range from `rcv_nxt` on, the connection begins in
+    /// legacy mode, as it does if the host holds payload out of order. If the range is unknown, the
+    /// adapter answers `Busy` and tracks the flow from then on, so that a later attempt succeeds.
     pub struct Delegate: 64 {
         /// [`SubmissionOp::Delegate`].
         0 => op: u8,
@@ -181,5 +183,33 @@ layout! {
         16 => pages: u64,
         /// Offset of the area in its first page, below 4096.
         24 => offset: u32,
+    }
+}
+
+flags! {
+    /// Bits of [`Resync::flags`].
+    pub mod resync_flag: u8 {
+        /// The host's TCP has all payload before the `seq` of the `Resumed`, and no payload out of
+        /// order. Otherwise the host has dropped, and drops, the payload that the adapter delivered
+        /// after the `Resumed`.
+        IN_STEP = 0,
+    }
+}
+
+layout! {
+    /// What the host's TCP had received when it processed a
+    /// [`Resumed`](super::completion::Resumed). A `Resumed` that a later one follows need not be
+    /// answered.
+    pub struct Resync: 64 {
+        /// [`SubmissionOp::Resync`].
+        0 => op: u8,
+        /// [`resync_flag`] bits.
+        1 => flags: u8,
+        /// Device identifier of the connection.
+        4 => device_id: u32,
+        /// First byte that the host's TCP has not received in order.
+        8 => rcv_nxt: u32,
+        /// `round` of the `Resumed`.
+        12 => round: u32,
     }
 }
