@@ -60,7 +60,8 @@ const FEATURES: u64 = feature::TX_CSUM
     | feature::GRO
     | feature::DELEGATION
     | feature::IMPAIR
-    | feature::RULES;
+    | feature::RULES
+    | feature::LEGACY;
 
 /// Payload fragments of a processor, per connection.
 const FRAGMENTS: u32 = 8;

@@ -102,11 +102,13 @@ impl Change {
     }
 }
 
-/// Upload state at hand-over: where delivery of the connection begins.
+/// Upload state at hand-over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uploaded {
     /// End of the uploaded contiguous range that starts at or before the host's `rcv_nxt`.
     pub end: Seq,
+    /// Payload after a hole behind `end` was uploaded too.
+    pub hole: bool,
     /// Latest uploaded acknowledgement.
     pub ack: Option<UploadedAck>,
 }
@@ -277,15 +279,20 @@ impl Flows {
         if known && flow.run_start.at_most(rcv_nxt) && rcv_nxt.at_most(flow.next) {
             return Some(Uploaded {
                 end: flow.next,
+                hole: false,
                 ack: flow.acknowledgement(),
             });
         }
-        // Keep a range that is ahead of `rcv_nxt`: the host has to catch up with it first.
-        if !known || flow.next.before(rcv_nxt) {
-            flow.state |= state::KNOWN;
-            flow.run_start = rcv_nxt;
-            flow.next = rcv_nxt;
+        if known && rcv_nxt.before(flow.run_start) {
+            return Some(Uploaded {
+                end: rcv_nxt,
+                hole: true,
+                ack: flow.acknowledgement(),
+            });
         }
+        flow.state |= state::KNOWN;
+        flow.run_start = rcv_nxt;
+        flow.next = rcv_nxt;
         None
     }
 }
@@ -445,10 +452,11 @@ mod tests {
         let mut flows = Flows::new(64);
         data(&mut flows, 1, 1, 100, 10);
         data(&mut flows, 1, 1, 120, 10);
-        assert_eq!(flows.uploaded(1, &key(1), Seq(110)), None);
+        let up = flows.uploaded(1, &key(1), Seq(110));
+        assert_eq!(up.map(|up| (up.end, up.hole)), Some((Seq(110), true)));
         data(&mut flows, 1, 1, 110, 10);
-        let end = flows.uploaded(1, &key(1), Seq(110)).map(|up| up.end);
-        assert_eq!(end, Some(Seq(130)));
+        let up = flows.uploaded(1, &key(1), Seq(110));
+        assert_eq!(up.map(|up| (up.end, up.hole)), Some((Seq(130), false)));
     }
 
     #[test]

@@ -34,14 +34,18 @@ struct Wire {
     loss_ppm: u64,
     reorder_ppm: u64,
     duplicate_ppm: u64,
+    odd_ppm: u64,
 }
 
 impl Wire {
     const DELAY: u64 = 500;
 
-    fn carry(&mut self, now: u64, to: usize, frame: WireFrame) {
+    fn carry(&mut self, now: u64, to: usize, mut frame: WireFrame) {
         if self.random.chance(self.loss_ppm) {
             return;
+        }
+        if self.random.chance(self.odd_ppm) {
+            peer::add_unknown_option(&mut frame);
         }
         let copies = 1 + usize::from(self.random.chance(self.duplicate_ppm));
         for _ in 0..copies {
@@ -55,6 +59,9 @@ impl Wire {
     }
 }
 
+/// Whether the host's TCP drops the legacy frame of this number.
+type Drops = fn(u64) -> bool;
+
 struct Scenario {
     v6: bool,
     vlan: bool,
@@ -63,6 +70,12 @@ struct Scenario {
     loss_ppm: u64,
     reorder_ppm: u64,
     duplicate_ppm: u64,
+    /// Probability that a frame has an unknown TCP option, in parts per million.
+    odd_ppm: u64,
+    /// Bytes of frames that a connection may hold out of order.
+    hold: u32,
+    /// Legacy frames that the host's TCP drops.
+    drops: Drops,
     /// Probability of a return request per round, in parts per million.
     return_ppm: u64,
     piece: u32,
@@ -79,6 +92,9 @@ impl Default for Scenario {
             loss_ppm: 0,
             reorder_ppm: 0,
             duplicate_ppm: 0,
+            odd_ppm: 0,
+            hold: config().hold_connection,
+            drops: |_| false,
             return_ppm: 0,
             piece: 10_000,
             seed: 1,
@@ -93,6 +109,7 @@ fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
         let mut config = config();
         config.mac[5] = 1 + n;
         config.seed = Seed::new(random.next());
+        config.hold_connection = scenario.hold;
         Node::new(&config, scenario.capabilities)
     });
     let streams = scenario.bytes.map(|length| {
@@ -101,8 +118,9 @@ fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
         bytes
     });
     let mut ends = peer::pair(scenario.v6, scenario.vlan, streams, scenario.piece);
-    for (node, end) in nodes.iter_mut().zip(&ends) {
+    for (node, end) in nodes.iter_mut().zip(&mut ends) {
         end.place(node);
+        end.drops = scenario.drops;
     }
     let mut wire = Wire {
         random: Random(scenario.seed ^ 0xabcd),
@@ -111,6 +129,7 @@ fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
         loss_ppm: scenario.loss_ppm,
         reorder_ppm: scenario.reorder_ppm,
         duplicate_ppm: scenario.duplicate_ppm,
+        odd_ppm: scenario.odd_ppm,
     };
     let mut now: u64 = 1_000_000;
     let limit = now + 600_000_000;
@@ -149,6 +168,10 @@ fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
                 other => panic!("{other:?}"),
             }
             for event in node.driver.completions(&mut node.env) {
+                if matches!(event, Event::Resumed(_)) {
+                    // The answer wakes the processor.
+                    next = now;
+                }
                 end.take(node, event);
             }
             for frame in node.env.wire.drain(..) {
@@ -234,6 +257,72 @@ fn returns_and_hand_overs_lose_nothing() {
             loss_ppm: 10_000,
             reorder_ppm: 10_000,
             duplicate_ppm: 10_000,
+            return_ppm: 60_000,
+            seed,
+            ..Scenario::default()
+        };
+        let (_, ends, _) = run(&scenario);
+        returns += ends[0].returns + ends[1].returns;
+    }
+    assert!(returns > 50, "{returns}");
+}
+
+/// Frames that only the host's TCP can process, holes that the adapter cannot hold, and a host that
+/// drops some of what is uploaded: no connection returns, and direct delivery goes on.
+#[test]
+fn special_frames_stay_delegated() {
+    let cases: [(u64, u32, Drops); 4] = [
+        (20_000, 1 << 19, |_| false),
+        (0, 4096, |_| false),
+        (20_000, 4096, |_| false),
+        (20_000, 4096, |frame| frame % 7 == 0),
+    ];
+    let (mut bytes, mut resynced, mut refused) = (0, 0, 0);
+    for (seed, (odd_ppm, hold, drops)) in (0..).zip(cases.into_iter().cycle().take(12)) {
+        let scenario = Scenario {
+            v6: seed % 2 == 0,
+            vlan: seed % 3 == 0,
+            capabilities: if seed % 3 == 0 {
+                Capabilities::NONE
+            } else {
+                Capabilities::ALL
+            },
+            loss_ppm: 10_000,
+            reorder_ppm: 10_000,
+            duplicate_ppm: 1_000,
+            odd_ppm,
+            hold,
+            drops,
+            seed,
+            ..Scenario::default()
+        };
+        let (nodes, ends, _) = run(&scenario);
+        for (node, end) in nodes.iter().zip(&ends) {
+            assert_eq!(end.returns, 0, "{:?}", end.reasons);
+            assert_eq!(node.counter(Counter::LegacyFrames), end.legacy_frames);
+            assert_eq!(node.counter(Counter::LegacyRefused), end.refused);
+            refused += end.refused;
+            bytes += node.counter(Counter::ToeRxBytes);
+            resynced += node.counter(Counter::LegacyResynced);
+        }
+    }
+    assert!(resynced > 100, "{resynced}");
+    assert!(refused > 0);
+    assert!(bytes > 12_000_000, "{bytes} of 24000000 delivered directly");
+}
+
+/// Returns in the midst of legacy mode.
+#[test]
+fn returns_out_of_legacy_mode_lose_nothing() {
+    let mut returns = 0;
+    for seed in 0..12 {
+        let scenario = Scenario {
+            v6: seed % 2 == 0,
+            loss_ppm: 10_000,
+            reorder_ppm: 10_000,
+            odd_ppm: 50_000,
+            hold: 4096,
+            drops: |frame| frame % 11 == 0,
             return_ppm: 60_000,
             seed,
             ..Scenario::default()

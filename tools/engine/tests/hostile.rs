@@ -36,7 +36,7 @@ fn nonsense(node: &mut Node, random: &mut Random, tame_indices: bool) {
         for entry in bytes.chunks_mut(ring.entry_size()) {
             match ring {
                 RingId::Submission => {
-                    entry[0] = 1 + random.below(4) as u8;
+                    entry[0] = 1 + random.below(6) as u8;
                     entry[2] = random.below(6) as u8;
                     entry[4..8].copy_from_slice(&(random.below(4) as u32).to_le_bytes());
                 }

@@ -65,6 +65,7 @@ impl Admin {
                         log2_entries: command.log2_entries,
                         addresses: command.rings,
                         status: command.status,
+                        legacy: features & feature::LEGACY != 0,
                     },
                     vector: command.vector.into(),
                     answer: self.answer(),

@@ -6,6 +6,7 @@
 //! path differ by protocol in more than a call and match on the variant themselves: received frames
 //! (processor/delegated.rs) and frames of the host's own stack (processor/transmit.rs).
 
+use toe_abi::Layout;
 use toe_abi::completion::Reason;
 use toe_abi::connection::ConnectionState;
 use toe_abi::submission::Update;
@@ -89,6 +90,22 @@ impl Protocol {
     pub fn progress(&self, host_id: u32) -> Entry {
         match self {
             Self::Tcp(tcp) => tcp.progress(host_id),
+        }
+    }
+
+    /// Whether legacy mode can end.
+    #[inline]
+    pub fn can_resume(&self) -> bool {
+        match self {
+            Self::Tcp(tcp) => tcp.tcb.can_resume(),
+        }
+    }
+
+    /// Ends legacy mode if possible. Returns the completion that tells the host, which knows the
+    /// connection as `host_id`.
+    pub fn resume(&mut self, host_id: u32) -> Option<Entry> {
+        match self {
+            Self::Tcp(tcp) => tcp.tcb.resume(host_id).map(|resumed| resumed.to_bytes()),
         }
     }
 

@@ -53,6 +53,8 @@ pub(super) struct Scratch {
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) capabilities: Capabilities,
+    /// Special frames become legacy frames.
+    pub(super) legacy: bool,
     pub(super) counters: Counters,
     pub(super) steering: Steering,
     pub(super) filter: Filter,
@@ -92,6 +94,7 @@ impl Core {
         Self {
             config: *config,
             capabilities: Capabilities::default(),
+            legacy: false,
             counters: Counters::new(),
             steering: Steering::new(config.processors),
             filter: Filter::new(config.mac),

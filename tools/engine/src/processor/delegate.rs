@@ -60,8 +60,8 @@ impl Core {
         rings.completions.write(env, &answer.to_bytes())
     }
 
-    /// Takes a connection over. Returns its slot, its identifier, and the sequence number at which
-    /// delivery begins.
+    /// Takes a connection over. Returns its slot, its identifier, and the end of the contiguous payload
+    /// that the host has or will get in frames that were uploaded before.
     ///
     /// # Errors
     ///
@@ -100,10 +100,19 @@ impl Core {
             .flows
             .uploaded(now, &key, Seq(state.rcv_nxt))
             .ok_or(HandoverStatus::Busy)?;
-        let current = match &uploaded.ack {
+        let mut current = match &uploaded.ack {
             Some(ack) => with_ack(state, ack)?,
             None => *state,
         };
+        if uploaded.hole {
+            current.set(toe_abi::connection::flag::OUT_OF_ORDER, true);
+        }
+        let begins_in_legacy_mode = uploaded.end != Seq(state.rcv_nxt)
+            || current.has(toe_abi::connection::flag::OUT_OF_ORDER);
+        if begins_in_legacy_mode && !self.legacy {
+            // The host has to catch up first.
+            return Err(HandoverStatus::Busy);
+        }
         let tcb = Tcb::new(&current, uploaded.end, Instant(now))?;
         let protocol = Protocol::Tcp(Tcp::new(&key.tuple, state, tcb));
         let connection = Connection::new(key, host_id, Seq(state.send.snd_una), protocol);
@@ -111,6 +120,8 @@ impl Core {
             .table
             .insert(connection)
             .ok_or(HandoverStatus::TableFull)?;
+        self.counters
+            .add(Counter::LegacyEntered, u64::from(begins_in_legacy_mode));
         Ok((slot, device_id, uploaded.end))
     }
 }

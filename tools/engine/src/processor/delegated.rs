@@ -32,6 +32,8 @@ enum Outcome {
     Changed,
     /// Settle it, and send an acknowledgement at once.
     Answer,
+    /// Upload the frame. With a reason, the connection enters legacy mode.
+    Upload(Option<Reason>),
     /// Return it, followed by the frame.
     Return(Reason),
 }
@@ -97,6 +99,10 @@ impl Core {
                 self.send_turn(now, env, rings, slot, 1)?;
                 self.touch(slot);
             }
+            Outcome::Upload(entering) => {
+                self.legacy_frame(now, env, rings, slot, frame, entering)?;
+                self.touch(slot);
+            }
             Outcome::Return(reason) => {
                 self.return_connection(now, env, rings, slot, reason, Some(frame))?;
             }
@@ -123,8 +129,8 @@ impl<E: Env> Receive<'_, E> {
         match tcp.tcb.on_segment(Instant(self.now), &segment) {
             Verdict::Done => {}
             Verdict::Duplicate => self.counters.count(Counter::ToeDuplicates),
-            Verdict::NoRoom => self.counters.count(Counter::ToeNoRoom),
             Verdict::Drop(_) => self.counters.count(Counter::ToeUnacceptable),
+            Verdict::Upload(entering) => return Ok(Outcome::Upload(entering)),
             Verdict::Return(reason) => return Ok(Outcome::Return(reason)),
             Verdict::Deliver(trimmed) => self.deliver(tcp, frame, &trimmed, push)?,
             Verdict::Hold(trimmed) => {
@@ -136,7 +142,7 @@ impl<E: Env> Receive<'_, E> {
                         .held
                         .insert(self.held_frames, frame.bytes, &held)
                 {
-                    return Ok(Outcome::Return(Reason::OutOfOrder));
+                    return Ok(Outcome::Upload(Some(Reason::OutOfOrder)));
                 }
                 tcp.tcb.accept(Instant(self.now), &trimmed);
                 self.counters.count(Counter::ToeOutOfOrder);

@@ -21,7 +21,8 @@ impl Core {
             .add(Counter::ToeTimeouts, u64::from(events.timeouts));
         self.counters
             .add(Counter::ToeRecoveries, u64::from(events.recoveries));
-        if events.acked && self.table.mark(slot, mark::REPORT) {
+        let resumes = connection.protocol.can_resume();
+        if (events.acked || resumes) && self.table.mark(slot, mark::REPORT) {
             self.reports.push_back(slot);
         }
     }
@@ -34,8 +35,12 @@ impl Core {
     ) -> Result<(), HostError> {
         while let Some(&slot) = self.reports.front() {
             if let Some(connection) = self.table.get(slot) {
-                if !rings.completions.reserve(1) {
+                let resumes = connection.protocol.can_resume();
+                if !rings.completions.reserve(1 + u32::from(resumes)) {
                     break;
+                }
+                if let Some(entry) = connection.protocol.resume(connection.host_id) {
+                    rings.completions.write(env, &entry)?;
                 }
                 let entry = connection.protocol.progress(connection.host_id);
                 rings.completions.write(env, &entry)?;

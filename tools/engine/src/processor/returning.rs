@@ -24,8 +24,6 @@ use crate::ring::HostError;
 use crate::storage;
 use crate::storage::Stored;
 use crate::tcp::Trimmed;
-use crate::tuple::Key;
-use crate::tuple::Tuple;
 
 impl Core {
     /// Returns the connection in `slot`, followed by `cause`, the frame that is the reason for it, if
@@ -145,22 +143,11 @@ impl Core {
         let (key, host_id) = (connection.key, connection.host_id);
         let mut held = mem::replace(&mut connection.buffers.held, HeldFrames::new());
 
-        let mut frame = mem::take(&mut self.scratch.frame);
         self.flows.begin(now, &key, received);
         let mut uploaded = 0;
-        while let Some(&first) = held.first(self.table.frames()) {
-            let mut length = 0;
-            for bytes in self.table.frames().bytes(&first, 0, first.frame_length) {
-                frame[length..length + bytes.len()].copy_from_slice(bytes);
-                length += bytes.len();
-            }
-            held.pop(self.table.frames());
-            if let Some(frame) = PortFrame::new(&frame[..length], &first.offload) {
-                let stored = self.upload_legacy(now, env, rings, &frame, host_id)?;
-                uploaded += u16::from(stored == Stored::Done);
-            }
+        while let Some((_, stored)) = self.upload_held(now, env, rings, &mut held, host_id)? {
+            uploaded += u16::from(stored == Stored::Done);
         }
-        self.scratch.frame = frame;
 
         let returned = Returned {
             op: CompletionOp::Returned.raw(),
@@ -184,21 +171,5 @@ impl Core {
         self.counters
             .set(Counter::Connections, self.table.len() as u64);
         Ok(true)
-    }
-
-    /// Uploads a frame of the connection `host_id` that is being returned.
-    fn upload_legacy<E: Env>(
-        &mut self,
-        now: u64,
-        env: &mut E,
-        rings: &mut RingSet,
-        frame: &PortFrame<'_>,
-        host_id: u32,
-    ) -> Result<Stored, HostError> {
-        let hash = self.steering.of_packet(&frame.packet, frame.bytes).hash;
-        let tuple = Tuple::of_received(&frame.packet, frame.bytes);
-        let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));
-        let legacy = Some(host_id);
-        self.upload(now, env, rings, frame, key.as_ref(), hash, legacy)
     }
 }

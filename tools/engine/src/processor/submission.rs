@@ -11,6 +11,7 @@ use toe_abi::submission::Bind;
 use toe_abi::submission::DELEGATE_ENTRIES;
 use toe_abi::submission::Delegate;
 use toe_abi::submission::MAX_SEND;
+use toe_abi::submission::Resync;
 use toe_abi::submission::Return;
 use toe_abi::submission::SEND_FRAGS;
 use toe_abi::submission::Send;
@@ -82,6 +83,13 @@ impl Core {
                     let request = Return::from_bytes(&entry);
                     if let Some(slot) = self.active(request.device_id) {
                         self.return_connection(now, env, rings, slot, Reason::Host, None)?;
+                    }
+                }
+                SubmissionOp::Resync => {
+                    let request = Resync::from_bytes(&entry);
+                    if let Some(slot) = self.active(request.device_id) {
+                        self.resync(now, env, rings, slot, &request)?;
+                        self.touch(slot);
                     }
                 }
                 SubmissionOp::Bind => {

@@ -245,6 +245,8 @@ impl Core {
         let occupies =
             packet.payload_length() != 0 || header.flags() & (tcp::flag::SYN | tcp::flag::FIN) != 0;
         let timestamps = header.timestamps_offset().zip(rewrite.timestamps);
+        // Blocks below the new acknowledgement number would report duplicates (RFC 2883).
+        let sack = header.sack_option().filter(|_| rewrite.ack != header.ack());
         let l4 = usize::from(packet.l4);
         let segment = &mut bytes[l4..usize::from(packet.payload)];
         let before = checksum::sum(segment);
@@ -253,6 +255,13 @@ impl Core {
         }
         segment[tcp::ACK..tcp::ACK + 4].copy_from_slice(&rewrite.ack.0.to_be_bytes());
         segment[tcp::WINDOW..tcp::WINDOW + 2].copy_from_slice(&rewrite.window.to_be_bytes());
+        if let Some(sack) = sack {
+            segment[sack].fill(tcp::kind::NOP);
+        }
+        if let Some(ece) = rewrite.ece {
+            let flags = &mut segment[tcp::FLAGS];
+            *flags = *flags & !tcp::flag::ECE | u8::from(ece) * tcp::flag::ECE;
+        }
         if let Some((at, timestamps)) = timestamps {
             segment[at..at + 4].copy_from_slice(&timestamps.value.to_be_bytes());
             segment[at + 4..at + 8].copy_from_slice(&timestamps.echo.to_be_bytes());

@@ -70,6 +70,11 @@ impl Reassembly {
         self.areas.bind(area)
     }
 
+    /// Whether areas of the application are bound.
+    pub fn has_areas(&self) -> bool {
+        self.areas.count() != 0
+    }
+
     /// Whether `length` bytes can be placed with the pages and completions available.
     #[inline]
     pub fn fits(&self, pages: &Pages, completions: &Completions, length: usize) -> bool {

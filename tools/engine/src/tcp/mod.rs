@@ -24,6 +24,9 @@
 //!   which any call may change. An early call is harmless.
 //! - **Reports.** [`Tcb::take_events`] tells whether an `Acked` completion is due; [`Tcb::acked`]
 //!   returns its contents.
+//! - **Legacy mode.** After a verdict `Upload` the caller passes whole frames to the host's TCP
+//!   ([`Tcb::enter_legacy`], [`Tcb::uploaded`]), until [`Tcb::resume`] allows it to deliver payload
+//!   again and [`Tcb::on_resync`] confirms it. `receiver/legacy.rs` describes the states.
 //! - **Return.** When a call returns a [`Reason`], or the caller has another reason to return the
 //!   connection, [`Tcb::export`] returns the state for the host. All accepted payload must have
 //!   been delivered by then.
@@ -61,11 +64,15 @@ use toe_abi::completion::Acked;
 use toe_abi::completion::CompletionOp;
 use toe_abi::completion::HandoverStatus;
 use toe_abi::completion::Reason;
+use toe_abi::completion::Resumed;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_TS_TICK_US;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
+pub use self::receiver::Answered;
+pub use self::receiver::Delivery;
+pub use self::receiver::Resync;
 pub use self::segment::Drop;
 pub use self::segment::Events;
 pub use self::segment::HostFrame;
@@ -114,9 +121,8 @@ impl Tcb {
     /// Takes over the connection described by `state`.
     ///
     /// `uploaded` is the end of the contiguous range, starting at `state.rcv_nxt`, that has been
-    /// uploaded in ordinary frames (`state.rcv_nxt` if nothing was). Delivery begins there. Until
-    /// [`Tcb::on_host_frame`] sees the host acknowledge `uploaded`, the acknowledgement number does
-    /// not exceed what the host has acknowledged.
+    /// uploaded in ordinary frames (`state.rcv_nxt` if nothing was). If there is such a range, or the
+    /// host holds payload out of order, the connection begins in legacy mode.
     ///
     /// Payload between `send.snd_una` and `send.snd_nxt` of `state` is in flight. The host submits it
     /// again from `send.snd_una` on, followed by new payload. Payload not yet submitted is not
@@ -152,22 +158,27 @@ impl Tcb {
     /// Processes a received segment except its payload.
     ///
     /// Checks are in the order of RFC 9293 3.10.7.4, with those of RFC 7323 5.3 and RFC 5961 added.
-    /// A segment that is not plain data or acknowledgement is returned to the host's TCP, which
-    /// also sends the challenge ACKs of RFC 5961.
+    /// A segment that ends the connection or is urgent is returned to the host's TCP, which also
+    /// sends the challenge ACKs of RFC 5961. One that only the host's TCP can process is uploaded, as
+    /// are all in legacy mode.
     pub fn on_segment(&mut self, now: Instant, segment: &Segment) -> Verdict {
         let wire_segments = u32::from(segment.wire_segments.max(1));
         self.counts.segs_in = self.counts.segs_in.wrapping_add(wire_segments);
         if segment.length > 0 {
             self.counts.data_segs_in = self.counts.data_segs_in.wrapping_add(wire_segments);
         }
-        if let Some(verdict) = self.refuse(now, segment) {
-            return verdict;
-        }
+        let special = match self.check(now, segment) {
+            Ok(special) => special,
+            Err(verdict) => return verdict,
+        };
         self.receiver.on_header(now, segment);
         self.sender.on_ack(now, segment, self.clock.as_ref());
         if self.keepalive {
             self.keepalive = false;
             self.sender.report();
+        }
+        if special.is_some() || self.receiver.is_legacy() {
+            return Verdict::Upload(special);
         }
         let verdict = self.receiver.on_payload(segment);
         if verdict == Verdict::Duplicate {
@@ -176,66 +187,126 @@ impl Tcb {
         verdict
     }
 
-    /// Returns a verdict if the segment must not be processed.
-    fn refuse(&mut self, now: Instant, segment: &Segment) -> Option<Verdict> {
+    /// Checks a segment. Returns the reason for which only the host's TCP can process its payload, if
+    /// there is one and the connection is not in legacy mode.
+    ///
+    /// # Errors
+    ///
+    /// The verdict if the segment must not be processed.
+    fn check(&mut self, now: Instant, segment: &Segment) -> Result<Option<Reason>, Verdict> {
         let has = |flag| segment.flags & flag != 0;
+        let legacy = self.receiver.is_legacy();
         if has(flag::SYN) {
             // RFC 5961 4.2: irrespective of the sequence number.
-            return Some(Verdict::Return(Reason::Syn));
+            return Err(Verdict::Return(Reason::Syn));
         }
         let old = segment
             .timestamps
             .is_some_and(|timestamps| self.receiver.paws_rejects(now, timestamps.value));
         if old && !has(flag::RST) {
             self.receiver.answer(now, segment);
-            return Some(Verdict::Drop(Drop::Paws));
+            return Err(Verdict::Drop(Drop::Paws));
         }
-        if self.receiver.repeats_unseen(segment) {
-            return Some(Verdict::Return(Reason::Gap));
-        }
+        let gap = self.receiver.repeats_unconfirmed(segment);
         let length = segment.length + u32::from(has(flag::FIN));
-        if !self.receiver.acceptable(segment.seq, length) {
-            if has(flag::RST) {
-                return Some(Verdict::Drop(Drop::Window));
-            }
-            self.receiver.answer(now, segment);
-            let end = segment.seq + segment.length;
-            if segment.length > 0 && end.at_most(self.receiver.nxt()) {
-                let wire_segments = u32::from(segment.wire_segments.max(1));
-                self.counts.duplicates = self.counts.duplicates.wrapping_add(wire_segments);
-                return Some(Verdict::Duplicate);
-            }
-            if self.receiver.probes_exhausted() {
-                return Some(Verdict::Return(Reason::Window));
-            }
-            return Some(Verdict::Drop(Drop::Window));
+        if !gap && !self.receiver.acceptable(segment.seq, length) {
+            return Err(self.unacceptable(now, segment));
         }
         if has(flag::RST) {
-            return Some(Verdict::Return(Reason::Reset));
+            return Err(Verdict::Return(Reason::Reset));
         }
         if !has(flag::ACK) {
-            return Some(Verdict::Drop(Drop::NoAck));
+            return Err(Verdict::Drop(Drop::NoAck));
         }
         if has(flag::URG) {
-            return Some(Verdict::Return(Reason::Urgent));
-        }
-        // RFC 7323 3.2: every segment carries timestamps once they are negotiated.
-        if segment.unknown_option || (self.clock.is_some() && segment.timestamps.is_none()) {
-            return Some(Verdict::Return(Reason::Option));
+            return Err(Verdict::Return(Reason::Urgent));
         }
         // RFC 5961 5.2, for both bounds.
         if segment.ack.after(self.sender.acknowledgeable()) {
             self.receiver.challenge(now);
-            return Some(Verdict::Drop(Drop::FutureAck));
+            return Err(Verdict::Drop(Drop::FutureAck));
         }
         if !self.sender.ack_is_new_enough(segment.ack) {
             self.receiver.challenge(now);
-            return Some(Verdict::Drop(Drop::OldAck));
+            return Err(Verdict::Drop(Drop::OldAck));
         }
         if has(flag::FIN) {
-            return Some(Verdict::Return(Reason::Fin));
+            return Err(Verdict::Return(Reason::Fin));
         }
-        None
+        // RFC 7323 3.2: every segment carries timestamps once they are negotiated.
+        let bare = self.clock.is_some() && segment.timestamps.is_none();
+        Ok(if legacy {
+            None
+        } else if segment.unknown_option || bare {
+            Some(Reason::Option)
+        } else {
+            gap.then_some(Reason::Gap)
+        })
+    }
+
+    /// Handles a segment that is not in the window.
+    fn unacceptable(&mut self, now: Instant, segment: &Segment) -> Verdict {
+        if segment.flags & flag::RST != 0 {
+            return Verdict::Drop(Drop::Window);
+        }
+        if self.receiver.is_legacy() {
+            return match segment.flags & (flag::FIN | flag::URG) {
+                0 => Verdict::Upload(None),
+                _ => Verdict::Drop(Drop::Window),
+            };
+        }
+        self.receiver.answer(now, segment);
+        if segment.length > 0 && segment.payload().end.at_most(self.receiver.nxt()) {
+            let wire_segments = u32::from(segment.wire_segments.max(1));
+            self.counts.duplicates = self.counts.duplicates.wrapping_add(wire_segments);
+            return Verdict::Duplicate;
+        }
+        if self.receiver.probes_exhausted() {
+            return Verdict::Upload(Some(Reason::Window));
+        }
+        Verdict::Drop(Drop::Window)
+    }
+
+    /// Enters legacy mode, if the connection is not in it. The caller uploads the frames that it
+    /// holds out of order and reports them by [`Tcb::uploaded`].
+    pub fn enter_legacy(&mut self, now: Instant) {
+        self.receiver.enter_legacy(now);
+    }
+
+    /// A frame with the payload `range` has been uploaded to the host's TCP. Returns false if the
+    /// connection should be returned: the host has been out of step for too long.
+    pub fn uploaded(&mut self, now: Instant, range: Range) -> bool {
+        self.receiver.uploaded(now, range)
+    }
+
+    /// How received payload reaches the host.
+    #[inline]
+    pub fn delivery(&self) -> Delivery {
+        self.receiver.delivery()
+    }
+
+    /// Whether [`Tcb::resume`] is possible.
+    #[inline]
+    pub fn can_resume(&self) -> bool {
+        self.receiver.can_resume()
+    }
+
+    /// Ends legacy mode provisionally. Returns the contents of a `Resumed` completion, which the
+    /// caller writes before it delivers payload.
+    pub fn resume(&mut self, host_id: u32) -> Option<Resumed> {
+        let (seq, round) = self.receiver.resume()?;
+        Some(Resumed {
+            op: CompletionOp::Resumed.raw(),
+            host_id,
+            seq: seq.0,
+            round,
+        })
+    }
+
+    /// The host answers a `Resumed`. After [`Answered::OutOfStep`], the caller uploads the frames that
+    /// it holds out of order, as for [`Tcb::enter_legacy`].
+    pub fn on_resync(&mut self, now: Instant, answer: &Resync) -> Answered {
+        self.receiver.on_resync(now, answer)
     }
 
     /// The caller has stored `piece` of the `Deliver` or `Hold` verdict of the latest `on_segment`.
@@ -379,7 +450,7 @@ impl Tcb {
         let probe = frame.seq.before(self.sender.una());
         self.keepalive |= probe;
         self.counts.segs_out = self.counts.segs_out.wrapping_add(1);
-        // The host's frame has no SACK option and no room for one.
+        // A SACK option of the host's frame stays as it is, and none is added.
         let acknowledgement = self.receiver.on_transmit(now, false, false);
         Rewrite {
             seq: if probe {
@@ -389,15 +460,16 @@ impl Tcb {
             },
             ack: acknowledgement.ack,
             window: acknowledgement.window,
+            ece: self.receiver.negotiated_ecn_echo(),
             timestamps: self.timestamps(now),
         }
     }
 
     /// The host moves the right edge of the receive window. An edge before the current one is
-    /// ignored.
+    /// ignored. The peer is told at once if it could send no full segment before.
     #[inline]
     pub fn set_rcv_edge(&mut self, edge: Seq) {
-        self.receiver.set_edge(edge);
+        self.receiver.open_window(edge);
     }
 
     /// The host changes `NODELAY` and `CORK` ([`toe_abi::connection::flag`]).

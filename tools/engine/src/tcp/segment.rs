@@ -149,6 +149,17 @@ pub struct Segment {
     pub unknown_option: bool,
 }
 
+impl Segment {
+    /// Sequence numbers of the payload.
+    #[inline]
+    pub fn payload(&self) -> Range {
+        Range {
+            start: self.seq,
+            end: self.seq + self.length,
+        }
+    }
+}
+
 /// Payload of a segment, trimmed to what is new and within the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trimmed {
@@ -189,10 +200,13 @@ pub enum Verdict {
     /// Hold this payload until the hole before it is filled, then call
     /// [`Tcb::accept`](super::Tcb::accept).
     Hold(Trimmed),
-    /// Out of order with no room for another range: drop. The peer will retransmit it.
-    NoRoom,
     /// Drop. An ACK is sent where the protocol requires one.
     Drop(Drop),
+    /// Upload the whole frame to the host's TCP, then call [`Tcb::uploaded`](super::Tcb::uploaded).
+    /// With a reason, the connection has to enter legacy mode before
+    /// ([`Tcb::enter_legacy`](super::Tcb::enter_legacy)). The acknowledgement has been processed where
+    /// possible.
+    Upload(Option<Reason>),
     /// Return the connection to the host's TCP, followed by this frame. The segment has not been
     /// processed.
     Return(Reason),
@@ -249,6 +263,8 @@ pub struct Rewrite {
     pub ack: Seq,
     /// SEG.WND, not scaled.
     pub window: u16,
+    /// ECE, if ECN is negotiated: the host's TCP does not see every mark.
+    pub ece: Option<bool>,
     /// Timestamps option. `Some` if and only if the host's frame has one.
     pub timestamps: Option<Timestamps>,
 }

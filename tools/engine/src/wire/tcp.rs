@@ -30,9 +30,11 @@ pub const CHECKSUM: usize = 16;
 /// Protocol number.
 pub const PROTOCOL: u8 = 6;
 
-mod kind {
+/// Kinds of options (RFC 9293 3.1, RFC 7323, RFC 2018).
+pub mod kind {
     pub(super) const END: u8 = 0;
-    pub(super) const NOP: u8 = 1;
+    /// Padding.
+    pub const NOP: u8 = 1;
     pub(super) const MSS: u8 = 2;
     pub(super) const WINDOW_SCALE: u8 = 3;
     pub(super) const SACK_PERMITTED: u8 = 4;
@@ -103,6 +105,17 @@ impl<'a> Header<'a> {
 
     /// Offset of the value of the timestamps option from the start of the header.
     pub fn timestamps_offset(&self) -> Option<usize> {
+        let option = self.option(kind::TIMESTAMPS)?;
+        (option.len() == 10).then_some(option.start + 2)
+    }
+
+    /// Place of the SACK option in the header.
+    pub fn sack_option(&self) -> Option<core::ops::Range<usize>> {
+        self.option(kind::SACK)
+    }
+
+    /// Place of the first option of `wanted` kind in the header.
+    fn option(&self, wanted: u8) -> Option<core::ops::Range<usize>> {
         let mut at = HEADER;
         loop {
             match *self.0.get(at)? {
@@ -113,8 +126,8 @@ impl<'a> Header<'a> {
                     if length < 2 || at + length > self.0.len() {
                         return None;
                     }
-                    if kind == kind::TIMESTAMPS && length == 10 {
-                        return Some(at + 2);
+                    if kind == wanted {
+                        return Some(at..at + length);
                     }
                     at += length;
                 }

@@ -75,6 +75,7 @@ pub fn rings() -> Rings {
         log2_entries: [LOG2; 5],
         addresses: [address(0), address(1), address(2), address(3), address(4)],
         status: BASE,
+        legacy: true,
     }
 }
 
@@ -91,6 +92,8 @@ pub enum Event {
     Placed(completion::Placed),
     /// Progress.
     Acked(completion::Acked),
+    /// The end of legacy mode.
+    Resumed(completion::Resumed),
     /// A returned connection.
     Returned(Returned, ConnectionState),
 }
@@ -274,6 +277,9 @@ impl Driver {
                 }
                 CompletionOp::Acked => {
                     events.push(Event::Acked(completion::Acked::from_bytes(&entry)))
+                }
+                CompletionOp::Resumed => {
+                    events.push(Event::Resumed(completion::Resumed::from_bytes(&entry)));
                 }
                 CompletionOp::Returned => {
                     let returned = Returned::from_bytes(&entry);

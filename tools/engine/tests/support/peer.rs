@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 
 use toe_abi::Layout;
 use toe_abi::completion::HandoverStatus;
+use toe_abi::completion::Resumed;
 use toe_abi::connection;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::submission;
 use toe_abi::submission::SubmissionOp;
+use toe_engine::env::RxChecksum;
 use toe_engine::tcp::Seq;
 use toe_engine::tcp::Timestamps;
 use toe_engine::wire::checksum;
@@ -31,6 +33,7 @@ use crate::support::BASE;
 use crate::support::Event;
 use crate::support::FREE;
 use crate::support::Node;
+use crate::support::WireFrame;
 
 /// Receive window of the host, in bytes.
 const WINDOW: u32 = 256 * 1024;
@@ -72,6 +75,14 @@ pub struct End {
     pub busy: u32,
     /// Legacy frames that have not been uploaded yet.
     legacy: u16,
+    /// Host and adapter agree on what has been received.
+    in_step: bool,
+    /// The host's TCP drops every legacy frame for which this is true.
+    pub drops: fn(frame: u64) -> bool,
+    /// Legacy frames of the delegated connection.
+    pub legacy_frames: u64,
+    /// Resumptions that the host denied.
+    pub refused: u64,
     /// Largest fragment of a submission.
     pub frag: u32,
     pub reasons: Vec<u8>,
@@ -154,6 +165,10 @@ pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], frag: u32) -> [End; 2] 
             returns: 0,
             busy: 0,
             legacy: 0,
+            in_step: true,
+            drops: |_| false,
+            legacy_frames: 0,
+            refused: 0,
             frag,
             reasons: Vec::new(),
             resent: 0,
@@ -202,6 +217,9 @@ impl End {
         self.state.rcv_nxt = self.rcv_nxt();
         self.edge = self.rcv_nxt().wrapping_add(WINDOW);
         self.state.rcv_edge = self.edge;
+        let hole = !self.out_of_order.is_empty();
+        self.state.set(connection::flag::OUT_OF_ORDER, hole);
+        self.in_step = true;
         node.driver
             .delegate(&mut node.env, self.host_id, &self.state);
         self.mode = Mode::Asked;
@@ -263,18 +281,34 @@ impl End {
             }
             Event::Deliver(deliver, bytes) => {
                 assert_eq!(deliver.host_id, self.host_id);
-                assert_eq!(deliver.seq, self.rcv_nxt(), "delivered out of order");
-                self.incoming.extend_from_slice(&bytes);
+                let next = Seq(self.rcv_nxt());
+                let (seq, end) = (Seq(deliver.seq), Seq(deliver.seq) + deliver.data_length);
+                let usable = seq.at_most(next) && self.out_of_order.is_empty();
+                assert!(usable || !self.in_step, "delivered out of order");
+                if !usable || end.at_most(next) {
+                    return;
+                }
+                self.incoming
+                    .extend_from_slice(&bytes[(next - seq) as usize..]);
                 self.open_window(node);
             }
             Event::Placed(placed) => panic!("no area was bound: {placed:?}"),
+            Event::Resumed(resumed) => {
+                assert_eq!(resumed.host_id, self.host_id);
+                self.resync(node, &resumed);
+            }
             Event::Acked(acked) => {
                 assert_eq!(acked.host_id, self.host_id);
                 self.acknowledged(acked.send.snd_una);
             }
             Event::Returned(returned, state) => {
                 assert_eq!(returned.host_id, self.host_id);
-                assert_eq!(state.rcv_nxt, self.rcv_nxt(), "delivery and state disagree");
+                if self.in_step {
+                    assert!(
+                        !Seq(state.rcv_nxt).before(Seq(self.rcv_nxt())),
+                        "delivery and state disagree"
+                    );
+                }
                 assert_eq!(state.local_address, self.state.local_address);
                 assert_eq!(state.remote_mac, self.state.remote_mac);
                 assert_eq!(state.flags & 0xff, self.state.flags & 0xff);
@@ -292,14 +326,39 @@ impl End {
             Event::Frame(frame, bytes) => {
                 if frame.flags & toe_abi::completion::frame_flag::LEGACY != 0 {
                     assert_eq!(frame.flow, self.host_id);
-                    assert!(self.legacy > 0);
-                    self.legacy -= 1;
+                    if self.legacy > 0 {
+                        self.legacy -= 1;
+                    } else {
+                        assert!(matches!(self.mode, Mode::Delegated(_) | Mode::AskedBack));
+                        self.legacy_frames += 1;
+                        if (self.drops)(self.legacy_frames) {
+                            return;
+                        }
+                    }
                 } else {
                     assert_eq!(self.legacy, 0, "a legacy frame is missing");
                 }
                 self.input(node, &bytes);
             }
         }
+    }
+
+    /// Answers a resumption.
+    fn resync(&mut self, node: &mut Node, resumed: &Resumed) {
+        self.in_step =
+            Seq(self.rcv_nxt()).at_least(Seq(resumed.seq)) && self.out_of_order.is_empty();
+        self.refused += u64::from(!self.in_step);
+        let Mode::Delegated(device_id) = self.mode else {
+            return;
+        };
+        let answer = submission::Resync {
+            op: SubmissionOp::Resync.raw(),
+            flags: u8::from(self.in_step) * submission::resync_flag::IN_STEP,
+            device_id,
+            rcv_nxt: self.rcv_nxt(),
+            round: resumed.round,
+        };
+        node.driver.submit(&mut node.env, &[answer.to_bytes()]);
     }
 
     fn acknowledged(&mut self, una: u32) {
@@ -355,7 +414,11 @@ impl End {
             }
         }
         let ack = header.ack();
-        if ack.after(Seq(self.state.send.snd_una)) && ack.at_most(Seq(self.state.send.snd_nxt)) {
+        let carried = matches!(self.mode, Mode::Delegated(_) | Mode::AskedBack);
+        if !carried
+            && ack.after(Seq(self.state.send.snd_una))
+            && ack.at_most(Seq(self.state.send.snd_nxt))
+        {
             self.state.send.snd_una = ack.0;
         }
         if let Some(timestamps) = header.options().unwrap().timestamps {
@@ -372,7 +435,9 @@ impl End {
         if self.mode == Mode::Host {
             self.edge = edge;
         }
-        let repr = self.repr(Seq(self.state.send.snd_nxt));
+        // The adapter reports `snd_una` only.
+        let seq = Seq(self.state.send.snd_nxt).max(Seq(self.state.send.snd_una));
+        let repr = self.repr(seq);
         let frame = frame(&self.state, &repr, &[]);
         node.driver.transmit_bytes(&mut node.env, &frame, 1);
         // The next frame uses the same memory.
@@ -452,4 +517,30 @@ pub fn frame(state: &ConnectionState, repr: &Repr, payload: &[u8]) -> Vec<u8> {
     let check = sum.finish().to_be_bytes();
     frame[l4 + tcp::CHECKSUM..l4 + tcp::CHECKSUM + 2].copy_from_slice(&check);
     frame
+}
+
+/// Replaces the padding of a segment's options by an option that no TCP knows.
+pub fn add_unknown_option(frame: &mut WireFrame) {
+    const PADDING: [u8; 2] = [1, 1];
+    const UNKNOWN: [u8; 2] = [200, 2];
+    let Ok(packet) = Packet::parse(&frame.bytes) else {
+        return;
+    };
+    let complete = matches!(
+        frame.offload.checksum,
+        RxChecksum::Unknown | RxChecksum::Valid
+    );
+    let l4 = usize::from(packet.l4);
+    let segment = &mut frame.bytes[l4..];
+    if segment.get(tcp::HEADER..tcp::HEADER + 2) != Some(&PADDING[..]) {
+        return;
+    }
+    let before = checksum::sum(segment);
+    segment[tcp::HEADER..tcp::HEADER + 2].copy_from_slice(&UNKNOWN);
+    if complete {
+        let after = checksum::sum(segment);
+        let field = u16::from_be_bytes([segment[tcp::CHECKSUM], segment[tcp::CHECKSUM + 1]]);
+        let check = checksum::update(field, before, after).to_be_bytes();
+        segment[tcp::CHECKSUM..tcp::CHECKSUM + 2].copy_from_slice(&check);
+    }
 }

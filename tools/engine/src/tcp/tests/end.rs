@@ -9,6 +9,8 @@ use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
+use super::host::Event;
+use super::host::Host;
 use super::script;
 use crate::random::splitmix64;
 use crate::tcp::*;
@@ -45,6 +47,8 @@ pub struct Packet {
     /// Stream offset of the first byte of payload.
     pub content: u32,
     pub marked: bool,
+    /// There is an unknown option.
+    pub odd: bool,
 }
 
 /// Behaviour of application and host at one end.
@@ -68,6 +72,12 @@ pub struct Behaviour {
     pub hand_over: u32,
     /// Interval at which the end processes all frames that have arrived, in microseconds.
     pub round: u64,
+    /// Most frames that are held out of order.
+    pub hold: usize,
+    /// Most time until the host processes completions, in microseconds.
+    pub lag: u64,
+    /// Probability that the host's TCP drops a legacy frame.
+    pub host_drop: u32,
 }
 
 impl Default for Behaviour {
@@ -85,6 +95,9 @@ impl Default for Behaviour {
             ssthresh: u32::MAX,
             hand_over: 0,
             round: 1,
+            hold: usize::MAX,
+            lag: 0,
+            host_drop: 0,
         }
     }
 }
@@ -95,8 +108,8 @@ pub struct End {
     pub iss: Seq,
     pub irs: Seq,
     pub submitted: u32,
-    /// Stream offsets: received by the host, and read by its application.
-    pub received: u32,
+    pub host: Host,
+    /// Stream offset up to which the host's application has read.
     pub read: u32,
     /// Out-of-order payload: offset to length.
     pub held: BTreeMap<u32, u32>,
@@ -142,7 +155,7 @@ impl End {
             iss,
             irs,
             submitted: 0,
-            received: 0,
+            host: Host::new(),
             read: 0,
             held: BTreeMap::new(),
             next_read: 0,
@@ -155,16 +168,82 @@ impl End {
         }
     }
 
-    /// Returns the connection and hands it over again. Out-of-order payload and SACK state of the
-    /// peer are lost.
-    pub fn hand_over(&mut self, now: u64) {
-        let state = ConnectionState {
+    /// Returns the connection and hands it over again. Payload that the adapter held out of order,
+    /// and SACK state of the peer, are lost.
+    pub fn hand_over(&mut self, now: u64, random: &mut Random) {
+        self.host_turn(now, random);
+        let mut state = ConnectionState {
             rcv_mss: MSS as u16,
+            rcv_nxt: (self.irs + self.host.received).0,
             ..self.tcb.export(Instant(now))
         };
+        state.set(state_flag::OUT_OF_ORDER, self.host.has_hole());
+        self.host.in_step = true;
         self.tcb = Tcb::new(&state, Seq(state.rcv_nxt), Instant(now)).expect("sound state");
         self.submitted = self.tcb.snd_una() - self.iss;
         self.held.clear();
+    }
+
+    /// The host processes all completions, and the adapter its answers.
+    pub fn host_turn(&mut self, now: u64, random: &mut Random) {
+        let Behaviour { host_drop, lag, .. } = self.behaviour;
+        for answer in self.host.process(self.host_edge, host_drop, random) {
+            let answer = Resync {
+                rcv_nxt: self.irs + answer.rcv_nxt,
+                in_step: answer.in_step,
+                round: answer.round,
+            };
+            if self.tcb.on_resync(Instant(now), &answer) == Answered::OutOfStep {
+                self.upload_held(now, lag, random);
+            }
+        }
+    }
+
+    /// Uploads what is held out of order.
+    fn upload_held(&mut self, now: u64, lag: u64, random: &mut Random) {
+        for (start, length) in core::mem::take(&mut self.held) {
+            self.upload(now, start, start + length, lag, random);
+        }
+    }
+
+    fn upload(&mut self, now: u64, start: u32, end: u32, lag: u64, random: &mut Random) {
+        self.host
+            .write(now, Event::Legacy { start, end }, lag, random);
+        let range = Range {
+            start: self.irs + start,
+            end: self.irs + end,
+        };
+        assert!(
+            self.tcb.uploaded(Instant(now), range),
+            "out of step for long"
+        );
+    }
+
+    /// Ends a batch: everything is in host memory, and legacy mode ends if possible.
+    pub fn settle(&mut self, now: u64, random: &mut Random) {
+        self.tcb.delivered(self.tcb.rcv_nxt());
+        if let Some(resumed) = self.tcb.resume(0) {
+            let event = Event::Resumed {
+                at: Seq(resumed.seq) - self.irs,
+                round: resumed.round,
+            };
+            self.host.write(now, event, self.behaviour.lag, random);
+        }
+    }
+
+    /// The frame in which the host's TCP acknowledges legacy frames.
+    pub fn host_ack(&mut self, now: u64) -> (Rewrite, SackBlocks) {
+        self.host.acks = false;
+        let edge = self.host_edge.max(self.host.received);
+        let window = ((edge - self.host.received) >> WSCALE) as u16;
+        let frame = HostFrame {
+            seq: self.iss + self.submitted,
+            length: 0,
+            ack: self.irs + self.host.received,
+            window,
+        };
+        let rewrite = self.tcb.on_host_frame(Instant(now), &frame);
+        (rewrite, self.host.sack(self.irs))
     }
 
     pub fn submit(&mut self) {
@@ -198,29 +277,32 @@ impl End {
             length: out.length,
             wire_segments: out.wire_segments,
             congestion_experienced: frame.marked,
-            unknown_option: false,
+            unknown_option: frame.odd,
         };
         let una = self.tcb.snd_una();
+        let lag = self.behaviour.lag;
         let mut held = false;
         match self.tcb.on_segment(Instant(now), &segment) {
             Verdict::Deliver(piece) => {
-                assert_eq!(piece.seq - self.irs, self.received);
-                assert_eq!(frame.content + piece.skip, self.received, "the right bytes");
+                let start = piece.seq - self.irs;
+                assert_eq!(frame.content + piece.skip, start, "the right bytes");
                 if random.chance(self.behaviour.no_page) {
                     return false;
                 }
-                let end = self.tcb.accept(Instant(now), &piece) - self.irs;
-                self.received += piece.length;
-                while let Some((&start, &length)) = self.held.first_key_value() {
-                    if start > self.received {
+                let until = self.tcb.accept(Instant(now), &piece) - self.irs;
+                let mut end = start + piece.length;
+                while let Some((&from, &length)) = self.held.first_key_value() {
+                    if from > end {
                         break;
                     }
                     self.held.pop_first();
-                    self.received = self.received.max(start + length);
+                    end = end.max(from + length);
                 }
-                assert_eq!(end, self.received);
-                assert!(self.received <= self.host_edge);
-                self.tcb.delivered(self.irs + self.received);
+                assert_eq!(end, until);
+                assert!(end <= self.host_edge);
+                self.host
+                    .write(now, Event::Deliver { start, end }, lag, random);
+                self.tcb.delivered(self.irs + end);
             }
             Verdict::Hold(piece) => {
                 let offset = piece.seq - self.irs;
@@ -228,18 +310,36 @@ impl End {
                 if random.chance(self.behaviour.no_page) {
                     return false;
                 }
-                let before = self.held.range(..=offset).next_back();
-                assert!(before.is_none_or(|(&start, &length)| start + length <= offset));
-                self.held.insert(offset, piece.length);
-                self.tcb.accept(Instant(now), &piece);
-                held = true;
+                if self.held.len() >= self.behaviour.hold {
+                    self.special(now, frame, true, random);
+                } else {
+                    let before = self.held.range(..=offset).next_back();
+                    assert!(before.is_none_or(|(&start, &length)| start + length <= offset));
+                    self.held.insert(offset, piece.length);
+                    self.tcb.accept(Instant(now), &piece);
+                    held = true;
+                }
             }
+            Verdict::Upload(entering) => self.special(now, frame, entering.is_some(), random),
             Verdict::Return(reason) => panic!("returned: {reason:?} {segment:?}"),
-            Verdict::Done | Verdict::Duplicate | Verdict::NoRoom | Verdict::Drop(_) => {}
+            Verdict::Done | Verdict::Duplicate | Verdict::Drop(_) => {}
         }
         assert!(self.tcb.snd_una().at_least(una));
         assert!(self.tcb.snd_una() - self.iss <= self.submitted);
         held
+    }
+
+    /// Uploads a frame that only the host's TCP can process.
+    fn special(&mut self, now: u64, frame: &Packet, entering: bool, random: &mut Random) {
+        let lag = self.behaviour.lag;
+        if entering {
+            self.tcb.enter_legacy(Instant(now));
+            self.upload_held(now, lag, random);
+        }
+        if !random.chance(self.behaviour.no_page) {
+            let end = frame.content + frame.out.length;
+            self.upload(now, frame.content, end, lag, random);
+        }
     }
 
     /// The application reads. The host's TCP moves the window and informs the peer if that is
@@ -249,20 +349,20 @@ impl End {
             return None;
         }
         self.next_read = now + self.behaviour.read_every;
-        self.read = self.received;
+        self.read = self.host.received;
         let edge = self.read + self.behaviour.receive_buffer;
         if edge - self.edge < (2 * MSS).max(self.behaviour.receive_buffer / 4) {
             return None;
         }
         // The edge is limited to what the header of the host's frame can express.
-        let window = ((edge - self.received) >> WSCALE) as u16;
+        let window = ((edge - self.host.received) >> WSCALE) as u16;
         self.host_edge = self
             .host_edge
-            .max(self.received + (u32::from(window) << WSCALE));
+            .max(self.host.received + (u32::from(window) << WSCALE));
         let frame = HostFrame {
             seq: self.iss + self.submitted,
             length: 0,
-            ack: self.irs + self.received,
+            ack: self.irs + self.host.received,
             window,
         };
         Some(self.tcb.on_host_frame(Instant(now), &frame))
@@ -273,7 +373,11 @@ impl End {
     pub fn check(&mut self, ack: Seq, window: u16) {
         let ack = ack - self.irs;
         let edge = ack + (u32::from(window) << WSCALE);
-        assert!(ack <= self.received, "acknowledged undelivered data");
+        assert!(
+            ack <= self.host.end(),
+            "acknowledged undelivered data: {ack}, {:?}",
+            self.host
+        );
         assert!(ack >= self.acked, "acknowledgement goes back");
         assert!(edge <= self.host_edge, "the device moved the edge");
         assert!(edge + (1 << WSCALE) > self.edge, "the window shrank");

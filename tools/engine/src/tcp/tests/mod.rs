@@ -5,6 +5,8 @@
 
 mod end;
 mod goodput;
+mod host;
+mod legacy;
 mod network;
 mod receive;
 mod recovery;

@@ -39,6 +39,8 @@ pub struct Path {
     pub marks: bool,
     /// Deliver GSO frames whole, as over a TAP interface.
     pub whole: bool,
+    /// Give frames an unknown option.
+    pub odd: u32,
 }
 
 pub struct Network {
@@ -133,6 +135,7 @@ impl Network {
             out,
             content,
             marked: false,
+            odd: self.random.chance(self.paths[from].odd),
         };
         if out.gso_size == 0 || self.paths[from].whole {
             self.put_on_wire(from, frame);
@@ -159,32 +162,48 @@ impl Network {
         }
     }
 
+    /// Sends a frame of the host's TCP without payload.
+    fn put_host_frame(&mut self, index: usize, rewrite: Rewrite, sack: SackBlocks) {
+        self.ends[index].check(rewrite.ack, rewrite.window);
+        let frame = Packet {
+            out: Outgoing {
+                seq: rewrite.seq,
+                length: 0,
+                gso_size: 0,
+                wire_segments: 1,
+                retransmit: false,
+                flags: flag::ACK,
+                ack: rewrite.ack,
+                window: rewrite.window,
+                timestamps: rewrite.timestamps,
+                sack,
+                ect: false,
+            },
+            content: 0,
+            marked: false,
+            odd: false,
+        };
+        self.put_on_wire(index, frame);
+    }
+
     fn serve(&mut self, index: usize) {
         let now = self.now;
+        let end = &mut self.ends[index];
+        end.settle(now, &mut self.random);
+        if now >= end.host.turn {
+            end.host_turn(now, &mut self.random);
+        }
         if let Some(rewrite) = self.ends[index].read(now) {
-            self.ends[index].check(rewrite.ack, rewrite.window);
-            let frame = Packet {
-                out: Outgoing {
-                    seq: rewrite.seq,
-                    length: 0,
-                    gso_size: 0,
-                    wire_segments: 1,
-                    retransmit: false,
-                    flags: flag::ACK,
-                    ack: rewrite.ack,
-                    window: rewrite.window,
-                    timestamps: rewrite.timestamps,
-                    sack: SackBlocks::new(),
-                    ect: false,
-                },
-                content: 0,
-                marked: false,
-            };
-            self.put_on_wire(index, frame);
+            self.put_host_frame(index, rewrite, SackBlocks::new());
+        }
+        if self.ends[index].host.acks {
+            let (rewrite, sack) = self.ends[index].host_ack(now);
+            self.put_host_frame(index, rewrite, sack);
         }
         if self.random.chance(self.ends[index].behaviour.hand_over) {
-            self.ends[index].hand_over(now);
+            self.ends[index].hand_over(now, &mut self.random);
         }
+        self.ends[index].settle(now, &mut self.random);
         self.ends[index].submit();
         let large = self.ends[index].behaviour.large;
         while let Some(out) = self.ends[index].tcb.poll_transmit(Instant(now), large) {
@@ -204,8 +223,8 @@ impl Network {
         let [a, b] = &self.ends;
         a.finished.is_some()
             && b.finished.is_some()
-            && a.received == b.behaviour.total
-            && b.received == a.behaviour.total
+            && a.host.received == b.behaviour.total
+            && b.host.received == a.behaviour.total
     }
 
     /// Runs until both streams are complete, for at most `limit` microseconds.
@@ -216,10 +235,11 @@ impl Network {
             let arrival = self.flying.peek().map(|Reverse((at, _))| *at);
             let mut next = arrival;
             for end in &self.ends {
-                let reading = (end.received > end.read).then_some(end.next_read);
+                let reading = (end.host.received > end.read).then_some(end.next_read);
+                let host = (!end.host.ring.is_empty()).then_some(end.host.turn);
                 // Round up to the adapter's timer tick.
                 let timer = end.tcb.deadline().map(|at| at.0.div_ceil(TICK) * TICK);
-                for at in [reading, timer].into_iter().flatten() {
+                for at in [reading, timer, host].into_iter().flatten() {
                     next = Some(next.map_or(at, |next: u64| next.min(at)));
                 }
             }
@@ -261,10 +281,9 @@ impl Network {
                 continue;
             }
             for index in 0..2 {
-                self.ends[index]
-                    .tcb
-                    .on_timer(Instant(self.now))
-                    .unwrap_or_else(|reason| panic!("{reason:?}"));
+                if let Err(reason) = self.ends[index].tcb.on_timer(Instant(self.now)) {
+                    panic!("end {index}: {reason:?} at {next}: {}", self.summary());
+                }
                 self.serve(index);
             }
         }
@@ -275,11 +294,13 @@ impl Network {
         for end in &self.ends {
             let acked = end.tcb.acked(0);
             all += &format!(
-                "[sent {}/{} una {} got {} rto {} rec {} resent {} cwnd {} wnd {} srtt {}] ",
+                "[sent {}/{} una {} got {} nxt {} {:?} rto {} rec {} resent {} cwnd {} wnd {} srtt {}] ",
                 Seq(acked.send.snd_nxt) - end.iss,
                 end.behaviour.total,
                 end.tcb.snd_una() - end.iss,
-                end.received,
+                end.host.received,
+                end.tcb.rcv_nxt() - end.irs,
+                end.tcb.delivery(),
                 end.timeouts,
                 end.recoveries,
                 acked.send.retransmits,

@@ -3,23 +3,31 @@
 //! Receiving half: accepts payload and decides when to acknowledge it.
 
 use toe_abi::completion::HandoverStatus;
+use toe_abi::completion::Reason;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_RCV_WINDOW;
 use toe_abi::connection::MAX_WSCALE;
 use toe_abi::connection::flag as state_flag;
 
-use super::out_of_order::OutOfOrder;
-use super::segment::Range;
-use super::segment::SackBlocks;
-use super::segment::Segment;
-use super::segment::Trimmed;
-use super::segment::Verdict;
-use super::segment::flag;
-use super::seq::Seq;
-use super::time::Instant;
-use super::time::MILLISECOND;
-use super::time::SECOND;
-use super::time::Timer;
+mod legacy;
+
+pub use self::legacy::Answered;
+pub use self::legacy::Delivery;
+pub use self::legacy::Resync;
+
+use self::legacy::Counts;
+use crate::tcp::out_of_order::OutOfOrder;
+use crate::tcp::segment::Range;
+use crate::tcp::segment::SackBlocks;
+use crate::tcp::segment::Segment;
+use crate::tcp::segment::Trimmed;
+use crate::tcp::segment::Verdict;
+use crate::tcp::segment::flag;
+use crate::tcp::seq::Seq;
+use crate::tcp::time::Instant;
+use crate::tcp::time::MILLISECOND;
+use crate::tcp::time::SECOND;
+use crate::tcp::time::Timer;
 
 /// Delayed-ACK timeout (`TCP_DELACK_MIN`; RFC 9293 3.8.6.3 allows 500 ms).
 const DELAYED_ACK: u64 = 40 * MILLISECOND;
@@ -34,13 +42,6 @@ const PROBES: u8 = 8;
 const PAWS_LIFETIME: u64 = 24 * 86_400 * SECOND;
 /// Minimum estimate of a full-sized segment (RFC 9293 3.7.1: default send MSS).
 const MIN_FULL: u16 = 536;
-
-/// The acknowledgement number does not exceed `limit` until the host has acknowledged `until`.
-#[derive(Clone, Copy, Debug)]
-struct AckLimit {
-    limit: Seq,
-    until: Seq,
-}
 
 /// Properties of the latest segment that are used once its payload is accepted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,13 +67,18 @@ pub struct Acknowledgement {
 /// - `last_ack <= delivered <= nxt`: nothing is acknowledged that the host does not have.
 /// - `edge` is changed by [`Receiver::set_edge`] only and never moves back: the window that the
 ///   host granted is not exceeded, nor withdrawn.
-/// - All ranges in `out_of_order` are above `nxt`.
+/// - All ranges in `out_of_order` are above `nxt`. In legacy mode they have been uploaded, otherwise the
+///   caller holds them.
+/// - Unless delivery is direct, the host's TCP has everything before the `limit` of `delivery`, and
+///   nothing after it is acknowledged.
 pub struct Receiver {
     /// RCV.NXT: first byte not accepted in order.
     nxt: Seq,
-    /// End of the payload that is in host memory and reported in completions.
+    /// End of the payload that is in host memory and reported in completions. In legacy mode: that
+    /// has been uploaded.
     delivered: Seq,
-    ack_limit: Option<AckLimit>,
+    delivery: Delivery,
+    counts: Counts,
     /// Last.ACK.sent.
     last_ack: Seq,
     /// Right edge of the window: first byte the peer may not send.
@@ -125,10 +131,15 @@ impl Receiver {
         Ok(Self {
             nxt: uploaded,
             delivered: uploaded,
-            ack_limit: (uploaded != nxt).then_some(AckLimit {
-                limit: nxt,
-                until: uploaded,
-            }),
+            delivery: if uploaded != nxt || has(state_flag::OUT_OF_ORDER) {
+                Delivery::Legacy {
+                    limit: nxt,
+                    changed: true,
+                }
+            } else {
+                Delivery::Direct
+            },
+            counts: Counts::new(now),
             last_ack: nxt,
             edge,
             window_scaling: has(state_flag::WINDOW_SCALE),
@@ -171,6 +182,11 @@ impl Receiver {
         self.ecn_echo
     }
 
+    /// Whether ECE is being sent, `None` if ECN is not negotiated.
+    pub fn negotiated_ecn_echo(&self) -> Option<bool> {
+        self.ecn.then_some(self.ecn_echo)
+    }
+
     /// Delayed-ACK timer.
     #[inline]
     pub fn timer(&self) -> Timer {
@@ -202,16 +218,16 @@ impl Receiver {
         }
     }
 
-    /// Whether the peer retransmits payload that was uploaded before the hand-over and not
-    /// acknowledged by the host since. The host may have dropped it, so only the host can receive
-    /// it. Payload delivered after it is not acknowledged yet.
-    pub fn repeats_unseen(&self, segment: &Segment) -> bool {
-        let end = segment.seq + segment.length;
-        segment.length > 0
-            && self
-                .ack_limit
-                .as_ref()
-                .is_some_and(|unseen| segment.seq.before(unseen.until) && end.after(unseen.limit))
+    /// Whether the peer retransmits uploaded payload that the host has not confirmed. The host may
+    /// have dropped it, so only the host can receive it.
+    pub fn repeats_unconfirmed(&self, segment: &Segment) -> bool {
+        let payload = segment.payload();
+        match self.delivery {
+            Delivery::Provisional { limit, until } => {
+                segment.length > 0 && payload.start.before(until) && payload.end.after(limit)
+            }
+            Delivery::Direct | Delivery::Legacy { .. } => false,
+        }
     }
 
     /// Answers an unacceptable segment with an ACK, and with a D-SACK (RFC 2883 4) if it is a
@@ -308,8 +324,7 @@ impl Receiver {
         if self.out_of_order.has_room(missing) {
             Verdict::Hold(piece(missing))
         } else {
-            self.ack_now();
-            Verdict::NoRoom
+            Verdict::Upload(Some(Reason::OutOfOrder))
         }
     }
 
@@ -341,8 +356,8 @@ impl Receiver {
     /// or part of a hole.
     fn schedule(&mut self, now: Instant, hole: bool) {
         self.full = self.full.max(self.arrival.frame);
-        if self.ack_limit.is_some() {
-            // It would repeat the last ACK. The host's ACK triggers the next one.
+        if self.delivery != Delivery::Direct {
+            // It would repeat the last ACK. The host's confirmation triggers the next one.
             return;
         }
         let second_full = self.nxt - self.last_ack > u32::from(self.full);
@@ -362,26 +377,23 @@ impl Receiver {
         self.delivered = self.delivered.max(end.min(self.nxt));
     }
 
-    /// The host has acknowledged `ack`.
-    pub fn on_host_ack(&mut self, ack: Seq) {
-        let Some(AckLimit { limit, until }) = &mut self.ack_limit else {
-            return;
-        };
-        *limit = limit.max(ack.min(*until));
-        if *limit == *until {
-            self.ack_limit = None;
-            if self.nxt.after(self.last_ack) {
-                self.ack_now();
-            }
-        }
-    }
-
     /// Moves the right edge of the window. An edge before the current one or too far ahead is
     /// ignored.
     pub fn set_edge(&mut self, edge: Seq) {
         if edge.after(self.edge) && edge - self.nxt <= MAX_RCV_WINDOW {
             self.edge = edge;
             self.probes = 0;
+        }
+    }
+
+    /// Moves the right edge of the window, and announces it if the window was closed to a full
+    /// segment (RFC 9293 3.8.6.2.2).
+    pub fn open_window(&mut self, edge: Seq) {
+        let open = |this: &Self| this.edge.after(this.nxt + u32::from(this.full) - 1);
+        let before = open(self);
+        self.set_edge(edge);
+        if !before && open(self) {
+            self.ack_now();
         }
     }
 
@@ -413,15 +425,20 @@ impl Receiver {
     /// Acknowledgement number to send.
     #[inline]
     fn ack(&self) -> Seq {
-        match self.ack_limit {
-            Some(AckLimit { limit, .. }) => limit.min(self.delivered),
-            None => self.delivered,
+        match self.delivery {
+            Delivery::Direct => self.delivered,
+            Delivery::Provisional { limit, .. } | Delivery::Legacy { limit, .. } => {
+                limit.min(self.delivered)
+            }
         }
     }
 
     #[inline]
     fn has_blocks(&self) -> bool {
-        self.sack && (!self.out_of_order.is_empty() || self.duplicate.is_some())
+        // Payload that was uploaded is the host's to report.
+        self.sack
+            && !self.is_legacy()
+            && (!self.out_of_order.is_empty() || self.duplicate.is_some())
     }
 
     /// SACK blocks for the next segment, at most `max` (RFC 2018 4, RFC 2883).
@@ -447,7 +464,7 @@ impl Receiver {
             self.due = self.due.saturating_sub(1);
         }
         self.delayed = Timer::OFF;
-        if ack != self.nxt && self.ack_limit.is_none() {
+        if ack != self.nxt && self.delivery == Delivery::Direct {
             // Part of the payload is not in host memory yet.
             self.delayed.start(now + DELAYED_ACK);
         }
@@ -475,7 +492,10 @@ impl Receiver {
     }
 
     fn report_duplicate(&mut self, start: Seq, end: Seq) {
-        if self.sack {
+        // The peer would take a block of payload that is not acknowledged for a SACK.
+        let unconfirmed =
+            self.delivery != Delivery::Direct && start.before(self.nxt) && end.after(self.ack());
+        if self.sack && !unconfirmed {
             self.duplicate = Some(Range { start, end });
         }
     }

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Legacy mode: packet scripts, streams that never pause, and a hostile host.
+
+use proptest::prelude::*;
+use toe_abi::completion::Reason;
+use toe_abi::connection::flag as state_flag;
+
+use super::end::Behaviour;
+use super::network::Path;
+use super::network::bulk;
+use super::script::IRS;
+use super::script::ISS;
+use super::script::MSS;
+use super::script::Script;
+use super::script::WINDOW;
+use super::script::WSCALE;
+use super::script::state;
+use crate::tcp::*;
+
+/// Takes a segment that must be uploaded, as the caller does.
+fn upload(script: &mut Script, segment: &Segment, why: Option<Reason>) {
+    assert_eq!(script.take(segment), Verdict::Upload(why));
+    if why.is_some() {
+        script.tcb.enter_legacy(script.instant());
+    }
+    assert!(script.tcb.uploaded(script.instant(), segment.payload()));
+    let end = script.tcb.rcv_nxt();
+    script.tcb.delivered(end);
+}
+
+/// Payload of the peer from `seq` on, as an offset.
+fn data(script: &Script, seq: u32) -> Segment {
+    Segment {
+        seq: IRS + seq,
+        length: MSS,
+        ..script.segment()
+    }
+}
+
+/// The host's TCP acknowledges up to `ack` in a frame of its own. Returns the acknowledgement that
+/// leaves.
+fn host_ack(script: &mut Script, ack: u32) -> u32 {
+    let frame = HostFrame {
+        seq: ISS,
+        length: 0,
+        ack: IRS + ack,
+        window: (WINDOW >> WSCALE) as u16,
+    };
+    script.tcb.on_host_frame(script.instant(), &frame).ack - IRS
+}
+
+fn resume(script: &mut Script) -> Option<(u32, u32)> {
+    let resumed = script.tcb.resume(0)?;
+    Some((Seq(resumed.seq) - IRS, resumed.round))
+}
+
+fn resync(script: &mut Script, rcv_nxt: u32, in_step: bool, round: u32) -> Answered {
+    let answer = Resync {
+        rcv_nxt: IRS + rcv_nxt,
+        in_step,
+        round,
+    };
+    script.tcb.on_resync(script.instant(), &answer)
+}
+
+#[test]
+fn an_odd_frame_is_uploaded_and_delivery_resumes_behind_it() {
+    let mut script = Script::new();
+    script.submit(MSS).sends(&[(0, MSS)]);
+    let odd = Segment {
+        ack: ISS + MSS,
+        unknown_option: true,
+        ..data(&script, 0)
+    };
+    upload(&mut script, &odd, Some(Reason::Option));
+    // Its acknowledgement counts, its payload is the host's.
+    assert_eq!(script.tcb.snd_una(), ISS + MSS);
+    script.nothing();
+    assert_eq!(resume(&mut script), Some((MSS, 1)));
+    assert_eq!(resume(&mut script), None);
+    // Delivered, and not acknowledged before the host has confirmed.
+    script.data(MSS, MSS).nothing();
+    assert_eq!(host_ack(&mut script, 0), 0);
+    assert_eq!(resync(&mut script, MSS, true, 1), Answered::InStep(0));
+    assert_eq!(script.tcb.delivery(), Delivery::Direct);
+    script.acks(2 * MSS);
+}
+
+#[test]
+fn a_missing_timestamp_is_odd() {
+    let mut script = Script::new();
+    let bare = Segment {
+        timestamps: None,
+        ..data(&script, 0)
+    };
+    upload(&mut script, &bare, Some(Reason::Option));
+}
+
+#[test]
+fn every_frame_is_uploaded_until_the_hole_is_filled() {
+    let mut script = Script::new();
+    let mut odd = data(&script, MSS);
+    odd.unknown_option = true;
+    upload(&mut script, &odd, Some(Reason::Option));
+    assert_eq!(resume(&mut script), None, "there is a hole");
+    let next = data(&script, 2 * MSS);
+    upload(&mut script, &next, None);
+    // The host's TCP reports the hole to the peer.
+    script.nothing();
+    assert_eq!(host_ack(&mut script, 0), 0);
+    let missing = data(&script, 0);
+    upload(&mut script, &missing, None);
+    assert_eq!(resume(&mut script), Some((3 * MSS, 1)));
+}
+
+/// The seed of the design: the acknowledgement of the host's TCP is copied.
+#[test]
+fn an_acknowledgement_of_the_host_advances_the_entry() {
+    let state = toe_abi::connection::ConnectionState {
+        flags: state().flags | state_flag::OUT_OF_ORDER,
+        ..state()
+    };
+    let mut script = Script::with(&state);
+    // The host holds what follows the first segment. The adapter does not know how much.
+    assert_eq!(resume(&mut script), Some((0, 1)));
+    assert_eq!(resync(&mut script, 0, false, 1), Answered::OutOfStep);
+    assert_eq!(resume(&mut script), None, "nothing has changed");
+    let later = data(&script, 5 * MSS);
+    upload(&mut script, &later, None);
+    let missing = data(&script, 0);
+    upload(&mut script, &missing, None);
+    assert_eq!(resume(&mut script), None, "a hole, as far as is known");
+    assert_eq!(host_ack(&mut script, 6 * MSS), 6 * MSS);
+    assert_eq!(resume(&mut script), Some((6 * MSS, 2)));
+    assert_eq!(resync(&mut script, 6 * MSS, true, 2), Answered::InStep(0));
+    assert_eq!(script.tcb.delivery(), Delivery::Direct);
+}
+
+/// The host's TCP has dropped an uploaded frame.
+#[test]
+fn what_was_delivered_after_a_dropped_frame_is_received_again() {
+    let mut script = Script::new();
+    let mut odd = data(&script, 0);
+    odd.unknown_option = true;
+    upload(&mut script, &odd, Some(Reason::Option));
+    assert_eq!(resume(&mut script), Some((MSS, 1)));
+    script.data(MSS, MSS).nothing();
+    assert_eq!(resync(&mut script, 0, false, 1), Answered::OutOfStep);
+    assert_eq!(script.tcb.rcv_nxt(), IRS);
+    // The peer, without an acknowledgement, sends both again.
+    for seq in [0, MSS] {
+        let again = data(&script, seq);
+        upload(&mut script, &again, None);
+    }
+    assert_eq!(resume(&mut script), Some((2 * MSS, 2)));
+    assert_eq!(resync(&mut script, 2 * MSS, true, 2), Answered::InStep(0));
+    script.acks(2 * MSS);
+}
+
+#[test]
+fn unconfirmed_payload_that_the_peer_repeats_is_uploaded() {
+    let mut script = Script::new();
+    let mut odd = data(&script, 0);
+    odd.unknown_option = true;
+    upload(&mut script, &odd, Some(Reason::Option));
+    assert_eq!(resume(&mut script), Some((MSS, 1)));
+    let again = data(&script, 0);
+    upload(&mut script, &again, Some(Reason::Gap));
+    assert_eq!(resume(&mut script), Some((MSS, 2)));
+    // The answer to the first resumption says what the host has, and no more.
+    assert_eq!(resync(&mut script, 0, false, 1), Answered::Outdated);
+    assert_eq!(resync(&mut script, MSS, true, 2), Answered::InStep(0));
+    assert_eq!(script.tcb.delivery(), Delivery::Direct);
+}
+
+/// The connection begins in legacy mode when frames were uploaded that the host has not processed.
+#[test]
+fn what_was_uploaded_before_the_hand_over_is_confirmed_first() {
+    let mut script = Script::new();
+    script.tcb = Tcb::new(&state(), IRS + 3 * MSS, Instant(0)).expect("sound");
+    assert_eq!(resume(&mut script), Some((3 * MSS, 1)));
+    script.data(3 * MSS, MSS).nothing();
+    assert_eq!(host_ack(&mut script, 2 * MSS), 2 * MSS);
+    assert_eq!(host_ack(&mut script, 3 * MSS), 3 * MSS);
+    assert_eq!(resync(&mut script, 3 * MSS, true, 1), Answered::InStep(0));
+    script.acks(4 * MSS);
+}
+
+#[test]
+fn a_host_that_is_ahead_is_followed() {
+    let mut script = Script::new();
+    let mut odd = data(&script, 0);
+    odd.unknown_option = true;
+    upload(&mut script, &odd, Some(Reason::Option));
+    assert_eq!(resume(&mut script), Some((MSS, 1)));
+    assert_eq!(resync(&mut script, 4 * MSS, true, 1), Answered::OutOfStep);
+    assert_eq!(resume(&mut script), Some((4 * MSS, 2)));
+}
+
+#[test]
+fn a_connection_that_stays_out_of_step_is_given_up() {
+    let mut script = Script::new();
+    script.tcb.enter_legacy(Instant(0));
+    let hole = data(&script, MSS).payload();
+    for _ in 0..20_000 {
+        assert!(script.tcb.uploaded(Instant(9_000_000), hole));
+    }
+    assert!(!script.tcb.uploaded(Instant(11_000_000), hole));
+}
+
+/// Odd frames among a stream at full rate: the sender never pauses, so the acknowledgements of the
+/// host's TCP are always behind. Delivery resumes nevertheless, within a few frames of each odd one.
+#[test]
+fn a_stream_that_never_pauses_is_delivered_directly() {
+    const ODD: u32 = 10_000;
+    for lag in [0, 500, 5_000] {
+        let path = Path {
+            delay: 1_000,
+            rate: 100_000_000,
+            // No loss.
+            queue: 200_000,
+            odd: ODD,
+            ..Path::default()
+        };
+        let sender = Behaviour {
+            total: 40_000_000,
+            lag,
+            round: 50,
+            ..Behaviour::default()
+        };
+        let network = bulk(lag, sender, path, 10_000_000);
+        let frames = network.data_frames[0];
+        let legacy = network.ends[1].host.legacy_frames;
+        let odd = frames / (1_000_000 / ODD);
+        assert!(legacy >= odd / 2, "{legacy} of {frames}");
+        assert!(legacy <= 4 * odd, "{legacy} of {frames}");
+        assert_eq!(network.ends[1].host.refused, 0);
+        assert_eq!(network.ends[0].timeouts, 0);
+    }
+}
+
+proptest! {
+    /// A host that acknowledges and answers what is not so: no panic, and no acknowledgement goes
+    /// back or leaves the window.
+    #[test]
+    fn a_lying_host_harms_only_itself(
+        steps in prop::collection::vec((0u8..6, any::<u32>(), any::<bool>()), 1..200),
+    ) {
+        let mut script = Script::new();
+        let mut highest = 0;
+        for (step, number, flag) in steps {
+            let near = number % (2 * WINDOW);
+            script.now += u64::from(number % 1000);
+            let now = script.instant();
+            match step {
+                0 | 1 => {
+                    let segment = Segment {
+                        seq: IRS + near,
+                        length: 1 + number % MSS,
+                        unknown_option: flag,
+                        ..script.segment()
+                    };
+                    match script.take(&segment) {
+                        Verdict::Deliver(piece) | Verdict::Hold(piece) => {
+                            script.tcb.accept(now, &piece);
+                        }
+                        Verdict::Upload(why) => {
+                            if why.is_some() {
+                                script.tcb.enter_legacy(now);
+                            }
+                            script.tcb.uploaded(now, segment.payload());
+                        }
+                        _ => {}
+                    }
+                }
+                2 => {
+                    script.tcb.resume(0);
+                }
+                3 => {
+                    let answer = Resync {
+                        rcv_nxt: IRS + if flag { number >> 4 } else { near },
+                        in_step: number & 1 == 0,
+                        round: number >> 1 & 7,
+                    };
+                    script.tcb.on_resync(now, &answer);
+                }
+                4 => {
+                    let frame = HostFrame {
+                        seq: ISS,
+                        length: 0,
+                        ack: IRS + if flag { number >> 4 } else { near },
+                        window: number as u16,
+                    };
+                    script.tcb.on_host_frame(now, &frame);
+                }
+                _ => script.tcb.delivered(script.tcb.rcv_nxt()),
+            }
+            while let Some(out) = script.poll() {
+                let ack = out.ack - IRS;
+                prop_assert!(ack.wrapping_sub(highest) < 1 << 31, "{ack} after {highest}");
+                highest = ack;
+            }
+        }
+    }
+}
