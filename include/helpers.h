@@ -54,6 +54,7 @@ void toe_helper_napi_schedule_bh(struct napi_struct *napi);
 void toe_helper_napi_schedule_irqoff(struct napi_struct *napi);
 int toe_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 void toe_helper_napi_gro_flush(struct napi_struct *napi, bool flush_old);
+void toe_helper_skb_mark_napi_id(struct sk_buff *skb, struct napi_struct *napi);
 
 /* rust/helpers/netdev.c */
 void *toe_helper_netdev_priv(const struct net_device *dev);

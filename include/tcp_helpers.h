@@ -62,6 +62,10 @@ void toe_helper_msg_zerocopy_end(struct msghdr *msg, bool sent);
 struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic);
 void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb);
 int toe_helper_backlog_marker_kind(const struct sk_buff *skb);
+void toe_helper_backlog_marker_set_kind(struct sk_buff *skb, unsigned int kind);
+void toe_helper_backlog_marker_set_seq(struct sk_buff *skb, u32 seq, u32 round);
+void toe_helper_backlog_marker_seq(const struct sk_buff *skb, u32 *seq, u32 *round);
+int toe_helper_backlog_frame_add(struct sock *sk, struct sk_buff *skb);
 
 /* rust/helpers/sysctl.c */
 
@@ -139,6 +143,7 @@ void toe_tcp_forget_losses(struct sock *sk);
 /* rust/helpers/tcp_unsend.c */
 
 void toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt);
+void toe_tcp_trim_acked(struct sock *sk);
 
 /* rust/helpers/tcp_return.c */
 
@@ -147,8 +152,16 @@ void toe_helper_tcp_resume(struct sock *sk);
 
 /* rust/helpers/tcp_receive.c */
 
-int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb);
-bool toe_helper_tcp_legacy_ok(struct sock *sk, struct sk_buff *skb);
+int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed);
+void toe_tcp_timestamp(struct sock *sk, struct sk_buff *skb);
 void toe_helper_tcp_deliver_prepare(struct sk_buff *skb, u32 seq, u32 ts_recent, bool push);
+
+/* rust/helpers/tcp_legacy.c */
+
+bool toe_helper_tcp_frame_prepare(struct sk_buff *skb, unsigned int kind);
+void toe_helper_tcp_frame_restore(struct sk_buff *skb);
+void toe_helper_tcp_frame_receive(struct sock *sk, struct sk_buff *skb);
+bool toe_helper_tcp_early_ok(struct sock *sk, struct sk_buff *skb);
+bool toe_helper_tcp_has_out_of_order(const struct sock *sk);
 
 #endif

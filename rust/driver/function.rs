@@ -66,7 +66,8 @@ const FEATURES: u64 = feature::TX_CSUM
     | feature::DELEGATION
     | feature::ECN
     | feature::IMPAIR
-    | feature::RULES;
+    | feature::RULES
+    | feature::LEGACY;
 
 /// How long a reset may take.
 const RESET_TIMEOUT: Delta = Delta::from_secs(2);

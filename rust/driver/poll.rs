@@ -18,6 +18,7 @@ use crate::{
             Delegated,
             Deliver,
             PagesReleased,
+            Resumed,
             Returned,
             RxFrame,
             NO_PAGE,
@@ -163,6 +164,12 @@ impl<C: Client> Poller<C> {
                 let deliver = Deliver::from_bytes(&entry);
                 let payload = self.rx_queue.deliver(&deliver)?;
                 C::deliver(client, deliver, payload);
+            }
+            CompletionOp::Resumed => {
+                if !C::can_deliver(client) {
+                    return Ok(Consumed::NoMemory);
+                }
+                C::resumed(client, Resumed::from_bytes(&entry));
             }
             CompletionOp::Returned => {
                 if available < RETURNED_ENTRIES as u32 {

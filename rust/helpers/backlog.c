@@ -40,3 +40,39 @@ void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
 	__sk_add_backlog(sk, skb);
 	sk->sk_backlog.len += skb->truesize;
 }
+
+/* Makes @skb an entry of @kind, or changes its kind. */
+void toe_helper_backlog_marker_set_kind(struct sk_buff *skb, unsigned int kind)
+{
+	skb->protocol = TOE_BACKLOG_PROTOCOL;
+	skb->mark = kind;
+}
+
+/* Stores a sequence number and another number in an entry. */
+void toe_helper_backlog_marker_set_seq(struct sk_buff *skb, u32 seq, u32 round)
+{
+	TCP_SKB_CB(skb)->seq = seq;
+	TCP_SKB_CB(skb)->end_seq = round;
+}
+
+void toe_helper_backlog_marker_seq(const struct sk_buff *skb, u32 *seq, u32 *round)
+{
+	*seq = TCP_SKB_CB(skb)->seq;
+	*round = TCP_SKB_CB(skb)->end_seq;
+}
+
+/*
+ * Does what tcp_add_backlog() does, without coalescing. An error leaves @skb to the
+ * caller: the peer sends the payload again.
+ */
+int toe_helper_backlog_frame_add(struct sock *sk, struct sk_buff *skb)
+{
+	u64 limit = ((u64)READ_ONCE(sk->sk_rcvbuf) << 1) + (READ_ONCE(sk->sk_sndbuf) >> 1) + SZ_64K;
+	int ret;
+
+	lockdep_assert_held(&sk->sk_lock.slock);
+	ret = sk_add_backlog(sk, skb, min_t(u64, limit, UINT_MAX));
+	if (ret)
+		NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPBACKLOGDROP);
+	return ret;
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/netdevice.h>
+#include <net/busy_poll.h>
 #include <net/gro.h>
 
 #include "helpers.h"
@@ -45,4 +46,9 @@ int toe_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
 void toe_helper_napi_gro_flush(struct napi_struct *napi, bool flush_old)
 {
 	napi_gro_flush(napi, flush_old);
+}
+
+void toe_helper_skb_mark_napi_id(struct sk_buff *skb, struct napi_struct *napi)
+{
+	skb_mark_napi_id(skb, napi);
 }

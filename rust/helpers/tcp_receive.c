@@ -73,12 +73,23 @@ static void toe_grow_window(struct sock *sk, u32 len)
 		tp->rcv_ssthresh += min_t(u32, room, 2 * max_t(u32, tp->advmss, len));
 }
 
+/* Does what net_timestamp_check() does, if the socket wants receive timestamps. Locked. */
+void toe_tcp_timestamp(struct sock *sk, struct sk_buff *skb)
+{
+	if (sock_flag(sk, SOCK_TIMESTAMP) || sock_flag(sk, SOCK_RCVTSTAMP) ||
+	    (READ_ONCE(sk->sk_tsflags) & SOF_TIMESTAMPING_RX_SOFTWARE)) {
+		__net_timestamp(skb);
+		TCP_SKB_CB(skb)->has_rxtstamp = true;
+	}
+}
+
 /*
  * Does what tcp_data_queue() does with in-order payload. Consumes @skb, unless it
- * does not begin at rcv_nxt (-EPROTO). The adapter has acknowledged the payload:
- * it is queued even without receive buffer space. Locked.
+ * begins after rcv_nxt, the connection is not established, or @confirmed is not set and
+ * Linux holds payload out of order (-EPROTO). The adapter has acknowledged the payload, or will without
+ * asking again: it is queued even without receive buffer space. Locked.
  */
-int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
+int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	u32 len = skb->len, truesize = skb->truesize;
@@ -86,8 +97,15 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
 	bool stolen;
 	int delta;
 
-	if (TCP_SKB_CB(skb)->seq != tp->rcv_nxt || sk->sk_state != TCP_ESTABLISHED)
+	if (after(TCP_SKB_CB(skb)->seq, tp->rcv_nxt) || sk->sk_state != TCP_ESTABLISHED ||
+	    (!confirmed && toe_helper_tcp_has_out_of_order(sk))) {
+		NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPRCVQDROP);
 		return -EPROTO;
+	}
+	if (!after(TCP_SKB_CB(skb)->end_seq, tp->rcv_nxt)) {
+		kfree_skb(skb);
+		return 0;
+	}
 
 	tcp_mstamp_refresh_inline(tp);
 	if (tp->rx_opt.tstamp_ok) {
@@ -100,16 +118,12 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
 	TCP_SKB_CB(skb)->ack_seq = tp->snd_una;
 	skb->protocol = 0;
 	skb->mark = 0;
-	if (sock_flag(sk, SOCK_TIMESTAMP) || sock_flag(sk, SOCK_RCVTSTAMP) ||
-	    (READ_ONCE(sk->sk_tsflags) & SOF_TIMESTAMPING_RX_SOFTWARE)) {
-		__net_timestamp(skb);
-		TCP_SKB_CB(skb)->has_rxtstamp = true;
-	}
+	toe_tcp_timestamp(sk, skb);
 
 	/* A failure leaves sk_forward_alloc negative until payload is read. */
 	sk_rmem_schedule(sk, skb, skb->truesize);
 
-	tp->bytes_received += len;
+	tp->bytes_received += TCP_SKB_CB(skb)->end_seq - tp->rcv_nxt;
 	WRITE_ONCE(tp->rcv_nxt, TCP_SKB_CB(skb)->end_seq);
 
 	tail = skb_peek_tail(&sk->sk_receive_queue);
@@ -138,42 +152,4 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb)
 	    (tcp_epollin_ready(sk, sk->sk_rcvlowat) || sock_flag(sk, SOCK_DONE)))
 		READ_ONCE(sk->sk_data_ready)(sk);
 	return 0;
-}
-
-/*
- * Filters a frame of a shadow's backlog before tcp_v4_do_rcv() or tcp_v6_do_rcv().
- * Linux may process acknowledgement and payload, but must not retransmit, which
- * the adapter does: removes SACK options and old acknowledgements, which would have
- * tcp_fastretrans_alert() mark losses. Returns whether Linux may process @skb.
- * Locked.
- */
-bool toe_helper_tcp_legacy_ok(struct sock *sk, struct sk_buff *skb)
-{
-	const struct tcphdr *th = (const struct tcphdr *)skb->data;
-	struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
-	struct tcp_sock *tp = tcp_sk(sk);
-	u8 *option = (u8 *)(th + 1), *end = (u8 *)th + th->doff * 4;
-
-	if (th->syn || th->rst || th->fin || th->urg)
-		return true;
-	if (cb->end_seq == cb->seq && !after(cb->ack_seq, tp->snd_una))
-		return false;
-	if (before(cb->ack_seq, tp->snd_una))
-		cb->ack_seq = tp->snd_una;
-
-	while (option < end && *option != TCPOPT_EOL) {
-		u8 size;
-
-		if (*option == TCPOPT_NOP) {
-			option++;
-			continue;
-		}
-		if (option + 1 >= end || option[1] < 2 || option + option[1] > end)
-			break;
-		size = option[1];
-		if (*option == TCPOPT_SACK)
-			memset(option, TCPOPT_NOP, size);
-		option += size;
-	}
-	return true;
 }

@@ -16,13 +16,13 @@
  * removes acknowledged payload from the first skb of the retransmit queue. Linux's
  * accounting assumes that the queue begins at snd_una.
  */
-static void toe_trim_acked(struct sock *sk)
+void toe_tcp_trim_acked(struct sock *sk)
 {
 	struct sk_buff *skb = tcp_rtx_queue_head(sk);
 	struct tcp_sock *tp = tcp_sk(sk);
 	struct skb_shared_info *shinfo;
 	u32 len, eat, delta, truesize;
-	int i, kept = 0;
+	int i, segments, kept = 0;
 
 	if (!skb || !before(TCP_SKB_CB(skb)->seq, tp->snd_una))
 		return;
@@ -60,7 +60,10 @@ static void toe_trim_acked(struct sock *sk)
 	if (!skb_zcopy_pure(skb))
 		sk_mem_uncharge(sk, delta);
 
+	segments = tcp_skb_pcount(skb);
 	toe_tcp_set_segments(sk, skb);
+	segments -= min_t(int, segments, tcp_skb_pcount(skb));
+	tp->packets_out -= min_t(u32, tp->packets_out, segments);
 }
 
 /*
@@ -126,7 +129,7 @@ void toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt)
 	struct sk_buff *skb;
 
 	toe_tcp_forget_losses(sk);
-	toe_trim_acked(sk);
+	toe_tcp_trim_acked(sk);
 	while ((skb = tcp_rtx_queue_tail(sk)) && after(TCP_SKB_CB(skb)->end_seq, snd_nxt)) {
 		struct sk_buff *unsent = skb;
 

@@ -12,6 +12,7 @@ use crate::{
             Acked,
             Delegated,
             Deliver,
+            Resumed,
             Returned, //
         },
         connection::ConnectionState, //
@@ -40,7 +41,7 @@ pub trait Client: 'static {
     /// Handles the answer to a hand-over.
     fn delegated(this: &mut Self::Processor, answer: Delegated);
 
-    /// Returns whether there is memory for another [`Self::deliver`].
+    /// Returns whether there is memory for another [`Self::deliver`] or [`Self::resumed`].
     ///
     /// The poll stops when there is none. The adapter then stops acknowledging once its ring is full,
     /// so no payload is lost.
@@ -55,7 +56,12 @@ pub trait Client: 'static {
     /// Takes a connection back. `returned.frames` calls of [`Self::legacy`] follow.
     fn returned(this: &mut Self::Processor, returned: Returned, state: ConnectionState);
 
-    /// Takes a frame that the adapter passes up for connection `host_id` (legacy path).
+    /// Handles the end of the legacy mode of a connection. Called only after [`Self::can_deliver`]
+    /// returned true.
+    fn resumed(this: &mut Self::Processor, resumed: Resumed);
+
+    /// Takes a frame that the adapter passes up for connection `host_id`, which it carries or has
+    /// just returned (legacy frame).
     fn legacy(this: &mut Self::Processor, host_id: u32, skb: RxSkBuff<'_>);
 
     /// Ends a batch: no completion is left, or the budget is used up. Called at the end of each poll

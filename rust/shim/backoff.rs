@@ -107,7 +107,10 @@ pub(super) fn queued(sock: &WeakSock) {
 /// Delays `sock` after a refusal.
 pub(super) fn refused(sock: &WeakSock, refusal: Refusal) {
     let attempts = attempts(sock);
-    if refusal.is_transient() {
+    if refusal == Refusal::Recovery {
+        // Tried again with the first frame after recovery.
+        set(sock, 0, attempts);
+    } else if refusal.is_transient() {
         set_exponential(sock, attempts + 1);
     } else {
         set(sock, LASTING_DELAY_MS, attempts);

@@ -12,7 +12,8 @@ use super::{
         Kind,
         SendSide,
         StateCell, //
-    }, //
+    },
+    submission::Shortage, //
 };
 use crate::{
     abi::{
@@ -131,6 +132,10 @@ pub(super) struct Deferred {
     /// The `Returned`, with the connection's state. Stays queued after it has been applied: the socket
     /// is an ordinary one then, which takes no entries.
     pub(super) returned: Deferral<(Returned, abi::ConnectionState)>,
+    /// Number of resumptions in the backlog.
+    pub(super) resumptions: u32,
+    /// The latest resumption, if there was no room for it.
+    pub(super) last_resumption: Option<(u32, u32)>,
 }
 
 /// Progress of the send side that has not been applied to the socket.
@@ -190,6 +195,10 @@ pub(super) mod entry {
     pub(in super::super) const PROGRESS: u16 = 1;
     /// Apply [`Deferred::returned`](super::Deferred::returned).
     pub(in super::super) const RETURNED: u16 = 2;
+    /// The entry is a legacy frame.
+    pub(in super::super) const FRAME: u16 = 3;
+    /// Legacy mode ends: the entry holds the sequence number and the round of the resumption.
+    pub(in super::super) const RESUMED: u16 = 4;
 }
 
 impl Connection {
@@ -203,6 +212,8 @@ impl Connection {
         let deferred = Deferred {
             progress: Deferral::new(entry::PROGRESS)?,
             returned: Deferral::new(entry::RETURNED)?,
+            resumptions: 0,
+            last_resumption: None,
         };
         UniqueArc::pin_init(
             pin_init!(Self {
@@ -248,6 +259,18 @@ impl Connection {
         self.lane.sent.fetch_add(newly, Relaxed);
     }
 
+    /// Lists the connection to be resumed when there is room again. `blocked`: why it waits, part of its
+    /// state.
+    pub(super) fn wait(&self, blocked: &mut Option<Shortage>, shortage: Shortage) {
+        if blocked.replace(shortage).is_none() {
+            self.lane.wait(self);
+        }
+        // Only once it is listed: a poll that begins now finds it.
+        if shortage == Shortage::Credits {
+            self.lane.queue.await_fragments();
+        }
+    }
+
     /// Returns the socket.
     #[inline]
     pub(super) fn sock(&self) -> &TcpSock {
@@ -264,6 +287,7 @@ impl Connection {
     /// change at any time.
     #[inline]
     pub(super) fn is_offloaded(&self) -> bool {
-        matches!(self.kind(), Kind::Carried | Kind::Returning)
+        let kind = self.kind();
+        kind.is_carried() || kind == Kind::Returning
     }
 }

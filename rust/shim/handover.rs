@@ -23,6 +23,7 @@ use super::{
     send,
     state::{
         Carried,
+        Receive,
         SendSide, //
     },
     stats::NO_ADAPTER,
@@ -166,6 +167,8 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
             frags,
             last: snapshot.send,
         },
+        receive: Receive::Direct,
+        resync: None,
         more: false,
         blocked: None,
         remote_mac: snapshot.remote_mac,

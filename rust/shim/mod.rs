@@ -46,6 +46,7 @@ mod frags;
 mod genl;
 mod handover;
 mod lane;
+mod legacy;
 mod notify;
 mod policy;
 mod poll;
@@ -77,6 +78,7 @@ use crate::{
             Acked,
             Delegated,
             Deliver,
+            Resumed,
             Returned, //
         }, //
     },
@@ -165,8 +167,14 @@ impl Client for Shim {
         receive::returned(poll, returned, state)
     }
 
-    fn legacy(_poll: &mut ProcessorPoll, _host_id: u32, skb: RxSkBuff<'_>) {
-        skb.receive()
+    fn resumed(poll: &mut ProcessorPoll, resumed: Resumed) {
+        receive::flush(poll);
+        legacy::resumed(poll, resumed)
+    }
+
+    fn legacy(poll: &mut ProcessorPoll, host_id: u32, skb: RxSkBuff<'_>) {
+        receive::flush(poll);
+        legacy::frame(poll, host_id, skb)
     }
 
     fn completions_done(poll: &mut ProcessorPoll) {

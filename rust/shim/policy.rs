@@ -4,8 +4,8 @@
 //!
 //! Every active connection sends frames, acknowledgements at least, and the driver reports each frame
 //! that it transmits ([`consider`]). A connection becomes a candidate once it has carried
-//! `net.toe.min_bytes` bytes. A worker owns the candidate's socket and hands it over. Refused and
-//! returned connections are tried again after a delay ([`backoff`]).
+//! `net.toe.min_bytes` bytes and is not in loss recovery. A worker owns the candidate's socket and hands
+//! it over. Refused and returned connections are tried again after a delay ([`backoff`]).
 
 use super::{
     backoff,
@@ -110,6 +110,7 @@ pub(super) fn consider(sock: &WeakSock) {
     if sysctl::mode(sock) == Mode::Automatic
         && sock.bytes() >= sysctl::min_bytes(sock)
         && ULP.shadow_of(sock, &rcu::read_lock()).is_none()
+        && !sock.is_in_recovery()
         && !backoff::is_delayed(sock)
     {
         enqueue(sock);

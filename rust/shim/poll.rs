@@ -30,6 +30,9 @@ use kernel::{
 /// Number of backlog entries kept for payload that arrives while there is no memory.
 const RESERVE: usize = 128;
 
+/// The adapter names a connection that it does not carry.
+pub(super) const UNKNOWN: &str = "completion for an unknown connection";
+
 /// State of a running processor's poll.
 pub(crate) struct ProcessorPoll {
     pub(super) lane: Arc<Lane>,

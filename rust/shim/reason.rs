@@ -213,6 +213,8 @@ reasons! {
         /// The peer repeats data that was passed to Linux before the hand-over and that Linux has not
         /// acknowledged.
         Gap = bindings::toe_return_reason_TOE_RETURN_REASON_GAP,
+        /// Too many legacy frames for too long without a confirmation of Linux.
+        OutOfStep = bindings::toe_return_reason_TOE_RETURN_REASON_OUT_OF_STEP,
         /// A `conn-return` request.
         User = bindings::toe_return_reason_TOE_RETURN_REASON_USER,
         /// `net.toe.enable` was set to 0.

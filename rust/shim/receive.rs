@@ -13,14 +13,19 @@ use super::{
         Deferral,
         Progress, //
     },
+    legacy,
     poll::{
         Aggregate,
-        ProcessorPoll, //
+        ProcessorPoll,
+        UNKNOWN, //
     },
     reason::Cause,
     recall,
     send,
-    state::later, //
+    state::{
+        later,
+        Receive, //
+    }, //
 };
 use crate::{
     abi::{
@@ -38,8 +43,6 @@ use crate::{
         sock::Locked, //
     }, //
 };
-
-const UNKNOWN: &str = "completion for an unknown connection";
 
 /// Handles the answer to a hand-over.
 pub(super) fn delegated(poll: &mut ProcessorPoll, delegated: Delegated) {
@@ -199,15 +202,23 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
                 recall::complete(connection, lock, &header, &state);
             }
         }
+        entry::FRAME => legacy::apply_frame(connection, lock, entry),
+        entry::RESUMED => legacy::backlog_resumed(connection, lock, &entry),
         _ => apply_payload(connection, lock, entry),
     }
 }
 
 fn apply_payload(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogEntry) {
     let (mut state, mut tcp) = connection.state.open(lock);
-    if tcp.deliver(entry).is_err() && tcp.is_established() {
-        // Linux has not processed a frame that precedes the payload. The adapter has not acknowledged
-        // anything after that frame.
+    let legacy = state
+        .carried()
+        .is_some_and(|carried| carried.receive == Receive::Legacy);
+    if tcp.deliver(entry, !legacy).is_ok() || !tcp.is_established() {
+        return;
+    }
+    // In legacy mode, Linux may have dropped a frame before this payload. The adapter has not
+    // acknowledged the payload, so it is dropped too. Otherwise this is an error.
+    if !legacy {
         recall::request(connection, &mut state, Cause::Gap);
     }
 }

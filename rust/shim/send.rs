@@ -8,6 +8,7 @@
 
 use super::{
     connection::Connection,
+    legacy,
     reason::Cause,
     recall,
     state::{
@@ -169,7 +170,7 @@ fn submit_payload(
         let mut batch = match carried.send.frags.batch(fragments.len()) {
             Ok(batch) => batch,
             Err(shortage) => {
-                wait(connection, &mut carried.blocked, shortage);
+                connection.wait(&mut carried.blocked, shortage);
                 return Ok(());
             }
         };
@@ -209,7 +210,7 @@ fn submit_payload(
             Ok(()) => {}
             Err(SubmitError::Full) => {
                 drop(batch);
-                wait(connection, &mut carried.blocked, Shortage::Room);
+                connection.wait(&mut carried.blocked, Shortage::Room);
                 return Ok(());
             }
             Err(SubmitError::Stopped) => return Ok(()),
@@ -220,22 +221,12 @@ fn submit_payload(
     Ok(())
 }
 
-/// Lists a connection to be resumed when there is room again.
-fn wait(connection: &Connection, blocked: &mut Option<Shortage>, shortage: Shortage) {
-    if blocked.replace(shortage).is_none() {
-        connection.lane.wait(connection);
-    }
-    // Only once it is listed: a poll that begins now finds it.
-    if shortage == Shortage::Credits {
-        connection.lane.queue.await_fragments();
-    }
-}
-
 /// Submits what waits for room. Called when there may be room again, with the socket locked. The
 /// connection is listed again if there is not. Returns false if the submission ring is full.
 pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) -> bool {
     if let Some(carried) = state.carried() {
         carried.blocked = None;
+        legacy::answer(connection, carried);
     }
     recall::resume(connection, state);
     submit(connection, state, tcp);

@@ -3,22 +3,30 @@
 //! The state of a connection that the shim handles.
 //!
 //! ```text
-//!              Connection::new
-//!                     |
-//!                     v
-//!                 +--------+   handover::delegate: refused, or the processor stopped
-//!                 | Asking | ------------------------------------------------------------+
-//!                 +--------+                                                             |
-//!                     | handover::delegate: the adapter has accepted                     |
-//!                     v                                                                  |
-//!                 +---------+  recall::complete: returned by the adapter on its own      |
-//!                 | Carried | ---------------------------------------------------------+ |
-//!                 +---------+  recall::lost: the processor stopped                     | |
-//!                     | recall::request: the host wants the connection back            | |
-//!                     v                                                                v v
-//!                +-----------+  recall::complete: the adapter has returned it       +-------+
-//!                | Returning | ---------------------------------------------------> | Linux |
-//!                +-----------+  recall::lost: the processor stopped                 +-------+
+//!               Connection::new
+//!                      |
+//!                      v
+//!                  +--------+   handover::delegate: refused, or the processor stopped
+//!                  | Asking | ------------------------------------------------------------+
+//!                  +--------+                                                             |
+//!                      | handover::delegate: the adapter has accepted                     |
+//!                      v                                                                  |
+//!      +------------------------------------+                                             |
+//!      | Carried                            |                                             |
+//!      |   +--------+ legacy::apply_frame   |                                             |
+//!      |   | Direct | ---------+            |  recall::complete: returned by the adapter  |
+//!      |   +--------+          v            |  on its own                                 |
+//!      |       ^          +--------+        | -----------------------------------------+  |
+//!      |       +--------- | Legacy |        |  recall::lost: the processor stopped     |  |
+//!      |                  +--------+        |                                          |  |
+//!      |   legacy::apply_resumed: in step,  |                                          |  |
+//!      |   or not: Direct to Legacy         |                                          |  |
+//!      +------------------------------------+                                          |  |
+//!                      | recall::request: the host wants the connection back           |  |
+//!                      v                                                               v  v
+//!                 +-----------+  recall::complete: the adapter has returned it       +-------+
+//!                 | Returning | ---------------------------------------------------> | Linux |
+//!                 +-----------+  recall::lost: the processor stopped                 +-------+
 //! ```
 //!
 //! `Linux` is final: a connection that is delegated again is a new [`Connection`].
@@ -36,7 +44,10 @@ use super::{
     submission::Shortage, //
 };
 use crate::{
-    abi::connection::SendState,
+    abi::{
+        connection::SendState,
+        submission::Resync, //
+    },
     bindings,
     tcp::sock::{
         Lock,
@@ -83,6 +94,10 @@ pub(super) enum State {
 pub(super) struct Carried {
     /// The send side.
     pub(super) send: SendSide,
+    /// How received payload reaches the socket.
+    pub(super) receive: Receive,
+    /// An answer to a resumption that has not been submitted yet.
+    pub(super) resync: Option<Resync>,
     /// The last write of the application announced more (`MSG_MORE`).
     pub(super) more: bool,
     /// Why payload waits. While it is set the connection is in the lane's list of those that wait.
@@ -91,6 +106,16 @@ pub(super) struct Carried {
     pub(super) remote_mac: [u8; 6],
     /// Largest payload of a segment in bytes that the adapter uses.
     pub(super) mss: u16,
+}
+
+/// How the payload of a connection that the adapter carries reaches the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receive {
+    /// The adapter delivers it.
+    Direct,
+    /// Linux's TCP receives whole frames. Payload that the adapter delivers may be behind a frame that
+    /// Linux has dropped.
+    Legacy,
 }
 
 /// A connection that the adapter has been asked to return.
@@ -150,12 +175,14 @@ impl SendSide {
 pub(super) enum Kind {
     /// [`State::Asking`].
     Asking = bindings::toe_conn_state_TOE_CONN_STATE_DELEGATING,
-    /// [`State::Carried`].
+    /// [`State::Carried`], [`Receive::Direct`].
     Carried = bindings::toe_conn_state_TOE_CONN_STATE_DELEGATED,
     /// [`State::Returning`].
     Returning = bindings::toe_conn_state_TOE_CONN_STATE_RETURNING,
     /// [`State::Linux`].
     Linux = bindings::toe_conn_state_TOE_CONN_STATE_LINUX,
+    /// [`State::Carried`], [`Receive::Legacy`].
+    Legacy = bindings::toe_conn_state_TOE_CONN_STATE_LEGACY,
 }
 
 impl Kind {
@@ -166,8 +193,15 @@ impl Kind {
             bindings::toe_conn_state_TOE_CONN_STATE_DELEGATING => Self::Asking,
             bindings::toe_conn_state_TOE_CONN_STATE_DELEGATED => Self::Carried,
             bindings::toe_conn_state_TOE_CONN_STATE_RETURNING => Self::Returning,
+            bindings::toe_conn_state_TOE_CONN_STATE_LEGACY => Self::Legacy,
             _ => Self::Linux,
         }
+    }
+
+    /// Returns whether the adapter carries the connection and has not been asked to return it.
+    #[inline]
+    pub(super) fn is_carried(self) -> bool {
+        matches!(self, Self::Carried | Self::Legacy)
     }
 }
 
@@ -175,7 +209,10 @@ impl State {
     fn kind(&self) -> Kind {
         match self {
             Self::Asking => Kind::Asking,
-            Self::Carried(_) => Kind::Carried,
+            Self::Carried(carried) => match carried.receive {
+                Receive::Direct => Kind::Carried,
+                Receive::Legacy => Kind::Legacy,
+            },
             Self::Returning(_) => Kind::Returning,
             Self::Linux => Kind::Linux,
         }
@@ -280,6 +317,15 @@ impl StateMut<'_> {
     pub(super) fn accept(&mut self, carried: Carried) {
         if matches!(self.state, State::Asking) {
             self.set(State::Carried(carried));
+        }
+    }
+
+    /// Changes how the payload of a connection in state `Carried` reaches the socket.
+    pub(super) fn set_receive(&mut self, receive: Receive) {
+        if let State::Carried(carried) = self.state {
+            carried.receive = receive;
+            // INVARIANT: The kind is that of the state.
+            self.kind.store(self.state.kind() as u32, Relaxed);
         }
     }
 

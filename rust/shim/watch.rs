@@ -12,8 +12,7 @@ use super::{
     connection::Connection,
     reason::Cause,
     recall,
-    registry,
-    state::Kind, //
+    registry, //
 };
 use crate::{
     abi::submission::{
@@ -123,7 +122,7 @@ impl WorkItem for Check {
     fn run(_this: Arc<Self>) {
         for lane in registry::lanes() {
             for connection in lane.connections() {
-                if connection.kind() == Kind::Carried {
+                if connection.kind().is_carried() {
                     let mut sock = connection.sock().lock();
                     check(&connection, &mut sock.locked());
                 }

@@ -5,6 +5,7 @@
 use crate::{
     bindings,
     net::{
+        napi::RxSkBuff,
         netmem::PoolFrag,
         skb::UniqueSkBuff, //
     }, //
@@ -35,10 +36,45 @@ impl BacklogEntry {
         Ok(Self(unsafe { UniqueSkBuff::from_raw(skb) }))
     }
 
+    /// Makes an entry of `kind` of a received frame, which the socket's TCP receives when
+    /// [`Tcp::receive`](super::sock::Tcp::receive) applies it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, and the frame dropped, if it is not a TCP segment, or has IP options.
+    pub fn frame(skb: RxSkBuff<'_>, kind: u16) -> Result<Self> {
+        let skb = skb.into_unique();
+        // SAFETY: The skb is valid and not shared; `eth_type_trans()` has set its protocol.
+        match unsafe { bindings::tcp_frame_prepare(skb.as_raw(), kind.into()) } {
+            true => Ok(Self(skb)),
+            false => Err(EINVAL),
+        }
+    }
+
+    /// Changes the kind of an entry without a frame.
+    pub fn set_kind(&mut self, kind: u16) {
+        // SAFETY: The skb is valid and not shared.
+        unsafe { bindings::backlog_marker_set_kind(self.0.as_raw(), kind.into()) }
+    }
+
+    /// Stores a sequence number and another number.
+    pub fn set_seq(&mut self, seq: u32, round: u32) {
+        // SAFETY: The skb is valid and not shared.
+        unsafe { bindings::backlog_marker_set_seq(self.0.as_raw(), seq, round) }
+    }
+
+    /// Returns the numbers of [`Self::set_seq`].
+    pub fn seq(&self) -> (u32, u32) {
+        let (mut seq, mut round) = (0, 0);
+        // SAFETY: The skb is valid.
+        unsafe { bindings::backlog_marker_seq(self.0.as_raw(), &mut seq, &mut round) };
+        (seq, round)
+    }
+
     /// The kind.
     #[inline]
     pub fn kind(&self) -> u16 {
-        // SAFETY: `alloc_backlog_marker` has allocated the skb. CAST: The kind was set from a `u16`.
+        // SAFETY: The skb is valid and has a kind. CAST: The kind was set from a `u16`.
         unsafe { bindings::backlog_marker_kind(self.0.as_raw()) as u16 }
     }
 

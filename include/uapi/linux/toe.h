@@ -17,12 +17,16 @@
  * @TOE_CONN_STATE_DELEGATED: The adapter carries the connection.
  * @TOE_CONN_STATE_RETURNING: The adapter was asked to return the connection.
  * @TOE_CONN_STATE_LINUX: Linux carries the connection.
+ * @TOE_CONN_STATE_LEGACY: The adapter carries the connection and sends its
+ *   payload; received frames go through Linux's TCP until both are in step
+ *   again.
  */
 enum toe_conn_state {
 	TOE_CONN_STATE_DELEGATING,
 	TOE_CONN_STATE_DELEGATED,
 	TOE_CONN_STATE_RETURNING,
 	TOE_CONN_STATE_LINUX,
+	TOE_CONN_STATE_LEGACY,
 };
 
 /**
@@ -53,8 +57,10 @@ enum toe_conn_state {
  * @TOE_RETURN_REASON_PRESSURE: The adapter needed the table entry.
  * @TOE_RETURN_REASON_ECN: An ECN mark on a connection that has not negotiated
  *   ECN.
- * @TOE_RETURN_REASON_GAP: The peer retransmits payload that Linux received
- *   before the hand-over and has not acknowledged.
+ * @TOE_RETURN_REASON_GAP: The peer retransmits payload of frames that went to
+ *   Linux's TCP and that Linux has not confirmed.
+ * @TOE_RETURN_REASON_OUT_OF_STEP: More than 10,000 frames and 10 seconds in
+ *   legacy mode without a confirmation of Linux.
  * @TOE_RETURN_REASON_USER: A conn-return request.
  * @TOE_RETURN_REASON_SYSCTL: net.toe.enable was set to 0.
  * @TOE_RETURN_REASON_SHUTDOWN: The application called shutdown().
@@ -90,6 +96,7 @@ enum toe_return_reason {
 	TOE_RETURN_REASON_PRESSURE,
 	TOE_RETURN_REASON_ECN,
 	TOE_RETURN_REASON_GAP,
+	TOE_RETURN_REASON_OUT_OF_STEP,
 	TOE_RETURN_REASON_USER = 128,
 	TOE_RETURN_REASON_SYSCTL,
 	TOE_RETURN_REASON_SHUTDOWN,

@@ -217,6 +217,14 @@ impl<'a> RxSkBuff<'a> {
         self.skb.set_checksum_unnecessary();
     }
 
+    /// Returns the frame, for a receiver other than the stack.
+    #[inline]
+    pub fn into_unique(self) -> UniqueSkBuff {
+        // SAFETY: `rx` is the instance's poll; the skb is not shared.
+        unsafe { bindings::skb_mark_napi_id(self.skb.as_raw(), self.rx.as_raw()) };
+        self.skb
+    }
+
     /// Passes the frame to the stack through GRO.
     #[inline]
     pub fn gro_receive(self) {

@@ -280,7 +280,7 @@ pub(super) unsafe extern "C" fn backlog_rcv<T: Shadow>(
     };
     if shadow.is_some() {
         // SAFETY: The socket is locked, the skb valid.
-        if !unsafe { bindings::tcp_legacy_ok(sk, skb) } {
+        if !unsafe { bindings::tcp_early_ok(sk, skb) } {
             // SAFETY: The skb is handed over.
             unsafe { bindings::consume_skb(skb) };
             return 0;

@@ -40,7 +40,7 @@ pub enum Obstacle {
     Urgent,
     /// An option that the adapter does not implement, or payload that is not in pages.
     Option,
-    /// Data is being retransmitted, or was received out of order. Transient.
+    /// Data is being retransmitted. Transient.
     Recovery,
 }
 
@@ -164,7 +164,7 @@ impl Tcp<'_> {
         }
     }
 
-    /// Whether loss recovery is under way, in either direction.
+    /// Whether loss recovery of the send side is under way.
     fn is_recovering(&self) -> bool {
         let tp = self.as_tcp();
         // SAFETY: The socket is locked.
@@ -176,7 +176,6 @@ impl Tcp<'_> {
                 || (*tp).sacked_out != 0
                 || (*tp).lost_out != 0
                 || (*tp).retrans_out != 0
-                || !(*tp).out_of_order_queue.rb_node.is_null()
         }
     }
 
@@ -232,6 +231,7 @@ impl Tcp<'_> {
             state.set(flag::ECN, bindings::tcp_ecn_mode_rfc3168(sk));
             let echo = (*tp).ecn_flags & bindings::TCP_ECN_DEMAND_CWR;
             state.set(flag::ECN_ECHO, echo != 0);
+            state.set(flag::OUT_OF_ORDER, bindings::tcp_has_out_of_order(sk));
         }
     }
 

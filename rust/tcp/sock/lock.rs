@@ -71,6 +71,20 @@ impl<'a> Locked<'a> {
     }
 }
 
+impl Locked<'_> {
+    /// Lets Linux's TCP receive a frame ([`BacklogEntry::frame`]): its payload, and nothing that
+    /// concerns the send side. TCP may call the callbacks of the socket's ULP, which find the socket
+    /// locked: nothing that the lock protects is borrowed meanwhile.
+    pub fn receive(&mut self, frame: BacklogEntry) {
+        let skb = frame.into_raw();
+        // SAFETY: The socket is locked; the frame is handed over.
+        unsafe {
+            bindings::tcp_frame_restore(skb);
+            bindings::tcp_frame_receive(self.as_raw(), skb);
+        }
+    }
+}
+
 // SAFETY: By the invariant the socket is locked for `'a`, and this is the only lock during `'a`.
 unsafe impl Lock for Locked<'_> {
     #[inline]
@@ -195,6 +209,18 @@ impl Spin<'_> {
     pub fn add_backlog(&mut self, entry: BacklogEntry) {
         // SAFETY: The spinlock is held; the entry is handed over.
         unsafe { bindings::backlog_marker_add(self.sock.as_raw(), entry.into_raw()) }
+    }
+
+    /// Appends a frame to the backlog of a socket that a process owns, as [`Self::add_backlog`] does,
+    /// unless the backlog is full. The frame is then dropped, and counted by the socket layer.
+    pub fn add_frame(&mut self, frame: BacklogEntry) {
+        let skb = frame.into_raw();
+        // SAFETY: The spinlock is held.
+        let ret = unsafe { bindings::backlog_frame_add(self.sock.as_raw(), skb) };
+        if ret != 0 {
+            // SAFETY: `backlog_frame_add` takes the skb only if it succeeds.
+            drop(unsafe { BacklogEntry::from_raw(skb) });
+        }
     }
 }
 

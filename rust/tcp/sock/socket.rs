@@ -143,6 +143,18 @@ impl WeakSock {
         acked.wrapping_add(received)
     }
 
+    /// Whether loss recovery is under way at this moment.
+    #[inline]
+    pub fn is_in_recovery(&self) -> bool {
+        let tp = self.as_tcp();
+        // SAFETY: As above. The byte has other fields that change at the same time; a wrong answer is
+        // harmless.
+        let state = unsafe {
+            bindings::inet_connection_sock::icsk_ca_state_raw(&raw const (*tp).inet_conn)
+        };
+        u32::from(state) != bindings::tcp_ca_state_TCP_CA_Open
+    }
+
     /// The cookie (`SO_COOKIE`), 0 if none has been generated.
     pub fn cookie(&self) -> u64 {
         // SAFETY: As above.

@@ -195,21 +195,30 @@ impl<'a> Tcp<'a> {
         }
     }
 
-    /// Appends the payload of `entry` to the receive queue.
+    /// Appends the payload of `entry` to the receive queue. `confirmed`: the adapter has acknowledged
+    /// the payload, or will without asking again.
     ///
     /// # Errors
     ///
-    /// `EPROTO` if the payload does not begin at `rcv_nxt`.
+    /// `EPROTO` if the payload begins after `rcv_nxt`; or if it is not confirmed, and Linux holds
+    /// payload out of order.
     #[inline]
-    pub fn deliver(&mut self, entry: BacklogEntry) -> Result {
+    pub fn deliver(&mut self, entry: BacklogEntry, confirmed: bool) -> Result {
         let skb = entry.into_raw();
         // SAFETY: The socket is locked.
-        let ret = to_result(unsafe { bindings::tcp_deliver(self.as_raw(), skb) });
+        let ret = to_result(unsafe { bindings::tcp_deliver(self.as_raw(), skb, confirmed) });
         if ret.is_err() {
             // SAFETY: `tcp_deliver` consumes the skb only if it succeeds.
             drop(unsafe { BacklogEntry::from_raw(skb) });
         }
         ret
+    }
+
+    /// Whether everything before `seq` has been received, and no payload out of order.
+    pub fn is_in_step(&self, seq: u32) -> bool {
+        // SAFETY: The socket is locked.
+        let hole = unsafe { bindings::tcp_has_out_of_order(self.as_raw()) };
+        !hole && (self.rcv_nxt().wrapping_sub(seq) as i32) >= 0
     }
 
     /// Moves payload from `state.send.snd_nxt` on back to the write queue, and takes over what

@@ -78,6 +78,7 @@ pub const CONN_STATE: Names = &[
     (1, "delegated"),
     (2, "returning"),
     (3, "linux"),
+    (4, "legacy"),
 ];
 
 /// Reasons for returning a connection.
@@ -99,6 +100,7 @@ pub const RETURN_REASON: Names = &[
     (14, "pressure"),
     (15, "ecn"),
     (16, "gap"),
+    (17, "out-of-step"),
     (128, "user"),
     (129, "sysctl"),
     (130, "shutdown"),

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Legacy mode of a connection that the adapter carries.
+//!
+//! A received frame that only Linux's TCP can process goes to it whole, as do all frames after it,
+//! while the adapter keeps doing the send side. The adapter resumes delivery with a `Resumed` at the
+//! end of the payload in these frames. Linux may have dropped one of them. So the answer says
+//! whether its TCP is in step: the adapter acknowledges nothing after the `Resumed` before that.
+
+use super::{
+    connection::{
+        entry,
+        Connection, //
+    },
+    poll::{
+        ProcessorPoll,
+        UNKNOWN, //
+    },
+    state::{
+        Carried,
+        Receive, //
+    },
+    submission::Shortage, //
+};
+use crate::{
+    abi::{
+        completion::Resumed,
+        submission::{
+            resync_flag,
+            Resync,
+            SubmissionOp, //
+        }, //
+    },
+    net::napi::RxSkBuff,
+    offload::SubmitError,
+    tcp::{
+        backlog::BacklogEntry,
+        sock::{
+            Lock,
+            Locked, //
+        }, //
+    }, //
+};
+
+/// Most resumptions of a connection in the backlog. Of later ones only the last is kept: the adapter
+/// needs the answer to the latest.
+const MAX_RESUMPTIONS: u32 = 64;
+
+/// Handles a legacy frame, after the payload before it. One of a connection that was returned is an ordinary frame.
+#[cold]
+pub(super) fn frame(poll: &mut ProcessorPoll, host_id: u32, skb: RxSkBuff<'_>) {
+    let Some(connection) = poll.get(host_id) else {
+        return skb.receive();
+    };
+    // Counted by the interface if it is not a TCP segment any more.
+    let Ok(frame) = BacklogEntry::frame(skb, entry::FRAME) else {
+        return;
+    };
+    let mut spin = connection.sock().spin();
+    match spin.locked() {
+        Some(mut lock) => apply_frame(connection, &mut lock, frame),
+        None => spin.add_frame(frame),
+    }
+}
+
+/// Lets Linux's TCP receive a legacy frame. With the socket locked.
+pub(super) fn apply_frame(connection: &Connection, lock: &mut Locked<'_>, frame: BacklogEntry) {
+    {
+        let (mut state, _) = connection.state.open(lock);
+        state.set_receive(Receive::Legacy);
+        if state.send().is_none() {
+            return;
+        }
+    }
+    lock.receive(frame);
+    if connection.is_offloaded() {
+        lock.tcp().stop_timers();
+    }
+}
+
+/// Handles a resumption, after the payload before it.
+#[cold]
+pub(super) fn resumed(poll: &mut ProcessorPoll, resumed: Resumed) {
+    // Taken in any case, so that the connection can be borrowed.
+    let entry = poll.payload_entry();
+    let Some(connection) = poll.get(resumed.host_id) else {
+        return poll.lane.adapter().fault(UNKNOWN);
+    };
+    let mut spin = connection.sock().spin();
+    if let Some(mut lock) = spin.locked() {
+        return apply_resumed(connection, &mut lock, resumed.seq, resumed.round);
+    }
+    let mut deferred = connection.deferred.lock();
+    if deferred.resumptions == MAX_RESUMPTIONS {
+        deferred.last_resumption = Some((resumed.seq, resumed.round));
+        return;
+    }
+    let Some(mut entry) = entry else {
+        return poll
+            .lane
+            .adapter()
+            .fault("no backlog entry for a resumption");
+    };
+    entry.set_kind(entry::RESUMED);
+    entry.set_seq(resumed.seq, resumed.round);
+    deferred.resumptions += 1;
+    spin.add_backlog(entry);
+}
+
+/// Handles a resumption that has come out of the backlog.
+pub(super) fn backlog_resumed(
+    connection: &Connection,
+    lock: &mut Locked<'_>,
+    entry: &BacklogEntry,
+) {
+    let (seq, round) = entry.seq();
+    apply_resumed(connection, lock, seq, round);
+    let last = {
+        let mut deferred = connection.deferred.lock();
+        deferred.resumptions -= 1;
+        match deferred.resumptions {
+            0 => deferred.last_resumption.take(),
+            _ => None,
+        }
+    };
+    if let Some((seq, round)) = last {
+        // Frames before it may still be in the backlog. Then Linux is out of step, and asked again.
+        apply_resumed(connection, lock, seq, round);
+    }
+}
+
+/// Answers a resumption. With the socket locked.
+pub(super) fn apply_resumed(connection: &Connection, lock: &mut Locked<'_>, seq: u32, round: u32) {
+    let (mut state, tcp) = connection.state.open(lock);
+    let in_step = tcp.is_in_step(seq);
+    state.set_receive(match in_step {
+        true => Receive::Direct,
+        false => Receive::Legacy,
+    });
+    // A connection that is being returned needs no answer.
+    let Some(carried) = state.carried() else {
+        return;
+    };
+    carried.resync = Some(Resync {
+        op: SubmissionOp::Resync.raw(),
+        flags: match in_step {
+            true => resync_flag::IN_STEP,
+            false => 0,
+        },
+        device_id: carried.send.device_id,
+        rcv_nxt: tcp.rcv_nxt(),
+        round,
+    });
+    answer(connection, carried);
+}
+
+/// Submits the answer to the latest resumption, if there is one. The connection is listed to be
+/// resumed if there is no room. With the socket locked.
+pub(super) fn answer(connection: &Connection, carried: &mut Carried) {
+    let Some(resync) = &carried.resync else {
+        return;
+    };
+    match connection.lane.queue.submit_entry(resync) {
+        Err(SubmitError::Full) => connection.wait(&mut carried.blocked, Shortage::Room),
+        // The connections of a stopped processor come back by themselves.
+        Ok(()) | Err(SubmitError::Stopped) => carried.resync = None,
+    }
+}
