@@ -10,7 +10,7 @@
 serve
 delegate_at_once
 
-SIZE=8M
+SIZE=4M
 [ "$TOE_KERNEL" != debug ] || SIZE=1M
 
 # Reasons for which a special frame could return a connection.
@@ -109,7 +109,7 @@ lossy "a"
 
 # More is in flight than the adapter can hold out of order.
 toectl impair toe0 --direction ingress loss 0.5% delay 30ms >/dev/null
-stays "holes in a long path" "$PEER4" -c 2
+stays "holes in a long path" "$PEER4"
 toectl impair toe0 off >/dev/null
 
 # A small receive buffer: Linux drops legacy frames.
@@ -127,7 +127,7 @@ hand_over_with_holes()
 {
 	local try before
 	before=$(counter toe_legacy_entered)
-	for ((try = 0; try < 20; try++)); do
+	for ((try = 0; try < 10; try++)); do
 		toectl conn return --all >/dev/null
 		sleep 0.05
 		toectl conn offload --rport "$PORT" >/dev/null 2>&1
@@ -150,7 +150,7 @@ during()
 	shift
 	before=$(counter toe_legacy_entered)
 	odd '@th,160,16 0x0101' '@th,160,16 set 0xc802'
-	carry "$PEER4" -c 4
+	carry "$PEER4" -c 2
 	check "$name: delegated" within 5 at_least 1 connections
 	check "$name: entered" within 10 at_least $((before + 10)) counter toe_legacy_entered
 	check "$name: the commands succeed" "$@"
