@@ -159,35 +159,16 @@ during()
 	check "$name: no connections left" within 15 is connections 0
 }
 
-mtu()
-{
-	ip link set toe0 mtu 1280 && sleep 0.2 && ip link set toe0 mtu 1500
-}
-
-filter()
-{
-	nft add table inet toe_legacy &&
-		nft add chain inet toe_legacy output '{ type filter hook output priority 0; }' &&
-		within 5 is connections 0 && nft delete table inet toe_legacy
-}
-
 channels()
 {
 	ethtool -L toe0 combined 1 && sleep 0.2 && ethtool -L toe0 combined 2
 }
 
-reset()
-{
-	local slot
-	slot=$(slot)
-	echo 1 >/sys/bus/pci/devices/"$slot"/reset && name_toe0 "$slot" && set_up
-}
-
 during return toectl conn return --all
-during "packet filter" filter
-during "MTU changed" mtu
+during "packet filter" filter_output
+during "MTU changed" change_mtu
 during "queues changed" channels
-during "function reset" reset
+during "function reset" reset_toe0
 for finish in close shutdown reset; do
 	odd '@th,160,16 0x0101' '@th,160,16 set 0xc802'
 	check "legacy mode, finish by $finish" stream "$PEER4" -u 1M -d 1M --finish $finish

@@ -248,6 +248,28 @@ name_toe0()
 	[ "$old" = toe0 ] || ip link set "$old" name toe0
 }
 
+# reset_toe0: resets the function of toe0
+reset_toe0()
+{
+	local slot
+	slot=$(slot)
+	echo 1 >/sys/bus/pci/devices/"$slot"/reset && name_toe0 "$slot" && set_up
+}
+
+# change_mtu: to the minimum of IPv6 and back
+change_mtu()
+{
+	ip link set toe0 mtu 1280 && sleep 0.2 && ip link set toe0 mtu 1500
+}
+
+# filter_output: adds a packet filter until all connections have returned
+filter_output()
+{
+	nft add table inet toe_test &&
+		nft add chain inet toe_test output '{ type filter hook output priority 0; }' &&
+		within 5 is connections 0 && nft delete table inet toe_test
+}
+
 # An aborted test may have left changes.
 restore()
 {

@@ -76,13 +76,6 @@ capture()
 	timeout 20 tcpdump -i toe0 -c 10 -w /dev/null "tcp port $PORT and greater 1000"
 }
 
-filter()
-{
-	nft add table inet toe_special &&
-		nft add chain inet toe_special output '{ type filter hook output priority 0; }' &&
-		within 5 is connections 0 && nft delete table inet toe_special
-}
-
 disturb "interface down" link-down down_and_up
 # Linux removes the routes of an address before the address itself.
 disturb "address removed" address,route address
@@ -90,7 +83,7 @@ disturb "route removed" route route
 disturb "conn return" user toectl conn return --all
 disturb "net.toe.enable 0" sysctl switch_off
 disturb "capture" filter capture
-disturb "packet filter" filter filter
+disturb "packet filter" filter filter_output
 
 # The function is unbound and bound, reset, and its driver removed.
 slot=$(slot)
@@ -104,11 +97,6 @@ rebind()
 {
 	echo "$slot" >/sys/bus/pci/drivers/toe/unbind &&
 		echo "$slot" >/sys/bus/pci/drivers/toe/bind && configure
-}
-
-reset()
-{
-	echo 1 >/sys/bus/pci/devices/"$slot"/reset && configure
 }
 
 # survives NAME COMMAND...: like disturb; the connection may or may not return, and counters may
@@ -125,14 +113,9 @@ survives()
 	quiet "$name"
 }
 
-mtu()
-{
-	ip link set toe0 mtu 1280 && sleep 0.2 && ip link set toe0 mtu 1500
-}
-
 survives "neighbour deleted" neighbour
-survives "MTU changed" mtu
-survives "function reset" reset
+survives "MTU changed" change_mtu
+survives "function reset" reset_toe0
 survives "driver unbound and bound" rebind
 
 finish

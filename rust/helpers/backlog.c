@@ -14,6 +14,13 @@
 
 #define TOE_BACKLOG_PROTOCOL	htons(ETH_P_CUST)
 
+/* Makes @skb an entry of @kind, or changes its kind. */
+void toe_helper_backlog_marker_set_kind(struct sk_buff *skb, unsigned int kind)
+{
+	skb->protocol = TOE_BACKLOG_PROTOCOL;
+	skb->mark = kind;
+}
+
 struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic)
 {
 	struct sk_buff *skb = alloc_skb(MAX_TCP_HEADER,
@@ -21,8 +28,7 @@ struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic)
 
 	if (!skb)
 		return NULL;
-	skb->protocol = TOE_BACKLOG_PROTOCOL;
-	skb->mark = kind;
+	toe_helper_backlog_marker_set_kind(skb, kind);
 	TCP_SKB_CB(skb)->tcp_flags = TCPHDR_RST;
 	return skb;
 }
@@ -39,13 +45,6 @@ void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
 	lockdep_assert_held(&sk->sk_lock.slock);
 	__sk_add_backlog(sk, skb);
 	sk->sk_backlog.len += skb->truesize;
-}
-
-/* Makes @skb an entry of @kind, or changes its kind. */
-void toe_helper_backlog_marker_set_kind(struct sk_buff *skb, unsigned int kind)
-{
-	skb->protocol = TOE_BACKLOG_PROTOCOL;
-	skb->mark = kind;
 }
 
 /* Stores a sequence number and another number in an entry. */

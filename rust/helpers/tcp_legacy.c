@@ -88,7 +88,6 @@ static bool toe_prepare(struct sk_buff *skb, unsigned int kind)
 	cb->ack_seq = ntohl(th->ack_seq);
 	/* tcp_add_backlog() does not coalesce with RST. */
 	cb->tcp_flags = tcp_flags_ntohs(th) | TCPHDR_RST;
-	cb->has_rxtstamp = skb->tstamp || skb_hwtstamps(skb)->hwtstamp;
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
 	skb->dev = NULL;
 	toe_helper_backlog_marker_set_kind(skb, kind);

@@ -73,6 +73,11 @@ pub(super) fn apply_frame(connection: &Connection, lock: &mut Locked<'_>, frame:
         }
     }
     lock.receive(frame);
+    frame_processed(connection, lock);
+}
+
+/// Stops the timers that Linux may have started for a frame that it has received.
+pub(super) fn frame_processed(connection: &Connection, lock: &mut Locked<'_>) {
     if connection.is_offloaded() {
         lock.tcp().stop_timers();
     }

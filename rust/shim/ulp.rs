@@ -8,6 +8,7 @@ use super::{
         ULP, //
     },
     handover,
+    legacy,
     reason::{
         Cause,
         Refusal, //
@@ -29,7 +30,6 @@ use crate::{
             Ulp, //
         },
         sock::{
-            Lock,
             Locked,
             Owned, //
         }, //
@@ -107,9 +107,7 @@ impl Shadow for Connection {
     }
 
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>) {
-        if this.is_offloaded() {
-            sock.tcp().stop_timers();
-        }
+        legacy::frame_processed(this, sock);
     }
 
     fn released(this: &Self, sock: &mut Locked<'_>) {

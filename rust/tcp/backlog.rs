@@ -37,7 +37,7 @@ impl BacklogEntry {
     }
 
     /// Makes an entry of `kind` of a received frame, which the socket's TCP receives when
-    /// [`Tcp::receive`](super::sock::Tcp::receive) applies it.
+    /// [`Locked::receive`](super::sock::Locked::receive) applies it.
     ///
     /// # Errors
     ///

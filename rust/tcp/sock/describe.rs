@@ -169,10 +169,8 @@ impl Tcp<'_> {
         let tp = self.as_tcp();
         // SAFETY: The socket is locked.
         unsafe {
-            let icsk = &raw const (*tp).inet_conn;
-            let state = bindings::inet_connection_sock::icsk_ca_state_raw(icsk);
-            u32::from(state) != bindings::tcp_ca_state_TCP_CA_Open
-                || (*icsk).icsk_retransmits != 0
+            self.is_in_recovery()
+                || (*tp).inet_conn.icsk_retransmits != 0
                 || (*tp).sacked_out != 0
                 || (*tp).lost_out != 0
                 || (*tp).retrans_out != 0

@@ -276,17 +276,11 @@ impl Flows {
             return None;
         }
         let known = flow.is_known();
-        if known && flow.run_start.at_most(rcv_nxt) && rcv_nxt.at_most(flow.next) {
+        if known && rcv_nxt.at_most(flow.next) {
+            let hole = rcv_nxt.before(flow.run_start);
             return Some(Uploaded {
-                end: flow.next,
-                hole: false,
-                ack: flow.acknowledgement(),
-            });
-        }
-        if known && rcv_nxt.before(flow.run_start) {
-            return Some(Uploaded {
-                end: rcv_nxt,
-                hole: true,
+                end: if hole { rcv_nxt } else { flow.next },
+                hole,
                 ack: flow.acknowledgement(),
             });
         }

@@ -102,6 +102,15 @@ impl Default for Scenario {
     }
 }
 
+/// Ports with and without offloads, by turns.
+fn capabilities(seed: u64) -> Capabilities {
+    if seed % 3 == 0 {
+        Capabilities::NONE
+    } else {
+        Capabilities::ALL
+    }
+}
+
 /// Runs until both streams have been received and acknowledged. Returns nodes, ends and the time.
 fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
     let mut random = Random(scenario.seed);
@@ -225,11 +234,7 @@ fn streams_cross_a_bad_wire() {
     for seed in 0..6 {
         let scenario = Scenario {
             v6: seed % 2 == 0,
-            capabilities: if seed % 3 == 0 {
-                Capabilities::NONE
-            } else {
-                Capabilities::ALL
-            },
+            capabilities: capabilities(seed),
             loss_ppm: 20_000,
             reorder_ppm: 20_000,
             duplicate_ppm: 10_000,
@@ -249,11 +254,7 @@ fn returns_and_hand_overs_lose_nothing() {
         let scenario = Scenario {
             v6: seed % 2 == 0,
             vlan: seed % 4 == 1,
-            capabilities: if seed % 3 == 0 {
-                Capabilities::NONE
-            } else {
-                Capabilities::ALL
-            },
+            capabilities: capabilities(seed),
             loss_ppm: 10_000,
             reorder_ppm: 10_000,
             duplicate_ppm: 10_000,
@@ -282,11 +283,7 @@ fn special_frames_stay_delegated() {
         let scenario = Scenario {
             v6: seed % 2 == 0,
             vlan: seed % 3 == 0,
-            capabilities: if seed % 3 == 0 {
-                Capabilities::NONE
-            } else {
-                Capabilities::ALL
-            },
+            capabilities: capabilities(seed),
             loss_ppm: 10_000,
             reorder_ppm: 10_000,
             duplicate_ppm: 1_000,

@@ -15,7 +15,11 @@ use super::tcp::Tcp;
 use super::template::MAX_HEADER;
 use crate::env::Offload;
 use crate::ring::Entry;
+use crate::tcp::Answered;
 use crate::tcp::Events;
+use crate::tcp::Instant;
+use crate::tcp::Range;
+use crate::tcp::Resync;
 use crate::tcp::Seq;
 
 /// State of the protocol of one connection. Times are in microseconds.
@@ -90,6 +94,28 @@ impl Protocol {
     pub fn progress(&self, host_id: u32) -> Entry {
         match self {
             Self::Tcp(tcp) => tcp.progress(host_id),
+        }
+    }
+
+    /// Enters legacy mode. The caller uploads the frames that it holds out of order.
+    pub fn enter_legacy(&mut self, now: u64) {
+        match self {
+            Self::Tcp(tcp) => tcp.tcb.enter_legacy(Instant(now)),
+        }
+    }
+
+    /// A frame with `payload` has been uploaded to the host's stack. Returns false if the connection
+    /// should be returned.
+    pub fn uploaded(&mut self, now: u64, payload: Range) -> bool {
+        match self {
+            Self::Tcp(tcp) => tcp.tcb.uploaded(Instant(now), payload),
+        }
+    }
+
+    /// Takes the host's answer to a resumption.
+    pub fn on_resync(&mut self, now: u64, answer: &Resync) -> Answered {
+        match self {
+            Self::Tcp(tcp) => tcp.tcb.on_resync(Instant(now), answer),
         }
     }
 

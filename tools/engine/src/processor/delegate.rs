@@ -7,6 +7,7 @@ use toe_abi::completion::CompletionOp;
 use toe_abi::completion::Delegated;
 use toe_abi::completion::HandoverStatus;
 use toe_abi::connection::ConnectionState;
+use toe_abi::connection::flag;
 use toe_abi::stats::Counter;
 use toe_abi::submission::Delegate;
 
@@ -18,6 +19,7 @@ use crate::dct::Tcp;
 use crate::env::Env;
 use crate::flow::UploadedAck;
 use crate::ring::HostError;
+use crate::tcp::Delivery;
 use crate::tcp::Instant;
 use crate::tcp::Seq;
 use crate::tcp::Tcb;
@@ -73,7 +75,7 @@ impl Core {
         state: &ConnectionState,
         stopping: bool,
     ) -> Result<(u32, u32, Seq), HandoverStatus> {
-        if state.flags & !toe_abi::connection::flag::ALL != 0 {
+        if state.flags & !flag::ALL != 0 {
             return Err(HandoverStatus::Unsupported);
         }
         let valid = state.local_port != 0
@@ -105,15 +107,14 @@ impl Core {
             None => *state,
         };
         if uploaded.hole {
-            current.set(toe_abi::connection::flag::OUT_OF_ORDER, true);
+            current.set(flag::OUT_OF_ORDER, true);
         }
-        let begins_in_legacy_mode = uploaded.end != Seq(state.rcv_nxt)
-            || current.has(toe_abi::connection::flag::OUT_OF_ORDER);
+        let tcb = Tcb::new(&current, uploaded.end, Instant(now))?;
+        let begins_in_legacy_mode = tcb.delivery() != Delivery::Direct;
         if begins_in_legacy_mode && !self.legacy {
             // The host has to catch up first.
             return Err(HandoverStatus::Busy);
         }
-        let tcb = Tcb::new(&current, uploaded.end, Instant(now))?;
         let protocol = Protocol::Tcp(Tcp::new(&key.tuple, state, tcb));
         let connection = Connection::new(key, host_id, Seq(state.send.snd_una), protocol);
         let (slot, device_id) = self

@@ -13,13 +13,11 @@ use super::core::Core;
 use super::port_frame::PortFrame;
 use super::rings::RingSet;
 use crate::dct::HeldFrames;
-use crate::dct::Protocol;
 use crate::env::Env;
 use crate::ring::HostError;
 use crate::storage::Stored;
 use crate::tcp;
 use crate::tcp::Answered;
-use crate::tcp::Instant;
 use crate::tcp::Range;
 use crate::tcp::Seq;
 use crate::tuple::Key;
@@ -74,9 +72,7 @@ impl Core {
         }
         connection.starved_since = None;
         self.counters.count(Counter::LegacyEntered);
-        match &mut connection.protocol {
-            Protocol::Tcp(tcp) => tcp.tcb.enter_legacy(Instant(now)),
-        }
+        connection.protocol.enter_legacy(now);
         self.begin_legacy(now, env, rings, slot)?;
         Ok(true)
     }
@@ -115,9 +111,7 @@ impl Core {
         let Some(connection) = self.table.get(slot) else {
             return true;
         };
-        match &mut connection.protocol {
-            Protocol::Tcp(tcp) => tcp.tcb.uploaded(Instant(now), payload),
-        }
+        connection.protocol.uploaded(now, payload)
     }
 
     /// Uploads and frees the first of the frames `held` by the connection `host_id`. Returns its payload,
@@ -185,9 +179,7 @@ impl Core {
             in_step: request.flags & resync_flag::IN_STEP != 0,
             round: request.round,
         };
-        let answered = match &mut connection.protocol {
-            Protocol::Tcp(tcp) => tcp.tcb.on_resync(Instant(now), &answer),
-        };
+        let answered = connection.protocol.on_resync(now, &answer);
         let areas = connection.buffers.reassembly.has_areas();
         self.counters
             .add(Counter::LegacyRefused, u64::from(!answer.in_step));

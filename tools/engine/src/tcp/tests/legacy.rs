@@ -64,6 +64,16 @@ fn resync(script: &mut Script, rcv_nxt: u32, in_step: bool, round: u32) -> Answe
     script.tcb.on_resync(script.instant(), &answer)
 }
 
+/// Uploads the first segment because of an unknown option. Delivery resumes behind it.
+fn odd_frame(script: &mut Script) {
+    let odd = Segment {
+        unknown_option: true,
+        ..data(script, 0)
+    };
+    upload(script, &odd, Some(Reason::Option));
+    assert_eq!(resume(script), Some((MSS, 1)));
+}
+
 #[test]
 fn an_odd_frame_is_uploaded_and_delivery_resumes_behind_it() {
     let mut script = Script::new();
@@ -141,10 +151,7 @@ fn an_acknowledgement_of_the_host_advances_the_entry() {
 #[test]
 fn what_was_delivered_after_a_dropped_frame_is_received_again() {
     let mut script = Script::new();
-    let mut odd = data(&script, 0);
-    odd.unknown_option = true;
-    upload(&mut script, &odd, Some(Reason::Option));
-    assert_eq!(resume(&mut script), Some((MSS, 1)));
+    odd_frame(&mut script);
     script.data(MSS, MSS).nothing();
     assert_eq!(resync(&mut script, 0, false, 1), Answered::OutOfStep);
     assert_eq!(script.tcb.rcv_nxt(), IRS);
@@ -161,10 +168,7 @@ fn what_was_delivered_after_a_dropped_frame_is_received_again() {
 #[test]
 fn unconfirmed_payload_that_the_peer_repeats_is_uploaded() {
     let mut script = Script::new();
-    let mut odd = data(&script, 0);
-    odd.unknown_option = true;
-    upload(&mut script, &odd, Some(Reason::Option));
-    assert_eq!(resume(&mut script), Some((MSS, 1)));
+    odd_frame(&mut script);
     let again = data(&script, 0);
     upload(&mut script, &again, Some(Reason::Gap));
     assert_eq!(resume(&mut script), Some((MSS, 2)));
@@ -190,10 +194,7 @@ fn what_was_uploaded_before_the_hand_over_is_confirmed_first() {
 #[test]
 fn a_host_that_is_ahead_is_followed() {
     let mut script = Script::new();
-    let mut odd = data(&script, 0);
-    odd.unknown_option = true;
-    upload(&mut script, &odd, Some(Reason::Option));
-    assert_eq!(resume(&mut script), Some((MSS, 1)));
+    odd_frame(&mut script);
     assert_eq!(resync(&mut script, 4 * MSS, true, 1), Answered::OutOfStep);
     assert_eq!(resume(&mut script), Some((4 * MSS, 2)));
 }
