@@ -145,12 +145,11 @@ impl Receiver {
         let Delivery::Legacy { changed, .. } = &mut self.delivery else {
             return true;
         };
-        let in_window = range.start.before(self.edge) && range.end.after(self.nxt);
-        if in_window && range.start.before(range.end) {
-            let range = Range {
-                start: range.start.max(self.nxt),
-                end: range.end.min(self.edge),
-            };
+        let range = Range {
+            start: range.start.max(self.nxt),
+            end: range.end.min(self.edge),
+        };
+        if range.start.before(range.end) {
             *changed = true;
             if range.start == self.nxt {
                 self.nxt = self.out_of_order.advance(range.end);

@@ -491,6 +491,24 @@ impl Receiver {
         state.ts_recent = self.ts_recent.unwrap_or(0);
     }
 
+    /// Asserts the invariants.
+    #[cfg(test)]
+    pub fn assert_invariants(&self) {
+        assert!(self.last_ack.at_most(self.ack()), "acknowledged too much");
+        assert!(self.ack().at_most(self.delivered));
+        assert!(self.delivered.at_most(self.nxt));
+        for range in self.out_of_order.ranges() {
+            assert!(range.start.after(self.nxt), "a range is not out of order");
+        }
+        match self.delivery {
+            Delivery::Direct => {}
+            Delivery::Provisional { limit, until } => {
+                assert!(limit.at_most(until) && until.at_most(self.nxt));
+            }
+            Delivery::Legacy { limit, .. } => assert!(limit.at_most(self.nxt)),
+        }
+    }
+
     fn report_duplicate(&mut self, start: Seq, end: Seq) {
         // The peer would take a block of payload that is not acknowledged for a SACK.
         let unconfirmed =

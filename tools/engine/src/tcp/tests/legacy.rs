@@ -199,6 +199,27 @@ fn a_host_that_is_ahead_is_followed() {
     assert_eq!(resume(&mut script), Some((4 * MSS, 2)));
 }
 
+/// The peer has sent more than the window before the hand-over.
+#[test]
+fn payload_beyond_the_window_is_not_taken_back() {
+    let narrow = toe_abi::connection::ConnectionState {
+        rcv_edge: (IRS + 2 * MSS).0,
+        ..state()
+    };
+    let mut script = Script::new();
+    script.tcb = Tcb::new(&narrow, IRS + 3 * MSS, Instant(0)).expect("sound");
+    let across = Segment {
+        length: 3 * MSS,
+        ..data(&script, MSS)
+    };
+    upload(&mut script, &across, None);
+    script.tcb.receiver.assert_invariants();
+    assert_eq!(resume(&mut script), Some((3 * MSS, 1)));
+    // The host's TCP has dropped what is beyond the window.
+    assert_eq!(resync(&mut script, 2 * MSS, false, 1), Answered::OutOfStep);
+    assert_eq!(script.tcb.rcv_nxt(), IRS + 2 * MSS);
+}
+
 #[test]
 fn a_connection_that_stays_out_of_step_is_given_up() {
     let mut script = Script::new();
