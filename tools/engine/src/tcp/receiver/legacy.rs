@@ -29,7 +29,6 @@ use crate::tcp::segment::Range;
 use crate::tcp::seq::Seq;
 use crate::tcp::time::Instant;
 use crate::tcp::time::SECOND;
-use crate::tcp::time::Timer;
 
 /// Legacy frames and time without a confirmation of the host, after which the connection is better
 /// returned. Both bounds have to be exceeded: an idle connection has all the time.
@@ -134,9 +133,6 @@ impl Receiver {
         self.delivery = Delivery::Legacy { limit, changed };
         self.out_of_order = OutOfOrder::new();
         self.duplicate = None;
-        // The host's TCP acknowledges.
-        self.due = 0;
-        self.delayed = Timer::OFF;
     }
 
     /// A legacy frame with the payload `range` has been stored in host memory. Returns false if the

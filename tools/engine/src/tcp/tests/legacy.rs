@@ -220,6 +220,24 @@ fn payload_beyond_the_window_is_not_taken_back() {
     assert_eq!(script.tcb.rcv_nxt(), IRS + 2 * MSS);
 }
 
+/// An acknowledgement is due for payload that was delivered directly, and the host's TCP does not
+/// acknowledge the frame after it, because there was no page for it.
+#[test]
+fn what_was_delivered_before_the_entry_is_acknowledged() {
+    let mut script = Script::new();
+    for seq in 0..17 {
+        script.data(seq * MSS, MSS);
+        while script.poll().is_some() {}
+    }
+    let mut odd = data(&script, 18 * MSS);
+    odd.unknown_option = true;
+    assert_eq!(script.take(&odd), Verdict::Upload(Some(Reason::Option)));
+    script.tcb.enter_legacy(script.instant());
+    assert_eq!(resume(&mut script), Some((17 * MSS, 1)));
+    assert_eq!(script.tcb.deadline(), Some(Instant(40_000)));
+    script.timer(40).acks(17 * MSS);
+}
+
 #[test]
 fn a_connection_that_stays_out_of_step_is_given_up() {
     let mut script = Script::new();
