@@ -244,11 +244,12 @@ impl Receiver {
         }
     }
 
-    /// Counts an unacceptable segment as a probe if the window is closed. Returns `true` if the
-    /// host must handle it: the host may have opened the window in a frame that was lost on its way
-    /// to the adapter.
+    /// Counts a segment as a probe if the window is closed. Returns `true` if the host must handle
+    /// it: the host may have opened the window in a frame that was lost on its way to the adapter.
     pub fn probes_exhausted(&mut self) -> bool {
-        if !self.edge.after(self.nxt) {
+        // The peer takes a window that rounds to zero for a closed one.
+        let room = self.edge.max(self.nxt) - self.nxt;
+        if room >> self.wscale == 0 {
             self.probes = self.probes.saturating_add(1);
         }
         self.probes > PROBES
@@ -313,6 +314,9 @@ impl Receiver {
             length: range.length(),
         };
         if range.start == self.nxt {
+            if self.probes_exhausted() {
+                return Verdict::Upload(Some(Reason::Window));
+            }
             return Verdict::Deliver(piece(range));
         }
         let Some(missing) = self.out_of_order.first_missing(range) else {

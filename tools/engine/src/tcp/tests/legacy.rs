@@ -238,6 +238,44 @@ fn what_was_delivered_before_the_entry_is_acknowledged() {
     script.timer(40).acks(17 * MSS);
 }
 
+/// The host has opened the window in a frame that was lost on its way to the adapter. The window is
+/// closed for the peer, which cannot see less than its scale allows.
+#[test]
+fn probes_of_a_closed_window_reach_the_host() {
+    for room in [0, (1 << WSCALE) - 1] {
+        for length in [0, 1] {
+            let closed = toe_abi::connection::ConnectionState {
+                rcv_edge: (IRS + room).0,
+                ..state()
+            };
+            let mut script = Script::with(&closed);
+            let mut probes = 0;
+            let why = loop {
+                let before = script.tcb.rcv_nxt();
+                let probe = Segment {
+                    seq: Seq(before.0.wrapping_sub(1 - length)),
+                    length,
+                    ..script.segment()
+                };
+                probes += 1;
+                match script.take(&probe) {
+                    Verdict::Deliver(piece) => {
+                        let end = script.tcb.accept(script.instant(), &piece);
+                        script.tcb.delivered(end);
+                    }
+                    Verdict::Upload(why) => break why,
+                    Verdict::Drop(_) | Verdict::Duplicate => {}
+                    verdict => panic!("{verdict:?}"),
+                }
+                while script.poll().is_some() {}
+                script.now += 1_000_000;
+                assert!(probes < 100, "{room} {length}");
+            };
+            assert_eq!((why, probes), (Some(Reason::Window), 9), "{room} {length}");
+        }
+    }
+}
+
 #[test]
 fn a_connection_that_stays_out_of_step_is_given_up() {
     let mut script = Script::new();
