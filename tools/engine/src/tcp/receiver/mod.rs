@@ -409,7 +409,18 @@ impl Receiver {
     /// Whether a pure ACK must be sent now.
     #[inline]
     pub fn ack_due(&self) -> bool {
-        self.due > 0
+        self.due > 0 && !self.has_unconfirmed()
+    }
+
+    /// Whether payload is delivered provisionally that must not be acknowledged. An ACK would repeat
+    /// the last one, and SACK blocks behind that payload would say that it is lost: the peer would
+    /// send it again. Both wait for the host's answer.
+    #[inline]
+    fn has_unconfirmed(&self) -> bool {
+        match self.delivery {
+            Delivery::Provisional { limit, .. } => limit != self.nxt,
+            Delivery::Direct | Delivery::Legacy { .. } => false,
+        }
     }
 
     /// Requests an immediate ACK.
@@ -442,6 +453,7 @@ impl Receiver {
         // Payload that was uploaded is the host's to report.
         self.sack
             && !self.is_legacy()
+            && !self.has_unconfirmed()
             && (!self.out_of_order.is_empty() || self.duplicate.is_some())
     }
 

@@ -276,6 +276,25 @@ fn probes_of_a_closed_window_reach_the_host() {
     }
 }
 
+/// A hole behind unconfirmed payload is reported with the payload's acknowledgement. Before, the peer
+/// would take that payload for lost too.
+#[test]
+fn unconfirmed_payload_does_not_look_lost() {
+    let mut script = Script::new();
+    odd_frame(&mut script);
+    script.data(MSS, MSS).data(3 * MSS, MSS).nothing();
+    script.submit(MSS);
+    let segment = script.poll().expect("a segment");
+    assert_eq!((segment.ack, segment.sack.as_slice()), (IRS, &[][..]));
+    script.nothing();
+    assert_eq!(resync(&mut script, MSS, true, 1), Answered::InStep(0));
+    let hole = Range {
+        start: IRS + 3 * MSS,
+        end: IRS + 4 * MSS,
+    };
+    assert_eq!(script.acks(2 * MSS).sack.as_slice(), [hole]);
+}
+
 #[test]
 fn a_connection_that_stays_out_of_step_is_given_up() {
     let mut script = Script::new();
