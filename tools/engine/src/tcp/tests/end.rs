@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One end of a simulated connection: the adapter's TCP, and the behaviour of host and application.
+//! One end of a simulated connection: the adapter's TCP, host and application.
 //! Asserts the properties that every incoming and outgoing segment must have.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
+use toe_abi::completion::Reason;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
 
+use super::behaviour::Behaviour;
 use super::host::Event;
 use super::host::Host;
+use super::host::Ring;
 use super::script;
 use crate::random::splitmix64;
 use crate::tcp::*;
@@ -49,57 +53,20 @@ pub struct Packet {
     pub marked: bool,
     /// There is an unknown option.
     pub odd: bool,
+    /// There are no timestamps.
+    pub bare: bool,
 }
 
-/// Behaviour of application and host at one end.
+/// The time from an entry into legacy mode until delivery is direct again.
 #[derive(Clone, Copy, Debug)]
-pub struct Behaviour {
-    pub total: u32,
-    pub send_buffer: u32,
-    pub receive_buffer: u32,
-    /// Maximum size of a write.
-    pub write: u32,
-    pub large: u32,
-    /// Interval at which the reader takes available payload; 0: immediately.
-    pub read_every: u64,
-    /// Probability that no page is available.
-    pub no_page: u32,
-    pub flags: u16,
-    pub cwnd: u32,
-    pub ssthresh: u32,
-    /// Probability, per event, that the connection is returned to the host and handed over again at
-    /// once.
-    pub hand_over: u32,
-    /// Interval at which the end processes all frames that have arrived, in microseconds.
-    pub round: u64,
-    /// Most frames that are held out of order.
-    pub hold: usize,
-    /// Most time until the host processes completions, in microseconds.
-    pub lag: u64,
-    /// Probability that the host's TCP drops a legacy frame.
-    pub host_drop: u32,
-}
-
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self {
-            total: 0,
-            send_buffer: 4 << 20,
-            receive_buffer: 4 << 20,
-            write: 1 << 20,
-            large: MSS,
-            read_every: 0,
-            no_page: 0,
-            flags: state_flag::TIMESTAMPS | state_flag::SACK,
-            cwnd: 10,
-            ssthresh: u32::MAX,
-            hand_over: 0,
-            round: 1,
-            hold: usize::MAX,
-            lag: 0,
-            host_drop: 0,
-        }
-    }
+pub struct Entry {
+    /// Why it was entered; `None` at the hand-over.
+    pub cause: Option<Reason>,
+    /// When, and how long it took.
+    pub at: u64,
+    pub took: u64,
+    /// Number of legacy frames.
+    pub frames: u32,
 }
 
 pub struct End {
@@ -107,7 +74,9 @@ pub struct End {
     pub behaviour: Behaviour,
     pub iss: Seq,
     pub irs: Seq,
+    /// End of the payload that this hand-over's adapter may send, and that any may have sent.
     pub submitted: u32,
+    pub offered: u32,
     pub host: Host,
     /// Stream offset up to which the host's application has read.
     pub read: u32,
@@ -122,6 +91,15 @@ pub struct End {
     pub finished: Option<u64>,
     pub timeouts: u32,
     pub recoveries: u32,
+    /// The present entry into legacy mode, and all that are over.
+    pub entry: Option<Entry>,
+    pub entries: Vec<Entry>,
+    /// Number of returns out of direct and provisional delivery and legacy mode.
+    pub returns: [u32; 3],
+    /// Number of hand-overs with a hole, and with payload that the host has not processed.
+    pub handed_over: [u32; 2],
+    /// Number of frames with unconfirmed payload that was sent again.
+    pub repeated: u32,
 }
 
 impl End {
@@ -155,6 +133,7 @@ impl End {
             iss,
             irs,
             submitted: 0,
+            offered: 0,
             host: Host::new(),
             read: 0,
             held: BTreeMap::new(),
@@ -165,38 +144,140 @@ impl End {
             finished: None,
             timeouts: 0,
             recoveries: 0,
+            entry: None,
+            entries: Vec::new(),
+            returns: [0; 3],
+            handed_over: [0; 2],
+            repeated: 0,
         }
     }
 
-    /// Returns the connection and hands it over again. Payload that the adapter held out of order,
-    /// and SACK state of the peer, are lost.
-    pub fn hand_over(&mut self, now: u64, random: &mut Random) {
-        self.host_turn(now, random);
+    /// Returns the connection and hands it over again. What the adapter held out of order is uploaded;
+    /// SACK state of the peer is lost. `between` arrives before the hand-over: it is uploaded, and the
+    /// host has not processed it at the hand-over.
+    pub fn hand_over(&mut self, now: u64, between: Option<&Packet>, random: &mut Random) {
+        let exported = self.tcb.export(Instant(now));
+        let delivery = self.tcb.delivery();
+        let Behaviour { host_drop, lag, .. } = self.behaviour;
+        for (start, length) in core::mem::take(&mut self.held) {
+            let end = start + length;
+            self.host
+                .write(now, Event::Legacy { start, end }, lag, random);
+        }
+        // The answers are for a connection that is not the adapter's any more.
+        self.host.process(self.host_edge, host_drop, 64, random);
+        self.host.answers = Ring::default();
+        let received = self.host.received;
+        assert!(self.acked <= received, "acknowledged what the host lacks");
+        let direct = delivery == Delivery::Direct;
+        // The host may have payload of a window probe beyond what it announced to the adapter.
+        assert!(!direct || (self.irs + received).at_least(Seq(exported.rcv_nxt)));
+        self.returns[match delivery {
+            Delivery::Direct => 0,
+            Delivery::Provisional { .. } => 1,
+            Delivery::Legacy { .. } => 2,
+        }] += 1;
+
         let mut state = ConnectionState {
             rcv_mss: MSS as u16,
-            rcv_nxt: (self.irs + self.host.received).0,
-            ..self.tcb.export(Instant(now))
+            rcv_nxt: (self.irs + received).0,
+            rcv_edge: (self.irs + self.host_edge.max(received)).0,
+            ..exported
         };
-        state.set(state_flag::OUT_OF_ORDER, self.host.has_hole());
+        let mut uploaded = received;
+        let mut hole = self.host.has_hole();
+        if let Some(frame) = between {
+            let (start, end) = (frame.content, frame.content.wrapping_add(frame.out.length));
+            self.host
+                .write(now, Event::Legacy { start, end }, lag, random);
+            if start < end && end > received {
+                hole |= start > received;
+                uploaded = if start > received { received } else { end };
+            }
+        }
+        state.set(state_flag::OUT_OF_ORDER, hole);
+        self.handed_over[0] += u32::from(hole);
+        self.handed_over[1] += u32::from(uploaded != received);
         self.host.in_step = true;
-        self.tcb = Tcb::new(&state, Seq(state.rcv_nxt), Instant(now)).expect("sound state");
+        self.tcb = Tcb::new(&state, self.irs + uploaded, Instant(now)).expect("sound state");
         self.submitted = self.tcb.snd_una() - self.iss;
-        self.held.clear();
+        self.entry = None;
+        if self.tcb.delivery() != Delivery::Direct {
+            self.enter(now, None);
+        }
     }
 
-    /// The host processes all completions, and the adapter its answers.
+    /// The host processes all completions.
     pub fn host_turn(&mut self, now: u64, random: &mut Random) {
-        let Behaviour { host_drop, lag, .. } = self.behaviour;
-        for answer in self.host.process(self.host_edge, host_drop, random) {
+        let Behaviour {
+            host_drop,
+            resumptions,
+            answer,
+            ..
+        } = self.behaviour;
+        let edge = self.host_edge;
+        for reply in self.host.process(edge, host_drop, resumptions, random) {
+            let at = now + random.below(answer + 1);
+            self.host.answers.write(at, reply);
+        }
+        if core::mem::take(&mut self.host.acks) {
+            self.write_frame(now, random);
+        }
+    }
+
+    /// The host's TCP sends a frame with its acknowledgement and window.
+    fn write_frame(&mut self, now: u64, random: &mut Random) {
+        let at = now + random.below(self.behaviour.answer + 1);
+        if random.chance(self.behaviour.lose_host_frame) {
+            return;
+        }
+        let received = self.host.received;
+        let frame = HostFrame {
+            seq: self.iss + self.offered,
+            length: 0,
+            ack: self.irs + received,
+            window: (self.host_edge.saturating_sub(received) >> WSCALE) as u16,
+        };
+        let sack = self.host.sack(self.irs);
+        self.host.frames.write(at, (frame, sack));
+    }
+
+    /// The adapter reads answers and frames of the host. Returns the next frame as it leaves.
+    pub fn read_host(&mut self, now: u64, random: &mut Random) -> Option<(Rewrite, SackBlocks)> {
+        while let Some(answer) = self.host.answers.read(now) {
             let answer = Resync {
                 rcv_nxt: self.irs + answer.rcv_nxt,
                 in_step: answer.in_step,
                 round: answer.round,
             };
             if self.tcb.on_resync(Instant(now), &answer) == Answered::OutOfStep {
-                self.upload_held(now, lag, random);
+                self.upload_held(now, self.behaviour.lag, random);
+            }
+            self.tcb.receiver.assert_invariants();
+            if self.tcb.delivery() == Delivery::Direct {
+                let over = self.entry.take().map(|entry| Entry {
+                    took: now - entry.at,
+                    ..entry
+                });
+                self.entries.extend(over);
             }
         }
+        let (frame, sack) = self.host.frames.read(now)?;
+        let rewrite = self.tcb.on_host_frame(Instant(now), &frame);
+        self.tcb.receiver.assert_invariants();
+        match rewrite.ack == frame.ack {
+            true => Some((rewrite, sack)),
+            false => Some((rewrite, SackBlocks::new())),
+        }
+    }
+
+    fn enter(&mut self, at: u64, cause: Option<Reason>) {
+        self.entry = Some(Entry {
+            cause,
+            at,
+            took: 0,
+            frames: 0,
+        });
     }
 
     /// Uploads what is held out of order.
@@ -209,6 +290,9 @@ impl End {
     fn upload(&mut self, now: u64, start: u32, end: u32, lag: u64, random: &mut Random) {
         self.host
             .write(now, Event::Legacy { start, end }, lag, random);
+        if let Some(entry) = &mut self.entry {
+            entry.frames += 1;
+        }
         let range = Range {
             start: self.irs + start,
             end: self.irs + end,
@@ -231,25 +315,11 @@ impl End {
         }
     }
 
-    /// The frame in which the host's TCP acknowledges legacy frames.
-    pub fn host_ack(&mut self, now: u64) -> (Rewrite, SackBlocks) {
-        self.host.acks = false;
-        let edge = self.host_edge.max(self.host.received);
-        let window = ((edge - self.host.received) >> WSCALE) as u16;
-        let frame = HostFrame {
-            seq: self.iss + self.submitted,
-            length: 0,
-            ack: self.irs + self.host.received,
-            window,
-        };
-        let rewrite = self.tcb.on_host_frame(Instant(now), &frame);
-        (rewrite, self.host.sack(self.irs))
-    }
-
     pub fn submit(&mut self) {
         let una = self.tcb.snd_una() - self.iss;
         while self.submitted < self.behaviour.total {
-            let room = self.behaviour.send_buffer - (self.submitted - una);
+            // The peer may have acknowledged what the last hand-over's adapter has sent.
+            let room = self.behaviour.send_buffer - self.submitted.saturating_sub(una);
             let length = (self.behaviour.total - self.submitted)
                 .min(self.behaviour.write)
                 .min(room);
@@ -261,6 +331,7 @@ impl End {
                 .submit(seq, length, true, false)
                 .expect("in sequence");
             self.submitted += length;
+            self.offered = self.offered.max(self.submitted);
         }
     }
 
@@ -272,7 +343,7 @@ impl End {
             ack: out.ack,
             flags: out.flags,
             window: out.window,
-            timestamps: out.timestamps,
+            timestamps: out.timestamps.filter(|_| !frame.bare),
             sack: out.sack,
             length: out.length,
             wire_segments: out.wire_segments,
@@ -311,7 +382,7 @@ impl End {
                     return false;
                 }
                 if self.held.len() >= self.behaviour.hold {
-                    self.special(now, frame, true, random);
+                    self.special(now, frame, Some(Reason::OutOfOrder), random);
                 } else {
                     let before = self.held.range(..=offset).next_back();
                     assert!(before.is_none_or(|(&start, &length)| start + length <= offset));
@@ -320,52 +391,55 @@ impl End {
                     held = true;
                 }
             }
-            Verdict::Upload(entering) => self.special(now, frame, entering.is_some(), random),
+            Verdict::Upload(entering) => self.special(now, frame, entering, random),
             Verdict::Return(reason) => panic!("returned: {reason:?} {segment:?}"),
             Verdict::Done | Verdict::Duplicate | Verdict::Drop(_) => {}
         }
         assert!(self.tcb.snd_una().at_least(una));
-        assert!(self.tcb.snd_una() - self.iss <= self.submitted);
+        assert!(self.tcb.snd_una() - self.iss <= self.offered);
+        self.tcb.receiver.assert_invariants();
         held
     }
 
     /// Uploads a frame that only the host's TCP can process.
-    fn special(&mut self, now: u64, frame: &Packet, entering: bool, random: &mut Random) {
+    fn special(
+        &mut self,
+        now: u64,
+        frame: &Packet,
+        entering: Option<Reason>,
+        random: &mut Random,
+    ) {
         let lag = self.behaviour.lag;
-        if entering {
+        self.repeated += u32::from(entering == Some(Reason::Gap));
+        if entering.is_some() {
+            if self.entry.is_none() {
+                self.enter(now, entering);
+            }
             self.tcb.enter_legacy(Instant(now));
             self.upload_held(now, lag, random);
         }
         if !random.chance(self.behaviour.no_page) {
-            let end = frame.content + frame.out.length;
+            let end = frame.content.wrapping_add(frame.out.length);
             self.upload(now, frame.content, end, lag, random);
         }
     }
 
     /// The application reads. The host's TCP moves the window and informs the peer if that is
     /// worthwhile.
-    pub fn read(&mut self, now: u64) -> Option<Rewrite> {
+    pub fn read(&mut self, now: u64, random: &mut Random) {
         if now < self.next_read {
-            return None;
+            return;
         }
         self.next_read = now + self.behaviour.read_every;
         self.read = self.host.received;
-        let edge = self.read + self.behaviour.receive_buffer;
-        if edge - self.edge < (2 * MSS).max(self.behaviour.receive_buffer / 4) {
-            return None;
+        let buffer = self.behaviour.receive_buffer;
+        // What the header of the host's frame can express.
+        let edge = self.read + (buffer >> WSCALE << WSCALE);
+        let worthwhile = (2 * MSS).max(buffer / 4).min(buffer / 2);
+        if edge >= self.host_edge + worthwhile {
+            self.host_edge = edge;
+            self.write_frame(now, random);
         }
-        // The edge is limited to what the header of the host's frame can express.
-        let window = ((edge - self.host.received) >> WSCALE) as u16;
-        self.host_edge = self
-            .host_edge
-            .max(self.host.received + (u32::from(window) << WSCALE));
-        let frame = HostFrame {
-            seq: self.iss + self.submitted,
-            length: 0,
-            ack: self.irs + self.host.received,
-            window,
-        };
-        Some(self.tcb.on_host_frame(Instant(now), &frame))
     }
 
     /// Checks every outgoing segment: no data is acknowledged before it is delivered, and the right

@@ -4,7 +4,7 @@
 
 use toe_abi::connection::flag as state_flag;
 
-use super::end::Behaviour;
+use super::behaviour::Behaviour;
 use super::end::LARGE;
 use super::end::MSS;
 use super::network::Network;

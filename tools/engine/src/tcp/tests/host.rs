@@ -27,6 +27,39 @@ pub struct Answer {
     pub round: u32,
 }
 
+/// A ring from the host to the adapter. What is written is read in order, some time later.
+#[derive(Debug)]
+pub struct Ring<T> {
+    entries: VecDeque<(u64, T)>,
+}
+
+impl<T> Default for Ring<T> {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> Ring<T> {
+    /// Writes an entry that is read at `at`, but not before those that were written before.
+    pub fn write(&mut self, at: u64, entry: T) {
+        let last = self.entries.back().map_or(0, |(at, _)| *at);
+        self.entries.push_back((at.max(last), entry));
+    }
+
+    /// Reads an entry.
+    pub fn read(&mut self, now: u64) -> Option<T> {
+        self.next().filter(|at| *at <= now)?;
+        self.entries.pop_front().map(|(_, entry)| entry)
+    }
+
+    /// When the next entry is read.
+    pub fn next(&self) -> Option<u64> {
+        self.entries.front().map(|(at, _)| *at)
+    }
+}
+
 /// The receiving half of the host's TCP.
 #[derive(Debug, Default)]
 pub struct Host {
@@ -42,7 +75,12 @@ pub struct Host {
     pub in_step: bool,
     /// Legacy frames that were processed and want an acknowledgement.
     pub acks: bool,
+    /// Answers on their way to the adapter.
+    pub answers: Ring<Answer>,
+    /// Frames of the host's TCP on their way to the adapter.
+    pub frames: Ring<(HostFrame, SackBlocks)>,
     pub legacy_frames: u32,
+    pub legacy_bytes: u32,
     pub refused: u32,
 }
 
@@ -93,9 +131,18 @@ impl Host {
     }
 
     /// Processes all completions. Drops legacy frames with probability `drop`, and those beyond
-    /// `edge`. Returns the answers for the adapter.
-    pub fn process(&mut self, edge: u32, drop: u32, random: &mut Random) -> VecDeque<Answer> {
+    /// `edge`. At most `limit` resumptions wait to be answered. Of those after them, only the last one
+    /// is, right behind them. Returns the answers.
+    pub fn process(
+        &mut self,
+        edge: u32,
+        drop: u32,
+        limit: usize,
+        random: &mut Random,
+    ) -> VecDeque<Answer> {
         let mut answers = VecDeque::new();
+        let waiting = |event: &&Event| matches!(event, Event::Resumed { .. });
+        let mut last = self.ring.iter().filter(waiting).skip(limit).last().copied();
         while let Some(event) = self.ring.pop_front() {
             match event {
                 Event::Deliver { start, end } => {
@@ -107,27 +154,42 @@ impl Host {
                 }
                 Event::Legacy { start, end } => {
                     self.legacy_frames += 1;
-                    if random.chance(drop) || end > edge {
+                    self.legacy_bytes += end.wrapping_sub(start);
+                    if random.chance(drop) {
                         continue;
                     }
-                    self.acks = true;
-                    self.take(start, end);
+                    let outside = end > edge || start == end && start != self.received;
+                    self.acks |= outside || start != end;
+                    if !outside {
+                        self.take(start, end);
+                    }
                 }
-                Event::Resumed { at, round } => {
-                    self.in_step = self.received >= at && !self.has_hole();
-                    self.refused += u32::from(!self.in_step);
-                    answers.push_back(Answer {
-                        rcv_nxt: self.received,
-                        in_step: self.in_step,
-                        round,
-                    });
+                Event::Resumed { at, round } if answers.len() < limit => {
+                    answers.push_back(self.answer(at, round));
+                    if answers.len() == limit {
+                        if let Some(Event::Resumed { at, round }) = last.take() {
+                            answers.push_back(self.answer(at, round));
+                        }
+                    }
                 }
+                Event::Resumed { .. } => {}
             }
         }
         answers
     }
 
-    fn take(&mut self, start: u32, end: u32) {
+    fn answer(&mut self, at: u32, round: u32) -> Answer {
+        self.in_step = self.received >= at && !self.has_hole();
+        self.refused += u32::from(!self.in_step);
+        Answer {
+            rcv_nxt: self.received,
+            in_step: self.in_step,
+            round,
+        }
+    }
+
+    /// Takes payload.
+    pub fn take(&mut self, start: u32, end: u32) {
         if end <= self.received {
             return;
         }

@@ -3,7 +3,10 @@
 //! Tests of the complete state machine: packet scripts for exact segments, and a simulated network
 //! for overall behaviour.
 
+mod behaviour;
+mod convergence;
 mod end;
+mod entry;
 mod goodput;
 mod host;
 mod legacy;

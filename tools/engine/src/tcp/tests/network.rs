@@ -11,7 +11,7 @@ use alloc::collections::BinaryHeap;
 use alloc::format;
 use core::cmp::Reverse;
 
-use super::end::Behaviour;
+use super::behaviour::Behaviour;
 use super::end::End;
 use super::end::MSS;
 use super::end::Packet;
@@ -41,6 +41,10 @@ pub struct Path {
     pub whole: bool,
     /// Give frames an unknown option.
     pub odd: u32,
+    /// Give exactly this data frame an unknown option, counted from 1.
+    pub odd_frame: u32,
+    /// Take the timestamps out of frames.
+    pub bare: u32,
 }
 
 pub struct Network {
@@ -61,7 +65,12 @@ pub struct Network {
 impl Network {
     pub fn new(seed: u64, behaviours: [Behaviour; 2], paths: [Path; 2]) -> Self {
         let mut random = Random(seed);
-        let numbers = [Seq(random.next() as u32), Seq(random.next() as u32)];
+        let numbers = [0; 2].map(|_| {
+            let number = random.next();
+            // Half of them wrap within the stream.
+            let near = (number >> 32 & 1) as u32;
+            Seq((number as u32 % [u32::MAX, 60_000][near as usize]).wrapping_neg())
+        });
         let [a, b] = behaviours;
         Self {
             now: 0,
@@ -102,6 +111,7 @@ impl Network {
         }
         if frame.out.length > 0 {
             self.data_frames[from] += 1;
+            frame.odd |= self.data_frames[from] == path.odd_frame;
             if self.data_frames[from] == path.lose_frame {
                 return;
             }
@@ -136,6 +146,7 @@ impl Network {
             content,
             marked: false,
             odd: self.random.chance(self.paths[from].odd),
+            bare: self.random.chance(self.paths[from].bare),
         };
         if out.gso_size == 0 || self.paths[from].whole {
             self.put_on_wire(from, frame);
@@ -179,9 +190,10 @@ impl Network {
                 sack,
                 ect: false,
             },
-            content: 0,
+            content: rewrite.seq - self.ends[index].iss,
             marked: false,
             odd: false,
+            bare: false,
         };
         self.put_on_wire(index, frame);
     }
@@ -193,15 +205,12 @@ impl Network {
         if now >= end.host.turn {
             end.host_turn(now, &mut self.random);
         }
-        if let Some(rewrite) = self.ends[index].read(now) {
-            self.put_host_frame(index, rewrite, SackBlocks::new());
-        }
-        if self.ends[index].host.acks {
-            let (rewrite, sack) = self.ends[index].host_ack(now);
+        self.ends[index].read(now, &mut self.random);
+        while let Some((rewrite, sack)) = self.ends[index].read_host(now, &mut self.random) {
             self.put_host_frame(index, rewrite, sack);
         }
         if self.random.chance(self.ends[index].behaviour.hand_over) {
-            self.ends[index].hand_over(now, &mut self.random);
+            self.ends[index].hand_over(now, None, &mut self.random);
         }
         self.ends[index].settle(now, &mut self.random);
         self.ends[index].submit();
@@ -239,7 +248,8 @@ impl Network {
                 let host = (!end.host.ring.is_empty()).then_some(end.host.turn);
                 // Round up to the adapter's timer tick.
                 let timer = end.tcb.deadline().map(|at| at.0.div_ceil(TICK) * TICK);
-                for at in [reading, timer, host].into_iter().flatten() {
+                let (answers, frames) = (end.host.answers.next(), end.host.frames.next());
+                for at in [reading, timer, host, answers, frames].into_iter().flatten() {
                     next = Some(next.map_or(at, |next: u64| next.min(at)));
                 }
             }
@@ -257,7 +267,12 @@ impl Network {
                     continue;
                 };
                 if let Some((to, frame)) = self.frames.remove(&order) {
-                    let held = self.ends[to].receive(self.now, &frame, &mut self.random);
+                    let held = if self.random.chance(self.ends[to].behaviour.hand_over) {
+                        self.ends[to].hand_over(self.now, Some(&frame), &mut self.random);
+                        false
+                    } else {
+                        self.ends[to].receive(self.now, &frame, &mut self.random)
+                    };
                     let large = self.ends[to].behaviour.large;
                     if held {
                         if let Some(out) = self.ends[to].tcb.poll_transmit(Instant(self.now), large)
@@ -319,6 +334,7 @@ pub fn bulk(seed: u64, sender: Behaviour, path: Path, limit: u64) -> Network {
     let receiver = Behaviour { total: 0, ..sender };
     let back = Path {
         lose_frame: 0,
+        odd_frame: 0,
         ..path
     };
     let mut network = Network::new(seed, [sender, receiver], [path, back]);

@@ -6,7 +6,7 @@ extern crate std;
 
 use toe_abi::connection::flag as state_flag;
 
-use super::end::Behaviour;
+use super::behaviour::Behaviour;
 use super::end::LARGE;
 use super::end::MSS;
 use super::end::Random;
@@ -37,6 +37,8 @@ fn any_path_is_survived() {
             marks: random.chance(300_000),
             whole: random.chance(300_000),
             odd: random.pick(&[0, 0, 0, 1_000, 100_000]),
+            odd_frame: 0,
+            bare: random.pick(&[0, 0, 0, 1_000, 100_000]),
         };
         let paths = [path(), path()];
         let mut flags = 0;
@@ -66,11 +68,23 @@ fn any_path_is_survived() {
             hold: random.pick(&[usize::MAX, usize::MAX, 10, 0]),
             lag: random.pick(&[0, 0, 100, 5_000]),
             host_drop: random.pick(&[0, 0, 10_000, 100_000]),
+            answer: random.pick(&[0, 0, 100, 5_000, 50_000]),
+            lose_host_frame: random.pick(&[0, 0, 100_000]),
+            resumptions: random.pick(&[64, 64, 2]),
         };
-        let behaviours = [behaviour(), behaviour()];
+        let mut behaviours = [behaviour(), behaviour()];
+        if random.chance(200_000) {
+            // Less than a segment, or hardly more.
+            behaviours[0].receive_buffer = random.pick(&[512, 1_536]);
+        }
+        // Not both windows stay closed: two ends that probe each other take no acknowledgement.
+        if behaviours[0].receive_buffer < 65_536 {
+            behaviours[1].receive_buffer = 4 << 20;
+        }
         std::println!("seed {seed}: {behaviours:?} {paths:?}");
         let mut network = Network::new(seed, behaviours, paths);
-        network.run(3_600_000_000);
+        // A window update that is lost costs minutes of window probes.
+        network.run(100_000_000_000);
         for (index, end) in network.ends.iter().enumerate() {
             let peer = &network.ends[1 - index];
             assert_eq!(end.host.received, peer.behaviour.total, "seed {seed}");
