@@ -76,6 +76,8 @@ struct Scenario {
     hold: u32,
     /// Legacy frames that the host's TCP drops.
     drops: Drops,
+    /// Time until the host answers a resumption, in microseconds.
+    late: u64,
     /// Probability of a return request per round, in parts per million.
     return_ppm: u64,
     piece: u32,
@@ -95,6 +97,7 @@ impl Default for Scenario {
             odd_ppm: 0,
             hold: config().hold_connection,
             drops: |_| false,
+            late: 0,
             return_ppm: 0,
             piece: 10_000,
             seed: 1,
@@ -130,6 +133,7 @@ fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
     for (node, end) in nodes.iter_mut().zip(&mut ends) {
         end.place(node);
         end.drops = scenario.drops;
+        end.late = scenario.late;
     }
     let mut wire = Wire {
         random: Random(scenario.seed ^ 0xabcd),
@@ -177,12 +181,9 @@ fn run(scenario: &Scenario) -> ([Node; 2], [End; 2], u64) {
                 other => panic!("{other:?}"),
             }
             for event in node.driver.completions(&mut node.env) {
-                if matches!(event, Event::Resumed(_)) {
-                    // The answer wakes the processor.
-                    next = now;
-                }
                 end.take(node, event);
             }
+            next = next.min(end.answer(node, now).unwrap_or(u64::MAX));
             for frame in node.env.wire.drain(..) {
                 wire.carry(now, 1 - n, frame);
             }
@@ -290,6 +291,7 @@ fn special_frames_stay_delegated() {
             odd_ppm,
             hold,
             drops,
+            late: [0, 300, 3_000][seed as usize % 3],
             seed,
             ..Scenario::default()
         };
@@ -320,6 +322,7 @@ fn returns_out_of_legacy_mode_lose_nothing() {
             odd_ppm: 50_000,
             hold: 4096,
             drops: |frame| frame % 11 == 0,
+            late: [0, 300, 3_000][seed as usize % 3],
             return_ppm: 60_000,
             seed,
             ..Scenario::default()

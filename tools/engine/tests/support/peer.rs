@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use toe_abi::Layout;
 use toe_abi::completion::HandoverStatus;
@@ -83,6 +84,10 @@ pub struct End {
     pub legacy_frames: u64,
     /// Resumptions that the host denied.
     pub refused: u64,
+    /// Time from a resumption to its answer, in microseconds.
+    pub late: u64,
+    /// Answers and when they are submitted.
+    answers: VecDeque<(u64, submission::Resync)>,
     /// Largest fragment of a submission.
     pub frag: u32,
     pub reasons: Vec<u8>,
@@ -169,6 +174,8 @@ pub fn pair(v6: bool, vlan: bool, streams: [Vec<u8>; 2], frag: u32) -> [End; 2] 
             drops: |_| false,
             legacy_frames: 0,
             refused: 0,
+            late: 0,
+            answers: VecDeque::new(),
             frag,
             reasons: Vec::new(),
             resent: 0,
@@ -295,7 +302,7 @@ impl End {
             Event::Placed(placed) => panic!("no area was bound: {placed:?}"),
             Event::Resumed(resumed) => {
                 assert_eq!(resumed.host_id, self.host_id);
-                self.resync(node, &resumed);
+                self.resync(node.now, &resumed);
             }
             Event::Acked(acked) => {
                 assert_eq!(acked.host_id, self.host_id);
@@ -319,6 +326,7 @@ impl End {
                 );
                 self.state = state;
                 self.mode = Mode::Host;
+                self.answers.clear();
                 self.returns += 1;
                 self.legacy = returned.frames;
                 self.reasons.push(returned.reason);
@@ -344,10 +352,9 @@ impl End {
     }
 
     /// Answers a resumption.
-    fn resync(&mut self, node: &mut Node, resumed: &Resumed) {
+    fn resync(&mut self, now: u64, resumed: &Resumed) {
         self.in_step =
             Seq(self.rcv_nxt()).at_least(Seq(resumed.seq)) && self.out_of_order.is_empty();
-        self.refused += u64::from(!self.in_step);
         let Mode::Delegated(device_id) = self.mode else {
             return;
         };
@@ -358,7 +365,18 @@ impl End {
             rcv_nxt: self.rcv_nxt(),
             round: resumed.round,
         };
-        node.driver.submit(&mut node.env, &[answer.to_bytes()]);
+        self.answers.push_back((now + self.late, answer));
+    }
+
+    /// Submits the answers that are due. Returns when the processor has to be polled for one.
+    pub fn answer(&mut self, node: &mut Node, now: u64) -> Option<u64> {
+        let (first, _) = *self.answers.front()?;
+        while let Some((_, answer)) = self.answers.front().filter(|(at, _)| *at <= now) {
+            self.refused += u64::from(answer.flags & submission::resync_flag::IN_STEP == 0);
+            node.driver.submit(&mut node.env, &[answer.to_bytes()]);
+            self.answers.pop_front();
+        }
+        Some(first.max(now))
     }
 
     fn acknowledged(&mut self, una: u32) {
