@@ -413,8 +413,8 @@ impl Receiver {
     }
 
     /// Whether payload is delivered provisionally that must not be acknowledged. An ACK would repeat
-    /// the last one, and SACK blocks behind that payload would say that it is lost: the peer would
-    /// send it again. Both wait for the host's answer.
+    /// the last one, SACK blocks behind that payload would say that it is lost, and the peer would
+    /// take a block of a duplicate in it for a SACK. All wait for the host's answer.
     #[inline]
     fn has_unconfirmed(&self) -> bool {
         match self.delivery {
@@ -526,10 +526,7 @@ impl Receiver {
     }
 
     fn report_duplicate(&mut self, start: Seq, end: Seq) {
-        // The peer would take a block of payload that is not acknowledged for a SACK.
-        let unconfirmed =
-            self.delivery != Delivery::Direct && start.before(self.nxt) && end.after(self.ack());
-        if self.sack && !unconfirmed {
+        if self.sack {
             self.duplicate = Some(Range { start, end });
         }
     }

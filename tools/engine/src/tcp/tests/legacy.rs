@@ -197,6 +197,30 @@ fn a_host_that_is_ahead_is_followed() {
     assert_eq!(resume(&mut script), Some((4 * MSS, 2)));
 }
 
+/// It lies, or it answers for a later state.
+#[test]
+fn a_host_that_is_in_step_with_less_is_not() {
+    let mut script = Script::new();
+    odd_frame(&mut script);
+    script.data(MSS, MSS);
+    assert_eq!(resync(&mut script, MSS / 2, true, 1), Answered::OutOfStep);
+    assert_eq!(script.tcb.rcv_nxt(), IRS + MSS / 2);
+    assert_eq!(resume(&mut script), None, "nothing has changed");
+}
+
+/// The host denies that it is in step before it processes what is in its backlog.
+#[test]
+fn an_acknowledgement_after_a_denial_is_a_change() {
+    let mut script = Script::new();
+    odd_frame(&mut script);
+    assert_eq!(resync(&mut script, 0, false, 1), Answered::OutOfStep);
+    assert_eq!(resume(&mut script), None, "nothing has changed");
+    assert_eq!(host_ack(&mut script, MSS), MSS);
+    assert_eq!(resume(&mut script), Some((MSS, 2)));
+    assert_eq!(resync(&mut script, MSS, true, 2), Answered::InStep(0));
+    assert_eq!(script.tcb.delivery(), Delivery::Direct);
+}
+
 /// The peer has sent more than the window before the hand-over.
 #[test]
 fn payload_beyond_the_window_is_not_taken_back() {
