@@ -216,7 +216,11 @@ fn most_payload_is_delivered_directly_under_loss() {
             let host = &network.ends[1].host;
             let direct = 100 - host.legacy_bytes.div_ceil(4_000_000 / 100);
             legacy += host.legacy_frames;
-            assert!(direct >= least, "{direct} % at {loss} ppm: {:?}", network.ends[1].entries);
+            assert!(
+                direct >= least,
+                "{direct} % at {loss} ppm: {:?}",
+                network.ends[1].entries
+            );
         }
     }
     assert!(legacy > 100, "{legacy}");

@@ -402,13 +402,7 @@ impl End {
     }
 
     /// Uploads a frame that only the host's TCP can process.
-    fn special(
-        &mut self,
-        now: u64,
-        frame: &Packet,
-        entering: Option<Reason>,
-        random: &mut Random,
-    ) {
+    fn special(&mut self, now: u64, frame: &Packet, entering: Option<Reason>, random: &mut Random) {
         let lag = self.behaviour.lag;
         self.repeated += u32::from(entering == Some(Reason::Gap));
         if entering.is_some() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Every cause of legacy mode in every setting of a connection: with and without timestamps and SACK,
-//! with windows of less than a segment, one, some and many. Half of the sequence numbers wrap. All
-//! bytes arrive, and the properties that [`End`](super::end::End) asserts hold.
+//! with windows of less than a segment, one, some and many, open or closed from time to time. Half of
+//! the sequence numbers wrap. All bytes arrive, and the properties that [`End`](super::end::End)
+//! asserts hold.
 
 use toe_abi::completion::Reason;
 use toe_abi::connection::flag as state_flag;
@@ -31,10 +32,12 @@ fn everywhere(
     for flags in SETTINGS {
         for &window in windows {
             let mut occurred = 0;
-            for seed in 0..4 {
+            for seed in 0..8 {
                 let receiver = Behaviour {
                     flags,
                     receive_buffer: window,
+                    // For half of them, the window closes while the application does not read.
+                    read_every: receiver.read_every.max(seed % 2 * 20_000),
                     ..*receiver
                 };
                 let sender = Behaviour {
@@ -136,7 +139,7 @@ fn unconfirmed_payload_is_sent_again() {
         ..path()
     };
     let receiver = Behaviour {
-        answer: 10_000_000,
+        answer: 3_000_000,
         ..receiver()
     };
     everywhere(&WINDOWS, &path, &receiver, |network| {

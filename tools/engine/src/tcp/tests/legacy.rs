@@ -374,7 +374,10 @@ impl Bounds {
         let edge = ack.wrapping_add(u32::from(window) << WSCALE);
         assert!(ack >= self.ack && ack < 1 << 31, "{ack} after {}", self.ack);
         assert!(edge + (1 << WSCALE) > self.edge, "the window shrank");
-        assert!(ack <= self.granted && edge <= self.granted, "beyond the window");
+        assert!(
+            ack <= self.granted && edge <= self.granted,
+            "beyond the window"
+        );
         assert!(ack <= self.all.received, "{ack} is acknowledged");
         self.ack = ack;
         self.edge = self.edge.max(edge);

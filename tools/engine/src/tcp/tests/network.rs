@@ -249,7 +249,10 @@ impl Network {
                 // Round up to the adapter's timer tick.
                 let timer = end.tcb.deadline().map(|at| at.0.div_ceil(TICK) * TICK);
                 let (answers, frames) = (end.host.answers.next(), end.host.frames.next());
-                for at in [reading, timer, host, answers, frames].into_iter().flatten() {
+                for at in [reading, timer, host, answers, frames]
+                    .into_iter()
+                    .flatten()
+                {
                     next = Some(next.map_or(at, |next: u64| next.min(at)));
                 }
             }
