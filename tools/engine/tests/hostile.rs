@@ -7,14 +7,20 @@ mod support;
 
 use proptest::prelude::*;
 
+use toe_abi::Layout;
 use toe_abi::ring::ARM;
 use toe_abi::ring::RingId;
 use toe_abi::stats::Counter;
+use toe_abi::submission::Resync;
+use toe_abi::submission::SubmissionOp;
+use toe_abi::submission::resync_flag;
 use toe_engine::env::Capabilities;
 use toe_engine::env::Host;
 use toe_engine::env::RxChecksum;
 use toe_engine::env::RxOffload;
 use toe_engine::processor::Next;
+use toe_engine::tcp::Seq;
+use toe_engine::wire::packet::Packet;
 
 use self::support::Node;
 use self::support::Random;
@@ -103,6 +109,72 @@ proptest! {
         prop_assert!(idle);
     }
 
+    /// A host that acknowledges and confirms what it likes, on a connection that enters legacy mode again
+    /// and again: the connection stays, and no acknowledgement on the wire goes back or leaves the
+    /// window.
+    #[test]
+    fn a_connection_with_a_lying_host(
+        steps in proptest::collection::vec((0u8..6, any::<u32>()), 1..150),
+    ) {
+        let mut node = Node::new(&config(), Capabilities::ALL);
+        let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+        end.delegate(&mut node);
+        let peer::Mode::Delegated(device_id) = end.mode else {
+            unreachable!();
+        };
+        let start = Seq(end.state.rcv_nxt);
+        let (mut granted, mut highest, mut next) = (Seq(end.state.rcv_edge), start, start);
+        for (now, (step, number)) in (2..).zip(steps) {
+            let claim = start + number % 400_000;
+            match step {
+                0..=2 => {
+                    // In order, behind a hole, or a repetition.
+                    let back = number % 5000;
+                    let seq = [next, next + 1000, Seq(next.0.wrapping_sub(back))];
+                    let repr = peer.repr(seq[usize::from(step)]);
+                    let bytes = peer::frame(&peer.state, &repr, &[step; 1000]);
+                    let offload = RxOffload::default();
+                    let mut frame = WireFrame { bytes, offload };
+                    if number & 0x700 == 0 {
+                        peer::add_unknown_option(&mut frame);
+                    }
+                    next = next.max(repr.seq + 1000);
+                    node.receive(now, &frame);
+                }
+                3 | 4 => {
+                    let answer = Resync {
+                        op: SubmissionOp::Resync.raw(),
+                        flags: number as u8 & resync_flag::IN_STEP,
+                        device_id,
+                        rcv_nxt: [claim, next][number as usize >> 8 & 1].0,
+                        // Often the latest.
+                        round: number >> 16 & 15,
+                    };
+                    node.driver.submit(&mut node.env, &[answer.to_bytes()]);
+                }
+                _ => {
+                    let mut repr = end.repr(Seq(end.state.send.snd_nxt));
+                    (repr.ack, repr.window) = (claim, (number >> 20) as u16);
+                    granted = granted.max(claim + (u32::from(repr.window) << 7));
+                    let bytes = peer::frame(&end.state, &repr, &[]);
+                    node.driver.transmit_bytes(&mut node.env, &bytes, 1);
+                }
+            }
+            let waits = matches!(node.poll(now), Next::Sleep { .. });
+            prop_assert!(waits, "there is work for ever");
+            node.driver.completions(&mut node.env);
+            for frame in node.env.wire.drain(..) {
+                let packet = Packet::parse(&frame.bytes).expect("a packet");
+                let header = packet.tcp(&frame.bytes).expect("a segment");
+                let edge = header.ack() + (u32::from(header.window()) << 7);
+                prop_assert!(header.ack().at_least(highest) && header.ack().at_most(granted));
+                prop_assert!(edge.at_most(granted));
+                highest = header.ack();
+            }
+        }
+        prop_assert_eq!(node.counter(Counter::Returned), 0);
+    }
+
     /// For any frames and any pace of the host: each page is released once, live ranges do not overlap,
     /// and frames are uploaded unchanged. The driver model checks the first two.
     #[test]
@@ -129,7 +201,7 @@ proptest! {
                 let repr = toe_engine::wire::tcp::Repr {
                     source: 5,
                     destination: 6,
-                    seq: toe_engine::tcp::Seq(seq),
+                    seq: Seq(seq),
                     flags: toe_engine::wire::tcp::flag::ACK,
                     ..Default::default()
                 };
