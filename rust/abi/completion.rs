@@ -297,7 +297,7 @@ wire_enum! {
         Fin = 1,
         /// The peer sent RST.
         Reset = 2,
-        /// The peer sent SYN.
+        /// The peer sent SYN. Not used by the adapter of this tree.
         Syn = 3,
         /// The peer sent urgent data.
         Urgent = 4,

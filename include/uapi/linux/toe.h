@@ -37,7 +37,8 @@ enum toe_conn_state {
  *   listed below.
  * @TOE_RETURN_REASON_FIN: The peer sent FIN.
  * @TOE_RETURN_REASON_RESET: The peer sent RST.
- * @TOE_RETURN_REASON_SYN: The peer sent SYN.
+ * @TOE_RETURN_REASON_SYN: The peer sent SYN. Not used by the adapter of this
+ *   tree.
  * @TOE_RETURN_REASON_URGENT: The peer sent urgent data.
  * @TOE_RETURN_REASON_OUT_OF_ORDER: More out-of-order data than the adapter can
  *   hold.

@@ -274,10 +274,10 @@ fn returns_and_hand_overs_lose_nothing() {
 #[test]
 fn special_frames_stay_delegated() {
     let cases: [(u64, u32, Drops); 4] = [
-        (20_000, 1 << 19, |_| false),
+        (40_000, 1 << 19, |_| false),
         (0, 4096, |_| false),
-        (20_000, 4096, |_| false),
-        (20_000, 4096, |frame| frame % 7 == 0),
+        (40_000, 4096, |_| false),
+        (40_000, 4096, |frame| frame % 7 == 0),
     ];
     let (mut bytes, mut resynced, mut refused) = (0, 0, 0);
     for (seed, (odd_ppm, hold, drops)) in (0..).zip(cases.into_iter().cycle().take(12)) {

@@ -116,11 +116,8 @@ impl<E: Env> Receive<'_, E> {
     #[inline]
     fn tcp(mut self, tcp: &mut Tcp, frame: &PortFrame<'_>) -> Result<Outcome, HostError> {
         let Some(segment) = frame.segment() else {
-            return Ok(Outcome::Return(Reason::Fragment));
+            return Ok(self.fragment(tcp, frame));
         };
-        if frame.packet.ip_options {
-            return Ok(Outcome::Return(Reason::Option));
-        }
         if frame.checksum_ok() == Some(false) {
             self.counters.count(Counter::RxCsumError);
             return Ok(Outcome::Dropped);
@@ -151,6 +148,19 @@ impl<E: Env> Receive<'_, E> {
             }
         }
         Ok(Outcome::Changed)
+    }
+
+    /// Takes the first fragment of a TCP segment, whose checksum cannot be verified.
+    #[cold]
+    fn fragment(self, tcp: &Tcp, frame: &PortFrame<'_>) -> Outcome {
+        let plausible = frame
+            .fragment()
+            .is_some_and(|(seq, ack)| tcp.tcb.expects(seq, ack));
+        if plausible {
+            return Outcome::Return(Reason::Fragment);
+        }
+        self.counters.count(Counter::ToeUnacceptable);
+        Outcome::Dropped
     }
 
     /// Places the payload `trimmed` of `frame`, which is in order, and held payload that it makes

@@ -10,7 +10,9 @@ use crate::env::RxChecksum;
 use crate::env::RxOffload;
 use crate::gso::Large;
 use crate::tcp::Segment;
+use crate::tcp::Seq;
 use crate::tcp::Trimmed;
+use crate::wire::be32;
 use crate::wire::ethernet;
 use crate::wire::packet::Class;
 use crate::wire::packet::Packet;
@@ -164,7 +166,17 @@ impl<'a> PortFrame<'a> {
             wire_segments: self.segments,
             congestion_experienced: self.packet.tos & CE == CE,
             unknown_option: unknown_option || !established_only,
+            ip_options: self.packet.ip_options,
+            signed: options.signed,
         })
+    }
+
+    /// Sequence and acknowledgement number in the first fragment of a TCP segment. `None` if it ends
+    /// before them.
+    pub(super) fn fragment(&self) -> Option<(Seq, Seq)> {
+        let datagram = self.bytes.get(usize::from(self.packet.l4)..)?;
+        let number = |at: usize| Some(Seq(be32(datagram.get(at..at + 4)?, 0)));
+        Some((number(tcp::SEQ)?, number(tcp::ACK)?))
     }
 
     /// Describes the payload `trimmed`, for the frame to be held.

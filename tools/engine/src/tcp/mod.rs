@@ -93,6 +93,9 @@ use self::receiver::Receiver;
 use self::sender::Sender;
 use self::time::TimestampClock;
 
+/// Most payload of a segment, in bytes: that of the largest IP datagram.
+const MAX_SEGMENT: u32 = 65_535;
+
 /// Segment counters since the hand-over.
 #[derive(Clone, Copy, Debug, Default)]
 struct SegmentCounts {
@@ -158,9 +161,9 @@ impl Tcb {
     /// Processes a received segment except its payload.
     ///
     /// Checks are in the order of RFC 9293 3.10.7.4, with those of RFC 7323 5.3 and RFC 5961 added.
-    /// A segment that ends the connection or is urgent is returned to the host's TCP, which also
-    /// sends the challenge ACKs of RFC 5961. One that only the host's TCP can process is uploaded, as
-    /// are all in legacy mode.
+    /// A segment that ends the connection, is urgent or has IP options returns the connection to the
+    /// host's TCP. One whose payload only the host's TCP can process is uploaded, as are all in
+    /// legacy mode. One that anybody could have sent who knows addresses and ports does neither.
     pub fn on_segment(&mut self, now: Instant, segment: &Segment) -> Verdict {
         let wire_segments = u32::from(segment.wire_segments.max(1));
         self.counts.segs_in = self.counts.segs_in.wrapping_add(wire_segments);
@@ -196,9 +199,14 @@ impl Tcb {
     fn check(&mut self, now: Instant, segment: &Segment) -> Result<Option<Reason>, Verdict> {
         let has = |flag| segment.flags & flag != 0;
         let legacy = self.receiver.is_legacy();
+        if segment.signed {
+            return Err(Verdict::Drop(Drop::Signed));
+        }
         if has(flag::SYN) {
-            // RFC 5961 4.2: irrespective of the sequence number.
-            return Err(Verdict::Return(Reason::Syn));
+            // RFC 5961 4.2: irrespective of the sequence number. A peer that has restarted answers
+            // with a RST.
+            self.receiver.challenge(now);
+            return Err(Verdict::Drop(Drop::Blind));
         }
         let old = segment
             .timestamps
@@ -213,7 +221,11 @@ impl Tcb {
             return Err(self.unacceptable(now, segment));
         }
         if has(flag::RST) {
-            return Err(Verdict::Return(Reason::Reset));
+            if self.receiver.is_reset(segment.seq) {
+                return Err(Verdict::Return(Reason::Reset));
+            }
+            self.receiver.challenge(now);
+            return Err(Verdict::Drop(Drop::Blind));
         }
         if !has(flag::ACK) {
             return Err(Verdict::Drop(Drop::NoAck));
@@ -233,15 +245,26 @@ impl Tcb {
         if has(flag::FIN) {
             return Err(Verdict::Return(Reason::Fin));
         }
+        if segment.ip_options {
+            return Err(Verdict::Return(Reason::Option));
+        }
         // RFC 7323 3.2: every segment carries timestamps once they are negotiated.
         let bare = self.clock.is_some() && segment.timestamps.is_none();
-        Ok(if legacy {
+        // The host's TCP ignores unknown options, and has nothing to receive without payload.
+        Ok(if legacy || segment.length == 0 {
             None
         } else if segment.unknown_option || bare {
             Some(Reason::Option)
         } else {
             gap.then_some(Reason::Gap)
         })
+    }
+
+    /// Whether the peer may have sent payload from `seq` on with this acknowledgement number.
+    pub fn expects(&self, seq: Seq, ack: Seq) -> bool {
+        self.receiver.acceptable(seq, MAX_SEGMENT)
+            && !ack.after(self.sender.acknowledgeable())
+            && self.sender.ack_is_new_enough(ack)
     }
 
     /// Handles a segment that is not in the window.
@@ -261,7 +284,7 @@ impl Tcb {
             self.counts.duplicates = self.counts.duplicates.wrapping_add(wire_segments);
             return Verdict::Duplicate;
         }
-        if self.receiver.probes_exhausted() {
+        if self.receiver.probes_exhausted(segment) {
             return Verdict::Upload(Some(Reason::Window));
         }
         Verdict::Drop(Drop::Window)

@@ -147,6 +147,10 @@ pub struct Segment {
     pub congestion_experienced: bool,
     /// There is an option that is unknown or invalid in ESTABLISHED state.
     pub unknown_option: bool,
+    /// The IP header has options or extension headers.
+    pub ip_options: bool,
+    /// There is an MD5 signature or an authentication option (RFC 2385, RFC 5925).
+    pub signed: bool,
 }
 
 impl Segment {
@@ -174,6 +178,10 @@ pub struct Trimmed {
 /// Reasons for dropping a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drop {
+    /// Signed, although the connection has no key (`tcp_inbound_hash()`).
+    Signed,
+    /// A SYN, or a RST that is in the window but not at RCV.NXT (RFC 5961 3.2, 4.2).
+    Blind,
     /// Outside the receive window, or a reply to an out-of-window segment of ours (RFC 9293
     /// 3.10.7.4).
     Window,

@@ -49,7 +49,7 @@ pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
 ///
 /// If `bytes` is too short; views check the length beforehand.
 #[inline(always)]
-fn be32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 

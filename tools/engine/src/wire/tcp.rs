@@ -40,6 +40,8 @@ pub mod kind {
     pub(super) const SACK_PERMITTED: u8 = 4;
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
+    pub(super) const MD5: u8 = 19;
+    pub(super) const AO: u8 = 29;
 }
 
 /// A header with its options.
@@ -168,6 +170,8 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks.
     pub sack: SackBlocks,
+    /// MD5 signature (RFC 2385) or authentication option (RFC 5925).
+    pub signed: bool,
     /// The header has other options.
     pub unknown: bool,
 }
@@ -231,6 +235,7 @@ impl Options {
                     | kind::SACK,
                     _,
                 ) => return Err(Malformed::Option),
+                (kind::MD5 | kind::AO, _) => self.signed = true,
                 _ => self.unknown = true,
             }
             bytes = &bytes[length..];

@@ -218,6 +218,14 @@ impl Receiver {
         }
     }
 
+    /// Whether a RST with this sequence number is the peer's (RFC 5961 3.2). It is not in the window
+    /// by chance if the peer has sent up to there, or takes a challenge ACK or a SACK block for the
+    /// state of this TCP.
+    pub fn is_reset(&self, seq: Seq) -> bool {
+        let last = self.out_of_order.ranges().iter().map(|range| range.end);
+        seq == self.nxt || seq == self.ack() || last.max_by_key(|&end| end - self.nxt) == Some(seq)
+    }
+
     /// Whether the peer retransmits uploaded payload that the host has not confirmed. The host may
     /// have dropped it, so only the host can receive it.
     pub fn repeats_unconfirmed(&self, segment: &Segment) -> bool {
@@ -244,15 +252,18 @@ impl Receiver {
         }
     }
 
-    /// Counts a segment as a probe if the window is closed. Returns `true` if the host must handle
-    /// it: the host may have opened the window in a frame that was lost on its way to the adapter.
-    pub fn probes_exhausted(&mut self) -> bool {
+    /// Counts a segment if it is a probe of the closed window, which begins at the window or one
+    /// byte before it. Returns `true` if the host must handle the probe: the host may have opened the
+    /// window in a frame that was lost on its way to the adapter.
+    pub fn probes_exhausted(&mut self, segment: &Segment) -> bool {
         // The peer takes a window that rounds to zero for a closed one.
         let room = self.edge.max(self.nxt) - self.nxt;
-        if room >> self.wscale == 0 {
+        let closed = room >> self.wscale == 0;
+        let probe = segment.seq == self.nxt || segment.seq + 1 == self.nxt;
+        if closed && probe {
             self.probes = self.probes.saturating_add(1);
         }
-        self.probes > PROBES
+        closed && probe && self.probes > PROBES
     }
 
     /// Sends a rate-limited challenge ACK (RFC 5961 7).
@@ -314,7 +325,7 @@ impl Receiver {
             length: range.length(),
         };
         if range.start == self.nxt {
-            if self.probes_exhausted() {
+            if self.probes_exhausted(segment) {
                 return Verdict::Upload(Some(Reason::Window));
             }
             return Verdict::Deliver(piece(range));

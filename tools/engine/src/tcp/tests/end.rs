@@ -349,6 +349,8 @@ impl End {
             wire_segments: out.wire_segments,
             congestion_experienced: frame.marked,
             unknown_option: frame.odd,
+            ip_options: false,
+            signed: false,
         };
         let una = self.tcb.snd_una();
         let lag = self.behaviour.lag;

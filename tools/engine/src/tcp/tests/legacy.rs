@@ -96,6 +96,41 @@ fn an_odd_frame_is_uploaded_and_delivery_resumes_behind_it() {
 }
 
 #[test]
+fn an_odd_frame_without_payload_is_processed() {
+    let mut script = Script::new();
+    script.submit(MSS).sends(&[(0, MSS)]);
+    for timestamps in [None, script.segment().timestamps] {
+        let odd = Segment {
+            ack: ISS + MSS,
+            timestamps,
+            length: 0,
+            unknown_option: timestamps.is_some(),
+            ..data(&script, 0)
+        };
+        assert_eq!(script.take(&odd), Verdict::Done);
+    }
+    assert_eq!(script.tcb.snd_una(), ISS + MSS);
+    assert_eq!(script.tcb.delivery(), Delivery::Direct);
+}
+
+#[test]
+fn a_signed_frame_is_dropped() {
+    let mut script = Script::new();
+    script.submit(MSS).sends(&[(0, MSS)]);
+    for length in [0, MSS] {
+        let signed = Segment {
+            ack: ISS + MSS,
+            length,
+            signed: true,
+            ..data(&script, 0)
+        };
+        assert_eq!(script.take(&signed), Verdict::Drop(Drop::Signed));
+    }
+    assert_eq!(script.tcb.snd_una(), ISS);
+    script.nothing();
+}
+
+#[test]
 fn a_missing_timestamp_is_odd() {
     let mut script = Script::new();
     let bare = Segment {

@@ -313,10 +313,24 @@ fn a_window_that_stays_closed_is_the_hosts_to_explain() {
         seq: IRS + end + WINDOW - 1,
         ..script.segment()
     };
+    // Forged: no peer probes there.
+    let forged = |script: &Script, offset, length| Segment {
+        seq: probe.seq + offset,
+        length,
+        ..script.segment()
+    };
+    for _ in 0..8 {
+        for (offset, length) in [(0x4000_0000, 64), (3, 0), (3, 1)] {
+            let forged = forged(&script, offset, length);
+            assert_eq!(script.take(&forged), Verdict::Drop(Drop::Window));
+        }
+    }
     for _ in 0..8 {
         assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
     }
     assert_eq!(script.take(&probe), Verdict::Upload(Some(Reason::Window)));
+    let forged = forged(&script, 0x4000_0000, 64);
+    assert_eq!(script.take(&forged), Verdict::Drop(Drop::Window));
 }
 
 #[test]
@@ -371,11 +385,6 @@ fn special_cases_go_to_the_host_untouched() {
         assert_eq!(script.tcb.rcv_nxt(), IRS);
         verdict
     };
-    let syn = returned(|segment| {
-        segment.flags |= flag::SYN;
-        segment.seq = IRS - 100;
-    });
-    assert_eq!(syn, Verdict::Return(Reason::Syn));
     let fin = returned(|segment| segment.flags |= flag::FIN);
     assert_eq!(fin, Verdict::Return(Reason::Fin));
     let reset = returned(|segment| segment.flags |= flag::RST);
@@ -387,8 +396,67 @@ fn special_cases_go_to_the_host_untouched() {
     assert_eq!(blind, Verdict::Drop(Drop::Window));
     let urgent = returned(|segment| segment.flags |= flag::URG);
     assert_eq!(urgent, Verdict::Return(Reason::Urgent));
+    let options = returned(|segment| segment.ip_options = true);
+    assert_eq!(options, Verdict::Return(Reason::Option));
     let no_ack = returned(|segment| segment.flags = 0);
     assert_eq!(no_ack, Verdict::Drop(Drop::NoAck));
+}
+
+/// Who knows addresses and ports only cannot return the connection.
+#[test]
+fn rfc5961_blind_segments_are_answered() {
+    let mut script = settled();
+    let mut blind = |seq: u32, flags| {
+        let segment = Segment {
+            seq: IRS + seq,
+            flags: flag::ACK | flags,
+            ip_options: true,
+            ..script.segment()
+        };
+        let verdict = script.take(&segment);
+        script.acks(Q);
+        script.now += 500_000;
+        verdict
+    };
+    // 4.2, 3.2, 5.
+    assert_eq!(blind(Q - 100, flag::SYN), Verdict::Drop(Drop::Blind));
+    assert_eq!(blind(Q, flag::SYN), Verdict::Drop(Drop::Blind));
+    assert_eq!(blind(Q + 1, flag::RST), Verdict::Drop(Drop::Blind));
+    assert_eq!(blind(Q + WINDOW + 1, 0), Verdict::Drop(Drop::Window));
+    assert_eq!(blind(Q - 1, flag::FIN), Verdict::Drop(Drop::Window));
+    // At most at the rate of challenge ACKs.
+    let reset = |script: &Script, seq: u32| Segment {
+        seq: IRS + seq,
+        flags: flag::RST,
+        ..script.segment()
+    };
+    for _ in 0..2 {
+        let blind = reset(&script, Q + 1);
+        assert_eq!(script.take(&blind), Verdict::Drop(Drop::Blind));
+    }
+    script.acks(Q);
+    script.nothing();
+    // The peer takes a SACK block for the state of this TCP, as Linux does.
+    script.data(Q + MSS, MSS);
+    script.acks(Q);
+    let sacked = reset(&script, Q + 2 * MSS);
+    assert_eq!(script.take(&sacked), Verdict::Return(Reason::Reset));
+}
+
+#[test]
+fn a_fragment_is_expected_in_the_window() {
+    let mut script = settled();
+    script.submit(MSS).sends(&[(0, MSS)]);
+    let expected = |seq: Seq, ack: Seq| script.tcb.expects(seq, ack);
+    let una = script.tcb.snd_una();
+    for seq in [IRS + Q, IRS + Q - 10, IRS + Q + WINDOW - 1] {
+        assert!(expected(seq, una));
+        assert!(expected(seq, una + MSS));
+        assert!(!expected(seq, una + MSS + 1));
+        assert!(!expected(seq, una - WINDOW - 1));
+    }
+    assert!(!expected(IRS + Q - 70_000, una));
+    assert!(!expected(IRS + Q + WINDOW, una));
 }
 
 /// Such a segment does not return the connection and is not processed.
