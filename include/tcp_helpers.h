@@ -59,12 +59,12 @@ void toe_helper_msg_zerocopy_end(struct msghdr *msg, bool sent);
 
 /* rust/helpers/backlog.c */
 
-struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic);
-void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb);
-int toe_helper_backlog_marker_kind(const struct sk_buff *skb);
-void toe_helper_backlog_marker_set_kind(struct sk_buff *skb, unsigned int kind);
-void toe_helper_backlog_marker_set_seq(struct sk_buff *skb, u32 seq, u32 round);
-void toe_helper_backlog_marker_seq(const struct sk_buff *skb, u32 *seq, u32 *round);
+struct sk_buff *toe_helper_alloc_backlog_entry(unsigned int kind, bool atomic);
+void toe_helper_backlog_entry_add(struct sock *sk, struct sk_buff *skb);
+int toe_helper_backlog_entry_kind(const struct sk_buff *skb);
+void toe_helper_backlog_entry_set_kind(struct sk_buff *skb, unsigned int kind);
+void toe_helper_backlog_entry_set_seq(struct sk_buff *skb, u32 seq, u32 round);
+void toe_helper_backlog_entry_seq(const struct sk_buff *skb, u32 *seq, u32 *round);
 int toe_helper_backlog_frame_add(struct sock *sk, struct sk_buff *skb);
 
 /* rust/helpers/sysctl.c */

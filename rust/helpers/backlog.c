@@ -15,32 +15,32 @@
 #define TOE_BACKLOG_PROTOCOL	htons(ETH_P_CUST)
 
 /* Makes @skb an entry of @kind, or changes its kind. */
-void toe_helper_backlog_marker_set_kind(struct sk_buff *skb, unsigned int kind)
+void toe_helper_backlog_entry_set_kind(struct sk_buff *skb, unsigned int kind)
 {
 	skb->protocol = TOE_BACKLOG_PROTOCOL;
 	skb->mark = kind;
 }
 
-struct sk_buff *toe_helper_alloc_backlog_marker(unsigned int kind, bool atomic)
+struct sk_buff *toe_helper_alloc_backlog_entry(unsigned int kind, bool atomic)
 {
 	struct sk_buff *skb = alloc_skb(MAX_TCP_HEADER,
 					atomic ? GFP_ATOMIC | __GFP_NOWARN : GFP_KERNEL);
 
 	if (!skb)
 		return NULL;
-	toe_helper_backlog_marker_set_kind(skb, kind);
+	toe_helper_backlog_entry_set_kind(skb, kind);
 	TCP_SKB_CB(skb)->tcp_flags = TCPHDR_RST;
 	return skb;
 }
 
 /* Returns the kind of an entry, -1 for a frame. */
-int toe_helper_backlog_marker_kind(const struct sk_buff *skb)
+int toe_helper_backlog_entry_kind(const struct sk_buff *skb)
 {
 	return skb->protocol == TOE_BACKLOG_PROTOCOL ? (int)skb->mark : -1;
 }
 
 /* Exceeds the backlog limit if necessary: the peer has the acknowledgement already. */
-void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
+void toe_helper_backlog_entry_add(struct sock *sk, struct sk_buff *skb)
 {
 	lockdep_assert_held(&sk->sk_lock.slock);
 	__sk_add_backlog(sk, skb);
@@ -48,13 +48,13 @@ void toe_helper_backlog_marker_add(struct sock *sk, struct sk_buff *skb)
 }
 
 /* Stores a sequence number and another number in an entry. */
-void toe_helper_backlog_marker_set_seq(struct sk_buff *skb, u32 seq, u32 round)
+void toe_helper_backlog_entry_set_seq(struct sk_buff *skb, u32 seq, u32 round)
 {
 	TCP_SKB_CB(skb)->seq = seq;
 	TCP_SKB_CB(skb)->end_seq = round;
 }
 
-void toe_helper_backlog_marker_seq(const struct sk_buff *skb, u32 *seq, u32 *round)
+void toe_helper_backlog_entry_seq(const struct sk_buff *skb, u32 *seq, u32 *round)
 {
 	*seq = TCP_SKB_CB(skb)->seq;
 	*round = TCP_SKB_CB(skb)->end_seq;

@@ -90,7 +90,7 @@ static bool toe_prepare(struct sk_buff *skb, unsigned int kind)
 	cb->tcp_flags = tcp_flags_ntohs(th) | TCPHDR_RST;
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
 	skb->dev = NULL;
-	toe_helper_backlog_marker_set_kind(skb, kind);
+	toe_helper_backlog_entry_set_kind(skb, kind);
 	return true;
 }
 

@@ -30,7 +30,7 @@ impl BacklogEntry {
 
     fn alloc(kind: u16, atomic: bool) -> Result<Self> {
         // SAFETY: No preconditions.
-        let skb = unsafe { bindings::alloc_backlog_marker(kind.into(), atomic) };
+        let skb = unsafe { bindings::alloc_backlog_entry(kind.into(), atomic) };
         let skb = NonNull::new(skb).ok_or(ENOMEM)?;
         // SAFETY: The skb is new.
         Ok(Self(unsafe { UniqueSkBuff::from_raw(skb) }))
@@ -54,20 +54,20 @@ impl BacklogEntry {
     /// Changes the kind of an entry without a frame.
     pub fn set_kind(&mut self, kind: u16) {
         // SAFETY: The skb is valid and not shared.
-        unsafe { bindings::backlog_marker_set_kind(self.0.as_raw(), kind.into()) }
+        unsafe { bindings::backlog_entry_set_kind(self.0.as_raw(), kind.into()) }
     }
 
     /// Stores a sequence number and another number.
     pub fn set_seq(&mut self, seq: u32, round: u32) {
         // SAFETY: The skb is valid and not shared.
-        unsafe { bindings::backlog_marker_set_seq(self.0.as_raw(), seq, round) }
+        unsafe { bindings::backlog_entry_set_seq(self.0.as_raw(), seq, round) }
     }
 
     /// Returns the numbers of [`Self::set_seq`].
     pub fn seq(&self) -> (u32, u32) {
         let (mut seq, mut round) = (0, 0);
         // SAFETY: The skb is valid.
-        unsafe { bindings::backlog_marker_seq(self.0.as_raw(), &mut seq, &mut round) };
+        unsafe { bindings::backlog_entry_seq(self.0.as_raw(), &mut seq, &mut round) };
         (seq, round)
     }
 
@@ -75,7 +75,7 @@ impl BacklogEntry {
     #[inline]
     pub fn kind(&self) -> u16 {
         // SAFETY: The skb is valid and has a kind. CAST: The kind was set from a `u16`.
-        unsafe { bindings::backlog_marker_kind(self.0.as_raw()) as u16 }
+        unsafe { bindings::backlog_entry_kind(self.0.as_raw()) as u16 }
     }
 
     /// The skb.
@@ -123,7 +123,7 @@ impl BacklogEntry {
         skb: *mut bindings::sk_buff,
     ) -> Result<Self, *mut bindings::sk_buff> {
         // SAFETY: The caller promises validity.
-        if unsafe { bindings::backlog_marker_kind(skb) } < 0 {
+        if unsafe { bindings::backlog_entry_kind(skb) } < 0 {
             return Err(skb);
         }
         // SAFETY: Only entries have a kind; the caller hands it over.

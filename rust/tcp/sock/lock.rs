@@ -208,7 +208,7 @@ impl Spin<'_> {
     #[inline]
     pub fn add_backlog(&mut self, entry: BacklogEntry) {
         // SAFETY: The spinlock is held; the entry is handed over.
-        unsafe { bindings::backlog_marker_add(self.sock.as_raw(), entry.into_raw()) }
+        unsafe { bindings::backlog_entry_add(self.sock.as_raw(), entry.into_raw()) }
     }
 
     /// Appends a frame to the backlog of a socket that a process owns, as [`Self::add_backlog`] does,
