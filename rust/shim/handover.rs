@@ -167,7 +167,10 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
             frags,
             last: snapshot.send,
         },
-        receive: Receive::Direct,
+        receive: match snapshot.has(flag::OUT_OF_ORDER) {
+            true => Receive::Legacy,
+            false => Receive::Direct,
+        },
         resync: None,
         more: false,
         blocked: None,
