@@ -270,6 +270,25 @@ filter_output()
 		within 5 is connections 0 && nft delete table inet toe_test
 }
 
+# Kinds of frames of inject.py that do not belong to a stream.
+# shellcheck disable=SC2034
+FORGED=(old old-option old-timestamp old-ack future future-ack option bare signed duplicate
+	syn reset fragment ip-option)
+
+# inject SECONDS KIND...: starts to inject 10,000 frames a second into the streams of the server, as
+# $injector; prints the rate in $TEMP/rate
+inject()
+{
+	peer python3 "$PWD/inject.py" "$(peer_dev)" "$PORT" 10000 "$@" >"$TEMP/rate" &
+	injector=$!
+}
+
+# injecting: whether frames are still injected
+injecting()
+{
+	kill -0 "$injector" 2>/dev/null
+}
+
 # An aborted test may have left changes.
 restore()
 {

@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Odd, old and forged frames at 10,000 a second beside a stream: the connection stays delegated, all
+# data is correct, and these frames do not reach Linux's TCP.
+# timeout: 900
+
+. ./lib.sh
+
+serve
+delegate_at_once
+
+# Reasons for which such a frame could return a connection.
+REASONS=out-of-order,option,window,gap,out-of-step,timeout,ecn,submission,reset,syn,fin,urgent,fragment
+# streams PEER [OPTION...]: one stream after another until the flood ends
+streams()
+{
+	while injecting; do
+		stream "$@" || return
+	done
+}
+
+# few_legacy REJECTED LEGACY: since the two counters had these values, Linux's TCP got far fewer frames than
+# the adapter rejected. A busy machine loses frames of the stream, which lets it get some.
+few_legacy()
+{
+	local rejected frames
+	rejected=$(($(counter toe_unacceptable) - $1))
+	frames=$(($(counter toe_legacy_frames) - $2))
+	echo "$rejected rejected, $frames legacy frames"
+	[ $rejected -ge 1000 ] && [ $frames -le $((rejected / 10)) ]
+}
+
+# disturbed NAME PEER [OPTION...]: a flood of all kinds does not disturb such streams
+disturbed()
+{
+	local name=$1 returned unacceptable frames
+	returned=$(returned $REASONS)
+	frames=$(counter toe_legacy_frames)
+	unacceptable=$(counter toe_unacceptable)
+	inject 4 "${FORGED[@]}"
+	check "$name: data correct" streams "${@:2}"
+	check "$name: frames injected" wait "$injector"
+	echo "# $(cat "$TEMP/rate") frames a second"
+	check "$name: not returned" is returned $REASONS "$returned"
+	check "$name: the adapter rejects them" few_legacy "$unacceptable" "$frames"
+}
+
+for peer in "$PEER4" "$PEER6"; do
+	disturbed "received, $peer" "$peer" -u 64k -d 16M
+	disturbed "sent, $peer" "$peer" -u 16M -d 64k
+done
+check "no connections left" within 15 is connections 0
+
+finish
