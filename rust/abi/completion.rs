@@ -323,7 +323,7 @@ wire_enum! {
         /// adapter of this tree.
         Pressure = 14,
         /// The congestion-experienced mark, or an ECN flag, on a connection that has not negotiated
-        /// ECN.
+        /// ECN. Not used by the adapter of this tree.
         Ecn = 15,
         /// The peer retransmits payload of frames that were passed to the host and that the host has not
         /// confirmed: the host may have lost it.
