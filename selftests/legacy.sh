@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Received frames that only Linux's TCP can process: the connection stays delegated, all data is
-# correct, and direct delivery resumes.
+# correct, and direct delivery resumes, after a single frame within three round trips and 100 frames.
 # timeout: 1500
 
 . ./lib.sh
@@ -10,170 +10,172 @@
 serve
 delegate_at_once
 
-SIZE=4M
-[ "$TOE_KERNEL" != debug ] || SIZE=1M
+SIZE=4M LONG=32M RATE=3M DELAY=100ms
+[ "$TOE_KERNEL" != debug ] || SIZE=1M LONG=4M RATE=400K DELAY=1s
 
-# Reasons for which a special frame could return a connection.
-SPECIAL=out-of-order,option,window,gap,out-of-step,timeout,ecn,submission
-
-# Bytes 20 and 21 of a TCP header with timestamps are padding: makes an unknown option of it.
-UNKNOWN='@th,160,16 0x0101 limit rate 200/second @th,160,16 set 0xc802'
-
-# odd RULE...: lets the peer change what it sends
-odd()
+# once RULE: the peer sends one special frame; legacy mode then ends within three round trips of 100 ms and
+# 100 frames
+once()
 {
-	peer nft -f - <<-END
-		table inet toe_odd {
-			chain output {
-				type filter hook output priority 0
-				meta l4proto tcp tcp sport $PORT tcp flags & (syn|fin|rst) == 0 $*
-			}
-		}
-	END
+	local counters=(toe_legacy_resynced toe_legacy_frames toe_legacy_us) before after frames time
+	read -r -a before < <(counter "${counters[@]}")
+	odd "$1"
+	within 10 at_least $((before[0] + 1)) counter toe_legacy_resynced
+	even
+	read -r -a after < <(counter "${counters[@]}")
+	frames=$((after[1] - before[1])) time=$((after[2] - before[2]))
+	echo "in step again $((after[0] - before[0])) times, after $frames frames and $time us"
+	most_frames=$((frames > most_frames ? frames : most_frames)) most_time=$((time > most_time ? time : most_time))
+	[ $((after[0])) -gt $((before[0])) ] && [ $frames -le 100 ] && [ $time -le 300000 ]
 }
 
-even()
-{
-	peer nft delete table inet toe_odd
-}
-
-# stays NAME PEER [OPTION...]: a stream both ways stays delegated
-stays()
-{
-	local name=$1 returned delegated
-	returned=$(returned $SPECIAL)
-	delegated=$(stats .delegated)
-	check "$name: data correct" stream "$2" -u "$SIZE" -d "$SIZE" "${@:3}"
-	check "$name: delegated" at_least $((delegated + 1)) stats .delegated
-	check "$name: not returned" is returned $SPECIAL "$returned"
-	check "$name: no connections left" within 15 is connections 0
-}
-
-# each_resync FRAMES ENTERED RESYNCED LEGACY: whether legacy mode lasted at most FRAMES frames on average
-# since the three counters had these values
-each_resync()
-{
-	local entered resynced frames
-	entered=$(($(counter toe_legacy_entered) - $2))
-	resynced=$(($(counter toe_legacy_resynced) - $3))
-	frames=$(($(counter toe_legacy_frames) - $4))
-	echo "entered $entered times, $frames frames, $resynced times in step again"
-	[ $entered -gt 0 ] && [ $resynced -gt 0 ] && [ $frames -le $(($1 * entered)) ]
-}
-
-# special NAME RULE...: the connection enters legacy mode and soon comes out of it
+# special NAME RULE: frames that the rule makes special, one at a time
 special()
 {
-	local name=$1 peer before
-	shift
+	local peer name most_frames=0 most_time=0
+	toectl impair toe0 delay 50ms >/dev/null
 	for peer in "$PEER4" "$PEER6"; do
-		before=("$(counter toe_legacy_entered)" "$(counter toe_legacy_resynced)" "$(counter toe_legacy_frames)")
-		odd "$@"
-		stays "$name, $peer" "$peer"
-		even
-		check "$name, $peer: at most 100 frames on average" each_resync 100 "${before[@]}"
+		name="$1, $peer"
+		begin "$name" "$peer"
+		for _ in {1..3}; do
+			check "$name: in step again" once "$2"
+		done
+		check "$name: the transfer outlasts them" lasts
+		end "$name"
 	done
+	toectl impair toe0 off >/dev/null
+	echo "# $1: at most $most_frames frames, $most_time us in legacy mode"
 }
 
-# harmless NAME RULE...: the adapter itself handles such frames
+# harmless NAME RULE: the adapter itself handles such frames
 harmless()
 {
-	local name=$1
-	shift
-	odd "$@"
-	stays "$name" "$PEER4"
+	odd "$2"
+	stays "$1" "$PEER4" -u "$SIZE" -d "$SIZE"
 	even
 }
 
-special "unknown option" "$UNKNOWN"
-harmless "unknown option without payload" 'meta length < 100' "$UNKNOWN"
-special "no timestamp" '@th,160,16 0x0101 limit rate 200/second @th,160,96 set 0x010101010101010101010101'
+special "unknown option" "meta length > 100 $SELDOM $UNKNOWN"
+harmless "unknown option without payload" "meta length < 100 $UNKNOWN"
+special "no timestamp" "meta length > 100 $SELDOM $NO_TIMESTAMP"
+harmless "no timestamp without payload" "meta length < 100 $NO_TIMESTAMP"
 # Timestamps without a random offset: 1 is old.
 peer sysctl -qw net.ipv4.tcp_timestamps=2
-harmless "old timestamp" '@th,160,32 0x0101080a limit rate 2/second burst 1 packets @th,192,32 set 1'
+harmless "old timestamp" "$SELDOM $OLD_TIMESTAMP"
 peer sysctl -qw net.ipv4.tcp_timestamps=1
-harmless "old sequence number" 'limit rate 2/second burst 1 packets @th,32,8 set 0'
-harmless "old acknowledgement" 'limit rate 2/second burst 1 packets @th,64,8 set 0'
+harmless "old sequence number" "$SELDOM $OLD_SEQUENCE"
+harmless "old acknowledgement" "$SELDOM $OLD_ACKNOWLEDGEMENT"
 
-# Loss, reordering and duplication in both directions, alone and with frames of unknown options.
-lossy()
+# share BEFORE: percentage of the last stream that was delivered directly, since toe_rx_bytes was BEFORE
+share()
 {
-	toectl impair toe0 loss 1% reorder 1% duplicate 0.1% >/dev/null
-	stays "$1 bad path" "$PEER4" -c 4
-	odd "$UNKNOWN"
-	stays "$1 bad path and unknown options" "$PEER4" -c 4
+	echo $((($(counter toe_rx_bytes) - $1) * 100 / $(report .received)))
+}
+
+# direct NAME PERCENT PEER [OPTION...]: at least so much of a stream from the peer is delivered directly
+direct()
+{
+	local before
+	before=$(counter toe_rx_bytes)
+	stays "$1" "$3" -u 0 -d "$SIZE" "${@:4}"
+	check "$1: $2 % are delivered directly" at_least "$2" share "$before"
+}
+
+# The peer never pauses: direct delivery resumes between its frames, which have the size of the path's MTU.
+entered=$(counter toe_legacy_entered)
+peer ethtool -K "$(peer_dev)" tso off gso off >/dev/null
+odd "limit rate 10/second burst 1 packets $UNKNOWN"
+for peer in "$PEER4" "$PEER6"; do
+	direct "at full rate, $peer" 95 "$peer" -d "$LONG"
+done
+even
+peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null
+check "at full rate: legacy mode" at_least $((entered + 10)) counter toe_legacy_entered
+
+for peer in "$PEER4" "$PEER6"; do
+	toectl impair toe0 loss 0.1% >/dev/null
+	direct "loss 0.1 %, $peer" 99 "$peer"
+	toectl impair toe0 loss 1% >/dev/null
+	direct "loss 1 %, $peer" 95 "$peer"
+	toectl impair toe0 loss 5% >/dev/null
+	direct "loss 5 %, $peer" 80 "$peer"
+	toectl impair toe0 off >/dev/null
+done
+
+# several NAME PEER: several kinds of special frames at once
+several()
+{
+	odd "limit rate 50/second $UNKNOWN" "limit rate 50/second $NO_TIMESTAMP" \
+		"$SELDOM $OLD_SEQUENCE"
+	stays "$1" "$2" -u "$SIZE" -d "$SIZE" -c 4
 	even
+}
+
+# in_legacy FUNCTION NAME PEER: FUNCTION brings connections into legacy mode
+in_legacy()
+{
+	local entered
+	entered=$(counter toe_legacy_entered)
+	"$@"
+	check "$2: legacy mode" at_least $((entered + 1)) counter toe_legacy_entered
+}
+
+# bad_path NAME PEER: loss, reordering and duplication in both directions, with several kinds
+bad_path()
+{
+	toectl impair toe0 loss 1% reorder 1% duplicate 5% >/dev/null
+	several "$@"
 	toectl impair toe0 off >/dev/null
 }
-lossy "a"
 
-# More is in flight than the adapter can hold out of order.
-toectl impair toe0 --direction ingress loss 0.5% delay 30ms >/dev/null
-stays "holes in a long path" "$PEER4"
-toectl impair toe0 off >/dev/null
-
-# A small receive buffer: Linux drops legacy frames.
-read -r -a rmem </proc/sys/net/ipv4/tcp_rmem
-sysctl -qw net.ipv4.tcp_rmem='4096 8192 8192'
-refused=$(counter toe_legacy_refused)
-odd '@th,160,16 0x0101' '@th,160,16 set 0xc802'
-SIZE=1M stays "no receive buffer" "$PEER4" -c 4
-even
-sysctl -qw net.ipv4.tcp_rmem="${rmem[*]}"
-echo "# Linux was out of step $(($(counter toe_legacy_refused) - refused)) times"
-
-# Handed over while payload is missing: Linux holds the rest out of order.
-hand_over_with_holes()
+# long_path NAME PEER: for a moment, every other frame is lost; the rest of what is in flight is more than the
+# adapter can hold out of order
+long_path()
 {
-	local try before
+	local before
+	toectl impair toe0 --direction ingress delay $DELAY >/dev/null
+	begin "$1" "$2" -u 0 -d "$LONG" --rate "$RATE"
 	before=$(counter toe_legacy_entered)
-	for ((try = 0; try < 10; try++)); do
-		toectl conn return --all >/dev/null
-		sleep 0.05
-		toectl conn offload --rport "$PORT" >/dev/null 2>&1
-		sleep 0.1
-	done
-	at_least $((before + 1)) counter toe_legacy_entered
+	toectl impair toe0 --direction ingress delay $DELAY loss 50% >/dev/null
+	check "$1: holes" within 10 at_least $((before + 1)) counter toe_legacy_entered
+	toectl impair toe0 --direction ingress delay $DELAY >/dev/null
+	before=$(counter toe_rx_bytes)
+	end "$1"
+	check "$1: direct delivery resumes" at_least $((before + 1000000)) counter toe_rx_bytes
+	toectl impair toe0 off >/dev/null
 }
-toectl impair toe0 --direction ingress loss 5% reorder 5% >/dev/null
-carry "$PEER4" -c 4 --rate 0
-check "holes: delegated" within 10 at_least 1 connections
-check "holes: handed over again and again" hand_over_with_holes
-toectl impair toe0 off >/dev/null
-carried "holes at the hand-over"
-check "holes: no connections left" within 15 is connections 0
 
-# during NAME COMMAND...: the commands work in the midst of legacy mode, and nothing is lost
-during()
+# probed: whether the peer probes a closed window
+probed()
 {
-	local name="legacy mode, $1" before
-	shift
+	peer ss -tnoH "sport = :$PORT" | grep -q 'timer:(persist'
+}
+
+# closed_window NAME PEER: the window closes while all frames are special; so are the peer's probes
+closed_window()
+{
+	local before
 	before=$(counter toe_legacy_entered)
-	odd '@th,160,16 0x0101' '@th,160,16 set 0xc802'
-	carry "$PEER4" -c 2
-	check "$name: delegated" within 5 at_least 1 connections
-	check "$name: entered" within 10 at_least $((before + 10)) counter toe_legacy_entered
-	check "$name: the commands succeed" "$@"
+	begin "$1" "$2" -u 0 -d "$LONG" --rate "$RATE"
+	odd "$UNKNOWN"
+	check "$1: special frames" within 10 at_least $((before + 10)) counter toe_legacy_entered
+	stall
+	check "$1: the peer probes the window" within 10 probed
+	# More than one probe
+	sleep 2
 	even
-	carried "$name"
-	check "$name: no connections left" within 15 is connections 0
+	check "$1: delegated still" is connections 1
+	before=$(counter toe_rx_bytes)
+	go_on
+	end "$1"
+	check "$1: direct delivery resumes" at_least $((before + 1000000)) counter toe_rx_bytes
 }
 
-channels()
-{
-	ethtool -L toe0 combined 1 && sleep 0.2 && ethtool -L toe0 combined 2
-}
-
-during return toectl conn return --all
-during "packet filter" filter_output
-during "MTU changed" change_mtu
-during "queues changed" channels
-during "function reset" reset_toe0
-for finish in close shutdown reset; do
-	odd '@th,160,16 0x0101' '@th,160,16 set 0xc802'
-	check "legacy mode, finish by $finish" stream "$PEER4" -u 1M -d 1M --finish $finish
-	even
+for peer in "$PEER4" "$PEER6"; do
+	in_legacy several "several kinds, $peer" "$peer"
+	in_legacy bad_path "several kinds and a bad path, $peer" "$peer"
+	long_path "holes in a long path, $peer" "$peer"
+	closed_window "closed window, $peer" "$peer"
 done
-check "no connections left" within 15 is connections 0
 
 finish

@@ -130,6 +130,17 @@ hurry()
 	kill -USR1 "$client" 2>/dev/null
 }
 
+# stall: $client stops reading and writing until `go_on`
+stall()
+{
+	kill -STOP "$client"
+}
+
+go_on()
+{
+	kill -CONT "$client"
+}
+
 # carried NAME: ends the transfer of `carry` and checks that all data was correct
 carried()
 {
@@ -218,11 +229,19 @@ at_least()
 	[ "$printed" -ge "$1" ] || { echo "$printed, less than $1"; return 1; }
 }
 
-# counter NAME: the sum over the processors of toe0
+# counter NAME...: the sums over the processors of toe0
 counter()
 {
-	ethtool -S toe0 | awk -v name="$1" '$1 ~ "^p[0-9]+_" name ":$" { sum += $2; found = 1 }
-		END { if (!found) exit 1; print sum }'
+	ethtool -S toe0 | awk -v wanted="$*" '
+		sub(/^p[0-9]+_/, "", $1) && sub(/:$/, "", $1) { sum[$1] += $2 }
+		END {
+			n = split(wanted, names)
+			for (i = 1; i <= n; i++) {
+				if (!(names[i] in sum)) exit 1
+				printf "%s%.0f", (i > 1 ? " " : ""), sum[names[i]]
+			}
+			print ""
+		}'
 }
 
 # set_up: configures toe0 as at boot if it is down or new
@@ -289,6 +308,74 @@ injecting()
 	kill -0 "$injector" 2>/dev/null
 }
 
+# What the peer can make of its frames by `odd`. The padding before the timestamp becomes an unknown option.
+UNKNOWN='@th,160,16 set 0xc802'
+# The timestamp becomes padding.
+NO_TIMESTAMP='@th,160,96 set 0x010101010101010101010101'
+# The timestamp is old, if the peer's tcp_timestamps is 2: without a random offset.
+OLD_TIMESTAMP='@th,192,32 set 1'
+OLD_SEQUENCE='@th,32,8 set 0'
+OLD_ACKNOWLEDGEMENT='@th,64,8 set 0'
+# Single frames.
+SELDOM='limit rate 1/second burst 1 packets'
+
+# odd RULE...: lets the peer change frames that it sends with a timestamp
+odd()
+{
+	peer nft -f - <<-END
+		table inet toe_odd {
+			chain output {
+				type filter hook output priority 0
+				$(printf "meta l4proto tcp tcp sport $PORT tcp flags & (syn|fin|rst) == 0 @th,160,32 0x0101080a %s\n" "$@")
+			}
+		}
+	END
+}
+
+# even: ends `odd`
+even()
+{
+	peer nft delete table inet toe_odd
+}
+
+# returned_early: number of connections returned other than at their end
+returned_early()
+{
+	stats '.returned | del(.close, .shutdown, .fin, .reset) | add // 0'
+}
+
+# begin NAME PEER [OPTION...]: begins a transfer that stays delegated until `end`
+begin()
+{
+	returned=$(returned_early)
+	carry "$2" "${@:3}"
+	check "$1: delegated" within 5 at_least 1 connections
+}
+
+# end NAME: ends the transfer of `begin`
+end()
+{
+	carried "$1"
+	stayed "$1"
+}
+
+# stays NAME PEER [OPTION...]: a stream that stays delegated
+stays()
+{
+	local delegated
+	returned=$(returned_early) delegated=$(stats .delegated)
+	check "$1: data correct" stream "$2" "${@:3}"
+	check "$1: delegated" at_least $((delegated + 1)) stats .delegated
+	stayed "$1"
+}
+
+# stayed NAME: no connection has returned early since `begin` or in `stays`
+stayed()
+{
+	check "$1: not returned" is returned_early "$returned"
+	check "$1: no connections left" within 15 is connections 0
+}
+
 # An aborted test may have left changes.
 restore()
 {
@@ -296,6 +383,7 @@ restore()
 	ip link set toe0 mtu 1500
 	set_up
 	peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null 2>&1
+	even 2>/dev/null
 	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536 net.ipv4.tcp_window_scaling=1
 }
 restore

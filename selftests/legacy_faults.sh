@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What happens in the midst of legacy mode costs no data: Linux drops frames, the connection returns or
+# is handed over, settings change, the function is reset.
+# timeout: 1200
+
+. ./lib.sh
+
+serve
+delegate_at_once
+
+# no_memory NAME PEER: without memory, Linux drops legacy frames as long as there is payload to read. The
+# adapter asks again and again, until it is in step
+no_memory()
+{
+	local mem refused
+	mem=$(</proc/sys/net/ipv4/tcp_mem)
+	refused=$(counter toe_legacy_refused)
+	begin "$1" "$2" -u 0 -d 8M --rate 1M
+	odd "$UNKNOWN"
+	sysctl -qw net.ipv4.tcp_mem="1 1 1"
+	stall
+	check "$1: Linux drops frames" within 10 at_least $((refused + 3)) counter toe_legacy_refused
+	sysctl -qw net.ipv4.tcp_mem="$mem"
+	even
+	go_on
+	end "$1"
+}
+
+for peer in "$PEER4" "$PEER6"; do
+	no_memory "no memory, $peer" "$peer"
+done
+
+options=(-c 2)
+
+# both NAME COMMAND...: COMMAND succeeds while connections over IPv4 and IPv6 carry data
+both()
+{
+	local peer client clients=()
+	for peer in "$PEER4" "$PEER6"; do
+		carry "$peer" "${options[@]}"
+		clients+=("$client")
+	done
+	check "$1: delegated" within 5 at_least 4 connections
+	check "$1" "${@:2}"
+	for client in "${clients[@]}"; do
+		carried "$1"
+	done
+	check "$1: no connections left" within 15 is connections 0
+}
+
+# special COMMAND...: COMMAND succeeds while all received frames are special
+special()
+{
+	local before
+	before=$(counter toe_legacy_entered)
+	odd "$UNKNOWN"
+	within 10 at_least $((before + 10)) counter toe_legacy_entered && "$@"
+	local status=$?
+	even
+	return $status
+}
+
+channels()
+{
+	ethtool -L toe0 combined 1 && sleep 0.2 && ethtool -L toe0 combined 2
+}
+
+# Handed over while payload is missing, Linux holds the rest out of order.
+hand_over_with_holes()
+{
+	local try before status
+	before=$(counter toe_legacy_entered)
+	toectl impair toe0 --direction ingress loss 5% reorder 5% >/dev/null
+	for ((try = 0; try < 10; try++)); do
+		toectl conn return --all >/dev/null
+		sleep 0.05
+		toectl conn offload --rport "$PORT" >/dev/null 2>&1
+		sleep 0.1
+	done
+	at_least $((before + 1)) counter toe_legacy_entered
+	status=$?
+	toectl impair toe0 off >/dev/null
+	return $status
+}
+
+both "return" special toectl conn return --all
+both "packet filter" special filter_output
+both "MTU changed" special change_mtu
+both "queues changed" special channels
+both "function reset" special reset_toe0
+options+=(--rate 0)
+both "hand-over with holes" hand_over_with_holes
+
+odd "$UNKNOWN"
+for finish in close shutdown reset; do
+	check "finish by $finish" stream "$PEER4" -u 1M -d 1M --finish $finish
+done
+even
+check "no connections left" within 15 is connections 0
+
+finish
