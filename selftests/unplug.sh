@@ -3,7 +3,7 @@
 #
 # The function is unplugged and the module removed while a connection is delegated and a
 # process sleeps in its write: the connection waits in Linux until the interface is back,
-# and continues with correct data.
+# and continues with correct data. So does one in legacy mode.
 # topology: wire host
 # timeout: 600
 
@@ -30,6 +30,7 @@ cycle()
 	client=$!
 	check "$name: a connection is delegated" within 5 is connections 1
 	sleep 1
+	[ -z "$special" ] || check "$name: legacy mode" within 10 at_least 10 counter toe_legacy_entered
 	check "$name: removal" "$2"
 	check "$name: no interface" within 10 test ! -e /sys/class/net/toe0
 	sleep 1
@@ -60,10 +61,12 @@ load()
 }
 
 known=$(toectl -j stats | jq length)
-for _ in 1 2; do
-	cycle "unplugged" unplug plug
-	cycle "module removed" unload load
+for special in "" "legacy mode, "; do
+	[ -z "$special" ] || odd "$UNKNOWN"
+	cycle "${special}unplugged" unplug plug
+	cycle "${special}module removed" unload load
 	check "no reference to the removed adapter" is sh -c "toectl -j stats | jq length" "$known"
 done
+even
 
 finish
