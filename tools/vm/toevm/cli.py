@@ -37,6 +37,10 @@ in the guest:
   machine CMD...   runs CMD on the machine (in the root, in the run's namespaces);
                    for example `machine tools/vm/qmp query-pci`
   machine @device kill|start    ends or starts the adapter's process
+  /dev/toe/count   with --count: answers each line `sums` by `KERNEL USER COPIED`,
+                   the instructions executed since boot by the kernel and in user
+                   space, and the bytes copied by string instructions of the
+                   kernel; tools/bench/profile has the same by symbol
   echo 1 >/sys/bus/pci/devices/0000:01:00.0/remove    removes toe0's function
                    (/sys/bus/pci/rescan adds it again; QEMU 11.1 itself aborts
                    on device_del of a vfio-user device with a mapped BAR page)
@@ -50,6 +54,7 @@ examples:
   tools/vm/run -- ping -c 3 192.0.2.2
   tools/vm/run --topology host -- sh -c 'peer iperf3 -s -1 -D; iperf3 -c 192.0.2.2'
   tools/vm/run --kernel debug --topology wire -- selftests/run
+  tools/vm/run --topology host --count -- tools/bench/profile ping -c 100 192.0.2.2
   tools/vm/run                            a shell (also: make shell)
 """
 
@@ -72,6 +77,8 @@ def parser() -> argparse.ArgumentParser:
     add("--accel", choices=["auto", "tcg", "kvm"], default=os.environ.get("TOE_ACCEL", "auto"),
         help="auto uses KVM only if kvm_intel or kvm_amd is loaded "
              "(default: auto, or TOE_ACCEL)")
+    add("--count", action="store_true",
+        help="count the instructions that the guest executes (implies tcg): /dev/toe/count")
     add("--smp", type=int, default=2, metavar="N", help="guest CPUs (default: 2)")
     add("--memory", type=int, default=0, metavar="M",
         help="guest memory in MiB (default: 1024, debug kernel 2048)")
@@ -103,6 +110,10 @@ def parse(arguments: List[str]) -> argparse.Namespace:
     else:
         options = the_parser.parse_args(arguments)
     options.command = options.command or ["bash", "-l"]
+    if options.count:
+        if options.accel == "kvm":
+            the_parser.error("--count: only TCG can count instructions: not with --accel kvm")
+        options.accel = "tcg"
     if options.share:
         if not os.path.isdir(options.share):
             the_parser.error(f"--share: {options.share} is no directory")
@@ -135,7 +146,9 @@ def kernel_path(kernel: str) -> Path:
     return CACHE / f"kernel-{kernel}"
 
 
-DEVICE = TREE / "tools" / "target" / "release" / "toe-device"
+TOOLS = TREE / "tools" / "target" / "release"
+DEVICE = TOOLS / "toe-device"
+COUNT = TOOLS / "libtoe_count.so"
 
 
 def preflight(options: argparse.Namespace) -> None:
@@ -144,6 +157,8 @@ def preflight(options: argparse.Namespace) -> None:
         raise Trouble(f"no root in {CACHE}: run 'make setup'.")
     if not (kernel_path(options.kernel) / "arch/x86/boot/bzImage").exists():
         raise Trouble(f"the {options.kernel} kernel is not built: run 'make setup'.")
+    if options.count and not COUNT.exists():
+        raise Trouble("the plugin that counts is not built: run 'make tools'.")
     if options.topology == "none":
         return
     if not module_path(options.kernel).exists():

@@ -111,6 +111,8 @@ class Plan:
         if options.share:
             command += self._shared_directory("share", options.share)
         command += self._channels()
+        if options.count:
+            command += ["-plugin", f"{cli.COUNT},socket={self.sockets}/count.chan"]
         for name in self.functions:
             device = {"driver": "vfio-user-pci", "id": name, "bus": f"rp-{name}", "rombar": 0,
                       "socket": {"type": "unix", "path": f"{self.sockets}/{name}.sock"}}
@@ -131,13 +133,18 @@ class Plan:
 
     def _channels(self) -> List[str]:
         command: List[str] = []
-        for number, name in enumerate(self.channels()):
+        names = self.channels()
+        if self.options.count:
+            names.append("count")
+        for number, name in enumerate(names):
             controller, port = divmod(number, PORTS_PER_CONTROLLER)
             if port == 0:
                 command += ["-device", f"virtio-serial-pci,id=serial{controller}"]
             # By the standard, port 0 of a controller is a console.
             driver, port = ("virtconsole", 0) if name == "con" else ("virtserialport", port + 1)
-            command += ["-chardev", f"socket,id={name},path={self.sockets}/{name}.chan",
+            # The plugin listens, which QEMU loads later.
+            retry = ",reconnect-ms=100" if name == "count" else ""
+            command += ["-chardev", f"socket,id={name},path={self.sockets}/{name}.chan{retry}",
                         "-device", f"{driver},bus=serial{controller}.0,nr={port},chardev={name},"
                                    f"id={name},name=toe.{name}"]
         return command
