@@ -46,11 +46,13 @@ frames()
 }
 
 serve_iperf "${address[toe]}" || exit 1
-# What the kernel does besides, and for iperf3 itself: for a stream of 1 KiB a second.
-offload off
-idle=$(iperf "$seconds" "${address[toe]}" received -l 1K -b 8K | jq .kernel) || exit 1
 samples=$(
 	for ((run = 1; run <= runs; run++)); do
+		# What the kernel does besides, and for iperf3 itself: for a stream of 1 KiB a second.
+		frames plain
+		offload off
+		result=$(iperf "$seconds" "${address[toe]}" received -l 1K -b 8K) || exit 1
+		jq -c '{idle: .kernel}' <<<"$result"
 		for case in "${cases[@]}"; do
 			read -r frames direction path <<<"$case"
 			frames "$frames"
@@ -65,11 +67,12 @@ frames plain
 
 # Instructions of the kernel are per 64 KiB, and per payload of a frame with timestamps at an MTU
 # of 1500.  Impaired frames are compared with cut ones.
-summary=$(jq -s --argjson idle "$idle" --arg cases "$(printf '%s\n' "${cases[@]}")" '
+summary=$(jq -s --arg cases "$(printf '%s\n' "${cases[@]}")" '
 	def median: sort | if length % 2 == 1 then .[length / 2 | floor]
 		else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 	def spread: (max - min) / median;
-	map(.kernel = (.kernel - $idle) / .bytes)
+	(map(.idle // empty) | median) as $idle
+	| map(select(.kernel) | .kernel = (.kernel - $idle) / .bytes)
 	| group_by([.frames, .direction, .path]) | map({
 		frames: .[0].frames, direction: .[0].direction, path: .[0].path, runs: length,
 		kernel: map(.kernel * 65536) | median, spread: map(.kernel) | spread,
