@@ -272,6 +272,13 @@ impl Tcb {
         if segment.flags & flag::RST != 0 {
             return Verdict::Drop(Drop::Window);
         }
+        // RFC 9293 3.10.7.4: valid ACKs count while the window is closed.
+        if self.receiver.is_behind_probe(segment)
+            && segment.ack.after(self.sender.una())
+            && segment.ack.at_most(self.sender.acknowledgeable())
+        {
+            self.sender.on_ack(now, segment, self.clock.as_ref());
+        }
         if self.receiver.is_legacy() {
             return match segment.flags & (flag::FIN | flag::URG) {
                 0 => Verdict::Upload(None),

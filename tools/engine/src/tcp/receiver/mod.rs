@@ -219,11 +219,21 @@ impl Receiver {
     }
 
     /// Whether a RST with this sequence number is the peer's (RFC 5961 3.2). It is not in the window
-    /// by chance if the peer has sent up to there, or takes a challenge ACK or a SACK block for the
-    /// state of this TCP.
+    /// by chance if the peer has sent up to there, or takes the last ACK or a SACK block for the state
+    /// of this TCP.
     pub fn is_reset(&self, seq: Seq) -> bool {
         let last = self.out_of_order.ranges().iter().map(|range| range.end);
-        seq == self.nxt || seq == self.ack() || last.max_by_key(|&end| end - self.nxt) == Some(seq)
+        seq == self.nxt || seq == self.last_ack || last.max_by_key(|&end| end - self.nxt) == Some(seq)
+    }
+
+    /// Whether the segment is a pure ACK of a peer that probes a window which it takes for closed, and
+    /// does not know yet that the byte of its probe was accepted. If each end is such a peer, neither
+    /// would take the other's ACKs.
+    pub fn is_behind_probe(&self, segment: &Segment) -> bool {
+        let control = flag::ACK | flag::SYN | flag::FIN | flag::URG;
+        segment.length == 0
+            && segment.flags & control == flag::ACK
+            && segment.seq + 1 == self.last_ack
     }
 
     /// Whether the peer retransmits uploaded payload that the host has not confirmed. The host may

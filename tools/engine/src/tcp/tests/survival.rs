@@ -40,7 +40,7 @@ fn any_path_is_survived() {
             odd_frame: 0,
             bare: random.pick(&[0, 0, 0, 1_000, 100_000]),
         };
-        let paths = [path(), path()];
+        let mut paths = [path(), path()];
         let mut flags = 0;
         for (flag, ppm) in [
             (state_flag::TIMESTAMPS, 800_000),
@@ -74,12 +74,19 @@ fn any_path_is_survived() {
         };
         let mut behaviours = [behaviour(), behaviour()];
         if random.chance(200_000) {
-            // Less than a segment, or hardly more.
-            behaviours[0].receive_buffer = random.pick(&[512, 1_536]);
-        }
-        // Not both windows stay closed: two ends that probe each other take no acknowledgement.
-        if behaviours[0].receive_buffer < 65_536 {
-            behaviours[1].receive_buffer = 4 << 20;
+            // Less than a segment, or hardly more. With less loss: of the many window probes, so many
+            // in a row must not be lost that the connection is given up.
+            for (behaviour, path) in behaviours.iter_mut().zip(&mut paths) {
+                behaviour.receive_buffer = random.pick(&[512, 1_536]);
+                for loss in [
+                    &mut behaviour.no_page,
+                    &mut behaviour.host_drop,
+                    &mut behaviour.lose_host_frame,
+                    &mut path.loss,
+                ] {
+                    *loss = (*loss).min(10_000);
+                }
+            }
         }
         std::println!("seed {seed}: {behaviours:?} {paths:?}");
         let mut network = Network::new(seed, behaviours, paths);
@@ -89,5 +96,26 @@ fn any_path_is_survived() {
             let peer = &network.ends[1 - index];
             assert_eq!(end.host.received, peer.behaviour.total, "seed {seed}");
         }
+    }
+}
+
+/// Both applications stop reading for a while, and both ends probe the closed window of the other.
+#[test]
+fn two_closed_windows_open_again() {
+    for seed in 0..100 {
+        let mut random = Random(seed);
+        let path = Path {
+            delay: random.pick(&[100, 5_000, 100_000]),
+            loss: random.pick(&[0, 10_000]),
+            ..Path::default()
+        };
+        let mut behaviour = || Behaviour {
+            total: 60_000,
+            receive_buffer: random.pick(&[4_096, 5_000, 6_000]),
+            read_every: random.pick(&[400_000, 1_000_000, 3_000_000]),
+            ..Behaviour::default()
+        };
+        let mut network = Network::new(seed, [behaviour(), behaviour()], [path, path]);
+        network.run(3_600_000_000);
     }
 }
