@@ -26,6 +26,7 @@
 use super::Receiver;
 use crate::tcp::out_of_order::OutOfOrder;
 use crate::tcp::segment::Range;
+use crate::tcp::segment::Segment;
 use crate::tcp::seq::Seq;
 use crate::tcp::time::Instant;
 use crate::tcp::time::SECOND;
@@ -113,6 +114,29 @@ impl Receiver {
     #[inline]
     pub fn is_legacy(&self) -> bool {
         matches!(self.delivery, Delivery::Legacy { .. })
+    }
+
+    /// Whether the peer retransmits uploaded payload that the host has not confirmed. The host may
+    /// have dropped it, so only the host can receive it.
+    pub fn repeats_unconfirmed(&self, segment: &Segment) -> bool {
+        let payload = segment.payload();
+        match self.delivery {
+            Delivery::Provisional { limit, until } => {
+                segment.length > 0 && payload.start.before(until) && payload.end.after(limit)
+            }
+            Delivery::Direct | Delivery::Legacy { .. } => false,
+        }
+    }
+
+    /// Whether payload is delivered provisionally that must not be acknowledged. An ACK would repeat
+    /// the last one, SACK blocks behind that payload would say that it is lost, and the peer would
+    /// take a block of a duplicate in it for a SACK. All wait for the host's answer.
+    #[inline]
+    pub(super) fn has_unconfirmed(&self) -> bool {
+        match self.delivery {
+            Delivery::Provisional { limit, .. } => limit != self.nxt,
+            Delivery::Direct | Delivery::Legacy { .. } => false,
+        }
     }
 
     /// Begins legacy mode. The caller uploads the frames that it holds out of order, and reports

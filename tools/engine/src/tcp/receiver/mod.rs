@@ -236,18 +236,6 @@ impl Receiver {
             && segment.seq + 1 == self.last_ack
     }
 
-    /// Whether the peer retransmits uploaded payload that the host has not confirmed. The host may
-    /// have dropped it, so only the host can receive it.
-    pub fn repeats_unconfirmed(&self, segment: &Segment) -> bool {
-        let payload = segment.payload();
-        match self.delivery {
-            Delivery::Provisional { limit, until } => {
-                segment.length > 0 && payload.start.before(until) && payload.end.after(limit)
-            }
-            Delivery::Direct | Delivery::Legacy { .. } => false,
-        }
-    }
-
     /// Answers an unacceptable segment with an ACK, and with a D-SACK (RFC 2883 4) if it is a
     /// duplicate.
     pub fn answer(&mut self, now: Instant, segment: &Segment) {
@@ -431,17 +419,6 @@ impl Receiver {
     #[inline]
     pub fn ack_due(&self) -> bool {
         self.due > 0 && !self.has_unconfirmed()
-    }
-
-    /// Whether payload is delivered provisionally that must not be acknowledged. An ACK would repeat
-    /// the last one, SACK blocks behind that payload would say that it is lost, and the peer would
-    /// take a block of a duplicate in it for a SACK. All wait for the host's answer.
-    #[inline]
-    fn has_unconfirmed(&self) -> bool {
-        match self.delivery {
-            Delivery::Provisional { limit, .. } => limit != self.nxt,
-            Delivery::Direct | Delivery::Legacy { .. } => false,
-        }
     }
 
     /// Requests an immediate ACK.
