@@ -61,6 +61,7 @@ void toe_helper_msg_zerocopy_end(struct msghdr *msg, bool sent);
 
 struct sk_buff *toe_helper_alloc_backlog_entry(unsigned int kind, bool atomic);
 void toe_helper_backlog_entry_add(struct sock *sk, struct sk_buff *skb);
+bool toe_helper_backlog_entry_replace(struct sock *sk, unsigned int kind, u32 seq, u32 round);
 int toe_helper_backlog_entry_kind(const struct sk_buff *skb);
 void toe_helper_backlog_entry_set_kind(struct sk_buff *skb, unsigned int kind);
 void toe_helper_backlog_entry_set_seq(struct sk_buff *skb, u32 seq, u32 round);

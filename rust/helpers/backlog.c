@@ -60,6 +60,18 @@ void toe_helper_backlog_entry_seq(const struct sk_buff *skb, u32 *seq, u32 *roun
 	*round = TCP_SKB_CB(skb)->end_seq;
 }
 
+/* Changes the numbers of the last entry if it is of @kind. Returns whether it is. */
+bool toe_helper_backlog_entry_replace(struct sock *sk, unsigned int kind, u32 seq, u32 round)
+{
+	struct sk_buff *skb = sk->sk_backlog.tail;
+
+	lockdep_assert_held(&sk->sk_lock.slock);
+	if (!skb || toe_helper_backlog_entry_kind(skb) != (int)kind)
+		return false;
+	toe_helper_backlog_entry_set_seq(skb, seq, round);
+	return true;
+}
+
 /*
  * Does what tcp_add_backlog() does, without coalescing. An error leaves @skb to the
  * caller: the peer sends the payload again.

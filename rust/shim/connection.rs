@@ -132,10 +132,6 @@ pub(super) struct Deferred {
     /// The `Returned`, with the connection's state. Stays queued after it has been applied: the socket
     /// is an ordinary one then, which takes no entries.
     pub(super) returned: Deferral<(Returned, abi::ConnectionState)>,
-    /// Number of resumptions in the backlog.
-    pub(super) resumptions: u32,
-    /// The latest resumption, if there was no room for it.
-    pub(super) last_resumption: Option<(u32, u32)>,
 }
 
 /// Progress of the send side that has not been applied to the socket.
@@ -212,8 +208,6 @@ impl Connection {
         let deferred = Deferred {
             progress: Deferral::new(entry::PROGRESS)?,
             returned: Deferral::new(entry::RETURNED)?,
-            resumptions: 0,
-            last_resumption: None,
         };
         UniqueArc::pin_init(
             pin_init!(Self {

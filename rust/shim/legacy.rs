@@ -42,10 +42,6 @@ use crate::{
     }, //
 };
 
-/// Most resumptions of a connection in the backlog. Of later ones only the last is kept: the adapter
-/// needs the answer to the latest.
-const MAX_RESUMPTIONS: u32 = 64;
-
 /// Handles a legacy frame, after the payload before it. One of a connection that was returned is an ordinary frame.
 #[cold]
 pub(super) fn frame(poll: &mut ProcessorPoll, host_id: u32, skb: RxSkBuff<'_>) {
@@ -95,9 +91,9 @@ pub(super) fn resumed(poll: &mut ProcessorPoll, resumed: Resumed) {
     if let Some(mut lock) = spin.locked() {
         return apply_resumed(connection, &mut lock, resumed.seq, resumed.round);
     }
-    let mut deferred = connection.deferred.lock();
-    if deferred.resumptions == MAX_RESUMPTIONS {
-        deferred.last_resumption = Some((resumed.seq, resumed.round));
+    // The adapter needs only the latest answer. So there are no more resumptions in the backlog than
+    // frames and payload, which are bounded.
+    if spin.replace_last(entry::RESUMED, resumed.seq, resumed.round) {
         return;
     }
     let Some(mut entry) = entry else {
@@ -108,30 +104,7 @@ pub(super) fn resumed(poll: &mut ProcessorPoll, resumed: Resumed) {
     };
     entry.set_kind(entry::RESUMED);
     entry.set_seq(resumed.seq, resumed.round);
-    deferred.resumptions += 1;
     spin.add_backlog(entry);
-}
-
-/// Handles a resumption that has come out of the backlog.
-pub(super) fn backlog_resumed(
-    connection: &Connection,
-    lock: &mut Locked<'_>,
-    entry: &BacklogEntry,
-) {
-    let (seq, round) = entry.seq();
-    apply_resumed(connection, lock, seq, round);
-    let last = {
-        let mut deferred = connection.deferred.lock();
-        deferred.resumptions -= 1;
-        match deferred.resumptions {
-            0 => deferred.last_resumption.take(),
-            _ => None,
-        }
-    };
-    if let Some((seq, round)) = last {
-        // Frames before it may still be in the backlog. Then Linux is out of step, and asked again.
-        apply_resumed(connection, lock, seq, round);
-    }
 }
 
 /// Answers a resumption. With the socket locked.

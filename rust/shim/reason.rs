@@ -148,7 +148,7 @@ impl Refusal {
             Self::Authentication => c"the connection uses TCP-AO or TCP-MD5",
             Self::Urgent => c"urgent data is pending",
             Self::Ecn => c"the adapter does not support the ECN mode",
-            Self::Recovery => c"data is being retransmitted or out of order",
+            Self::Recovery => c"data is being retransmitted",
             Self::Sockopt => c"a socket option is set that the adapter does not support",
             Self::Ulp => c"the socket has another upper layer protocol",
             Self::Filter => c"a packet filter, tap or xfrm policy needs the frames",

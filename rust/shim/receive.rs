@@ -203,7 +203,10 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
             }
         }
         entry::FRAME => legacy::apply_frame(connection, lock, entry),
-        entry::RESUMED => legacy::backlog_resumed(connection, lock, &entry),
+        entry::RESUMED => {
+            let (seq, round) = entry.seq();
+            legacy::apply_resumed(connection, lock, seq, round);
+        }
         _ => apply_payload(connection, lock, entry),
     }
 }

@@ -211,6 +211,14 @@ impl Spin<'_> {
         unsafe { bindings::backlog_entry_add(self.sock.as_raw(), entry.into_raw()) }
     }
 
+    /// Changes the numbers of the entry that was appended last, if it is of `kind` and the process has
+    /// not taken it yet. Returns whether it is.
+    #[inline]
+    pub fn replace_last(&mut self, kind: u16, seq: u32, round: u32) -> bool {
+        // SAFETY: The spinlock is held.
+        unsafe { bindings::backlog_entry_replace(self.sock.as_raw(), kind.into(), seq, round) }
+    }
+
     /// Appends a frame to the backlog of a socket that a process owns, as [`Self::add_backlog`] does,
     /// unless the backlog is full. The frame is then dropped, and counted by the socket layer.
     pub fn add_frame(&mut self, frame: BacklogEntry) {

@@ -38,8 +38,6 @@ pub struct Behaviour {
     pub answer: u64,
     /// Probability that a frame of the host's TCP does not reach the adapter.
     pub lose_host_frame: u32,
-    /// Most resumptions that wait for an answer.
-    pub resumptions: usize,
 }
 
 impl Default for Behaviour {
@@ -62,7 +60,6 @@ impl Default for Behaviour {
             host_drop: 0,
             answer: 0,
             lose_host_frame: 0,
-            resumptions: 64,
         }
     }
 }

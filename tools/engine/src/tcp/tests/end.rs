@@ -165,7 +165,7 @@ impl End {
                 .write(now, Event::Legacy { start, end }, lag, random);
         }
         // The answers are for a connection that is not the adapter's any more.
-        self.host.process(self.host_edge, host_drop, 64, random);
+        self.host.process(self.host_edge, host_drop, random);
         self.host.answers = Ring::default();
         let received = self.host.received;
         assert!(self.acked <= received, "acknowledged what the host lacks");
@@ -210,13 +210,10 @@ impl End {
     /// The host processes all completions.
     pub fn host_turn(&mut self, now: u64, random: &mut Random) {
         let Behaviour {
-            host_drop,
-            resumptions,
-            answer,
-            ..
+            host_drop, answer, ..
         } = self.behaviour;
         let edge = self.host_edge;
-        for reply in self.host.process(edge, host_drop, resumptions, random) {
+        for reply in self.host.process(edge, host_drop, random) {
             let at = now + random.below(answer + 1);
             self.host.answers.write(at, reply);
         }

@@ -187,7 +187,6 @@ fn the_effect_of_any_message_is_lost() {
         no_page: 50_000,
         host_drop: 100_000,
         lose_host_frame: 100_000,
-        resumptions: 1,
         ..receiver()
     };
     everywhere(&WINDOWS, &path, &receiver, |network| {

@@ -4,6 +4,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use super::end::Random;
 use crate::tcp::*;
@@ -92,10 +93,16 @@ impl Host {
         }
     }
 
-    /// Writes a completion at `now`, which is processed at most `lag` microseconds later.
+    /// Writes a completion at `now`, which is processed at most `lag` microseconds later. A resumption
+    /// right behind another one may replace it.
     pub fn write(&mut self, now: u64, event: Event, lag: u64, random: &mut Random) {
         if self.ring.is_empty() {
             self.turn = now + random.below(lag + 1);
+        }
+        let resumption = |event: &Event| matches!(event, Event::Resumed { .. });
+        if resumption(&event) && self.ring.back().is_some_and(resumption) && random.chance(500_000)
+        {
+            self.ring.pop_back();
         }
         self.ring.push_back(event);
     }
@@ -131,18 +138,9 @@ impl Host {
     }
 
     /// Processes all completions. Drops legacy frames with probability `drop`, and those beyond
-    /// `edge`. At most `limit` resumptions wait to be answered. Of those after them, only the last one
-    /// is, right behind them. Returns the answers.
-    pub fn process(
-        &mut self,
-        edge: u32,
-        drop: u32,
-        limit: usize,
-        random: &mut Random,
-    ) -> VecDeque<Answer> {
-        let mut answers = VecDeque::new();
-        let waiting = |event: &&Event| matches!(event, Event::Resumed { .. });
-        let mut last = self.ring.iter().filter(waiting).skip(limit).last().copied();
+    /// `edge`. Returns the answers.
+    pub fn process(&mut self, edge: u32, drop: u32, random: &mut Random) -> Vec<Answer> {
+        let mut answers = Vec::new();
         while let Some(event) = self.ring.pop_front() {
             match event {
                 Event::Deliver { start, end } => {
@@ -164,15 +162,7 @@ impl Host {
                         self.take(start, end);
                     }
                 }
-                Event::Resumed { at, round } if answers.len() < limit => {
-                    answers.push_back(self.answer(at, round));
-                    if answers.len() == limit {
-                        if let Some(Event::Resumed { at, round }) = last.take() {
-                            answers.push_back(self.answer(at, round));
-                        }
-                    }
-                }
-                Event::Resumed { .. } => {}
+                Event::Resumed { at, round } => answers.push(self.answer(at, round)),
             }
         }
         answers

@@ -70,7 +70,6 @@ fn any_path_is_survived() {
             host_drop: random.pick(&[0, 0, 10_000, 100_000]),
             answer: random.pick(&[0, 0, 100, 5_000, 50_000]),
             lose_host_frame: random.pick(&[0, 0, 100_000]),
-            resumptions: random.pick(&[64, 64, 2]),
         };
         let mut behaviours = [behaviour(), behaviour()];
         if random.chance(200_000) {
