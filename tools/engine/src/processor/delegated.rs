@@ -115,15 +115,23 @@ impl<E: Env> Receive<'_, E> {
     /// Takes a frame of a TCP connection.
     #[inline]
     fn tcp(mut self, tcp: &mut Tcp, frame: &PortFrame<'_>) -> Result<Outcome, HostError> {
+        let now = Instant(self.now);
         let Some(segment) = frame.segment() else {
-            return Ok(self.fragment(tcp, frame));
+            // The checksum of a fragment cannot be verified.
+            return Ok(match tcp.tcb.on_fragment(now, frame.fragment()) {
+                true => Outcome::Return(Reason::Fragment),
+                false => {
+                    self.counters.count(Counter::ToeUnacceptable);
+                    Outcome::Changed
+                }
+            });
         };
         if frame.checksum_ok() == Some(false) {
             self.counters.count(Counter::RxCsumError);
             return Ok(Outcome::Dropped);
         }
         let push = segment.flags & flag::PSH != 0;
-        match tcp.tcb.on_segment(Instant(self.now), &segment) {
+        match tcp.tcb.on_segment(now, &segment) {
             Verdict::Done => {}
             Verdict::Duplicate => self.counters.count(Counter::ToeDuplicates),
             Verdict::Drop(_) => self.counters.count(Counter::ToeUnacceptable),
@@ -141,26 +149,13 @@ impl<E: Env> Receive<'_, E> {
                 {
                     return Ok(Outcome::Upload(Some(Reason::OutOfOrder)));
                 }
-                tcp.tcb.accept(Instant(self.now), &trimmed);
+                tcp.tcb.accept(now, &trimmed);
                 self.counters.count(Counter::ToeOutOfOrder);
                 // The peer's loss recovery needs an acknowledgement for each segment out of order.
                 return Ok(Outcome::Answer);
             }
         }
         Ok(Outcome::Changed)
-    }
-
-    /// Takes the first fragment of a TCP segment, whose checksum cannot be verified.
-    #[cold]
-    fn fragment(self, tcp: &Tcp, frame: &PortFrame<'_>) -> Outcome {
-        let plausible = frame
-            .fragment()
-            .is_some_and(|(seq, ack)| tcp.tcb.expects(seq, ack));
-        if plausible {
-            return Outcome::Return(Reason::Fragment);
-        }
-        self.counters.count(Counter::ToeUnacceptable);
-        Outcome::Dropped
     }
 
     /// Places the payload `trimmed` of `frame`, which is in order, and held payload that it makes

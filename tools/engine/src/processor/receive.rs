@@ -21,6 +21,7 @@ use crate::storage;
 use crate::tuple::Key;
 use crate::tuple::Tuple;
 use crate::wire::packet::Class;
+use crate::wire::tcp;
 
 /// A frame that has passed the address filter.
 struct Accepted<'a> {
@@ -144,9 +145,14 @@ impl Core {
         if !self.filter.accepts(frame.destination()) {
             return None;
         }
-        let tuple = match frame.packet.class {
-            Class::Tcp | Class::FirstFragment => Tuple::of_received(&frame.packet, frame.bytes),
-            _ => None,
+        let is_tcp = match frame.packet.class {
+            Class::Tcp => true,
+            Class::FirstFragment => frame.packet.protocol == tcp::PROTOCOL,
+            _ => false,
+        };
+        let tuple = match is_tcp {
+            true => Tuple::of_received(&frame.packet, frame.bytes),
+            false => None,
         };
         let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));
         Some(Accepted { frame, key })

@@ -160,8 +160,8 @@ impl Core {
         result.map(|_| ())
     }
 
-    /// Classifies a frame, stores it and writes its completion. With `legacy`, it is a frame that the
-    /// returned connection `legacy` has held. Counts a frame that cannot be stored.
+    /// Classifies a frame, stores it and writes its completion. With `legacy`, it is a legacy frame of
+    /// the connection with this host identifier. Counts a frame that cannot be stored.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "all callers have these values")]
     pub(super) fn upload<E: Env>(

@@ -215,9 +215,12 @@ impl Tcb {
             self.receiver.answer(now, segment);
             return Err(Verdict::Drop(Drop::Paws));
         }
-        let gap = self.receiver.repeats_unconfirmed(segment);
-        let length = segment.length + u32::from(has(flag::FIN));
-        if !gap && !self.receiver.acceptable(segment.seq, length) {
+        if !has(flag::ACK) && !has(flag::RST) {
+            return Err(Verdict::Drop(Drop::NoAck));
+        }
+        let gap = segment.length > 0 && self.receiver.is_unconfirmed(segment.payload());
+        // A FIN needs no window.
+        if !gap && !self.receiver.acceptable(segment.seq, segment.length) {
             return Err(self.unacceptable(now, segment));
         }
         if has(flag::RST) {
@@ -227,12 +230,6 @@ impl Tcb {
             self.receiver.challenge(now);
             return Err(Verdict::Drop(Drop::Blind));
         }
-        if !has(flag::ACK) {
-            return Err(Verdict::Drop(Drop::NoAck));
-        }
-        if has(flag::URG) {
-            return Err(Verdict::Return(Reason::Urgent));
-        }
         // RFC 5961 5.2, for both bounds.
         if segment.ack.after(self.sender.acknowledgeable()) {
             self.receiver.challenge(now);
@@ -241,6 +238,9 @@ impl Tcb {
         if !self.sender.ack_is_new_enough(segment.ack) {
             self.receiver.challenge(now);
             return Err(Verdict::Drop(Drop::OldAck));
+        }
+        if has(flag::URG) {
+            return Err(Verdict::Return(Reason::Urgent));
         }
         if has(flag::FIN) {
             return Err(Verdict::Return(Reason::Fin));
@@ -260,11 +260,23 @@ impl Tcb {
         })
     }
 
-    /// Whether the peer may have sent payload from `seq` on with this acknowledgement number.
-    pub fn expects(&self, seq: Seq, ack: Seq) -> bool {
-        self.receiver.acceptable(seq, MAX_SEGMENT)
-            && !ack.after(self.sender.acknowledgeable())
-            && self.sender.ack_is_new_enough(ack)
+    /// Processes the first fragment of a segment with these sequence and acknowledgement numbers.
+    /// Returns whether the peer may have sent it. The connection is returned then: the host's TCP
+    /// receives the segment when it is complete.
+    pub fn on_fragment(&mut self, now: Instant, numbers: Option<(Seq, Seq)>) -> bool {
+        let plausible = numbers.is_some_and(|(seq, ack)| {
+            let payload = Range {
+                start: seq,
+                end: seq + MAX_SEGMENT,
+            };
+            (self.receiver.acceptable(seq, MAX_SEGMENT) || self.receiver.is_unconfirmed(payload))
+                && !ack.after(self.sender.acknowledgeable())
+                && self.sender.ack_is_new_enough(ack)
+        });
+        if !plausible {
+            self.receiver.challenge(now);
+        }
+        plausible
     }
 
     /// Handles a segment that is not in the window.
@@ -279,11 +291,13 @@ impl Tcb {
         {
             self.sender.on_ack(now, segment, self.clock.as_ref());
         }
+        let plain = segment.flags & (flag::FIN | flag::URG) == 0 && !segment.ip_options;
         if self.receiver.is_legacy() {
-            return match segment.flags & (flag::FIN | flag::URG) {
-                0 => Verdict::Upload(None),
-                _ => Verdict::Drop(Drop::Window),
-            };
+            if plain {
+                return Verdict::Upload(None);
+            }
+            self.receiver.challenge(now);
+            return Verdict::Drop(Drop::Window);
         }
         self.receiver.answer(now, segment);
         if segment.length > 0 && segment.payload().end.at_most(self.receiver.nxt()) {
@@ -291,7 +305,7 @@ impl Tcb {
             self.counts.duplicates = self.counts.duplicates.wrapping_add(wire_segments);
             return Verdict::Duplicate;
         }
-        if self.receiver.probes_exhausted(segment) {
+        if plain && self.receiver.probes_exhausted(segment) {
             return Verdict::Upload(Some(Reason::Window));
         }
         Verdict::Drop(Drop::Window)

@@ -26,7 +26,6 @@
 use super::Receiver;
 use crate::tcp::out_of_order::OutOfOrder;
 use crate::tcp::segment::Range;
-use crate::tcp::segment::Segment;
 use crate::tcp::seq::Seq;
 use crate::tcp::time::Instant;
 use crate::tcp::time::SECOND;
@@ -116,16 +115,15 @@ impl Receiver {
         matches!(self.delivery, Delivery::Legacy { .. })
     }
 
-    /// Whether the peer retransmits uploaded payload that the host has not confirmed. The host may
-    /// have dropped it, so only the host can receive it.
-    pub fn repeats_unconfirmed(&self, segment: &Segment) -> bool {
-        let payload = segment.payload();
-        match self.delivery {
-            Delivery::Provisional { limit, until } => {
-                segment.length > 0 && payload.start.before(until) && payload.end.after(limit)
-            }
-            Delivery::Direct | Delivery::Legacy { .. } => false,
-        }
+    /// Whether the host has been passed some of `payload` and has not confirmed it. The host may have
+    /// dropped it, so only the host can receive it again.
+    pub fn is_unconfirmed(&self, payload: Range) -> bool {
+        let (limit, end) = match self.delivery {
+            Delivery::Direct => return false,
+            Delivery::Provisional { limit, until } => (limit, until),
+            Delivery::Legacy { limit, .. } => (limit, self.nxt),
+        };
+        payload.start.before(end) && payload.end.after(limit)
     }
 
     /// Whether payload is delivered provisionally that must not be acknowledged. An ACK would repeat

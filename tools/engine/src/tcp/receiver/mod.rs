@@ -83,6 +83,8 @@ pub struct Receiver {
     last_ack: Seq,
     /// Right edge of the window: first byte the peer may not send.
     edge: Seq,
+    /// The same as the peer knows it from the latest segment.
+    announced: Seq,
     window_scaling: bool,
     wscale: u8,
     sack: bool,
@@ -106,7 +108,7 @@ pub struct Receiver {
     interactive: bool,
     last_data: Instant,
     answer_after: Instant,
-    /// Segments received while the window was closed, since its edge last moved.
+    /// Probes received since the window was announced closed.
     probes: u8,
 }
 
@@ -142,6 +144,7 @@ impl Receiver {
             counts: Counts::new(now),
             last_ack: nxt,
             edge,
+            announced: nxt + ((edge - nxt) >> state.rcv_wscale << state.rcv_wscale),
             window_scaling: has(state_flag::WINDOW_SCALE),
             wscale: state.rcv_wscale,
             sack: has(state_flag::SACK),
@@ -223,7 +226,9 @@ impl Receiver {
     /// of this TCP.
     pub fn is_reset(&self, seq: Seq) -> bool {
         let last = self.out_of_order.ranges().iter().map(|range| range.end);
-        seq == self.nxt || seq == self.last_ack || last.max_by_key(|&end| end - self.nxt) == Some(seq)
+        seq == self.nxt
+            || seq == self.last_ack
+            || last.max_by_key(|&end| end - self.nxt) == Some(seq)
     }
 
     /// Whether the segment is a pure ACK of a peer that probes a window which it takes for closed, and
@@ -254,9 +259,7 @@ impl Receiver {
     /// byte before it. Returns `true` if the host must handle the probe: the host may have opened the
     /// window in a frame that was lost on its way to the adapter.
     pub fn probes_exhausted(&mut self, segment: &Segment) -> bool {
-        // The peer takes a window that rounds to zero for a closed one.
-        let room = self.edge.max(self.nxt) - self.nxt;
-        let closed = room >> self.wscale == 0;
+        let closed = !self.announced.after(self.nxt);
         let probe = segment.seq == self.nxt || segment.seq + 1 == self.nxt;
         if closed && probe {
             self.probes = self.probes.saturating_add(1);
@@ -395,7 +398,6 @@ impl Receiver {
     pub fn set_edge(&mut self, edge: Seq) {
         if edge.after(self.edge) && edge - self.nxt <= MAX_RCV_WINDOW {
             self.edge = edge;
-            self.probes = 0;
         }
     }
 
@@ -472,8 +474,13 @@ impl Receiver {
         } else {
             0
         };
+        let window = u16::try_from(room >> self.wscale).unwrap_or(u16::MAX);
         self.last_ack = ack;
-        if sack || !self.has_blocks() {
+        self.announced = ack + (u32::from(window) << self.wscale);
+        if self.announced.after(self.nxt) {
+            self.probes = 0;
+        }
+        if (sack || !self.has_blocks()) && !self.has_unconfirmed() {
             self.duplicate = None;
             self.due = self.due.saturating_sub(1);
         }
@@ -485,10 +492,7 @@ impl Receiver {
         if data && now - self.last_data < DELAYED_ACK {
             self.interactive = true;
         }
-        Acknowledgement {
-            ack,
-            window: u16::try_from(room >> self.wscale).unwrap_or(u16::MAX),
-        }
+        Acknowledgement { ack, window }
     }
 
     /// Exports the receiving half of the state for the host.

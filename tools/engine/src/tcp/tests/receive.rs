@@ -305,6 +305,7 @@ fn a_window_that_stays_closed_is_the_hosts_to_explain() {
         }
         // Then the host reads, and the count restarts.
         script.tcb.set_rcv_edge(IRS + end + WINDOW);
+        script.acks(end);
         assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
     }
     script.data(end, WINDOW);
@@ -424,6 +425,18 @@ fn rfc5961_blind_segments_are_answered() {
     assert_eq!(blind(Q + 1, flag::RST), Verdict::Drop(Drop::Blind));
     assert_eq!(blind(Q + WINDOW + 1, 0), Verdict::Drop(Drop::Window));
     assert_eq!(blind(Q - 1, flag::FIN), Verdict::Drop(Drop::Window));
+    // 5.2: neither does one that has only guessed the window.
+    for flags in [flag::URG, flag::FIN, 0] {
+        let guessed = Segment {
+            ack: ISS + (1 << 30),
+            flags: flag::ACK | flags,
+            ip_options: true,
+            ..script.segment()
+        };
+        assert_eq!(script.take(&guessed), Verdict::Drop(Drop::FutureAck));
+        script.acks(Q);
+        script.now += 500_000;
+    }
     // At most at the rate of challenge ACKs.
     let reset = |script: &Script, seq: u32| Segment {
         seq: IRS + seq,
@@ -444,19 +457,67 @@ fn rfc5961_blind_segments_are_answered() {
 }
 
 #[test]
-fn a_fragment_is_expected_in_the_window() {
+fn a_fragment_returns_the_connection_if_it_is_the_peers() {
     let mut script = settled();
     script.submit(MSS).sends(&[(0, MSS)]);
-    let expected = |seq: Seq, ack: Seq| script.tcb.expects(seq, ack);
     let una = script.tcb.snd_una();
-    for seq in [IRS + Q, IRS + Q - 10, IRS + Q + WINDOW - 1] {
-        assert!(expected(seq, una));
-        assert!(expected(seq, una + MSS));
-        assert!(!expected(seq, una + MSS + 1));
-        assert!(!expected(seq, una - WINDOW - 1));
+    let next = IRS + Q;
+    let fragment = |script: &mut Script, seq: Seq, ack: Seq| {
+        let now = script.instant();
+        script.tcb.on_fragment(now, Some((seq, ack)))
+    };
+    for seq in [next, next - 10, next + (WINDOW - 1)] {
+        assert!(fragment(&mut script, seq, una));
+        assert!(fragment(&mut script, seq, una + MSS));
     }
-    assert!(!expected(IRS + Q - 70_000, una));
-    assert!(!expected(IRS + Q + WINDOW, una));
+    // Others are answered: the peer may repeat what has long been received.
+    let now = script.instant();
+    assert!(!script.tcb.on_fragment(now, None));
+    script.acks(Q);
+    for (seq, ack) in [
+        (next, una + MSS + 1),
+        (next, una - WINDOW - 1),
+        (next - 70_000, una),
+        (next + WINDOW, una),
+    ] {
+        script.now += 500_000;
+        assert!(!fragment(&mut script, seq, ack));
+        script.acks(Q);
+        assert!(!fragment(&mut script, seq, ack));
+        script.nothing();
+    }
+}
+
+/// RFC 9293 3.10.7.4: it takes a number, but no room.
+#[test]
+fn a_fin_is_accepted_while_the_window_is_closed() {
+    let mut script = settled();
+    script.data(Q, WINDOW);
+    script.acks(Q + WINDOW);
+    let fin = Segment {
+        seq: IRS + Q + WINDOW,
+        flags: flag::ACK | flag::FIN,
+        ..script.segment()
+    };
+    assert_eq!(script.take(&fin), Verdict::Return(Reason::Fin));
+}
+
+/// A peer that uses all of the window that it was granted does not probe it.
+#[test]
+fn the_last_bytes_of_a_window_are_no_probes() {
+    let mut state = state();
+    state.rcv_wscale = 14;
+    let mut script = Script::with(&state);
+    let granted = 20 << 14;
+    script.tcb.set_rcv_edge(IRS + granted);
+    script.data(0, MSS);
+    script.acks(MSS);
+    let mut at = MSS;
+    // This acknowledgement announced a window that ends less than 2^14 bytes before the edge.
+    while at + 100 <= MSS + (19 << 14) {
+        script.data(at, 100);
+        at += 100;
+    }
 }
 
 /// Such a segment does not return the connection and is not processed.
