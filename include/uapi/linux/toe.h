@@ -57,7 +57,7 @@ enum toe_conn_state {
  *   to another processor.
  * @TOE_RETURN_REASON_PRESSURE: The adapter needed the table entry.
  * @TOE_RETURN_REASON_ECN: An ECN mark on a connection that has not negotiated
- *   ECN.
+ *   ECN. Not used by the adapter of this tree.
  * @TOE_RETURN_REASON_GAP: The peer retransmits payload of frames that went to
  *   Linux's TCP and that Linux has not confirmed.
  * @TOE_RETURN_REASON_OUT_OF_STEP: More than 10,000 frames and 10 seconds in
@@ -139,8 +139,7 @@ enum toe_return_reason {
  * @TOE_REFUSE_REASON_URGENT: Urgent data is pending.
  * @TOE_REFUSE_REASON_ECN: The connection uses an ECN variant that the adapter
  *   does not support.
- * @TOE_REFUSE_REASON_RECOVERY: Data is being retransmitted, or was received
- *   out of order.
+ * @TOE_REFUSE_REASON_RECOVERY: Data is being retransmitted.
  * @TOE_REFUSE_REASON_SOCKOPT: A socket option is set that the adapter cannot
  *   honour.
  * @TOE_REFUSE_REASON_ULP: Another upper layer protocol or MPTCP owns the
