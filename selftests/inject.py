@@ -23,10 +23,12 @@ IPV6 = 54
 SOL_PACKET = 263
 PACKET_QDISC_BYPASS = 20
 PACKET_OUTGOING = 4
+FIN = 0x01
 SYN = 0x02
 RST = 0x04
 PSH = 0x08
 ACK = 0x10
+URG = 0x20
 
 # Frames of one batch, which leave back to back.
 BATCH = 50
@@ -152,6 +154,8 @@ KINDS: dict[str, Callable[[Segment], bytes]] = {
     "signed": lambda s: frame(s, seq=ahead(), options=unknown(s) + b"\1\1\x13\x12" + bytes(16)),
     "syn": lambda s: frame(s, seq=random.getrandbits(32), options=s.options, flags=SYN),
     "reset": lambda s: frame(s, seq=ahead(), flags=RST),
+    "finish": lambda s: frame(s, seq=ahead(), ack=1 << 30, options=timestamps(s, AHEAD), flags=FIN),
+    "urgent": lambda s: frame(s, seq=ahead(), ack=1 << 30, options=timestamps(s, AHEAD), flags=URG),
     "fragment": lambda s: fragment(s, frame(s, seq=-1 << 24, options=timestamps(s, AHEAD))),
     "ip-option": lambda s: with_ip_option(s, frame(s, seq=1 << 30, options=s.options)),
     # Of another host: what the frames themselves cost.

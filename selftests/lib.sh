@@ -292,7 +292,7 @@ filter_output()
 # Kinds of frames of inject.py that do not belong to a stream.
 # shellcheck disable=SC2034
 FORGED=(old old-option old-timestamp old-ack future future-ack option bare signed duplicate
-	syn reset fragment ip-option)
+	syn reset finish urgent fragment ip-option)
 
 # inject SECONDS KIND...: starts to inject 10,000 frames a second into the streams of the server, as
 # $injector; prints the rate in $TEMP/rate
@@ -384,6 +384,9 @@ restore()
 	set_up
 	peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null 2>&1
 	even 2>/dev/null
+	peer sysctl -qw net.ipv4.tcp_timestamps=1
+	[ -f /run/tcp_mem ] || sysctl -n net.ipv4.tcp_mem >/run/tcp_mem
+	sysctl -qw net.ipv4.tcp_mem="$(</run/tcp_mem)"
 	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536 net.ipv4.tcp_window_scaling=1
 }
 restore
