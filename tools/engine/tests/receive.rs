@@ -20,6 +20,7 @@ use toe_engine::tcp::Seq;
 use toe_engine::tcp::flag;
 use toe_engine::wire::ethernet;
 use toe_engine::wire::ipv4;
+use toe_engine::wire::packet::Packet;
 use toe_engine::wire::tcp::Repr;
 use toe_engine::wire::udp;
 
@@ -60,6 +61,36 @@ fn payload_takes_the_pages_of_a_batch_in_their_order() {
     // The driver has posted the pages in descending order.
     let posted: Vec<u32> = (0..PAGES).rev().take(pages.len()).collect();
     assert_eq!(pages, posted);
+}
+
+/// A sender takes a segment for lost when only one that it sent later is acknowledged.
+#[test]
+fn what_precedes_a_segment_out_of_order_is_acknowledged_with_it() {
+    const LENGTH: usize = 1000;
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    end.delegate(&mut node);
+    node.env.wire.clear();
+    let start = Seq(peer.state.send.snd_nxt);
+    // Of one batch: each is received before the processor is polled.
+    for i in [0, 2] {
+        let repr = Repr {
+            window: 1000,
+            ..peer.repr(start + i * LENGTH as u32)
+        };
+        let bytes = peer::frame(&peer.state, &repr, &[5; LENGTH]);
+        let offload = RxOffload::default();
+        node.receive(2, &WireFrame { bytes, offload });
+    }
+    let answer = node.env.wire.pop_front().unwrap();
+    let packet = Packet::parse(&answer.bytes).unwrap();
+    let header = packet.tcp(&answer.bytes).unwrap();
+    assert_eq!(header.ack(), start + LENGTH as u32);
+    // Nothing is acknowledged that the host does not have.
+    assert!(matches!(
+        node.driver.completions(&mut node.env)[..],
+        [Event::Deliver(..)]
+    ));
 }
 
 #[test]

@@ -46,6 +46,14 @@ impl Protocol {
         }
     }
 
+    /// Whether payload was received that [`Self::delivered`] has not covered.
+    #[inline]
+    pub fn has_undelivered(&self) -> bool {
+        match self {
+            Self::Tcp(tcp) => tcp.tcb.has_undelivered(),
+        }
+    }
+
     /// First byte of submitted payload that may be sent again.
     #[inline]
     pub fn acknowledged(&self) -> Seq {

@@ -96,6 +96,11 @@ impl Core {
             Outcome::Dropped => {}
             Outcome::Changed => self.touch(slot),
             Outcome::Answer => {
+                // With what precedes the segment: the peer would take that for lost.
+                if protocol.has_undelivered() {
+                    self.touch(slot);
+                    self.settle(env, rings)?;
+                }
                 self.send_turn(now, env, rings, slot, 1)?;
                 self.touch(slot);
             }

@@ -159,7 +159,11 @@ impl Core {
 
     /// Ends a batch: publishes received payload to the host. Then, for every touched connection, lets
     /// the protocol acknowledge that payload and frees payload that the peer has acknowledged.
-    fn settle<E: Env>(&mut self, env: &mut E, rings: &mut RingSet) -> Result<(), HostError> {
+    pub(super) fn settle<E: Env>(
+        &mut self,
+        env: &mut E,
+        rings: &mut RingSet,
+    ) -> Result<(), HostError> {
         let completions = &mut rings.completions;
         self.storage.flush(env, completions)?;
         if self.touched.is_empty() {

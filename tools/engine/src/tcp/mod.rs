@@ -369,6 +369,12 @@ impl Tcb {
         self.receiver.set_delivered(end);
     }
 
+    /// Whether payload was accepted in order that [`Tcb::delivered`] has not covered.
+    #[inline]
+    pub fn has_undelivered(&self) -> bool {
+        self.receiver.has_undelivered()
+    }
+
     /// RCV.NXT: the first byte not accepted in order.
     #[inline]
     pub fn rcv_nxt(&self) -> Seq {
@@ -397,7 +403,8 @@ impl Tcb {
     /// is the port's limit for a large segment, or at most `mss` if the port does not segment.
     ///
     /// Call this after each `Hold` verdict rather than once per batch: the peer's loss recovery
-    /// benefits from every SACK.
+    /// benefits from every SACK. Call [`Tcb::delivered`] before: the peer takes payload for lost that
+    /// precedes the segment and is neither acknowledged nor in a block.
     pub fn poll_transmit(&mut self, now: Instant, max_length: u32) -> Option<Outgoing> {
         // Options take up to 40 bytes, of which timestamps use 12.
         let blocks = if self.clock.is_some() { 3 } else { 4 };

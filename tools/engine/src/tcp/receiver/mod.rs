@@ -388,6 +388,12 @@ impl Receiver {
         }
     }
 
+    /// Whether payload was accepted in order that is not in host memory yet.
+    #[inline]
+    pub fn has_undelivered(&self) -> bool {
+        self.delivered != self.nxt
+    }
+
     /// Everything before `end` is in host memory.
     pub fn set_delivered(&mut self, end: Seq) {
         self.delivered = self.delivered.max(end.min(self.nxt));
