@@ -56,6 +56,7 @@ demo: module tools
 
 bench: module tools
 	@tools/vm/bench
+	@tools/vm/run --topology host -- selftests/run goodput
 	@$(in_root) -C tools bench/engine.sh
 
 # Built as cargo-fuzz does without a sanitizer: the engine has no unsafe code.

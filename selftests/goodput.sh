@@ -42,8 +42,10 @@ beside()
 	while injecting; do
 		goodput "$samples" -u 64k -d 32M && goodput "$samples" -u 32M -d 64k || return
 	done
+	wait "$injector"
 }
 
+returned=$(returned_early)
 for ((round = 0; round < ROUNDS; round++)); do
 	check "round $((round + 1)), frames for another host" beside foreign foreign
 	check "round $((round + 1)), forged frames" beside forged "${FORGED[@]}"
@@ -76,6 +78,7 @@ done <<-END
 	1% 8M
 	5% 4M
 END
+check "not returned" is returned_early "$returned"
 check "loss: goodput at least Linux's in the mean" is_least 1 "${values[@]}"
 
 finish

@@ -52,6 +52,7 @@ harmless()
 {
 	odd "$2"
 	stays "$1" "$PEER4" -u "$SIZE" -d "$SIZE"
+	check "$1: sent" at_least 1 changed
 	even
 }
 
@@ -151,7 +152,7 @@ probed()
 	peer ss -tnoH "sport = :$PORT" | grep -q 'timer:(persist'
 }
 
-# closed_window NAME PEER: the window closes while all frames are special; so are the peer's probes
+# closed_window NAME PEER: the window closes while all frames are special
 closed_window()
 {
 	local before

@@ -11,19 +11,23 @@ serve
 delegate_at_once
 
 # no_memory NAME PEER: without memory, Linux drops legacy frames as long as there is payload to read. The
-# adapter asks again and again, until it is in step
+# delay has many of them arrive before the peer knows. The adapter asks until Linux is in step.
 no_memory()
 {
-	local mem refused
+	local mem before
 	mem=$(</proc/sys/net/ipv4/tcp_mem)
-	refused=$(counter toe_legacy_refused)
+	toectl impair toe0 --direction ingress delay 500ms >/dev/null
+	before=$(counter toe_legacy_entered)
 	begin "$1" "$2" -u 0 -d 8M --rate 1M
 	odd "$UNKNOWN"
-	sysctl -qw net.ipv4.tcp_mem="1 1 1"
+	check "$1: legacy mode" within 10 at_least $((before + 1)) counter toe_legacy_entered
+	before=$(counter toe_legacy_refused)
 	stall
-	check "$1: Linux drops frames" within 10 at_least $((refused + 3)) counter toe_legacy_refused
+	sysctl -qw net.ipv4.tcp_mem="1 1 1"
+	check "$1: Linux drops frames" within 10 at_least $((before + 1)) counter toe_legacy_refused
 	sysctl -qw net.ipv4.tcp_mem="$mem"
 	even
+	toectl impair toe0 off >/dev/null
 	go_on
 	end "$1"
 }
@@ -56,10 +60,16 @@ special()
 	local before
 	before=$(counter toe_legacy_entered)
 	odd "$UNKNOWN"
-	within 10 at_least $((before + 10)) counter toe_legacy_entered && "$@"
+	within 10 at_least $((before + 10)) counter toe_legacy_entered && within 10 shown legacy && "$@"
 	local status=$?
 	even
 	return $status
+}
+
+# shown STATE: whether `toectl conn list` shows a connection in this state
+shown()
+{
+	toectl -j conn list --dev toe0 | jq -e "any(.state == \"$1\")"
 }
 
 channels()

@@ -326,10 +326,16 @@ odd()
 		table inet toe_odd {
 			chain output {
 				type filter hook output priority 0
-				$(printf "meta l4proto tcp tcp sport $PORT tcp flags & (syn|fin|rst) == 0 @th,160,32 0x0101080a %s\n" "$@")
+				$(printf "meta l4proto tcp tcp sport $PORT tcp flags & (syn|fin|rst) == 0 @th,160,32 0x0101080a %s counter\n" "$@")
 			}
 		}
 	END
+}
+
+# changed: number of frames that `odd` has changed
+changed()
+{
+	peer nft -j list table inet toe_odd | jq '[.. | .counter? // empty | .packets] | add // 0'
 }
 
 # even: ends `odd`

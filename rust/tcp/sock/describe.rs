@@ -86,7 +86,7 @@ impl Tcp<'_> {
         if self.send_obstacle() || self.has_unknown_option() {
             return Err(Obstacle::Option);
         }
-        if self.is_recovering() {
+        if self.is_in_recovery() {
             return Err(Obstacle::Recovery);
         }
         Ok(self.describe(&route, remote_mac))
@@ -161,19 +161,6 @@ impl Tcp<'_> {
                 ) != 0
                 || (*icsk).icsk_user_timeout != 0
                 || bindings::tcp_has_linear_data(sk)
-        }
-    }
-
-    /// Whether loss recovery of the send side is under way.
-    fn is_recovering(&self) -> bool {
-        let tp = self.as_tcp();
-        // SAFETY: The socket is locked.
-        unsafe {
-            self.is_in_recovery()
-                || (*tp).inet_conn.icsk_retransmits != 0
-                || (*tp).sacked_out != 0
-                || (*tp).lost_out != 0
-                || (*tp).retrans_out != 0
         }
     }
 

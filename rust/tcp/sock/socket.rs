@@ -143,16 +143,24 @@ impl WeakSock {
         acked.wrapping_add(received)
     }
 
-    /// Whether loss recovery is under way at this moment.
+    /// Whether loss recovery of the send side is under way, or a probe of the tail is unanswered, at
+    /// this moment.
     #[inline]
     pub fn is_in_recovery(&self) -> bool {
         let tp = self.as_tcp();
-        // SAFETY: As above. The byte has other fields that change at the same time; a wrong answer is
-        // harmless.
-        let state = unsafe {
-            bindings::inet_connection_sock::icsk_ca_state_raw(&raw const (*tp).inet_conn)
+        // SAFETY: As above. The byte of the state has other fields that change at the same time; a
+        // wrong answer is harmless.
+        let (state, segments) = unsafe {
+            let icsk = &raw const (*tp).inet_conn;
+            (
+                bindings::inet_connection_sock::icsk_ca_state_raw(icsk),
+                u32::from((&raw const (*icsk).icsk_retransmits).read_volatile())
+                    | (&raw const (*tp).sacked_out).read_volatile()
+                    | (&raw const (*tp).lost_out).read_volatile()
+                    | (&raw const (*tp).retrans_out).read_volatile(),
+            )
         };
-        u32::from(state) != bindings::tcp_ca_state_TCP_CA_Open
+        u32::from(state) != bindings::tcp_ca_state_TCP_CA_Open || segments != 0
     }
 
     /// The cookie (`SO_COOKIE`), 0 if none has been generated.
