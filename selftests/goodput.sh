@@ -47,7 +47,7 @@ beside()
 
 returned=$(returned_early)
 for ((round = 0; round < ROUNDS; round++)); do
-	check "round $((round + 1)), frames for another host" beside foreign foreign
+	check "round $((round + 1)), frames for another host" beside foreign foreign "${FORGED[@]}"
 	check "round $((round + 1)), forged frames" beside forged "${FORGED[@]}"
 done
 value=$(ratio forged foreign)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""inject.py DEV PORT RATE SECONDS KIND...: inject odd and forged frames into TCP streams.
+"""inject.py DEV PORT RATE SECONDS [foreign] KIND...: inject odd and forged frames into TCP streams.
 
 Runs beside the sender of the streams. RATE frames a second, of the kinds in turn, leave by
-DEV. Each is made from the latest frame that was sent from PORT. Prints the rate that was
-reached.
+DEV. Each is made from the latest frame that was sent from PORT. With "foreign", they are for
+another host. Prints the rate that was reached.
 """
 
 import random
@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 ETH_P_ALL = 3
 ETH_P_IP = b"\x08\x00"
@@ -33,7 +33,7 @@ URG = 0x20
 # Frames of one batch, which leave back to back.
 BATCH = 50
 # Time after which the templates are made again.
-REFRESH = 0.05
+REFRESH = 0.1
 
 
 class Segment:
@@ -158,9 +158,15 @@ KINDS: dict[str, Callable[[Segment], bytes]] = {
     "urgent": lambda s: frame(s, seq=ahead(), ack=1 << 30, options=timestamps(s, AHEAD), flags=URG),
     "fragment": lambda s: fragment(s, frame(s, seq=-1 << 24, options=timestamps(s, AHEAD))),
     "ip-option": lambda s: with_ip_option(s, frame(s, seq=1 << 30, options=s.options)),
-    # Of another host: what the frames themselves cost.
-    "foreign": lambda s: b"\2\2\2\2\2\2" + frame(s, options=s.options)[6:],
 }
+
+
+def make(kinds: list[Callable[[Segment], bytes]], segment: Segment,
+         foreign: bool) -> Iterator[bytes]:
+    """Make a frame of each kind."""
+    for kind in kinds:
+        made = kind(segment)
+        yield bytes([2] * 6) + made[6:] if foreign else made
 
 
 class Stream:
@@ -205,18 +211,19 @@ class Stream:
 def main() -> None:
     """Inject for the time asked for, from the first frame of a stream on."""
     dev, port, rate, seconds = sys.argv[1], *map(int, sys.argv[2:5])
-    kinds = [KINDS[kind] for kind in sys.argv[5:]]
+    foreign = sys.argv[5] == "foreign"
+    kinds = [KINDS[kind] for kind in sys.argv[5 + foreign:]]
     stream = Stream(dev, port)
     segment = next(filter(None, (stream.latest() for _ in range(STREAM_TIMEOUT))), None)
     if segment is None:
         sys.exit(f"no frame is sent from port {port}")
-    frames = deque(kind(segment) for kind in kinds)
+    frames = deque(make(kinds, segment, foreign))
     sent = 0
     began = refreshed = time.monotonic()
     while (now := time.monotonic()) < began + seconds:
         if now - refreshed >= REFRESH:
             if segment := stream.latest():
-                frames = deque(kind(segment) for kind in kinds)
+                frames = deque(make(kinds, segment, foreign))
             refreshed = time.monotonic()
         for _ in range(BATCH):
             try:
