@@ -42,7 +42,7 @@ beside()
 	while injecting; do
 		goodput "$samples" -u 64k -d 32M && goodput "$samples" -u 32M -d 64k || return
 	done
-	wait "$injector"
+	injected
 }
 
 returned=$(returned_early)

@@ -308,6 +308,12 @@ injecting()
 	kill -0 "$injector" 2>/dev/null
 }
 
+# injected: waits until no more frames are injected; whether that has worked
+injected()
+{
+	wait "$injector"
+}
+
 # What the peer can make of its frames by `odd`. The padding before the timestamp becomes an unknown option.
 UNKNOWN='@th,160,16 set 0xc802'
 # The timestamp becomes padding.
