@@ -231,7 +231,7 @@ impl Sender {
             let segments = progress.delivered.div_ceil(self.mss);
             // Do not count again what duplicate ACKs stood for.
             let counted = self.duplicates.saturating_mul(self.mss);
-            progress.delivered = progress.delivered.saturating_sub(counted).max(1);
+            progress.delivered = progress.delivered.saturating_sub(counted).max(self.mss);
             if self.ca_state == CaState::Recovery && self.board.una().before(self.high) {
                 // Partial acknowledgement (RFC 6582 3.2, step 3).
                 self.duplicates = self.duplicates.saturating_sub(segments.saturating_sub(1));

@@ -34,8 +34,8 @@
 //! # Scope
 //!
 //! RFC 9293 with RFCs 5681, 5961, 6298, 7323, 2018, 2883, 3042, 3168, 3522, 3708, 6582 (without
-//! SACK), 6937, 8985 (RACK-TLP) and 9438 (CUBIC). `scoreboard` and `out_of_order` document how much
-//! state of a lossy window is kept and what happens beyond.
+//! SACK), 8985 (RACK-TLP), 9438 (CUBIC) and 9937 (PRR). `scoreboard` and `out_of_order` document
+//! how much state of a lossy window is kept and what happens beyond.
 //!
 //! Not implemented: connection establishment and teardown, urgent data, keepalive, path MTU
 //! discovery (all handled by the host), AccECN, F-RTO, HyStart, pacing.

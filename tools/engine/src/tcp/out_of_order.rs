@@ -65,6 +65,26 @@ impl OutOfOrder {
         Some(range)
     }
 
+    /// The part of `range` that is present right before or after `missing`, its
+    /// [`Self::first_missing`].
+    pub fn overlap(&self, range: Range, missing: Range) -> Option<Range> {
+        if range.start.before(missing.start) {
+            return Some(Range {
+                start: range.start,
+                end: missing.start,
+            });
+        }
+        let next = self
+            .ranges()
+            .iter()
+            .find(|held| held.start == missing.end)?;
+        let overlap = Range {
+            start: missing.end,
+            end: next.end.min(range.end),
+        };
+        overlap.start.before(overlap.end).then_some(overlap)
+    }
+
     /// Whether `range`, which is not present even in part, can be inserted.
     pub fn has_room(&self, range: Range) -> bool {
         self.len < RANGES

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Proportional rate reduction (RFC 6937): limits sending while the congestion window is reduced to
+//! Proportional rate reduction (RFC 9937): limits sending while the congestion window is reduced to
 //! ssthresh. All amounts are in bytes.
 
 /// State of one reduction.
@@ -35,8 +35,7 @@ impl Prr {
     /// the number of bytes that may be sent now.
     ///
     /// `progress`: SND.UNA has advanced and no further loss was detected. Only then may the window
-    /// grow as in slow start (heuristic of RFC 6937 for CRB and SSRB, as in
-    /// `tcp_cwnd_reduction()`).
+    /// grow as in slow start (SafeACK, as in `tcp_cwnd_reduction()`).
     pub fn on_ack(
         &mut self,
         delivered: u32,
@@ -50,10 +49,9 @@ impl Prr {
             let target = (self.delivered * u64::from(ssthresh)).div_ceil(self.flight);
             target.saturating_sub(self.out)
         } else {
-            let mut limit = self.delivered.saturating_sub(self.out);
-            if progress {
-                limit = limit.max(u64::from(delivered)) + u64::from(mss);
-            }
+            let behind = self.delivered.saturating_sub(self.out);
+            let growth = if progress { mss } else { 0 };
+            let limit = behind.max(u64::from(delivered)) + u64::from(growth);
             limit.min(u64::from(ssthresh - pipe))
         };
         // Always allow the fast retransmit.
@@ -71,7 +69,7 @@ mod tests {
     /// Reduction to half: one segment for every other ACK until the data in flight is down to
     /// ssthresh, then one per ACK.
     #[test]
-    fn rfc6937_reduces_in_proportion() {
+    fn rfc9937_reduces_in_proportion() {
         let mut prr = Prr::new(20 * MSS, 0);
         let mut pipe = 16 * MSS;
         let mut sent = 0;
@@ -89,12 +87,21 @@ mod tests {
     }
 
     #[test]
-    fn rfc6937_conserves_packets_below_the_threshold() {
+    fn rfc9937_conserves_packets_below_the_threshold() {
         let mut prr = Prr::new(20 * MSS, 0);
         prr.sent(MSS);
-        assert_eq!(prr.on_ack(3 * MSS, 4 * MSS, 10 * MSS, MSS, false), 2 * MSS);
+        assert_eq!(prr.on_ack(3 * MSS, 4 * MSS, 10 * MSS, MSS, false), 3 * MSS);
         assert_eq!(prr.on_ack(MSS, 4 * MSS, 10 * MSS, MSS, true), 4 * MSS);
         assert_eq!(prr.on_ack(MSS, 9 * MSS, 10 * MSS, MSS, true), MSS);
+    }
+
+    /// What was delivered may be sent again, although the fast retransmit has been sent in advance.
+    #[test]
+    fn rfc9937_a_fast_retransmit_in_advance_is_not_held_against_the_next() {
+        let mut prr = Prr::new(20 * MSS, 0);
+        assert_eq!(prr.on_ack(1, 9 * MSS, 10 * MSS, MSS, false), MSS);
+        prr.sent(MSS);
+        assert_eq!(prr.on_ack(MSS, 8 * MSS, 10 * MSS, MSS, false), MSS);
     }
 
     #[test]

@@ -337,6 +337,9 @@ impl Receiver {
             self.ack_now();
             return Verdict::Duplicate;
         };
+        if let Some(Range { start, end }) = self.out_of_order.overlap(range, missing) {
+            self.report_duplicate(start, end);
+        }
         if self.out_of_order.has_room(missing) {
             Verdict::Hold(piece(missing))
         } else {

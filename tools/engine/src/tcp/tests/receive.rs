@@ -155,6 +155,24 @@ fn rfc2883_reports_duplicates_once() {
     assert_eq!(script.tcb.export(Instant(0)).duplicates, 2);
 }
 
+/// Section 4.2: of a segment that fills a gap, the part that was received before.
+#[test]
+fn rfc2883_reports_overlaps_out_of_order() {
+    for (start, length, duplicate) in [
+        (3 * MSS / 2, MSS, range(Q + 2 * MSS, Q + 5 * MSS / 2)),
+        (5 * MSS / 2, MSS, range(Q + 5 * MSS / 2, Q + 3 * MSS)),
+        // The first one of two.
+        (3 * MSS / 2, 3 * MSS / 2, range(Q + 2 * MSS, Q + 3 * MSS)),
+    ] {
+        let mut script = settled();
+        script.data(Q + 2 * MSS, MSS);
+        script.acks(Q);
+        script.data(Q + start, length);
+        let out = script.acks(Q);
+        assert_eq!(out.sack.as_slice()[0], duplicate);
+    }
+}
+
 #[test]
 fn data_segments_with_blocks_keep_to_the_mtu() {
     let mut script = settled();

@@ -145,6 +145,19 @@ fn rfc6582_a_partial_acknowledgement_shows_the_next_loss() {
     assert_eq!((out.seq, out.retransmit), (ISS + 4 * MSS, true));
 }
 
+/// Step 3, also when the duplicate ACKs stand for more than it acknowledges.
+#[test]
+fn rfc6582_each_partial_acknowledgement_brings_a_retransmission() {
+    let mut script = ten_out(&without_sack());
+    script.ack(0).ack(0).ack(0).resends(&[(0, MSS)]);
+    for i in 1..4 {
+        script.at(100 + u64::from(i) * 20).ack(i * MSS);
+        let out = script.poll().expect("a retransmission");
+        assert_eq!((out.seq, out.retransmit), (ISS + i * MSS, true));
+        while script.poll().is_some() {}
+    }
+}
+
 #[test]
 fn rfc5681_2_what_is_no_duplicate_does_not_count() {
     let mut script = ten_out(&without_sack());
@@ -377,7 +390,7 @@ fn rfc2018_8_a_peer_may_forget_what_it_reported() {
 }
 
 #[test]
-fn rfc6937_the_window_comes_down_in_proportion() {
+fn rfc9937_the_window_comes_down_in_proportion() {
     let mut state = state();
     state.send.cwnd = 20;
     let mut script = Script::with(&state);
