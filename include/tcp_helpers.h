@@ -149,7 +149,7 @@ void toe_tcp_trim_acked(struct sock *sk);
 /* rust/helpers/tcp_return.c */
 
 void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state);
-void toe_helper_tcp_resume(struct sock *sk);
+void toe_helper_tcp_resume(struct sock *sk, bool due);
 
 /* rust/helpers/tcp_receive.c */
 

@@ -10,6 +10,12 @@
 serve
 delegate_at_once
 
+# shown STATE: whether `toectl conn list` shows a connection in this state
+shown()
+{
+	toectl -j conn list --dev toe0 | jq -e "any(.state == \"$1\")"
+}
+
 # no_memory NAME PEER: without memory, Linux drops legacy frames as long as there is payload to read. The
 # delay has many of them arrive before the peer knows. The adapter asks until Linux is in step.
 no_memory()
@@ -25,6 +31,7 @@ no_memory()
 	stall
 	sysctl -qw net.ipv4.tcp_mem="1 1 1"
 	check "$1: Linux drops frames" within 10 at_least $((before + 1)) counter toe_legacy_refused
+	check "$1: toectl shows it" within 10 shown legacy
 	sysctl -qw net.ipv4.tcp_mem="$mem"
 	even
 	toectl impair toe0 off >/dev/null
@@ -60,16 +67,10 @@ special()
 	local before
 	before=$(counter toe_legacy_entered)
 	odd "$UNKNOWN"
-	within 10 at_least $((before + 10)) counter toe_legacy_entered && within 10 shown legacy && "$@"
+	within 10 at_least $((before + 10)) counter toe_legacy_entered && "$@"
 	local status=$?
 	even
 	return $status
-}
-
-# shown STATE: whether `toectl conn list` shows a connection in this state
-shown()
-{
-	toectl -j conn list --dev toe0 | jq -e "any(.state == \"$1\")"
 }
 
 channels()

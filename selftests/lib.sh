@@ -244,6 +244,15 @@ counter()
 		}'
 }
 
+# mib NAME: a counter of TCP in /proc/net/netstat
+mib()
+{
+	awk -v name="$1" '$1 != "TcpExt:" { next }
+		!header { header = split($0, names); next }
+		{ for (i = 2; i <= header; i++) if (names[i] == name) { print $i; found = 1 } }
+		END { exit !found }' /proc/net/netstat
+}
+
 # set_up: configures toe0 as at boot if it is down or new
 set_up()
 {

@@ -43,20 +43,39 @@ void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state
 }
 
 /*
- * Does what tcp_rearm_rto() and tcp_push_pending_frames() do. Transmission is left
- * to sk_prot->release_cb(), which release_sock() calls; without an owner it is
- * called here. Locked.
+ * Does what tcp_set_xmit_timer() does for data in flight: starts the timer of a tail
+ * loss probe, or of a retransmission, which may be @due.
  */
-void toe_helper_tcp_resume(struct sock *sk)
+static void toe_set_xmit_timer(struct sock *sk, bool due)
+{
+	int early_retrans = READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_early_retrans);
+	const struct tcp_sock *tp = tcp_sk(sk);
+	u32 rto = due ? 0 : inet_csk(sk)->icsk_rto, probe;
+
+	if (due || (early_retrans != 3 && early_retrans != 4) || !tcp_is_sack(tp) || !tp->srtt_us) {
+		tcp_reset_xmit_timer(sk, ICSK_TIME_RETRANS, rto, false);
+		return;
+	}
+	probe = tp->srtt_us >> 2;
+	probe += tp->packets_out == 1 ? tcp_rto_min_us(sk) : TCP_TIMEOUT_MIN_US;
+	tcp_reset_xmit_timer(sk, ICSK_TIME_LOSS_PROBE, min(usecs_to_jiffies(probe), rto), false);
+}
+
+/*
+ * Restarts the timers, and does what tcp_push_pending_frames() does. Transmission is
+ * left to sk_prot->release_cb(), which release_sock() calls; without an owner it is
+ * called here. @due: a retransmission is due. Locked.
+ */
+void toe_helper_tcp_resume(struct sock *sk, bool due)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
 	if (sk->sk_state != TCP_ESTABLISHED)
 		return;
 	if (tp->packets_out)
-		inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, inet_csk(sk)->icsk_rto, false);
+		toe_set_xmit_timer(sk, due);
 	else if (!tcp_write_queue_empty(sk))
-		inet_csk_reset_xmit_timer(sk, ICSK_TIME_PROBE0, inet_csk(sk)->icsk_rto, false);
+		tcp_reset_xmit_timer(sk, ICSK_TIME_PROBE0, inet_csk(sk)->icsk_rto, false);
 	if (!test_and_set_bit(TCP_TSQ_DEFERRED, &sk->sk_tsq_flags))
 		sock_hold(sk);
 	set_bit(TCP_ACK_DEFERRED, &sk->sk_tsq_flags);

@@ -186,5 +186,8 @@ fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
     lane.stats.count_return(cause);
     backoff::returned(connection.sock(), connection.since, cause);
     notify::returned(connection, cause);
-    lock.tcp().resume();
+    // The adapter returns a connection instead of one retransmission too many. A lost adapter may not
+    // have sent what was submitted.
+    let due = matches!(cause, Cause::Timeout | Cause::DeviceLost);
+    lock.tcp().resume(due);
 }

@@ -231,10 +231,10 @@ impl<'a> Tcp<'a> {
         }
     }
 
-    /// Makes Linux transmit, acknowledge and start its timers. Called after the ULP has been
-    /// detached.
-    pub fn resume(&mut self) {
+    /// Makes Linux transmit, acknowledge and start its timers. `due`: a retransmission is due. Called
+    /// after the ULP has been detached.
+    pub fn resume(&mut self, due: bool) {
         // SAFETY: The socket is locked.
-        unsafe { bindings::tcp_resume(self.as_raw()) }
+        unsafe { bindings::tcp_resume(self.as_raw(), due) }
     }
 }
