@@ -9,8 +9,10 @@ mod support;
 use toe_abi::admin::storage;
 use toe_abi::completion;
 use toe_abi::completion::CompletionOp;
+use toe_abi::completion::Reason;
 use toe_abi::completion::frame_flag;
 use toe_abi::rss;
+use toe_abi::stats::Counter;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::processor::Message;
@@ -91,6 +93,42 @@ fn what_precedes_a_segment_out_of_order_is_acknowledged_with_it() {
         node.driver.completions(&mut node.env)[..],
         [Event::Deliver(..)]
     ));
+}
+
+/// Both bounds have to be exceeded: of frames and of time.
+#[test]
+fn a_host_that_stays_out_of_step_gets_the_connection_back() {
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    end.delegate(&mut node);
+    // Behind a hole that is not filled.
+    let repr = Repr {
+        window: 1000,
+        ..peer.repr(Seq(peer.state.send.snd_nxt) + 1000)
+    };
+    let mut frame = WireFrame {
+        bytes: peer::frame(&peer.state, &repr, &[5; 100]),
+        offload: RxOffload::default(),
+    };
+    peer::add_unknown_option(&mut frame);
+    let returned = |node: &mut Node, now| {
+        node.receive(now, &frame);
+        node.poll(now);
+        let events = node.driver.completions(&mut node.env);
+        node.env.wire.clear();
+        events.into_iter().find_map(|event| match event {
+            Event::Returned(returned, _) => Some(returned.reason),
+            _ => None,
+        })
+    };
+    // In one second.
+    for i in 0..10_000 {
+        assert_eq!(returned(&mut node, 2 + i * 100), None);
+    }
+    assert_eq!(returned(&mut node, 10_000_000), None);
+    let reason = returned(&mut node, 10_100_000);
+    assert_eq!(reason, Some(Reason::OutOfStep.raw()));
+    assert_eq!(node.counter(Counter::LegacyEntered), 1);
 }
 
 #[test]
