@@ -20,9 +20,11 @@ use toe_engine::processor::Processor;
 use toe_engine::processor::Received;
 use toe_engine::tcp::Seq;
 use toe_engine::tcp::flag;
+use toe_engine::wire::checksum;
 use toe_engine::wire::ethernet;
 use toe_engine::wire::ipv4;
 use toe_engine::wire::packet::Packet;
+use toe_engine::wire::tcp;
 use toe_engine::wire::tcp::Repr;
 use toe_engine::wire::udp;
 
@@ -129,6 +131,47 @@ fn a_host_that_stays_out_of_step_gets_the_connection_back() {
     let reason = returned(&mut node, 10_100_000);
     assert_eq!(reason, Some(Reason::OutOfStep.raw()));
     assert_eq!(node.counter(Counter::LegacyEntered), 1);
+}
+
+/// A first fragment returns a connection only if it is one of TCP, from the windows.
+#[test]
+fn fragments_belong_to_the_connection_that_sent_them() {
+    const L3: usize = ethernet::HEADER;
+    let cases = [
+        (tcp::PROTOCOL, 0, 1, 1),
+        (tcp::PROTOCOL, 1 << 30, 0, 0),
+        (udp::PROTOCOL, 0, 0, 1),
+    ];
+    for (protocol, ahead, returns, frames) in cases {
+        let mut node = Node::new(&config(), Capabilities::ALL);
+        let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+        end.delegate(&mut node);
+        node.driver.completions(&mut node.env);
+        let repr = Repr {
+            window: 1000,
+            ..peer.repr(Seq(peer.state.send.snd_nxt) + ahead)
+        };
+        let mut bytes = peer::frame(&peer.state, &repr, &[5; 100]);
+        bytes[L3 + 9] = protocol;
+        // More fragments.
+        bytes[L3 + 6..L3 + 8].copy_from_slice(&[0x20, 0]);
+        bytes[L3 + ipv4::CHECKSUM..][..2].fill(0);
+        let check = !checksum::sum(&bytes[L3..L3 + ipv4::HEADER]);
+        bytes[L3 + ipv4::CHECKSUM..][..2].copy_from_slice(&check.to_be_bytes());
+        let offload = RxOffload::default();
+        node.receive(2, &WireFrame { bytes, offload });
+        node.poll(2);
+        let events = node.driver.completions(&mut node.env);
+        let passed = events
+            .iter()
+            .filter(|event| matches!(event, Event::Frame(..)));
+        assert_eq!(passed.count(), frames, "{protocol} {ahead}");
+        assert_eq!(
+            node.counter(Counter::Returned),
+            returns,
+            "{protocol} {ahead}"
+        );
+    }
 }
 
 #[test]
