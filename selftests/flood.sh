@@ -12,6 +12,7 @@ delegate_at_once
 
 # Reasons for which such a frame could return a connection.
 REASONS=out-of-order,option,window,gap,out-of-step,timeout,ecn,submission,reset,syn,fin,urgent,fragment
+
 # streams PEER [OPTION...]: one stream after another until the flood ends
 streams()
 {

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 ETH_P_ALL = 3
 ETH_P_IP = b"\x08\x00"
@@ -58,16 +59,15 @@ class Segment:
         return self.options[:4] == b"\x01\x01\x08\x0a" and len(self.options) == 12
 
 
-def frame(segment: Segment, seq: int = 0, ack: int = 0, options: bytes = b"",
-          payload: bytes = b"", flags: int = 0) -> bytes:
-    """Make a frame of the stream: seq and ack are added to the segment's."""
+def tcp_segment(segment: Segment, seq: int = 0, ack: int = 0, options: bytes = b"",
+                payload: bytes = b"", flags: int = 0) -> bytes:
+    """Make a segment of the stream: seq and ack are added to those of `segment`."""
     tcp = segment.ports + struct.pack(
         ">IIBB", segment.seq + seq & 0xffffffff, segment.ack + ack & 0xffffffff,
         20 + len(options) << 2, ACK | (PSH if payload else 0) | flags) + segment.window
     rest = options + payload
     pseudo = segment.addresses + struct.pack(">HH", socket.IPPROTO_TCP, 20 + len(rest))
-    tcp += struct.pack(">HH", checksum(pseudo + tcp + rest), 0) + rest
-    return packet(segment, tcp)
+    return tcp + struct.pack(">HH", checksum(pseudo + tcp + rest), 0) + rest
 
 
 def packet(segment: Segment, tcp: bytes, options: bytes = b"", more: bool = False,
@@ -87,21 +87,21 @@ def packet(segment: Segment, tcp: bytes, options: bytes = b"", more: bool = Fals
     return bytes(header) + tcp
 
 
-def segment_of(frame: bytes) -> bytes:
-    """The segment behind plain headers."""
-    return frame[IPV6 if frame[12:14] == ETH_P_IPV6 else IPV4:]
+def frame(segment: Segment, **changes: Any) -> bytes:
+    """Make a frame with plain headers."""
+    return packet(segment, tcp_segment(segment, **changes))
 
 
-def fragment(segment: Segment, frame: bytes) -> bytes:
-    """Make a first fragment of a frame."""
+def fragment(segment: Segment, **changes: Any) -> bytes:
+    """Make a first fragment."""
     extension = bytes([socket.IPPROTO_TCP, 0, 0, 1]) + random.randbytes(4)
-    return packet(segment, segment_of(frame), more=True, protocol=socket.IPPROTO_FRAGMENT,
-                  extension=extension)
+    return packet(segment, tcp_segment(segment, **changes), more=True,
+                  protocol=socket.IPPROTO_FRAGMENT, extension=extension)
 
 
-def with_ip_option(segment: Segment, frame: bytes) -> bytes:
-    """Put an option into the IP header of a frame."""
-    return packet(segment, segment_of(frame), options=b"\1\1\1\0",
+def with_ip_option(segment: Segment, **changes: Any) -> bytes:
+    """Make a frame with an option in the IP header."""
+    return packet(segment, tcp_segment(segment, **changes), options=b"\1\1\1\0",
                   protocol=socket.IPPROTO_DSTOPTS,
                   extension=bytes([socket.IPPROTO_TCP, 0, 1, 4, 0, 0, 0, 0]))
 
@@ -156,8 +156,8 @@ KINDS: dict[str, Callable[[Segment], bytes]] = {
     "reset": lambda s: frame(s, seq=ahead(), flags=RST),
     "finish": lambda s: frame(s, seq=ahead(), ack=1 << 30, options=timestamps(s, AHEAD), flags=FIN),
     "urgent": lambda s: frame(s, seq=ahead(), ack=1 << 30, options=timestamps(s, AHEAD), flags=URG),
-    "fragment": lambda s: fragment(s, frame(s, seq=-1 << 24, options=timestamps(s, AHEAD))),
-    "ip-option": lambda s: with_ip_option(s, frame(s, seq=1 << 30, options=s.options)),
+    "fragment": lambda s: fragment(s, seq=-1 << 24, options=timestamps(s, AHEAD)),
+    "ip-option": lambda s: with_ip_option(s, seq=1 << 30, options=s.options),
 }
 
 
@@ -177,7 +177,6 @@ class Stream:
         # A few frames: an old one is of no use.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
-        self.socket.settimeout(0.2)
         self.socket.bind((dev, ETH_P_ALL))
         self.port = struct.pack(">H", port)
 
@@ -204,8 +203,8 @@ class Stream:
     def ours(self, data: bytes) -> bool:
         """Whether the stream has sent this frame."""
         tcp = {ETH_P_IP: IPV4, ETH_P_IPV6: IPV6}.get(data[12:14])
-        return tcp is not None and data[tcp:tcp + 2] == self.port and data[tcp + 13:tcp + 14] in (
-            b"\x10", b"\x18")
+        return tcp is not None and data[tcp:tcp + 2] == self.port and data[tcp + 13] in (
+            ACK, ACK | PSH)
 
 
 def main() -> None:
