@@ -145,14 +145,11 @@ impl Core {
         if !self.filter.accepts(frame.destination()) {
             return None;
         }
-        let is_tcp = match frame.packet.class {
-            Class::Tcp => true,
-            Class::FirstFragment => frame.packet.protocol == tcp::PROTOCOL,
-            _ => false,
-        };
-        let tuple = match is_tcp {
-            true => Tuple::of_received(&frame.packet, frame.bytes),
-            false => None,
+        let tuple = match frame.packet.class {
+            Class::Tcp | Class::FirstFragment if frame.packet.protocol == tcp::PROTOCOL => {
+                Tuple::of_received(&frame.packet, frame.bytes)
+            }
+            _ => None,
         };
         let key = tuple.map(|tuple| Key::new(tuple, self.config.seed));
         Some(Accepted { frame, key })
