@@ -4,6 +4,7 @@
 //! for overall behaviour.
 
 mod behaviour;
+mod check;
 mod convergence;
 mod end;
 mod entry;

@@ -233,3 +233,17 @@ impl Script {
         out
     }
 }
+
+/// Stream offset after the quick ACKs of a script.
+pub const Q: u32 = 16 * MSS;
+
+/// A script whose quick ACKs are over: the peer has sent `Q` bytes.
+pub fn settled() -> Script {
+    let mut script = Script::new();
+    script.tcb.set_rcv_edge(IRS + Q + WINDOW);
+    for i in 0..16 {
+        script.data(i * MSS, MSS);
+        script.acks((i + 1) * MSS);
+    }
+    script
+}
