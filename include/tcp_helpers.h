@@ -128,6 +128,7 @@ bool toe_helper_sock_is_inet6(const struct sock *sk);
 
 int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_tcp_entail(struct sock *sk);
+u32 toe_helper_tcp_room_seq(struct sock *sk);
 int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max);
 void toe_tcp_set_segments(const struct sock *sk, struct sk_buff *skb);
 

@@ -104,6 +104,10 @@ layout! {
         4 => device_id: u32,
         /// Sequence number of the first byte: the end of the previous submission.
         8 => seq: u32,
+        /// The acknowledgement number that the host waits for: with it a process goes on that waits
+        /// for room in the socket's buffer. It replaces that of the previous submission. The adapter
+        /// writes `Acked` as soon as the peer has sent it; it may delay other reports of progress.
+        12 => awaited: u32,
         /// Lengths of the fragments in bytes, each at least 1.
         16 => lengths: [u32; 4],
         /// DMA addresses of the fragments, of any alignment.

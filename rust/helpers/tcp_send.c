@@ -117,6 +117,25 @@ static struct sk_buff *toe_rtx_find(struct sock *sk, u32 seq)
 }
 
 /*
+ * Returns the acknowledgement number that makes the socket writeable again, see
+ * sk_stream_is_writeable(). Returns write_seq if it is. Locked.
+ */
+u32 toe_helper_tcp_room_seq(struct sock *sk)
+{
+	int excess = sk->sk_wmem_queued - sk->sk_sndbuf / 3 * 2;
+	struct sk_buff *skb = tcp_rtx_queue_head(sk);
+
+	if (excess <= 0)
+		return tcp_sk(sk)->write_seq;
+	for (; skb; skb = skb_rb_next(skb)) {
+		excess -= skb->truesize;
+		if (excess <= 0)
+			return TCP_SKB_CB(skb)->end_seq;
+	}
+	return tcp_sk(sk)->write_seq;
+}
+
+/*
  * Does what skb_to_sgvec() does, for the skbs of the retransmit queue: lists at
  * most @max page fragments with the payload from @seq on. Returns their number,
  * -EOPNOTSUPP for payload that is not in readable pages. The skbs own the pages: a

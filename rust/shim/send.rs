@@ -197,7 +197,9 @@ fn submit_payload(
                 send.lengths[i] = fragment.size();
                 send.addresses[i] = address;
             }
+            send.awaited = seq;
             if seq == end {
+                send.awaited = tcp.room_seq();
                 send.flags = match carried.more {
                     true => send_flag::MORE,
                     false => send_flag::PUSH,

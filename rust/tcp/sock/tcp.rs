@@ -154,6 +154,14 @@ impl<'a> Tcp<'a> {
         )
     }
 
+    /// The acknowledgement number with which a process goes on that waits for room in the socket's
+    /// buffer; `write_seq` if there is room.
+    #[inline]
+    pub fn room_seq(&self) -> u32 {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::tcp_room_seq(self.as_raw()) }
+    }
+
     /// Lists the page fragments of the retransmit queue from `seq` on.
     ///
     /// # Errors

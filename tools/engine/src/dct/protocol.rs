@@ -156,6 +156,14 @@ impl Protocol {
         }
     }
 
+    /// Sets the acknowledgement of the peer that the host waits for.
+    #[inline]
+    pub fn set_awaited(&mut self, seq: Seq) {
+        match self {
+            Self::Tcp(tcp) => tcp.tcb.set_awaited(seq),
+        }
+    }
+
     /// Applies new values from the host.
     ///
     /// # Errors

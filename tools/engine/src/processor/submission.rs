@@ -161,7 +161,9 @@ impl Core {
         let push = request.flags & send_flag::PUSH != 0;
         let more = request.flags & send_flag::MORE != 0;
         let end = buffer.end();
-        connection.protocol.submit(end, push, more)
+        connection.protocol.submit(end, push, more)?;
+        connection.protocol.set_awaited(Seq(request.awaited));
+        Ok(())
     }
 
     /// Binds an area of the application.

@@ -90,8 +90,9 @@ impl Sender {
             self.tail = None;
         }
         self.arm(now, progressing);
-        self.events.acked |=
-            progress.advanced || window_changed || progress.lost > 0 || ca_state != self.ca_state;
+        if progress.advanced || window_changed || progress.lost > 0 || ca_state != self.ca_state {
+            self.progressed(now);
+        }
     }
 
     /// Updates SND.WND (RFC 9293 3.10.7.4). Returns whether it has changed.

@@ -276,6 +276,12 @@ impl Tcb {
         self.sender.submit(seq, length, push, more)
     }
 
+    /// Sets the acknowledgement number that the host waits for: it is told of it at once, and within
+    /// 4 ms of others.
+    pub fn set_awaited(&mut self, seq: Seq) {
+        self.sender.set_awaited(seq);
+    }
+
     /// Returns the next segment to send, with at most `max_length` bytes of payload. `max_length`
     /// is the port's limit for a large segment, or at most `mss` if the port does not segment.
     ///

@@ -23,6 +23,7 @@ use super::segment::Events;
 use super::seq::Seq;
 use super::span::GRAIN_MIN;
 use super::time::Instant;
+use super::time::MILLISECOND;
 use super::time::Timer;
 use super::undo::Undo;
 
@@ -58,6 +59,9 @@ pub enum Probe {
     /// Data delayed too long by `CORK` or `MORE`.
     Corked,
 }
+
+/// Most time until the host is told of progress. It is within the resolution of the host's timers.
+const REPORT_DELAY: u64 = 4 * MILLISECOND;
 
 /// Counters for the host since the hand-over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,6 +131,12 @@ pub struct Sender {
     pub(super) reorder_at: Timer,
     pub(super) persist_at: Timer,
     pub(super) last_sent: Instant,
+    /// SND.UNA when the host was last told of progress.
+    pub(super) reported: Seq,
+    /// The acknowledgement number that the host waits for.
+    pub(super) awaited: Seq,
+    /// When the host is told of the progress since then.
+    pub(super) report_at: Timer,
     pub(super) counts: SenderCounts,
     pub(super) events: Events,
 }
@@ -198,6 +208,9 @@ impl Sender {
             persist_at: Timer::OFF,
             last_sent: now,
             counts: SenderCounts::default(),
+            reported: una,
+            awaited: una,
+            report_at: Timer::OFF,
             events: Events::default(),
         };
         if nxt != una {
@@ -219,6 +232,11 @@ impl Sender {
             self.push = self.end;
         }
         Ok(())
+    }
+
+    /// Sets the acknowledgement number that the host waits for.
+    pub fn set_awaited(&mut self, seq: Seq) {
+        self.awaited = seq;
     }
 
     /// Changes `NODELAY` and `CORK`.
@@ -284,6 +302,21 @@ impl Sender {
     /// Requests an `Acked` completion.
     pub fn report(&mut self) {
         self.events.acked = true;
+        self.reported = self.board.una();
+        self.report_at = Timer::OFF;
+    }
+
+    /// Requests an `Acked` completion for the progress that an ACK has made. It is delayed until the
+    /// host can do something with it: what it waits for, or all payload, is acknowledged.
+    pub(super) fn progressed(&mut self, now: Instant) {
+        let una = self.board.una();
+        // Nothing is awaited if `awaited` is not after `reported`.
+        let awaited = (self.awaited - self.reported).wrapping_sub(1) < una - self.reported;
+        if awaited || una.max(self.end) == una {
+            self.report();
+        } else if !self.report_at.is_on() {
+            self.report_at.start(now + REPORT_DELAY);
+        }
     }
 
     /// Events since the last call.
@@ -423,6 +456,12 @@ impl Sender {
     /// Earliest timer.
     #[inline]
     pub fn timer(&self) -> Timer {
+        self.protocol_timer().min(self.report_at)
+    }
+
+    /// Earliest timer that may send.
+    #[inline]
+    pub fn protocol_timer(&self) -> Timer {
         self.rto_at
             .min(self.tail_at)
             .min(self.reorder_at)

@@ -18,6 +18,9 @@ const TIMEOUTS_MAX: u8 = 6;
 impl Sender {
     /// Handles the timers that are due.
     pub fn on_timer(&mut self, now: Instant) -> Result<(), Reason> {
+        if self.report_at.is_due(now) {
+            self.report();
+        }
         if self.reorder_at.is_due(now) {
             self.reorder_at = Timer::OFF;
             if self.detect(now) > 0 && matches!(self.ca_state, CaState::Open | CaState::Cwr) {

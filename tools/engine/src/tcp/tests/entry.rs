@@ -185,7 +185,7 @@ fn the_effect_of_any_message_is_lost() {
     };
     let receiver = Behaviour {
         no_page: 50_000,
-        host_drop: 100_000,
+        host_drop: 200_000,
         lose_host_frame: 100_000,
         ..receiver()
     };

@@ -291,7 +291,7 @@ fn what_was_delivered_before_the_entry_is_acknowledged() {
     assert_eq!(script.take(&odd), Verdict::Upload(Some(Reason::Option)));
     script.tcb.enter_legacy(script.instant());
     assert_eq!(resume(&mut script), Some((17 * MSS, 1)));
-    assert_eq!(script.tcb.deadline(), Some(Instant(40_000)));
+    assert_eq!(script.deadline(), Some(Instant(40_000)));
     script.timer(40).acks(17 * MSS);
 }
 

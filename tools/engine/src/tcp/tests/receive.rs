@@ -29,7 +29,7 @@ fn rfc9293_3_8_6_3_delays_at_most_40_ms() {
     script.at(10).data(Q, 100).nothing();
     script.at(20).data(Q + 100, 100).nothing();
     script.timer(50).acks(Q + 200);
-    assert_eq!(script.tcb.deadline(), None);
+    assert_eq!(script.deadline(), None);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn an_acknowledgement_travels_on_data() {
     let out = script.poll().expect("data");
     assert_eq!((out.length, out.ack), (50, IRS + Q + 100));
     script.nothing();
-    assert!(script.tcb.deadline().is_some_and(|at| at.0 > 100_000));
+    assert!(script.deadline().is_some_and(|at| at.0 > 100_000));
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn rfc8985_a_lost_retransmission_is_found_without_a_timeout() {
             again += u32::from(out.retransmit && out.seq == ISS);
         }
         if again == 0 {
-            let at = script.tcb.deadline().expect("a timer");
+            let at = script.deadline().expect("a timer");
             assert!(at.0 < 260_000);
             script.now = at.0;
             script.tcb.on_timer(at).expect("no return");
@@ -195,14 +195,14 @@ fn rfc6298_5_3_an_acknowledgement_restarts_the_timer() {
     script.ack(MSS);
     while script.poll().is_some() {}
     let rto = u64::from(script.tcb.acked(0).send.rto_us);
-    assert_eq!(script.tcb.deadline(), Some(Instant(100_000 + rto)));
+    assert_eq!(script.deadline(), Some(Instant(100_000 + rto)));
     script.at(150).ack(11 * MSS);
     while script.poll().is_some() {}
     let all = Seq(script.tcb.acked(0).send.snd_nxt) - ISS;
     script.at(250).ack(all);
     while script.poll().is_some() {}
     script.at(350).ack(40 * MSS).nothing();
-    assert_eq!(script.tcb.deadline(), None);
+    assert_eq!(script.deadline(), None);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn six_timeouts_bring_the_connection_back() {
     let mut script = ten_out(&state());
     let mut sent = 0;
     let reason = loop {
-        let at = script.tcb.deadline().expect("a timer");
+        let at = script.deadline().expect("a timer");
         script.now = at.0;
         match script.tcb.on_timer(at) {
             Ok(()) => {
@@ -378,7 +378,7 @@ fn rfc2018_8_a_peer_may_forget_what_it_reported() {
     // The peer acknowledges only the hole, although it had SACKed everything after it.
     let mut sent = alloc::vec::Vec::new();
     while script.tcb.take_events().timeouts == 0 {
-        let at = script.tcb.deadline().expect("a timer");
+        let at = script.deadline().expect("a timer");
         script.now = at.0;
         script.tcb.on_timer(at).expect("no return");
         while let Some(out) = script.poll() {

@@ -105,9 +105,17 @@ impl Script {
         self
     }
 
+    /// Time of the next timer, except that of the report to the host, which sends nothing.
+    pub fn deadline(&self) -> Option<Instant> {
+        let Tcb {
+            sender, receiver, ..
+        } = &self.tcb;
+        sender.protocol_timer().min(receiver.timer()).moment()
+    }
+
     /// Fires the next timer, which must be due at `ms` milliseconds.
     pub fn timer(&mut self, ms: u64) -> &mut Self {
-        let deadline = self.tcb.deadline().expect("a timer");
+        let deadline = self.deadline().expect("a timer");
         assert_eq!(deadline.0 / 1000, ms, "timer at {} us", deadline.0);
         self.now = deadline.0;
         self.tcb.on_timer(deadline).expect("no return");

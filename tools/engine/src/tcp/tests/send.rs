@@ -59,6 +59,32 @@ fn large_segments_count_as_what_they_stand_for() {
 }
 
 #[test]
+fn progress_is_reported_when_the_host_can_use_it() {
+    let mut script = Script::new();
+    script.submit(20 * MSS).sends(&full(0, 10));
+    script.tcb.take_events();
+    script.tcb.set_awaited(ISS + 7 * MSS - 1);
+    let reported = |script: &mut Script| script.tcb.take_events().acked;
+    script.ack(6 * MSS);
+    assert!(!reported(&mut script));
+    script.ack(7 * MSS);
+    assert!(reported(&mut script), "what the host waits for");
+    script.ack(9 * MSS);
+    assert!(!reported(&mut script));
+    // At the latest after four milliseconds.
+    script.now += 3_999;
+    script.tcb.on_timer(script.instant()).unwrap();
+    assert!(!reported(&mut script));
+    script.now += 1;
+    script.tcb.on_timer(script.instant()).unwrap();
+    assert!(reported(&mut script));
+    assert!(script.tcb.deadline() == script.deadline());
+    while script.poll().is_some() {}
+    script.ack(20 * MSS);
+    assert!(reported(&mut script), "there is nothing left");
+}
+
+#[test]
 fn a_large_segment_is_whole_segments() {
     let mut script = Script::new();
     script.large = 3_500;
@@ -203,7 +229,7 @@ fn answered_probes_go_on_for_ever_and_unanswered_ones_do_not() {
     let mut script = Script::new();
     script.window(0, 0).submit(MSS).nothing();
     for _ in 0..20 {
-        let deadline = script.tcb.deadline().expect("a probe");
+        let deadline = script.deadline().expect("a probe");
         script.now = deadline.0;
         script.tcb.on_timer(deadline).expect("the peer answers");
         assert_eq!(script.poll().map(|out| out.length), Some(1));
@@ -211,7 +237,7 @@ fn answered_probes_go_on_for_ever_and_unanswered_ones_do_not() {
     }
     let mut probes = 0;
     let reason = loop {
-        let deadline = script.tcb.deadline().expect("a probe");
+        let deadline = script.deadline().expect("a probe");
         script.now = deadline.0;
         match script.tcb.on_timer(deadline) {
             Ok(()) => probes += u32::from(script.poll().is_some()),
