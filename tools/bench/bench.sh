@@ -5,7 +5,8 @@
 #
 # bench.sh RUNS SECONDS [-j]: measures one iperf3 stream in each direction, delegated over
 # toe0, with Linux TCP over toe0, and with Linux TCP over virtio-net (eth0), interleaved.
-# On toe0 also frame by frame, with loss, and with frames that are received in legacy mode.
+# On toe0 also frame by frame, with loss, and with frames that are received in legacy mode, all
+# at RATE: what a byte costs depends on the rate, and a path with loss carries less.
 # Prints the medians of RUNS.
 
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
@@ -22,6 +23,8 @@ cases=(
 	'loss sent linux' 'loss sent toe' 'loss received linux' 'loss received toe'
 	'odd received linux' 'odd received toe'
 )
+
+RATE=150M
 
 # frames plain|wire|loss|odd: what happens to the frames of toe0: nothing; the port cuts GSO frames,
 # as for any impairment; it also loses 1 % in each direction; or the peer makes an unknown option
@@ -57,7 +60,9 @@ samples=$(
 			read -r frames direction path <<<"$case"
 			frames "$frames"
 			offload "${offload[$path]}"
-			result=$(iperf "$seconds" "${address[$path]}" "$direction") || exit 1
+			rate=()
+			[ "$frames" = plain ] || rate=(-b $RATE)
+			result=$(iperf "$seconds" "${address[$path]}" "$direction" "${rate[@]}") || exit 1
 			jq -c ". + {frames: \"$frames\", direction: \"$direction\", path: \"$path\"}" <<<"$result"
 			printf 'run %d of %d, %s: %s\n' $run "$runs" "$case" "$result" >&2
 		done
