@@ -417,7 +417,7 @@ impl End {
         let header = packet.tcp(bytes).expect("TCP");
         let payload = packet.payload(bytes);
         let (seq, next) = (header.seq(), Seq(self.rcv_nxt()));
-        if (seq + payload.len() as u32).after(next) {
+        if !payload.is_empty() && (seq + payload.len() as u32).after(next) {
             let offset = seq.0.wrapping_sub(self.remote_start) as usize;
             self.out_of_order.insert(offset, payload.to_vec());
         }
