@@ -18,6 +18,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use anyhow::Result;
 use clap::Parser;
+use nix::sys::resource::Resource;
+use nix::sys::resource::getrlimit;
+use nix::sys::resource::setrlimit;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use tracing::error;
@@ -32,6 +35,7 @@ mod frame;
 mod function;
 mod host;
 mod impairment;
+mod interrupt;
 mod links;
 mod memory;
 mod port;
@@ -39,6 +43,7 @@ mod registers;
 mod segment;
 mod setting;
 mod slot;
+mod vfio;
 mod waker;
 mod worker;
 
@@ -50,12 +55,6 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    // A panicking thread would leave others waiting for it. Exit instead, which hosts survive.
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        std::process::abort();
-    }));
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -71,6 +70,9 @@ fn run(options: cli::Options) -> Result<()> {
     // taken below.
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]);
     signals.thread_block().context("cannot block signals")?;
+    // Every client may pass a file for each of its mappings and interrupts.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot get the limit of files")?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot set the limit of files")?;
     let device = device::Device::start(options)?;
     loop {
         match signals.wait().context("cannot wait for signals")? {

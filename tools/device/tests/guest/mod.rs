@@ -2,6 +2,10 @@
 
 //! A minimal guest: memory, a vfio-user client in place of QEMU, and the driver side of the ABI.
 
+#![allow(dead_code, reason = "each test program uses a part")]
+
+pub mod raw;
+
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::fd::RawFd;
@@ -13,6 +17,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::fcntl::F_ADD_SEALS;
+use nix::fcntl::SealFlag;
+use nix::fcntl::fcntl;
 use nix::sys::eventfd::EfdFlags;
 use nix::sys::eventfd::EventFd;
 use nix::sys::memfd;
@@ -53,6 +60,16 @@ pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "{what} takes too long");
         std::thread::sleep(Duration::from_micros(200));
     }
+}
+
+/// Memory as QEMU makes it for a guest: a file that cannot change its size.
+pub fn sealed_memory(size: usize) -> File {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let file = File::from(memfd::memfd_create("guest", flags).expect("a memfd"));
+    file.set_len(size as u64).expect("memory");
+    let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, F_ADD_SEALS(seals)).expect("sealed");
+    file
 }
 
 /// The process under test with a directory for its sockets.
@@ -115,6 +132,20 @@ impl Device {
         Duration::from_millis(ticks * 10)
     }
 
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> usize {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()));
+        let statm = statm.expect("a running process");
+        let pages = statm.split(' ').nth(1).expect("a field");
+        pages.parse::<usize>().expect("pages") * PAGE_SIZE
+    }
+
+    /// Number of open descriptors.
+    pub fn descriptors(&self) -> usize {
+        let directory = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        directory.expect("a running process").count()
+    }
+
     /// Terminates it with SIGTERM. Returns whether it exited successfully.
     pub fn terminate(&mut self) -> bool {
         let pid = Pid::from_raw(self.child.id() as i32);
@@ -174,9 +205,7 @@ impl Guest {
     /// Connects to a function, maps memory and sets interrupts up, as QEMU does.
     pub fn connect(socket: &Path) -> Self {
         let mut client = Client::new(socket).expect("a function");
-        let fd = memfd::memfd_create("guest", MFdFlags::MFD_CLOEXEC).expect("a memfd");
-        let file = File::from(fd);
-        file.set_len(MEMORY as u64).expect("memory");
+        let file = sealed_memory(MEMORY);
         let map = |file: &File, offset, size| {
             let file = file.try_clone().expect("a descriptor");
             MmapRegion::from_file(FileOffset::new(file, offset), size).expect("a mapping")
@@ -210,6 +239,13 @@ impl Guest {
             admin_completions: 0,
             processors: Default::default(),
         }
+    }
+
+    /// The memory of the doorbells as the function has handed it out.
+    pub fn doorbell_file(&self) -> &File {
+        let bar = self.client.region(vfio::VFIO_PCI_BAR0_REGION_INDEX);
+        let file = bar.and_then(|bar| bar.file_offset.as_ref());
+        file.expect("a file to map").file()
     }
 
     /// The guest's memory as a file.
