@@ -3,6 +3,8 @@
 //! One processor of a function on its worker thread, with its environment.
 
 use std::collections::VecDeque;
+use std::panic;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use toe_abi::admin::CommandStatus;
@@ -91,6 +93,8 @@ impl env::Port for Env<'_> {
 /// State of a processor.
 #[derive(Debug)]
 enum State {
+    /// A panic has left it in no known state. Nothing until a reset.
+    Abandoned,
     /// Not started, or stopped.
     Idle,
     /// Started.
@@ -197,15 +201,42 @@ impl ProcessorSlot {
         }
     }
 
-    /// Drops everything configured by the driver.
-    pub fn reset(&mut self) {
-        self.processor.reset();
+    /// Calls `f`. A panic in it ends the processor, and nobody else's: `f` then has the result
+    /// `otherwise`.
+    pub fn guard<T>(&mut self, otherwise: T, f: impl FnOnce(&mut Self) -> T) -> T {
+        match panic::catch_unwind(AssertUnwindSafe(|| f(self))) {
+            Ok(value) => value,
+            Err(_) => {
+                self.abandon();
+                otherwise
+            }
+        }
+    }
+
+    /// Gives the processor up. Frames for it are dropped until the function is reset.
+    fn abandon(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Abandoned);
+        self.processor = Processor::new(&self.processor.config().clone());
+        self.close();
+        match state {
+            State::Stopping(answer) => answer.give(Err(CommandStatus::Fault)),
+            _ => self.reporter.failed(self.index),
+        }
+    }
+
+    fn close(&mut self) {
         self.port.reset();
         self.port.set_open(false);
         self.open = false;
-        self.state = State::Idle;
         self.held_for.clear();
         self.full_since = None;
+    }
+
+    /// Drops everything configured by the driver.
+    pub fn reset(&mut self) {
+        self.processor.reset();
+        self.close();
+        self.state = State::Idle;
     }
 
     /// Applies a setting.
@@ -256,6 +287,9 @@ impl ProcessorSlot {
         frames: &mut [Frame],
         mut forward: impl FnMut(usize, &mut Frame) -> bool,
     ) -> bool {
+        if matches!(self.state, State::Abandoned) {
+            return false;
+        }
         self.port.tick(now);
         if !self.forward_held(&mut forward) {
             return false;
@@ -347,10 +381,14 @@ impl ProcessorSlot {
         }
     }
 
+    fn started(&self) -> bool {
+        matches!(self.state, State::Running | State::Stopping(_))
+    }
+
     /// Polls the processor. Returns when it must be polled next: `None` for immediately, else the
     /// deadline, which is `u64::MAX` if there is none.
     pub fn poll(&mut self, now: u64) -> Option<u64> {
-        if matches!(self.state, State::Idle) {
+        if !self.started() {
             return Some(u64::MAX);
         }
         let next = self.processor.poll(now, env!(self), BUDGET);
@@ -360,7 +398,7 @@ impl ProcessorSlot {
     /// Announces to the host that the processor sleeps. Returns the same as [`Self::poll`]. If it
     /// returns a deadline, [`Self::wake`] must follow.
     pub fn prepare_sleep(&mut self, now: u64) -> Option<u64> {
-        if matches!(self.state, State::Idle) {
+        if !self.started() {
             return Some(u64::MAX);
         }
         let next = self.processor.prepare_sleep(now, env!(self));
@@ -369,7 +407,7 @@ impl ProcessorSlot {
 
     /// Withdraws the announcement of sleep.
     pub fn wake(&mut self) {
-        if !matches!(self.state, State::Idle) {
+        if self.started() {
             self.processor.wake(env!(self));
         }
     }
@@ -397,8 +435,11 @@ impl ProcessorSlot {
     }
 
     /// Time of the next retry for frames that wait for room in a link or in the host's rings, if
-    /// any.
+    /// any. Frames for an abandoned processor wait for its reset.
     pub fn holds(&self, now: u64) -> Option<u64> {
+        if matches!(self.state, State::Abandoned) {
+            return Some(u64::MAX);
+        }
         if !self.held_for.is_empty() {
             return Some(now + RETRY_LINK);
         }
