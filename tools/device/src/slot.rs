@@ -62,6 +62,13 @@ impl env::Host for Env<'_> {
         self.host.memory.write(address, from).map_err(|_| Fault)
     }
 
+    fn writable(&self, address: u64, length: usize) -> bool {
+        self.host
+            .memory
+            .pieces(address, length, true, |_| {})
+            .is_ok()
+    }
+
     #[inline]
     fn store_release(&mut self, address: u64, value: u32) -> Result<(), Fault> {
         self.host

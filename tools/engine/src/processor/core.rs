@@ -53,8 +53,8 @@ pub(super) struct Scratch {
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) capabilities: Capabilities,
-    /// Special frames become legacy frames.
-    pub(super) legacy: bool,
+    /// Features that the host has accepted.
+    pub(super) features: u64,
     pub(super) counters: Counters,
     pub(super) steering: Steering,
     pub(super) filter: Filter,
@@ -94,7 +94,7 @@ impl Core {
         Self {
             config: *config,
             capabilities: Capabilities::default(),
-            legacy: false,
+            features: 0,
             counters: Counters::new(),
             steering: Steering::new(config.processors),
             filter: Filter::new(config.mac),
@@ -149,6 +149,12 @@ impl Core {
         self.coalesce = Coalesce::default();
         self.storage.defaults();
         self.counters = Counters::new();
+    }
+
+    /// Whether the host has accepted `feature`.
+    #[inline]
+    pub(super) fn accepts(&self, feature: u64) -> bool {
+        self.features & feature != 0
     }
 
     /// Marks the connection in `slot` as changed. The next [`Core::settle`] publishes its payload and

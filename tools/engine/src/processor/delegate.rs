@@ -8,6 +8,7 @@ use toe_abi::completion::Delegated;
 use toe_abi::completion::HandoverStatus;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::flag;
+use toe_abi::feature;
 use toe_abi::stats::Counter;
 use toe_abi::submission::Delegate;
 
@@ -75,7 +76,7 @@ impl Core {
         state: &ConnectionState,
         stopping: bool,
     ) -> Result<(u32, u32, Seq), HandoverStatus> {
-        if state.flags & !flag::ALL != 0 {
+        if state.flags & !flag::ALL != 0 || !self.accepts(feature::DELEGATION) {
             return Err(HandoverStatus::Unsupported);
         }
         let valid = state.local_port != 0
@@ -111,7 +112,7 @@ impl Core {
         }
         let tcb = Tcb::new(&current, uploaded.end, Instant(now))?;
         let begins_in_legacy_mode = tcb.delivery() != Delivery::Direct;
-        if begins_in_legacy_mode && !self.legacy {
+        if begins_in_legacy_mode && !self.accepts(feature::LEGACY) {
             // The host has to catch up first.
             return Err(HandoverStatus::Busy);
         }
