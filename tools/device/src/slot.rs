@@ -251,19 +251,17 @@ impl ProcessorSlot {
     /// # Errors
     ///
     /// As returned by the engine.
-    pub fn configure(&mut self, now: u64, setting: Setting) -> Result<(), CommandStatus> {
+    pub fn configure(&mut self, setting: Setting) -> Result<(), CommandStatus> {
         match setting {
             Setting::Rss {
                 context,
                 config,
                 fields,
-            } => self
-                .processor
-                .set_rss(now, env!(self), context, &config, fields),
+            } => self.processor.set_rss(context, &config, fields),
             Setting::RemoveContext(context) => self.processor.remove_context(context),
-            Setting::Rule(rule) => self.processor.set_rule(now, env!(self), rule),
+            Setting::Rule(rule) => self.processor.set_rule(rule),
             Setting::RemoveRule(location) => {
-                self.processor.remove_rule(now, env!(self), location);
+                self.processor.remove_rule(location);
                 Ok(())
             }
             Setting::Filter {

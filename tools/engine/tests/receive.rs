@@ -220,7 +220,7 @@ fn a_processor_that_does_not_run_passes_on_what_belongs_to_others() {
             table: [assigned; rss::INDIRECTION],
         };
         let fields = rss::Fields::DEFAULT.bits();
-        processor.set_rss(1, &mut env, 0, &config, fields).unwrap();
+        processor.set_rss(0, &config, fields).unwrap();
         if here {
             let message = Message::Frame {
                 bytes: frame,

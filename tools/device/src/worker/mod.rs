@@ -323,7 +323,7 @@ impl Worker {
                 setting,
                 answer,
             } => {
-                let configure = |slot: &mut ProcessorSlot| slot.configure(now, setting);
+                let configure = |slot: &mut ProcessorSlot| slot.configure(setting);
                 answer.give(self.slots[function].guard(Err(CommandStatus::Fault), configure));
             }
             Control::Reset { function, done } => {

@@ -79,6 +79,8 @@ pub(super) struct Core {
     /// Wire frames that the port has taken of the large frame at the head of the transmit ring.
     pub(super) resume: usize,
     pub(super) scratch: Scratch,
+    /// Next slot of the pass over all connections, if there is one.
+    pub(super) sweep: Option<u32>,
     /// Slot that the search for idle pages visited last.
     pub(super) hand: u32,
     /// Time of the next write of the counters to the status page, in microseconds.
@@ -116,6 +118,7 @@ impl Core {
                 segment: vec![0; MAX_FRAME].into_boxed_slice(),
                 frags: vec![Frag::EMPTY; MAX_FRAGS].into_boxed_slice(),
             },
+            sweep: None,
             hand: 0,
             next_status: 0,
             worked_at: 0,
@@ -132,6 +135,7 @@ impl Core {
         self.ready.clear();
         self.reports.clear();
         self.returns.clear();
+        self.sweep = None;
         self.stalled = None;
         self.skipping = false;
         self.resume = 0;

@@ -215,7 +215,10 @@ impl Processor {
     pub fn stop(&mut self) -> Result<(), CommandStatus> {
         let session = self.session.as_mut().ok_or(CommandStatus::State)?;
         session.phase = match session.phase {
-            Phase::Running | Phase::Stopping => Phase::Stopping,
+            Phase::Running | Phase::Stopping => {
+                self.core.start_sweep();
+                Phase::Stopping
+            }
             Phase::Failed | Phase::Dead => Phase::Dead,
         };
         Ok(())

@@ -40,7 +40,7 @@ use self::page_ring::PageRing;
 pub const BASE: u64 = 0x4000_0000;
 /// log2 of the entries of every ring.
 pub const LOG2: u8 = 10;
-const ENTRIES: u32 = 1 << LOG2;
+pub const ENTRIES: u32 = 1 << LOG2;
 /// Distance between two rings in memory.
 const RING_STRIDE: u64 = 0x1_0000;
 /// Pages of each page ring.
