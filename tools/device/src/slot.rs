@@ -15,6 +15,7 @@ use toe_engine::env::OutFrame;
 use toe_engine::env::SendError;
 use toe_engine::processor::Ahead;
 use toe_engine::processor::BATCH;
+use toe_engine::processor::Config;
 use toe_engine::processor::Next;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Rings;
@@ -36,8 +37,11 @@ const RETRY_LINK: u64 = 50;
 const RETRY_HOST: u64 = 200;
 /// Maximum time that a port waits for room in the host's rings, in microseconds.
 const HOST_TIMEOUT: u64 = 200_000;
-/// Number of entries of each kind that a processor handles per turn.
+/// Maximum number of entries of each kind that a processor handles per turn.
 const BUDGET: usize = 64;
+/// A turn that takes longer than this many microseconds makes the budget of the next ones smaller,
+/// because the processors of other functions wait meanwhile.
+const TURN: u64 = 500;
 
 /// Frame bytes per batch. More would not stay in the cache.
 const BATCH_BYTES: usize = 32 * 1024;
@@ -110,9 +114,48 @@ enum State {
     Stopping(Answer),
 }
 
+/// A processor that is out of its slot.
+pub struct Parked {
+    /// Number of the processor.
+    pub index: usize,
+    processor: Option<Box<Processor>>,
+    config: Config,
+}
+
+impl Parked {
+    /// The processor in the state after a reset. Takes long if it has many connections, or must be
+    /// made anew, so this is nothing for a worker.
+    pub fn cleared(self) -> Box<Processor> {
+        match self.processor {
+            Some(mut processor) => {
+                processor.reset();
+                processor
+            }
+            None => Box::new(Processor::new(&self.config)),
+        }
+    }
+}
+
+/// A processor without connections, flows and pages, which stands in for one of `config`.
+fn stand_in(config: &Config) -> Box<Processor> {
+    Box::new(Processor::new(&Config {
+        connections: 1,
+        fragments: 1,
+        pages: 1,
+        flows: 1,
+        hold: 0,
+        ..*config
+    }))
+}
+
 /// A processor and its environment.
 pub struct ProcessorSlot {
-    processor: Processor,
+    processor: Box<Processor>,
+    config: Config,
+    /// The processor is parked or abandoned. Another stands in for it.
+    absent: bool,
+    /// Number of entries of each kind that the processor handles in the next turn.
+    budget: usize,
     index: usize,
     state: State,
     /// The driver has enabled the function.
@@ -152,10 +195,14 @@ impl ProcessorSlot {
         port: Impaired,
         reporter: Reporter,
     ) -> Self {
+        let config = *processor.config();
         Self {
             port,
-            index: processor.config().index.into(),
-            processor,
+            index: config.index.into(),
+            processor: Box::new(processor),
+            config,
+            absent: false,
+            budget: BUDGET,
             state: State::Idle,
             open: false,
             vector: 0,
@@ -223,7 +270,8 @@ impl ProcessorSlot {
     /// Gives the processor up. Frames for it are dropped until the function is reset.
     fn abandon(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Abandoned);
-        self.processor = Processor::new(&self.processor.config().clone());
+        self.processor = stand_in(&self.config);
+        self.absent = true;
         self.close();
         match state {
             State::Stopping(answer) => answer.give(Err(CommandStatus::Fault)),
@@ -239,11 +287,31 @@ impl ProcessorSlot {
         self.full_since = None;
     }
 
-    /// Drops everything configured by the driver.
-    pub fn reset(&mut self) {
-        self.processor.reset();
+    /// Begins a reset: drops everything configured by the driver, and gives the processor out, to be
+    /// cleared by another thread.
+    pub fn park(&mut self) -> Parked {
         self.close();
         self.state = State::Idle;
+        let processor = std::mem::replace(&mut self.processor, stand_in(&self.config));
+        Parked {
+            index: self.index,
+            processor: (!std::mem::replace(&mut self.absent, true)).then_some(processor),
+            config: self.config,
+        }
+    }
+
+    /// Ends a reset: takes the processor back.
+    pub fn unpark(&mut self, processor: Box<Processor>) {
+        self.processor = processor;
+        self.absent = false;
+    }
+
+    /// Accounts for a turn that took `micros`.
+    pub fn account(&mut self, micros: u64) {
+        self.budget = match micros {
+            0..=TURN => (self.budget + BUDGET / 8).min(BUDGET),
+            _ => (self.budget / 2).max(1),
+        };
     }
 
     /// Applies a setting.
@@ -300,8 +368,9 @@ impl ProcessorSlot {
             return false;
         }
         let mut count = 0;
-        while count < BUDGET && self.held_for.is_empty() {
-            let taken = self.take(now, frames);
+        while count < self.budget && self.held_for.is_empty() {
+            let most = frames.len().min(self.budget - count);
+            let taken = self.take(now, &mut frames[..most]);
             if taken == 0 {
                 break;
             }
@@ -396,7 +465,7 @@ impl ProcessorSlot {
         if !self.started() {
             return Some(u64::MAX);
         }
-        let next = self.processor.poll(now, env!(self), BUDGET);
+        let next = self.processor.poll(now, env!(self), self.budget);
         self.settle(next)
     }
 

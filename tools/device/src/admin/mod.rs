@@ -265,7 +265,28 @@ impl Admin {
             info!("function {}: reset", self.function);
             self.tell_peer(false);
         }
-        self.all_workers(|function, done| Control::Reset { function, done });
+        let function = self.function;
+        let (to, parked) = mpsc::channel();
+        for worker in &self.workers {
+            let to = to.clone();
+            worker.send(Control::Park { function, to });
+        }
+        drop(to);
+        // Ends when the last worker has answered. What takes long is done here: a worker's other
+        // functions do not wait for it.
+        let parked: Vec<_> = parked.iter().collect();
+        let (done, wait) = mpsc::channel();
+        for parked in parked {
+            let worker = &self.workers[parked.index];
+            let (processor, done) = (parked.cleared(), done.clone());
+            worker.send(Control::Unpark {
+                function,
+                processor,
+                done,
+            });
+        }
+        drop(done);
+        let _ = wait.recv();
     }
 
     /// Sends a request to all workers and waits for its completion. Workers never wait for the

@@ -40,6 +40,7 @@ use crate::port::cable::Cable;
 use crate::port::impaired::Impaired;
 use crate::port::impaired::Impairment;
 use crate::setting::Setting;
+use crate::slot::Parked;
 use crate::slot::ProcessorSlot;
 use crate::waker::Waker;
 
@@ -95,10 +96,19 @@ pub enum Control {
         /// Receives the answer.
         answer: Answer,
     },
-    /// Reset a function.
-    Reset {
+    /// Begin a reset of a function. Its end is `Unpark`.
+    Park {
         /// The function.
         function: usize,
+        /// Receives the processor.
+        to: Sender<Parked>,
+    },
+    /// End a reset of a function.
+    Unpark {
+        /// The function.
+        function: usize,
+        /// The processor.
+        processor: Box<Processor>,
         /// Dropped when the reset is complete.
         done: Sender<()>,
     },
@@ -193,6 +203,11 @@ pub struct Worker {
 /// The device has been dropped.
 struct Ended;
 
+/// Time since `epoch` in microseconds.
+fn micros(epoch: Instant) -> u64 {
+    epoch.elapsed().as_micros() as u64
+}
+
 impl Worker {
     /// Creates a worker. Called on the worker's thread.
     pub fn new(plan: Plan) -> Self {
@@ -226,7 +241,7 @@ impl Worker {
     }
 
     fn now(&self) -> u64 {
-        self.epoch.elapsed().as_micros() as u64
+        micros(self.epoch)
     }
 
     /// Runs until the device is dropped.
@@ -258,7 +273,8 @@ impl Worker {
         let mut busy = self.obey()?;
         let now = self.now();
         busy |= self.take_messages(now);
-        let mut deadline = u64::MAX;
+        let (mut deadline, mut start) = (u64::MAX, now);
+        let epoch = self.epoch;
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let (outboxes, frames) = (&mut self.outboxes, &mut self.frames);
             let forward = |to: usize, frame: &mut Frame| match outboxes.get_mut(to) {
@@ -272,6 +288,9 @@ impl Worker {
                 None => busy = true,
                 Some(at) => deadline = deadline.min(at),
             }
+            let end = micros(epoch);
+            slot.account(end - start);
+            start = end;
         }
         for outbox in self.outboxes.iter_mut().flatten() {
             outbox.announce();
@@ -326,10 +345,18 @@ impl Worker {
                 let configure = |slot: &mut ProcessorSlot| slot.configure(setting);
                 answer.give(self.slots[function].guard(Err(CommandStatus::Fault), configure));
             }
-            Control::Reset { function, done } => {
+            Control::Park { function, to } => {
                 // The reset zeroes the counters.
                 self.report(function);
-                self.slots[function].reset();
+                // Fails only while the process exits.
+                let _ = to.send(self.slots[function].park());
+            }
+            Control::Unpark {
+                function,
+                processor,
+                done,
+            } => {
+                self.slots[function].unpark(processor);
                 drop(done);
             }
             Control::Report { done } => {

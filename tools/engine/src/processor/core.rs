@@ -125,16 +125,23 @@ impl Core {
         }
     }
 
-    /// Drops all state that belongs to a set of rings. Settings and counters stay.
+    /// Drops all state that belongs to a set of rings. Settings and counters stay. The time it takes
+    /// does not grow with the size of the tables unless there are connections.
     pub(super) fn clear(&mut self, now: u64) {
         self.storage.clear();
         self.flows.clear();
         self.table.clear();
         self.wheel.clear(now);
-        self.touched.clear();
-        self.ready.clear();
-        self.reports.clear();
-        self.returns.clear();
+        for queue in [
+            &mut self.touched,
+            &mut self.ready,
+            &mut self.reports,
+            &mut self.returns,
+        ] {
+            for slot in queue.drain(..) {
+                self.table.unmark(slot, u8::MAX);
+            }
+        }
         self.sweep = None;
         self.stalled = None;
         self.skipping = false;
