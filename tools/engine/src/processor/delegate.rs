@@ -14,6 +14,7 @@ use toe_abi::submission::Delegate;
 
 use super::core::Core;
 use super::rings::RingSet;
+use crate::dct;
 use crate::dct::Connection;
 use crate::dct::Protocol;
 use crate::dct::Tcp;
@@ -87,6 +88,9 @@ impl Core {
             && !ethernet::is_multicast(state.remote_mac);
         if !valid {
             return Err(HandoverStatus::BadState);
+        }
+        if !dct::fits(state, state.mss, self.mtu) {
+            return Err(HandoverStatus::Unsupported);
         }
         let key = Key::new(Tuple::of_state(state), self.config.seed);
         if self.table.find(&key).is_some() {

@@ -188,6 +188,6 @@ impl Core {
     /// `Submission` for a value out of range.
     fn update(&mut self, slot: u32, request: &Update) -> Result<(), Reason> {
         let connection = self.table.get(slot).ok_or(Reason::Submission)?;
-        connection.protocol.update(request)
+        connection.protocol.update(request, self.mtu)
     }
 }
