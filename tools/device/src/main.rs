@@ -12,7 +12,6 @@
 //! A worker owns all state that it works on. Other threads send it messages. The data path
 //! therefore takes no lock, and everything it needs is allocated before the first frame.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -37,6 +36,7 @@ mod host;
 mod impairment;
 mod interrupt;
 mod links;
+mod log;
 mod memory;
 mod port;
 mod registers;
@@ -49,19 +49,22 @@ mod worker;
 
 fn main() -> ExitCode {
     let options = cli::Options::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(options.log_level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    match run(options) {
+    let log = match log::Log::start(options.log_level) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("cannot start the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
+    };
+    log.flush();
+    code
 }
 
 /// Runs the device until a signal ends it.

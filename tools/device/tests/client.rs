@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -315,6 +316,46 @@ fn a_thousand_connects_a_second_are_survived() {
     works(&mut Guest::connect(&device.socket("a")));
     assert!(device.alive());
     assert!(device.descriptors() < 100, "{}", device.descriptors());
+}
+
+/// Nobody reads the log, and a client causes more lines than the pipe holds.
+#[test]
+fn a_full_log_blocks_nobody() {
+    const REQUESTS: u32 = 5000;
+    let mut device = Device::with_log("log", Stdio::piped());
+    let mut log = device.log();
+    let mut neighbour = Guest::connect(&device.socket("b"));
+    let mut client = Raw::connect(&device.socket("a"));
+    let mut body = vec![32, 0, 0, 0, 3, 0, 0, 0];
+    body.resize(32, 0);
+    let file = File::open("/dev/zero").expect("a device");
+    for _ in 0..REQUESTS {
+        let answer = client.call(command::DMA_MAP, &body, &[file.as_raw_fd()]);
+        assert!(answer.is_err());
+    }
+    works(&mut neighbour);
+    // The lines that were kept are there, and the process ends in good order.
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        log.read_to_string(&mut text).map(|_| text)
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(
+        client
+            .call(command::DMA_MAP, &body, &[file.as_raw_fd()])
+            .is_err()
+    );
+    assert!(device.terminate());
+    let text = reader.join().expect("no panic").expect("text");
+    let lines = text
+        .lines()
+        .filter(|line| line.contains("cannot map"))
+        .count();
+    assert!(
+        (10..REQUESTS as usize / 2).contains(&lines),
+        "{lines} lines"
+    );
+    assert!(text.contains("were left out") && text.contains("terminated by"));
 }
 
 /// A sequence of numbers without a pattern (SplitMix64).

@@ -12,7 +12,9 @@ use std::os::fd::RawFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::ChildStderr;
 use std::process::Command;
+use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -81,6 +83,11 @@ pub struct Device {
 impl Device {
     /// Starts the device with two functions joined by a cable.
     pub fn cable(name: &str) -> Self {
+        Self::with_log(name, Stdio::inherit())
+    }
+
+    /// As [`Device::cable`], with the log at `log`.
+    pub fn with_log(name: &str, log: Stdio) -> Self {
         let directory =
             std::env::temp_dir().join(format!("toe-device-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
@@ -99,6 +106,7 @@ impl Device {
             .args(["--port", "cable:x", "--function"])
             .arg(socket("b"))
             .args(["--port", "cable:x"])
+            .stderr(log)
             .spawn()
             .expect("the device starts");
         wait("the device", || socket("b").exists());
@@ -108,6 +116,11 @@ impl Device {
     /// Path of a function's socket.
     pub fn socket(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// The log, if it is a pipe.
+    pub fn log(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("a pipe")
     }
 
     /// Whether the process is still running.
