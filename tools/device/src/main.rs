@@ -38,6 +38,7 @@ mod interrupt;
 mod links;
 mod log;
 mod memory;
+mod parked;
 mod port;
 mod registers;
 mod segment;

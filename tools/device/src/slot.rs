@@ -26,6 +26,8 @@ use crate::doorbells::Doorbells;
 use crate::frame::Frame;
 use crate::host::Host;
 use crate::links::Message;
+use crate::parked;
+use crate::parked::Parked;
 use crate::port::PortQueue;
 use crate::port::impaired::Impaired;
 use crate::setting::Setting;
@@ -112,40 +114,6 @@ enum State {
     Running,
     /// Returning its connections. The answer goes to the requester of the stop.
     Stopping(Answer),
-}
-
-/// A processor that is out of its slot.
-pub struct Parked {
-    /// Number of the processor.
-    pub index: usize,
-    processor: Option<Box<Processor>>,
-    config: Config,
-}
-
-impl Parked {
-    /// The processor in the state after a reset. Takes long if it has many connections, or must be
-    /// made anew, so this is nothing for a worker.
-    pub fn cleared(self) -> Box<Processor> {
-        match self.processor {
-            Some(mut processor) => {
-                processor.reset();
-                processor
-            }
-            None => Box::new(Processor::new(&self.config)),
-        }
-    }
-}
-
-/// A processor without connections, flows and pages, which stands in for one of `config`.
-fn stand_in(config: &Config) -> Box<Processor> {
-    Box::new(Processor::new(&Config {
-        connections: 1,
-        fragments: 1,
-        pages: 1,
-        flows: 1,
-        hold: 0,
-        ..*config
-    }))
 }
 
 /// A processor and its environment.
@@ -270,7 +238,7 @@ impl ProcessorSlot {
     /// Gives the processor up. Frames for it are dropped until the function is reset.
     fn abandon(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Abandoned);
-        self.processor = stand_in(&self.config);
+        self.processor = parked::stand_in(&self.config);
         self.absent = true;
         self.close();
         match state {
@@ -292,12 +260,9 @@ impl ProcessorSlot {
     pub fn park(&mut self) -> Parked {
         self.close();
         self.state = State::Idle;
-        let processor = std::mem::replace(&mut self.processor, stand_in(&self.config));
-        Parked {
-            index: self.index,
-            processor: (!std::mem::replace(&mut self.absent, true)).then_some(processor),
-            config: self.config,
-        }
+        let processor = std::mem::replace(&mut self.processor, parked::stand_in(&self.config));
+        let there = !std::mem::replace(&mut self.absent, true);
+        Parked::new(there.then_some(processor), &self.config)
     }
 
     /// Ends a reset: takes the processor back.

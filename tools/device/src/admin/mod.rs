@@ -277,7 +277,7 @@ impl Admin {
         let parked: Vec<_> = parked.iter().collect();
         let (done, wait) = mpsc::channel();
         for parked in parked {
-            let worker = &self.workers[parked.index];
+            let worker = &self.workers[parked.index()];
             let (processor, done) = (parked.cleared(), done.clone());
             worker.send(Control::Unpark {
                 function,

@@ -35,12 +35,12 @@ use crate::frame::Frame;
 use crate::host::Host;
 use crate::links::Inbox;
 use crate::links::Outbox;
+use crate::parked::Parked;
 use crate::port::PortQueue;
 use crate::port::cable::Cable;
 use crate::port::impaired::Impaired;
 use crate::port::impaired::Impairment;
 use crate::setting::Setting;
-use crate::slot::Parked;
 use crate::slot::ProcessorSlot;
 use crate::waker::Waker;
 

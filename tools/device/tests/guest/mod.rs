@@ -4,17 +4,13 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+mod process;
 pub mod raw;
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::fd::RawFd;
 use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
-use std::process::ChildStderr;
-use std::process::Command;
-use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -26,8 +22,6 @@ use nix::sys::eventfd::EfdFlags;
 use nix::sys::eventfd::EventFd;
 use nix::sys::memfd;
 use nix::sys::memfd::MFdFlags;
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
 use toe_abi::admin;
@@ -45,6 +39,8 @@ use vm_memory::FileOffset;
 use vm_memory::VolatileMemory;
 use vm_memory::VolatileSlice;
 use vm_memory::mmap::MmapRegion;
+
+pub use self::process::Device;
 
 /// Timeout of every wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -74,105 +70,16 @@ pub fn sealed_memory(size: usize) -> File {
     file
 }
 
-/// The process under test with a directory for its sockets.
-pub struct Device {
-    child: Child,
-    directory: PathBuf,
-}
-
-impl Device {
-    /// Starts the device with two functions joined by a cable.
-    pub fn cable(name: &str) -> Self {
-        Self::with_log(name, Stdio::inherit())
-    }
-
-    /// As [`Device::cable`], with the log at `log`.
-    pub fn with_log(name: &str, log: Stdio) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("toe-device-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("a directory");
-        let socket = |name| directory.join(name);
-        let child = Command::new(env!("CARGO_BIN_EXE_toe-device"))
-            .args([
-                "--processors",
-                "2",
-                "--connections",
-                "64",
-                "--log-level",
-                "debug",
-            ])
-            .arg("--function")
-            .arg(socket("a"))
-            .args(["--port", "cable:x", "--function"])
-            .arg(socket("b"))
-            .args(["--port", "cable:x"])
-            .stderr(log)
-            .spawn()
-            .expect("the device starts");
-        wait("the device", || socket("b").exists());
-        Self { child, directory }
-    }
-
-    /// Path of a function's socket.
-    pub fn socket(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    /// The log, if it is a pipe.
-    pub fn log(&mut self) -> ChildStderr {
-        self.child.stderr.take().expect("a pipe")
-    }
-
-    /// Whether the process is still running.
-    pub fn alive(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_none()
-    }
-
-    /// CPU time used so far.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.expect("a running process");
-        let fields: Vec<_> = stat
-            .rsplit(')')
-            .next()
-            .expect("fields")
-            .split(' ')
-            .collect();
-        let ticks: u64 = [12, 13]
-            .iter()
-            .map(|&i| fields[i].parse::<u64>().expect("ticks"))
-            .sum();
-        Duration::from_millis(ticks * 10)
-    }
-
-    /// Resident memory in bytes.
-    pub fn resident(&self) -> usize {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()));
-        let statm = statm.expect("a running process");
-        let pages = statm.split(' ').nth(1).expect("a field");
-        pages.parse::<usize>().expect("pages") * PAGE_SIZE
-    }
-
-    /// Number of open descriptors.
-    pub fn descriptors(&self) -> usize {
-        let directory = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
-        directory.expect("a running process").count()
-    }
-
-    /// Terminates it with SIGTERM. Returns whether it exited successfully.
-    pub fn terminate(&mut self) -> bool {
-        let pid = Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, Signal::SIGTERM).expect("a running process");
-        self.child.wait().expect("a child").success()
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
+/// Asserts that a guest's function works: registers, admin queue and interrupts.
+pub fn works(guest: &mut Guest) {
+    guest.enable();
+    let command = admin::SetMtu {
+        opcode: admin::Opcode::SetMtu.raw(),
+        token: 0,
+        mtu: 1500,
+    };
+    assert_eq!(guest.command(&command.to_bytes()), admin::CommandStatus::Ok);
+    assert!(guest.vectors[0].read().expect("raised") >= 1);
 }
 
 /// A guest with one function.
