@@ -14,7 +14,7 @@ use crate::port::spec::PortSpec;
 /// The first --function is connected to the first --port, the second to the second, and so on. QEMU
 /// attaches a function with
 /// -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":SOCKET}}'. The guest's memory
-/// must be shared (memory-backend-memfd with share=on).
+/// must be shared and sealed (memory-backend-memfd with share=on), without hugetlb.
 ///
 /// SIGUSR1 logs the counters. SIGTERM and SIGINT terminate the process.
 #[derive(Debug, Parser)]

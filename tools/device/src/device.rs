@@ -7,8 +7,11 @@ use std::fs;
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::os::unix::net::UnixListener;
+use std::panic;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
@@ -172,7 +175,11 @@ impl Device {
                 doorbells: Arc::new(
                     Doorbells::new(processors).context("cannot allocate memory for doorbells")?,
                 ),
-                host: Arc::new(Host::new(vectors)),
+                host: Arc::new(
+                    Host::new(vectors).context(
+                        "cannot use asynchronous I/O: see fs.aio-max-nr, and CONFIG_AIO",
+                    )?,
+                ),
                 admin,
                 events,
                 mac: spec
@@ -266,7 +273,7 @@ impl Device {
             let admin = Admin::new(admin::Plan {
                 function: number,
                 status: Arc::clone(&status),
-                host: parts.host,
+                host: Arc::clone(&parts.host),
                 workers: device.workers.clone(),
                 events: parts.events,
                 to_self: parts.admin.clone(),
@@ -283,7 +290,7 @@ impl Device {
             });
             let function = Function::new(
                 number,
-                vectors as u16,
+                Host::clone(&parts.host),
                 registers,
                 status,
                 parts.doorbells,
@@ -324,7 +331,14 @@ impl Drop for Device {
     }
 }
 
+/// Starts a thread. It must not panic: others would wait for it. The process then exits, which
+/// hosts survive.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+    let run = move || {
+        if panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            process::abort();
+        }
+    };
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(run)

@@ -4,10 +4,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::fd::RawFd;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 
+use nix::fcntl::F_ADD_SEALS;
+use nix::fcntl::SealFlag;
+use nix::fcntl::fcntl;
 use nix::sys::memfd;
 use nix::sys::memfd::MFdFlags;
 use toe_abi::PAGE_SIZE;
@@ -35,6 +38,9 @@ impl Doorbells {
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let file = File::from(memfd::memfd_create("toe-doorbells", flags)?);
         file.set_len(regs::BAR_SIZE as u64)?;
+        // The client has the file too. An access beyond its end would raise SIGBUS.
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, F_ADD_SEALS(seals))?;
         let offset = FileOffset::new(file.try_clone()?, regs::DOORBELLS as u64);
         let mapping =
             MmapRegion::from_file(offset, processors * PAGE_SIZE).map_err(io::Error::other)?;
@@ -47,8 +53,8 @@ impl Doorbells {
     }
 
     /// File to map, with the offsets of BAR 0.
-    pub fn descriptor(&self) -> RawFd {
-        self.file.as_raw_fd()
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Loads the word at `offset` (4-byte aligned) of the page of `processor` with acquire

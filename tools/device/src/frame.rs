@@ -2,6 +2,7 @@
 
 //! Frame buffers for frames inside the adapter.
 
+use toe_engine::MAX_FRAME;
 use toe_engine::env::Offload;
 use toe_engine::env::OutFrame;
 use toe_engine::env::RxChecksum;
@@ -11,9 +12,6 @@ use toe_engine::env::Source;
 use crate::memory::Fault;
 use crate::memory::MemoryMap;
 
-/// Capacity of a buffer in bytes: the largest GSO frame with Ethernet header and VLAN tags.
-pub const CAPACITY: usize = 65_536 + 64;
-
 /// Minimum length of an Ethernet frame without FCS.
 const MINIMUM: usize = 60;
 
@@ -21,7 +19,7 @@ const MINIMUM: usize = 60;
 ///
 /// # Invariants
 ///
-/// `length <= CAPACITY`, and `CAPACITY` is the length of `bytes`.
+/// `length <= MAX_FRAME`, and `MAX_FRAME` is the length of `bytes`.
 pub struct Frame {
     bytes: Box<[u8]>,
     length: usize,
@@ -35,7 +33,7 @@ impl Frame {
     /// Creates an empty buffer. Its memory is touched only as far as frames fill it.
     pub fn new() -> Self {
         Self {
-            bytes: vec![0; CAPACITY].into_boxed_slice(),
+            bytes: vec![0; MAX_FRAME].into_boxed_slice(),
             length: 0,
             offload: Offload::default(),
             verified: false,
@@ -64,9 +62,9 @@ impl Frame {
         &mut self.bytes
     }
 
-    /// Sets the length in bytes, at most [`CAPACITY`].
+    /// Sets the length in bytes, at most [`MAX_FRAME`].
     pub fn set_length(&mut self, length: usize) {
-        self.length = length.min(CAPACITY);
+        self.length = length.min(MAX_FRAME);
     }
 
     /// Appends `bytes`. Returns `false`, without effect, if they do not fit.
@@ -130,7 +128,7 @@ impl Frame {
 /// Reasons why a frame could not be copied to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gather {
-    /// It exceeds [`CAPACITY`].
+    /// It exceeds [`MAX_FRAME`].
     TooLong,
     /// Its memory is not mapped.
     Fault,

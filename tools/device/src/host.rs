@@ -2,10 +2,11 @@
 
 //! Resources that the vfio-user client gives to a function: DMA mappings and interrupts.
 
-use std::fs::File;
-use std::io::Write;
+use std::io;
 use std::sync::Arc;
 
+use crate::interrupt::Event;
+use crate::interrupt::Signaller;
 use crate::memory::MemoryMap;
 
 /// Snapshot of the host.
@@ -18,24 +19,35 @@ pub struct Host {
     /// DMA address space.
     pub memory: MemoryMap,
     /// Eventfds of the MSI-X vectors that are set up.
-    pub vectors: Vec<Option<Arc<File>>>,
+    pub vectors: Vec<Option<Arc<Event>>>,
+    signaller: Arc<Signaller>,
 }
 
 impl Host {
     /// Creates a host without mappings or interrupts, for a function with `vectors` vectors.
-    pub fn new(vectors: usize) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// As [`Signaller::new`].
+    pub fn new(vectors: usize) -> io::Result<Self> {
+        Ok(Self {
             memory: MemoryMap::default(),
             vectors: vec![None; vectors],
-        }
+            signaller: Arc::new(Signaller::new()?),
+        })
+    }
+
+    /// Drops all mappings and interrupts.
+    pub fn clear(&mut self) {
+        self.memory = MemoryMap::default();
+        self.vectors.fill(None);
     }
 
     /// Raises MSI-X vector `vector`. Has no effect if the vector is not set up, as with a masked
     /// vector.
     pub fn raise(&self, vector: usize) {
         if let Some(Some(event)) = self.vectors.get(vector) {
-            // Fails only if the count would overflow. The vector is pending then.
-            let _ = event.as_ref().write(&1u64.to_ne_bytes());
+            self.signaller.signal(event);
         }
     }
 }

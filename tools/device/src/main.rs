@@ -12,12 +12,14 @@
 //! A worker owns all state that it works on. Other threads send it messages. The data path
 //! therefore takes no lock, and everything it needs is allocated before the first frame.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use anyhow::Result;
 use clap::Parser;
+use nix::sys::resource::Resource;
+use nix::sys::resource::getrlimit;
+use nix::sys::resource::setrlimit;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use tracing::error;
@@ -32,37 +34,38 @@ mod frame;
 mod function;
 mod host;
 mod impairment;
+mod interrupt;
 mod links;
+mod log;
 mod memory;
+mod parked;
 mod port;
 mod registers;
 mod segment;
 mod setting;
 mod slot;
+mod vfio;
 mod waker;
 mod worker;
 
 fn main() -> ExitCode {
     let options = cli::Options::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(options.log_level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    // A panicking thread would leave others waiting for it. Exit instead, which hosts survive.
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        std::process::abort();
-    }));
-    match run(options) {
+    let log = match log::Log::start(options.log_level) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("cannot start the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
+    };
+    log.flush();
+    code
 }
 
 /// Runs the device until a signal ends it.
@@ -71,6 +74,9 @@ fn run(options: cli::Options) -> Result<()> {
     // taken below.
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]);
     signals.thread_block().context("cannot block signals")?;
+    // Every client may pass a file for each of its mappings and interrupts.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot get the limit of files")?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot set the limit of files")?;
     let device = device::Device::start(options)?;
     loop {
         match signals.wait().context("cannot wait for signals")? {

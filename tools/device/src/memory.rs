@@ -7,6 +7,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use nix::fcntl::F_GET_SEALS;
+use nix::fcntl::SealFlag;
+use nix::fcntl::fcntl;
+use nix::sys::statfs::HUGETLBFS_MAGIC;
+use nix::sys::statfs::fstatfs;
 use thiserror::Error;
 use vm_memory::AtomicAccess;
 use vm_memory::Bytes;
@@ -16,6 +21,11 @@ use vm_memory::VolatileSlice;
 use vm_memory::mmap::MmapRegion;
 use vm_memory::mmap::MmapRegionBuilder;
 
+use crate::vfio::request::MAX_MAPPINGS;
+
+/// Maximum size of the regions of a map together, in bytes: an address space holds many.
+const MAX_SIZE: u64 = 4 << 40;
+
 /// Access to a DMA address that is not mapped, or not writable.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("DMA address {address:#x}, length {length}, is not mapped")]
@@ -24,6 +34,28 @@ pub struct Fault {
     pub address: u64,
     /// Length of the access in bytes.
     pub length: usize,
+}
+
+fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Checks that every access to a mapping of `file` succeeds, whatever the client does to the file.
+///
+/// An access beyond the file's end would raise SIGBUS, so the file must be sealed: what is sealed
+/// is a memfd, and does not depend on a file server either. An access to a huge page raises SIGBUS
+/// if the pool is empty, which a client can arrange.
+fn check_file(file: &File) -> io::Result<()> {
+    let seals = fcntl(file, F_GET_SEALS).map_or(SealFlag::empty(), SealFlag::from_bits_retain);
+    if !seals.contains(SealFlag::F_SEAL_SHRINK) {
+        return Err(invalid(
+            "its file may shrink: use memory-backend-memfd, whose memory is sealed",
+        ));
+    }
+    if fstatfs(file)?.filesystem_type() == HUGETLBFS_MAGIC {
+        return Err(invalid("its file has huge pages: use hugetlb=off"));
+    }
+    Ok(())
 }
 
 /// A mapped range of DMA addresses.
@@ -38,7 +70,8 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// If the range is empty, overflows or exceeds the file, or if `mmap(2)` fails.
+    /// If the file is not one that [`check_file`] accepts, if the range is empty, overflows or
+    /// exceeds the file, or if `mmap(2)` fails.
     pub fn map(
         start: u64,
         size: u64,
@@ -46,14 +79,13 @@ impl Region {
         offset: u64,
         writable: bool,
     ) -> Result<Self, io::Error> {
-        let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text);
+        check_file(&file)?;
         let size = usize::try_from(size).map_err(|_| invalid("range too large"))?;
         if size == 0 || start.checked_add(size as u64).is_none() {
             return Err(invalid("range empty or overflowing"));
         }
         let end = offset.checked_add(size as u64);
         if end.is_none_or(|end| end > file.metadata().map_or(0, |data| data.len())) {
-            // An access beyond the end of the file would raise SIGBUS.
             return Err(invalid("range exceeds its file"));
         }
         let prot = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
@@ -95,7 +127,11 @@ impl MemoryMap {
     };
 
     /// A copy of the map with `region` added. Regions that overlap it are removed.
-    pub fn with(&self, region: Region) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// If there would be more or larger regions than a map may have.
+    pub fn with(&self, region: Region) -> Result<Self, io::Error> {
         let mut regions: Vec<_> = self
             .regions
             .iter()
@@ -104,7 +140,11 @@ impl MemoryMap {
             .collect();
         let at = regions.partition_point(|r| r.start < region.start);
         regions.insert(at, Arc::new(region));
-        Self { regions }
+        let size: u64 = regions.iter().map(|r| r.mapping.size() as u64).sum();
+        if regions.len() > MAX_MAPPINGS || size > MAX_SIZE {
+            return Err(invalid("too many or too large regions"));
+        }
+        Ok(Self { regions })
     }
 
     /// A copy of the map without the regions that overlap the `size` bytes at `start`.
@@ -214,15 +254,19 @@ impl MemoryMap {
 
 #[cfg(test)]
 mod tests {
+    use nix::fcntl::F_ADD_SEALS;
+    use nix::sys::memfd::MFdFlags;
+    use nix::sys::memfd::memfd_create;
+
     use super::*;
 
     fn file(size: u64, fill: u8) -> File {
-        let fd = nix::sys::memfd::memfd_create("test", nix::sys::memfd::MFdFlags::empty())
-            .expect("memfd");
-        let file = File::from(fd);
+        let flags = MFdFlags::MFD_ALLOW_SEALING;
+        let file = File::from(memfd_create("test", flags).expect("memfd"));
         file.set_len(size).expect("size");
         std::os::unix::fs::FileExt::write_all_at(&file, &vec![fill; size as usize], 0)
             .expect("content");
+        fcntl(&file, F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).expect("sealed");
         file
     }
 
@@ -230,11 +274,15 @@ mod tests {
         Region::map(start, 0x2000, file(0x3000, fill), 0x1000, writable).expect("mapping")
     }
 
+    fn map(regions: Vec<Region>) -> MemoryMap {
+        regions.into_iter().fold(MemoryMap::EMPTY, |map, region| {
+            map.with(region).expect("few regions")
+        })
+    }
+
     #[test]
     fn accesses_run_over_adjacent_regions() {
-        let map = MemoryMap::default()
-            .with(region(0x4000, 2, true))
-            .with(region(0x2000, 1, true));
+        let map = map(vec![region(0x4000, 2, true), region(0x2000, 1, true)]);
         let mut bytes = [0; 4];
         map.read(0x3ffe, &mut bytes).expect("mapped");
         assert_eq!(bytes, [1, 1, 2, 2]);
@@ -245,7 +293,7 @@ mod tests {
 
     #[test]
     fn what_is_not_mapped_faults() {
-        let map = MemoryMap::default().with(region(0x2000, 1, true));
+        let map = map(vec![region(0x2000, 1, true)]);
         let mut bytes = [0; 4];
         for address in [0, 0x1fff, 0x3ffd, 0x4000, u64::MAX - 1, u64::MAX] {
             assert!(map.read(address, &mut bytes).is_err(), "{address:#x}");
@@ -257,7 +305,7 @@ mod tests {
 
     #[test]
     fn read_only_memory_is_not_written() {
-        let map = MemoryMap::default().with(region(0, 3, false));
+        let map = map(vec![region(0, 3, false)]);
         let mut bytes = [0; 1];
         map.read(0, &mut bytes).expect("mapped");
         assert_eq!(bytes, [3]);
@@ -267,8 +315,8 @@ mod tests {
 
     #[test]
     fn a_new_region_takes_the_place_of_what_it_overlaps() {
-        let old = MemoryMap::default().with(region(0x2000, 1, true));
-        let new = old.with(region(0x3000, 2, true));
+        let old = map(vec![region(0x2000, 1, true)]);
+        let new = old.with(region(0x3000, 2, true)).expect("few regions");
         let mut bytes = [0; 1];
         new.read(0x3000, &mut bytes).expect("mapped");
         assert_eq!((new.regions.len(), bytes), (1, [2]));

@@ -3,6 +3,8 @@
 //! One processor of a function on its worker thread, with its environment.
 
 use std::collections::VecDeque;
+use std::panic;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use toe_abi::admin::CommandStatus;
@@ -13,6 +15,7 @@ use toe_engine::env::OutFrame;
 use toe_engine::env::SendError;
 use toe_engine::processor::Ahead;
 use toe_engine::processor::BATCH;
+use toe_engine::processor::Config;
 use toe_engine::processor::Next;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Rings;
@@ -23,6 +26,8 @@ use crate::doorbells::Doorbells;
 use crate::frame::Frame;
 use crate::host::Host;
 use crate::links::Message;
+use crate::parked;
+use crate::parked::Parked;
 use crate::port::PortQueue;
 use crate::port::impaired::Impaired;
 use crate::setting::Setting;
@@ -34,8 +39,11 @@ const RETRY_LINK: u64 = 50;
 const RETRY_HOST: u64 = 200;
 /// Maximum time that a port waits for room in the host's rings, in microseconds.
 const HOST_TIMEOUT: u64 = 200_000;
-/// Number of entries of each kind that a processor handles per turn.
+/// Maximum number of entries of each kind that a processor handles per turn.
 const BUDGET: usize = 64;
+/// A turn that takes longer than this many microseconds makes the budget of the next ones smaller,
+/// because the processors of other functions wait meanwhile.
+const TURN: u64 = 500;
 
 /// Frame bytes per batch. More would not stay in the cache.
 const BATCH_BYTES: usize = 32 * 1024;
@@ -58,6 +66,13 @@ impl env::Host for Env<'_> {
     #[inline]
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
         self.host.memory.write(address, from).map_err(|_| Fault)
+    }
+
+    fn writable(&self, address: u64, length: usize) -> bool {
+        self.host
+            .memory
+            .pieces(address, length, true, |_| {})
+            .is_ok()
     }
 
     #[inline]
@@ -91,6 +106,8 @@ impl env::Port for Env<'_> {
 /// State of a processor.
 #[derive(Debug)]
 enum State {
+    /// A panic has left it in no known state. Nothing until a reset.
+    Abandoned,
     /// Not started, or stopped.
     Idle,
     /// Started.
@@ -101,7 +118,12 @@ enum State {
 
 /// A processor and its environment.
 pub struct ProcessorSlot {
-    processor: Processor,
+    processor: Box<Processor>,
+    config: Config,
+    /// The processor is parked or abandoned. Another stands in for it.
+    absent: bool,
+    /// Number of entries of each kind that the processor handles in the next turn.
+    budget: usize,
     index: usize,
     state: State,
     /// The driver has enabled the function.
@@ -141,10 +163,14 @@ impl ProcessorSlot {
         port: Impaired,
         reporter: Reporter,
     ) -> Self {
+        let config = *processor.config();
         Self {
             port,
-            index: processor.config().index.into(),
-            processor,
+            index: config.index.into(),
+            processor: Box::new(processor),
+            config,
+            absent: false,
+            budget: BUDGET,
             state: State::Idle,
             open: false,
             vector: 0,
@@ -197,15 +223,60 @@ impl ProcessorSlot {
         }
     }
 
-    /// Drops everything configured by the driver.
-    pub fn reset(&mut self) {
-        self.processor.reset();
+    /// Calls `f`. A panic in it ends the processor, and nobody else's: `f` then has the result
+    /// `otherwise`.
+    pub fn guard<T>(&mut self, otherwise: T, f: impl FnOnce(&mut Self) -> T) -> T {
+        match panic::catch_unwind(AssertUnwindSafe(|| f(self))) {
+            Ok(value) => value,
+            Err(_) => {
+                self.abandon();
+                otherwise
+            }
+        }
+    }
+
+    /// Gives the processor up. Frames for it are dropped until the function is reset.
+    fn abandon(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Abandoned);
+        self.processor = parked::stand_in(&self.config);
+        self.absent = true;
+        self.close();
+        match state {
+            State::Stopping(answer) => answer.give(Err(CommandStatus::Fault)),
+            _ => self.reporter.failed(self.index),
+        }
+    }
+
+    fn close(&mut self) {
         self.port.reset();
         self.port.set_open(false);
         self.open = false;
-        self.state = State::Idle;
         self.held_for.clear();
         self.full_since = None;
+    }
+
+    /// Begins a reset: drops everything configured by the driver, and gives the processor out, to be
+    /// cleared by another thread.
+    pub fn park(&mut self) -> Parked {
+        self.close();
+        self.state = State::Idle;
+        let processor = std::mem::replace(&mut self.processor, parked::stand_in(&self.config));
+        let there = !std::mem::replace(&mut self.absent, true);
+        Parked::new(there.then_some(processor), &self.config)
+    }
+
+    /// Ends a reset: takes the processor back.
+    pub fn unpark(&mut self, processor: Box<Processor>) {
+        self.processor = processor;
+        self.absent = false;
+    }
+
+    /// Accounts for a turn that took `micros`.
+    pub fn account(&mut self, micros: u64) {
+        self.budget = match micros {
+            0..=TURN => (self.budget + BUDGET / 8).min(BUDGET),
+            _ => (self.budget / 2).max(1),
+        };
     }
 
     /// Applies a setting.
@@ -213,19 +284,17 @@ impl ProcessorSlot {
     /// # Errors
     ///
     /// As returned by the engine.
-    pub fn configure(&mut self, now: u64, setting: Setting) -> Result<(), CommandStatus> {
+    pub fn configure(&mut self, setting: Setting) -> Result<(), CommandStatus> {
         match setting {
             Setting::Rss {
                 context,
                 config,
                 fields,
-            } => self
-                .processor
-                .set_rss(now, env!(self), context, &config, fields),
+            } => self.processor.set_rss(context, &config, fields),
             Setting::RemoveContext(context) => self.processor.remove_context(context),
-            Setting::Rule(rule) => self.processor.set_rule(now, env!(self), rule),
+            Setting::Rule(rule) => self.processor.set_rule(rule),
             Setting::RemoveRule(location) => {
-                self.processor.remove_rule(now, env!(self), location);
+                self.processor.remove_rule(location);
                 Ok(())
             }
             Setting::Filter {
@@ -256,13 +325,17 @@ impl ProcessorSlot {
         frames: &mut [Frame],
         mut forward: impl FnMut(usize, &mut Frame) -> bool,
     ) -> bool {
+        if matches!(self.state, State::Abandoned) {
+            return false;
+        }
         self.port.tick(now);
         if !self.forward_held(&mut forward) {
             return false;
         }
         let mut count = 0;
-        while count < BUDGET && self.held_for.is_empty() {
-            let taken = self.take(now, frames);
+        while count < self.budget && self.held_for.is_empty() {
+            let most = frames.len().min(self.budget - count);
+            let taken = self.take(now, &mut frames[..most]);
             if taken == 0 {
                 break;
             }
@@ -347,20 +420,24 @@ impl ProcessorSlot {
         }
     }
 
+    fn started(&self) -> bool {
+        matches!(self.state, State::Running | State::Stopping(_))
+    }
+
     /// Polls the processor. Returns when it must be polled next: `None` for immediately, else the
     /// deadline, which is `u64::MAX` if there is none.
     pub fn poll(&mut self, now: u64) -> Option<u64> {
-        if matches!(self.state, State::Idle) {
+        if !self.started() {
             return Some(u64::MAX);
         }
-        let next = self.processor.poll(now, env!(self), BUDGET);
+        let next = self.processor.poll(now, env!(self), self.budget);
         self.settle(next)
     }
 
     /// Announces to the host that the processor sleeps. Returns the same as [`Self::poll`]. If it
     /// returns a deadline, [`Self::wake`] must follow.
     pub fn prepare_sleep(&mut self, now: u64) -> Option<u64> {
-        if matches!(self.state, State::Idle) {
+        if !self.started() {
             return Some(u64::MAX);
         }
         let next = self.processor.prepare_sleep(now, env!(self));
@@ -369,7 +446,7 @@ impl ProcessorSlot {
 
     /// Withdraws the announcement of sleep.
     pub fn wake(&mut self) {
-        if !matches!(self.state, State::Idle) {
+        if self.started() {
             self.processor.wake(env!(self));
         }
     }
@@ -397,8 +474,11 @@ impl ProcessorSlot {
     }
 
     /// Time of the next retry for frames that wait for room in a link or in the host's rings, if
-    /// any.
+    /// any. Frames for an abandoned processor wait for its reset.
     pub fn holds(&self, now: u64) -> Option<u64> {
+        if matches!(self.state, State::Abandoned) {
+            return Some(u64::MAX);
+        }
         if !self.held_for.is_empty() {
             return Some(now + RETRY_LINK);
         }

@@ -26,6 +26,9 @@ pub trait Host {
     /// [`Fault`] if any byte is not mapped. Part of `from` may have been written.
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault>;
 
+    /// Whether a [`Host::write`] of `length` bytes at `address` would succeed.
+    fn writable(&self, address: u64, length: usize) -> bool;
+
     /// Stores `value`, little-endian, at DMA address `address` (4-byte aligned) in one access with
     /// release semantics: a reader that sees the value also sees all earlier [`Host::write`]s.
     ///

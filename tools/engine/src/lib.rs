@@ -32,5 +32,7 @@ mod storage;
 mod tuple;
 mod wheel;
 
+pub use self::storage::MAX_FRAME;
+
 /// Largest MTU of a function, in bytes of Ethernet payload.
 pub const MAX_MTU: u32 = 9000;

@@ -64,11 +64,13 @@ impl Wheel {
 
     /// Cancels all timers and sets the time to `now`, in microseconds.
     pub fn clear(&mut self, now: u64) {
-        for node in &mut self.nodes {
-            node.list = NONE;
+        if self.occupied != [0; LEVELS] {
+            for node in &mut self.nodes {
+                node.list = NONE;
+            }
+            self.heads = [NONE; LEVELS * SLOTS];
+            self.occupied = [0; LEVELS];
         }
-        self.heads = [NONE; LEVELS * SLOTS];
-        self.occupied = [0; LEVELS];
         self.now = now >> TICK_SHIFT;
     }
 

@@ -11,13 +11,17 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use toe_abi::PAGE_SIZE;
+use toe_abi::completion::HandoverStatus;
 use toe_abi::completion::Reason;
 use toe_abi::completion::deliver_flag;
+use toe_abi::feature;
 use toe_abi::submission::AREAS;
 use toe_abi::submission::Bind;
 use toe_engine::env::Capabilities;
 use toe_engine::env::Host;
 use toe_engine::env::RxOffload;
+use toe_engine::processor::Next;
+use toe_engine::processor::Rings;
 use toe_engine::tcp::Seq;
 use toe_engine::wire::tcp::Repr;
 
@@ -28,6 +32,7 @@ use self::support::Node;
 use self::support::Random;
 use self::support::WireFrame;
 use self::support::config;
+use self::support::rings;
 
 /// Addresses of the page lists and of the pages.
 const LISTS: u64 = BASE + FREE + 0x30_0000;
@@ -46,6 +51,13 @@ impl Area {
     /// Area number `number`, with `length` bytes from `offset` in its first page. Its pages are in
     /// reverse order in memory.
     fn new(node: &mut Node, number: u32, device_id: u32, length: u32, offset: u32) -> Self {
+        let bind = Self::describe(node, number, device_id, length, offset);
+        node.driver.bind(&mut node.env, &bind);
+        Self { bind, filled: 0 }
+    }
+
+    /// Writes the page list of such an area.
+    fn describe(node: &mut Node, number: u32, device_id: u32, length: u32, offset: u32) -> Bind {
         let place = u64::from(number) % PLACES;
         let list = LISTS + place * PAGES * 8;
         for page in 0..PAGES {
@@ -54,16 +66,14 @@ impl Area {
                 .write(list + page * 8, &address.to_le_bytes())
                 .unwrap();
         }
-        let bind = Bind {
+        Bind {
             device_id,
             area: number,
             length,
             pages: list,
             offset,
             ..Bind::default()
-        };
-        node.driver.bind(&mut node.env, &bind);
-        Self { bind, filled: 0 }
+        }
     }
 
     fn page(number: u32, page: u64) -> u64 {
@@ -84,7 +94,11 @@ impl Area {
 
 /// A delegated connection: its node, its identifier, and its peer.
 fn delegated() -> (Node, u32, peer::End) {
-    let mut node = Node::new(&config(), Capabilities::ALL);
+    delegated_with(rings())
+}
+
+fn delegated_with(rings: Rings) -> (Node, u32, peer::End) {
+    let mut node = Node::with_rings(&config(), Capabilities::ALL, &rings);
     let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
     end.delegate(&mut node);
     let peer::Mode::Delegated(id) = end.mode else {
@@ -213,4 +227,108 @@ fn an_impossible_area_returns_the_connection() {
             .any(|event| matches!(event, Event::Returned(..)));
         assert_eq!(back, i == AREAS, "area {i}");
     }
+}
+
+/// Reason of the return among `events`, and number of frames that follow it.
+fn returned(events: &[Event]) -> Option<(u8, usize)> {
+    let at = events
+        .iter()
+        .position(|event| matches!(event, Event::Returned(..)))?;
+    let Event::Returned(returned, _) = &events[at] else {
+        unreachable!("found as such");
+    };
+    let frames = events[at..]
+        .iter()
+        .filter(|event| matches!(event, Event::Frame(..)));
+    Some((returned.reason, frames.count()))
+}
+
+#[test]
+fn a_bad_page_of_an_area_returns_only_its_connection() {
+    let nowhere = 1u64 << 50;
+    let page = PAGE_SIZE as u64;
+    // List and offset of a bad entry in it.
+    for (list, bad) in [
+        (nowhere, None),
+        (LISTS, Some((0, nowhere))),
+        (LISTS, Some((1, nowhere))),
+        (LISTS, Some((0, MEMORY + 8))),
+        (LISTS, Some((1, MEMORY + 1))),
+        (LISTS, Some((1, u64::MAX - page + 1))),
+    ] {
+        for reversed in [false, true] {
+            let (mut node, device_id, peer) = delegated();
+            let bind = Area::describe(&mut node, 0, device_id, 3 * PAGE_SIZE as u32, 0);
+            node.driver.bind(
+                &mut node.env,
+                &Bind {
+                    pages: list,
+                    ..bind
+                },
+            );
+            if let Some((entry, address)) = bad {
+                let entry = LISTS + 8 * entry;
+                node.env.write(entry, &u64::to_le_bytes(address)).unwrap();
+            }
+            node.poll(2);
+            let seq = peer.state.send.snd_nxt;
+            let mut parts = [0, 1400, 2800, 4200].map(|at| seq.wrapping_add(at));
+            if reversed {
+                parts[..4].reverse();
+            }
+            for part in parts {
+                send(&mut node, &peer, part, &[7; 1400]);
+            }
+            assert_ne!(node.poll(2), Next::Failed, "{list:#x} {bad:x?}");
+            let events = node.driver.completions(&mut node.env);
+            let (reason, frames) = returned(&events).expect("returned");
+            assert_eq!(reason, Reason::Submission.raw());
+            // What is not in the area comes in frames.
+            let placed: u32 = events
+                .iter()
+                .map(|event| match event {
+                    Event::Placed(placed) => placed.data_length,
+                    _ => 0,
+                })
+                .sum();
+            let state = events.iter().find_map(|event| match event {
+                Event::Returned(_, state) => Some(state.rcv_nxt),
+                _ => None,
+            });
+            assert_eq!(state, Some(seq.wrapping_add(placed)));
+            assert!(
+                placed as usize + frames * 1400 >= 4 * 1400,
+                "{placed} {frames}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_negotiated_is_refused() {
+    let (mut node, device_id, _) = delegated_with(Rings {
+        features: feature::DELEGATION | feature::LEGACY,
+        ..rings()
+    });
+    Area::new(&mut node, 0, device_id, PAGE_SIZE as u32, 0);
+    node.poll(2);
+    let events = node.driver.completions(&mut node.env);
+    assert_eq!(returned(&events), Some((Reason::Submission.raw(), 0)));
+
+    let mut node = Node::with_rings(
+        &config(),
+        Capabilities::ALL,
+        &Rings {
+            features: 0,
+            ..rings()
+        },
+    );
+    let [end, _] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    node.driver.delegate(&mut node.env, 0, &end.state);
+    node.poll(2);
+    let events = node.driver.completions(&mut node.env);
+    let [Event::Delegated(answer)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(answer.status, HandoverStatus::Unsupported.raw());
 }

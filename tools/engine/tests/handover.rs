@@ -6,6 +6,13 @@
 mod peer;
 mod support;
 
+use toe_abi::Layout;
+use toe_abi::completion::HandoverStatus;
+use toe_abi::completion::Reason;
+use toe_abi::connection::ConnectionState;
+use toe_abi::submission::SubmissionOp;
+use toe_abi::submission::Update;
+use toe_abi::submission::update;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::tcp::Seq;
@@ -13,6 +20,7 @@ use toe_engine::wire::packet::Packet;
 use toe_engine::wire::tcp::Repr;
 
 use self::peer::End;
+use self::support::Event;
 use self::support::Node;
 use self::support::WireFrame;
 use self::support::config;
@@ -70,4 +78,55 @@ fn a_wider_window_on_its_way_up_counts() {
     assert_eq!(sent_after_hand_over(None), 0);
     assert_eq!(sent_after_hand_over(Some(0)), 0);
     assert_eq!(sent_after_hand_over(Some(100)), 1000);
+}
+
+/// Segments that do not fit into the MTU are sent neither by a connection that is handed over, nor
+/// after an update.
+#[test]
+fn the_mtu_limits_the_segments() {
+    for v6 in [false, true] {
+        let room = 1500 - 20 - 12 - if v6 { 40 } else { 20 };
+        for (mss, fits) in [(room, true), (room + 1, false), (u16::MAX, false)] {
+            let mut node = Node::new(&config(), Capabilities::ALL);
+            let [mut end, _] = peer::pair(v6, false, [Vec::new(), Vec::new()], 1);
+            let state = ConnectionState { mss, ..end.state };
+            let mut status = None;
+            for _ in 0..2 {
+                node.driver.delegate(&mut node.env, 7, &state);
+                node.poll(1);
+                for event in node.driver.completions(&mut node.env) {
+                    if let Event::Delegated(answer) = event {
+                        status = HandoverStatus::from_raw(answer.status);
+                    }
+                }
+            }
+            let expected = match fits {
+                true => HandoverStatus::Ok,
+                false => HandoverStatus::Unsupported,
+            };
+            assert_eq!(status, Some(expected), "{mss}");
+
+            let mut node = Node::new(&config(), Capabilities::ALL);
+            end.delegate(&mut node);
+            let peer::Mode::Delegated(device_id) = end.mode else {
+                panic!("{:?}", end.mode);
+            };
+            let update = Update {
+                op: SubmissionOp::Update.raw(),
+                device_id,
+                valid: update::MSS,
+                mss,
+                ..Update::default()
+            };
+            node.driver.submit(&mut node.env, &[update.to_bytes()]);
+            node.poll(2);
+            let events = node.driver.completions(&mut node.env);
+            let back = events.iter().find_map(|event| match event {
+                Event::Returned(returned, _) => Some(returned.reason),
+                _ => None,
+            });
+            let expected = (!fits).then_some(Reason::Submission.raw());
+            assert_eq!(back, expected, "{mss}");
+        }
+    }
 }

@@ -13,9 +13,11 @@ use toe_abi::completion::Reason;
 use toe_abi::completion::frame_flag;
 use toe_abi::rss;
 use toe_abi::stats::Counter;
+use toe_engine::MAX_FRAME;
 use toe_engine::env::Capabilities;
 use toe_engine::env::RxOffload;
 use toe_engine::processor::Message;
+use toe_engine::processor::Next;
 use toe_engine::processor::Processor;
 use toe_engine::processor::Received;
 use toe_engine::tcp::Seq;
@@ -220,7 +222,7 @@ fn a_processor_that_does_not_run_passes_on_what_belongs_to_others() {
             table: [assigned; rss::INDIRECTION],
         };
         let fields = rss::Fields::DEFAULT.bits();
-        processor.set_rss(1, &mut env, 0, &config, fields).unwrap();
+        processor.set_rss(0, &config, fields).unwrap();
         if here {
             let message = Message::Frame {
                 bytes: frame,
@@ -301,5 +303,36 @@ fn a_flow_inside_vxlan_is_its_network_s() {
             (CompletionOp::NotTcp.raw(), 0)
         );
         assert!(first.header_page != completion::NO_PAGE);
+    }
+}
+
+#[test]
+fn a_frame_longer_than_any_is_dropped() {
+    for length in [MAX_FRAME, MAX_FRAME + 1, MAX_FRAME + 3, 2 * MAX_FRAME] {
+        for flags in [flag::ACK, flag::ACK | flag::FIN] {
+            for seq in [0, 500] {
+                let mut node = Node::new(&config(), Capabilities::ALL);
+                let [mut end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+                end.delegate(&mut node);
+                let repr = Repr {
+                    flags,
+                    window: 1000,
+                    ..peer.repr(Seq(peer.state.send.snd_nxt) + seq)
+                };
+                // Behind the datagram, whose segments are not too long.
+                let mut bytes = peer::frame(&peer.state, &repr, &[5; 3000]);
+                bytes.resize(length, 0);
+                let offload = RxOffload {
+                    gso_size: 1000,
+                    ..RxOffload::default()
+                };
+                node.receive(2, &WireFrame { bytes, offload });
+                node.poll(2);
+                node.processor.stop().unwrap();
+                assert_eq!(node.poll(3), Next::Stopped);
+                let dropped = u64::from(length > MAX_FRAME);
+                assert_eq!(node.counter(Counter::RxMalformed), dropped, "{length}");
+            }
+        }
     }
 }

@@ -87,42 +87,39 @@ fn a_frame_goes_where_the_first_rule_says() {
     let [end, peer] = peer::pair(true, false, [Vec::new(), Vec::new()], 1);
     let frame = segment(&peer);
     let fields = rss::Fields::DEFAULT.bits();
-    let set = |processor: &mut Processor, env: &mut TestEnv, rule| processor.set_rule(1, env, rule);
-    let mut env2 = TestEnv::new(Capabilities::ALL);
     let mut goes = |processor: &mut Processor| {
         let offload = RxOffload::default();
-        processor.receive(1, &mut env2, &frame, &offload)
+        processor.receive(1, &mut env, &frame, &offload)
     };
-    processor.set_rss(1, &mut env, 0, &only(1), fields).unwrap();
+    processor.set_rss(0, &only(1), fields).unwrap();
     assert_eq!(goes(&mut processor), Received::Elsewhere(1));
     let port = to_port(end.state.local_port);
     let by_port = Rule::new(9, Action::Processor(3), &port);
-    set(&mut processor, &mut env, by_port).unwrap();
+    processor.set_rule(by_port).unwrap();
     assert_eq!(goes(&mut processor), Received::Elsewhere(3));
-    processor.set_rss(1, &mut env, 5, &only(2), fields).unwrap();
+    processor.set_rss(5, &only(2), fields).unwrap();
     let earlier = Rule::new(8, Action::Context(5), &with_tos(0));
-    set(&mut processor, &mut env, earlier).unwrap();
+    processor.set_rule(earlier).unwrap();
     assert_eq!(goes(&mut processor), Received::Elsewhere(2));
     assert_eq!(processor.remove_context(5), Err(CommandStatus::State));
     let other = Rule::new(8, Action::Context(5), &with_tos(4));
-    set(&mut processor, &mut env, other).unwrap();
+    processor.set_rule(other).unwrap();
     assert_eq!(goes(&mut processor), Received::Elsewhere(3));
-    processor.remove_rule(1, &mut env, 9);
+    processor.remove_rule(9);
     assert_eq!(goes(&mut processor), Received::Elsewhere(1));
-    processor.remove_rule(1, &mut env, 8);
+    processor.remove_rule(8);
     processor.remove_context(5).unwrap();
     assert_eq!(processor.remove_context(5), Err(CommandStatus::Invalid));
 }
 
 #[test]
 fn what_is_not_there_is_refused() {
-    let mut env = TestEnv::new(Capabilities::ALL);
     let mut processor = Processor::new(&four());
     let fields = rss::Fields::DEFAULT.bits();
     let pattern = to_port(80);
     let beyond = CONTEXTS as u32;
     for (context, config) in [(beyond, only(0)), (1, only(4))] {
-        let result = processor.set_rss(1, &mut env, context, &config, fields);
+        let result = processor.set_rss(context, &config, fields);
         assert_eq!(result, Err(CommandStatus::Invalid), "{context}");
     }
     assert_eq!(processor.remove_context(0), Err(CommandStatus::Invalid));
@@ -136,7 +133,7 @@ fn what_is_not_there_is_refused() {
         (0, Action::Context(1)),
     ] {
         let rule = Rule::new(location, action, &pattern);
-        let result = processor.set_rule(1, &mut env, rule);
+        let result = processor.set_rule(rule);
         assert_eq!(result, Err(CommandStatus::Invalid), "{location} {action:?}");
     }
     processor.reset();
@@ -147,7 +144,7 @@ fn a_dropped_frame_is_counted() {
     let mut node = Node::new(&config(), Capabilities::ALL);
     let [end, peer] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
     let rule = Rule::new(0, Action::Drop, &to_port(end.state.local_port));
-    node.processor.set_rule(1, &mut node.env, rule).unwrap();
+    node.processor.set_rule(rule).unwrap();
     let bytes = segment(&peer);
     let offload = RxOffload::default();
     let wire = support::WireFrame { bytes, offload };
@@ -156,7 +153,7 @@ fn a_dropped_frame_is_counted() {
     assert!(node.driver.completions(&mut node.env).is_empty());
     assert_eq!(node.counter(Counter::RxRuleDrops), 1);
     assert_eq!(node.counter(Counter::RxFrames), 1);
-    node.processor.remove_rule(1, &mut node.env, 0);
+    node.processor.remove_rule(0);
     node.receive(2, &wire);
     node.poll(2);
     let events = node.driver.completions(&mut node.env);
@@ -167,8 +164,7 @@ fn a_dropped_frame_is_counted() {
 fn delegated(v6: bool) -> (Node, End) {
     let mut node = Node::new(&four(), Capabilities::ALL);
     let fields = rss::Fields::DEFAULT.bits();
-    let env = &mut node.env;
-    node.processor.set_rss(1, env, 0, &only(0), fields).unwrap();
+    node.processor.set_rss(0, &only(0), fields).unwrap();
     let [mut end, _] = peer::pair(v6, false, [Vec::new(), Vec::new()], 1);
     end.delegate(&mut node);
     (node, end)
@@ -190,17 +186,16 @@ fn connections_follow_their_frames() {
     ] {
         for v6 in [false, true] {
             let (mut node, end) = delegated(v6);
-            let env = &mut node.env;
-            node.processor.set_rss(2, env, 1, &only(1), fields).unwrap();
-            node.processor.set_rss(2, env, 2, &only(0), fields).unwrap();
+            node.processor.set_rss(1, &only(1), fields).unwrap();
+            node.processor.set_rss(2, &only(0), fields).unwrap();
             let pattern = match tos {
                 Some(tos) => with_tos(tos),
                 None => to_port(end.state.local_port),
             };
             let elsewhere = Rule::new(3, Action::Drop, &to_port(end.state.local_port + 1));
-            node.processor.set_rule(2, env, elsewhere).unwrap();
+            node.processor.set_rule(elsewhere).unwrap();
             let rule = Rule::new(4, action, &pattern).tagged(tag);
-            node.processor.set_rule(2, env, rule).unwrap();
+            node.processor.set_rule(rule).unwrap();
             node.poll(2);
             let events = node.driver.completions(&mut node.env);
             let returned = events.iter().find_map(|event| match event {
@@ -233,10 +228,10 @@ fn a_tag_names_a_flow() {
     for tag in [1, 2] {
         let rule = Rule::new(tag as u16, Action::Context(0), &with_tos(tag << 2));
         let rule = rule.tagged(tag.into());
-        node.processor.set_rule(1, &mut node.env, rule).unwrap();
+        node.processor.set_rule(rule).unwrap();
     }
     let too_long = Rule::new(3, Action::Context(0), &with_tos(0)).tagged(1 << 24);
-    let result = node.processor.set_rule(1, &mut node.env, too_long);
+    let result = node.processor.set_rule(too_long);
     assert_eq!(result, Err(CommandStatus::Invalid));
     let mut flows = Vec::new();
     for round in 0..3 {
@@ -283,7 +278,7 @@ fn a_datagram_has_ports() {
     frame[L4 + 4..L4 + 6].copy_from_slice(&length.to_be_bytes());
     frame[L4 + udp::CHECKSUM..L4 + udp::HEADER].fill(0);
     let rule = Rule::new(0, Action::Processor(2), &to_port(end.state.local_port));
-    processor.set_rule(1, &mut env, rule).unwrap();
+    processor.set_rule(rule).unwrap();
     let offload = RxOffload::default();
     let received = processor.receive(1, &mut env, &frame, &offload);
     assert_eq!(received, Received::Elsewhere(2));

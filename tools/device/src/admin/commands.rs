@@ -65,7 +65,7 @@ impl Admin {
                         log2_entries: command.log2_entries,
                         addresses: command.rings,
                         status: command.status,
-                        legacy: features & feature::LEGACY != 0,
+                        features,
                     },
                     vector: command.vector.into(),
                     answer: self.answer(),

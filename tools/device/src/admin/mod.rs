@@ -10,6 +10,8 @@ mod commands;
 mod queue;
 
 use std::collections::VecDeque;
+use std::panic;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
@@ -41,10 +43,11 @@ pub enum ControlEvent {
     Enable(Setup, Sender<()>),
     /// The driver's configuration is invalid. The sender is dropped when the function has failed.
     Fail(&'static str, Sender<()>),
-    /// Commands were posted.
-    Producer(u32),
-    /// Completions were consumed.
-    Consumer(u32),
+    /// Commands were posted. The sender is dropped when the index is taken, so that a client does
+    /// not fill the channel.
+    Producer(u32, Sender<()>),
+    /// Completions were consumed. The sender as above.
+    Consumer(u32, Sender<()>),
     /// Reset the function. The sender is dropped when the reset is complete.
     Reset(Sender<()>),
     /// The client has changed mappings or interrupts. The sender is dropped when all threads use
@@ -160,8 +163,11 @@ impl Admin {
     /// Runs until the device is dropped.
     pub fn run(mut self) {
         while let Ok(event) = self.events.recv() {
-            if let Err(error) = self.handle(event).and_then(|()| self.advance()) {
-                self.fail(&error.to_string());
+            let handle = || self.handle(event).and_then(|()| self.advance());
+            match panic::catch_unwind(AssertUnwindSafe(handle)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.fail(&error.to_string()),
+                Err(_) => self.fail("a panic"),
             }
         }
     }
@@ -185,12 +191,14 @@ impl Admin {
                 self.fail(why);
                 drop(done);
             }
-            ControlEvent::Producer(index) => {
+            ControlEvent::Producer(index, done) => {
+                drop(done);
                 if let Some(queue) = &mut self.queue {
                     queue.set_producer(index)?;
                 }
             }
-            ControlEvent::Consumer(index) => {
+            ControlEvent::Consumer(index, done) => {
+                drop(done);
                 if let Some(queue) = &mut self.queue {
                     queue.set_consumer(index)?;
                 }
@@ -257,7 +265,28 @@ impl Admin {
             info!("function {}: reset", self.function);
             self.tell_peer(false);
         }
-        self.all_workers(|function, done| Control::Reset { function, done });
+        let function = self.function;
+        let (to, parked) = mpsc::channel();
+        for worker in &self.workers {
+            let to = to.clone();
+            worker.send(Control::Park { function, to });
+        }
+        drop(to);
+        // Ends when the last worker has answered. What takes long is done here: a worker's other
+        // functions do not wait for it.
+        let parked: Vec<_> = parked.iter().collect();
+        let (done, wait) = mpsc::channel();
+        for parked in parked {
+            let worker = &self.workers[parked.index()];
+            let (processor, done) = (parked.cleared(), done.clone());
+            worker.send(Control::Unpark {
+                function,
+                processor,
+                done,
+            });
+        }
+        drop(done);
+        let _ = wait.recv();
     }
 
     /// Sends a request to all workers and waits for its completion. Workers never wait for the

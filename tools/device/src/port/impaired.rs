@@ -24,6 +24,8 @@ use crate::segment;
 
 /// Frames read from the port at a time.
 const BATCH: usize = 64;
+/// Maximum number of frames transmitted per tick.
+const BUDGET: usize = 256;
 /// Time limit for frames queued ahead of the wire at a limited rate, in microseconds. Further
 /// frames stay in the host, where the qdisc can schedule them.
 const AHEAD: u64 = 1_000;
@@ -104,15 +106,18 @@ impl Impaired {
         }
     }
 
-    /// Transmits frames that are due at `now`, which is also the time for all calls until the next
-    /// tick.
+    /// Transmits frames that are due at `now`, as many as one tick may. `now` is also the time for
+    /// all calls until the next tick.
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.refused = false;
         let Some(egress) = &mut self.egress else {
             return;
         };
-        while let Some(bytes) = egress.front(now) {
+        for _ in 0..BUDGET {
+            let Some(bytes) = egress.front(now) else {
+                break;
+            };
             let frame = OutFrame {
                 header: bytes,
                 payload: &[],
@@ -260,6 +265,9 @@ impl PortQueue for Impaired {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use toe_abi::admin::SetImpairment;
 
     use super::super::cable::Cable;
@@ -307,6 +315,52 @@ mod tests {
         a.tick(201);
         assert!(a.egress.is_none(), "the line is empty");
         assert!(b.pending());
+    }
+
+    /// A port that takes and counts every frame.
+    struct Sink(Rc<Cell<usize>>);
+
+    impl PortQueue for Sink {
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::default()
+        }
+
+        fn send(&mut self, _: &OutFrame<'_>, _: &MemoryMap) -> Result<(), SendError> {
+            self.0.set(self.0.get() + 1);
+            Ok(())
+        }
+
+        fn receive(&mut self, _: &mut Frame) -> bool {
+            false
+        }
+
+        fn blocked(&self) -> bool {
+            false
+        }
+
+        fn dropped(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn frames_that_are_due_at_once_leave_a_part_at_a_time() {
+        let sent = Rc::new(Cell::new(0));
+        let mut port = Impaired::new(Box::new(Sink(Rc::clone(&sent))), 0, None);
+        port.impair(impairment(SetImpairment {
+            delay_us: 100,
+            ..SetImpairment::default()
+        }));
+        port.tick(0);
+        for _ in 0..2 * BUDGET + 1 {
+            port.send(&out(&[1; 60]), &MemoryMap::EMPTY).expect("room");
+        }
+        for expected in [BUDGET, BUDGET, 1] {
+            assert_eq!(port.deadline(), 100);
+            port.tick(100);
+            assert_eq!(sent.take(), expected);
+        }
+        assert_eq!(port.deadline(), u64::MAX);
     }
 
     #[test]

@@ -2,23 +2,26 @@
 
 //! A minimal guest: memory, a vfio-user client in place of QEMU, and the driver side of the ABI.
 
+#![allow(dead_code, reason = "each test program uses a part")]
+
+mod process;
+pub mod raw;
+
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::fd::RawFd;
 use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::fcntl::F_ADD_SEALS;
+use nix::fcntl::SealFlag;
+use nix::fcntl::fcntl;
 use nix::sys::eventfd::EfdFlags;
 use nix::sys::eventfd::EventFd;
 use nix::sys::memfd;
 use nix::sys::memfd::MFdFlags;
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use toe_abi::Layout;
 use toe_abi::PAGE_SIZE;
 use toe_abi::admin;
@@ -36,6 +39,8 @@ use vm_memory::FileOffset;
 use vm_memory::VolatileMemory;
 use vm_memory::VolatileSlice;
 use vm_memory::mmap::MmapRegion;
+
+pub use self::process::Device;
 
 /// Timeout of every wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -55,80 +60,26 @@ pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The process under test with a directory for its sockets.
-pub struct Device {
-    child: Child,
-    directory: PathBuf,
+/// Memory as QEMU makes it for a guest: a file that cannot change its size.
+pub fn sealed_memory(size: usize) -> File {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let file = File::from(memfd::memfd_create("guest", flags).expect("a memfd"));
+    file.set_len(size as u64).expect("memory");
+    let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, F_ADD_SEALS(seals)).expect("sealed");
+    file
 }
 
-impl Device {
-    /// Starts the device with two functions joined by a cable.
-    pub fn cable(name: &str) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("toe-device-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("a directory");
-        let socket = |name| directory.join(name);
-        let child = Command::new(env!("CARGO_BIN_EXE_toe-device"))
-            .args([
-                "--processors",
-                "2",
-                "--connections",
-                "64",
-                "--log-level",
-                "debug",
-            ])
-            .arg("--function")
-            .arg(socket("a"))
-            .args(["--port", "cable:x", "--function"])
-            .arg(socket("b"))
-            .args(["--port", "cable:x"])
-            .spawn()
-            .expect("the device starts");
-        wait("the device", || socket("b").exists());
-        Self { child, directory }
-    }
-
-    /// Path of a function's socket.
-    pub fn socket(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    /// Whether the process is still running.
-    pub fn alive(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_none()
-    }
-
-    /// CPU time used so far.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.expect("a running process");
-        let fields: Vec<_> = stat
-            .rsplit(')')
-            .next()
-            .expect("fields")
-            .split(' ')
-            .collect();
-        let ticks: u64 = [12, 13]
-            .iter()
-            .map(|&i| fields[i].parse::<u64>().expect("ticks"))
-            .sum();
-        Duration::from_millis(ticks * 10)
-    }
-
-    /// Terminates it with SIGTERM. Returns whether it exited successfully.
-    pub fn terminate(&mut self) -> bool {
-        let pid = Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, Signal::SIGTERM).expect("a running process");
-        self.child.wait().expect("a child").success()
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
+/// Asserts that a guest's function works: registers, admin queue and interrupts.
+pub fn works(guest: &mut Guest) {
+    guest.enable();
+    let command = admin::SetMtu {
+        opcode: admin::Opcode::SetMtu.raw(),
+        token: 0,
+        mtu: 1500,
+    };
+    assert_eq!(guest.command(&command.to_bytes()), admin::CommandStatus::Ok);
+    assert!(guest.vectors[0].read().expect("raised") >= 1);
 }
 
 /// A guest with one function.
@@ -174,9 +125,7 @@ impl Guest {
     /// Connects to a function, maps memory and sets interrupts up, as QEMU does.
     pub fn connect(socket: &Path) -> Self {
         let mut client = Client::new(socket).expect("a function");
-        let fd = memfd::memfd_create("guest", MFdFlags::MFD_CLOEXEC).expect("a memfd");
-        let file = File::from(fd);
-        file.set_len(MEMORY as u64).expect("memory");
+        let file = sealed_memory(MEMORY);
         let map = |file: &File, offset, size| {
             let file = file.try_clone().expect("a descriptor");
             MmapRegion::from_file(FileOffset::new(file, offset), size).expect("a mapping")
@@ -210,6 +159,13 @@ impl Guest {
             admin_completions: 0,
             processors: Default::default(),
         }
+    }
+
+    /// The memory of the doorbells as the function has handed it out.
+    pub fn doorbell_file(&self) -> &File {
+        let bar = self.client.region(vfio::VFIO_PCI_BAR0_REGION_INDEX);
+        let file = bar.and_then(|bar| bar.file_offset.as_ref());
+        file.expect("a file to map").file()
     }
 
     /// The guest's memory as a file.

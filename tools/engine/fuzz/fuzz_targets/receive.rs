@@ -116,7 +116,7 @@ fn set_rule(node: &mut Node, location: u16, input: &mut &[u8]) -> Option<()> {
         _ => Action::Context(0),
     };
     let rule = Rule::new(location, action, &pattern).tagged(u32::from(what >> 1));
-    node.processor.set_rule(0, &mut node.env, rule).ok()
+    node.processor.set_rule(rule).ok()
 }
 
 fuzz_target!(|input: &[u8]| {

@@ -30,6 +30,7 @@ pub use self::send_buffer::FragPool;
 pub use self::send_buffer::SendBuffer;
 pub use self::table::Table;
 pub use self::tcp::Tcp;
+pub use self::tcp::fits;
 use crate::storage::Reassembly;
 use crate::tcp::Seq;
 use crate::tuple::Key;

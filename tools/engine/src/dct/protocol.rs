@@ -164,14 +164,14 @@ impl Protocol {
         }
     }
 
-    /// Applies new values from the host.
+    /// Applies new values from the host, whose MTU is `mtu`.
     ///
     /// # Errors
     ///
     /// `Submission` for a value out of range.
-    pub fn update(&mut self, update: &Update) -> Result<(), Reason> {
+    pub fn update(&mut self, update: &Update, mtu: usize) -> Result<(), Reason> {
         match self {
-            Self::Tcp(tcp) => tcp.update(update),
+            Self::Tcp(tcp) => tcp.update(update, mtu),
         }
     }
 

@@ -57,14 +57,16 @@ impl Table {
         }
     }
 
-    /// Removes every connection.
+    /// Removes every connection. Marks stay.
     pub fn clear(&mut self) {
+        if self.is_empty() {
+            return;
+        }
         self.free.clear();
         for (slot, entry) in self.entries.iter_mut().enumerate().rev() {
             if entry.connection.take().is_some() {
                 entry.generation = entry.generation.wrapping_add(1);
             }
-            entry.marks = 0;
             self.free.push(slot as u32);
         }
         self.index.clear();

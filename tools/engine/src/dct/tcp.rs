@@ -17,6 +17,24 @@ use crate::tcp::Seq;
 use crate::tcp::Tcb;
 use crate::tuple::Tuple;
 use crate::wire::ethernet;
+use crate::wire::ipv4;
+use crate::wire::ipv6;
+use crate::wire::tcp;
+
+/// Whether a segment with `mss` bytes of payload of the connection described by `state` fits into
+/// `mtu` bytes.
+pub fn fits(state: &ConnectionState, mss: u16, mtu: usize) -> bool {
+    let has = |flag| state.flags & flag != 0;
+    let network = match has(connection::flag::IPV6) {
+        true => ipv6::HEADER,
+        false => ipv4::HEADER,
+    };
+    let options = match has(connection::flag::TIMESTAMPS) {
+        true => tcp::TIMESTAMPS,
+        false => 0,
+    };
+    network + tcp::HEADER + options + usize::from(mss) <= mtu
+}
 
 /// TCP state of one connection.
 pub struct Tcp {
@@ -90,7 +108,7 @@ impl Tcp {
     }
 
     /// See [`Protocol::update`](super::Protocol::update).
-    pub fn update(&mut self, request: &Update) -> Result<(), Reason> {
+    pub fn update(&mut self, request: &Update, mtu: usize) -> Result<(), Reason> {
         let valid = |bit: u16| request.valid & bit != 0;
         if valid(update::REMOTE_MAC) {
             if ethernet::is_multicast(request.remote_mac) {
@@ -100,6 +118,9 @@ impl Tcp {
             self.template.set_remote_mac(request.remote_mac);
         }
         if valid(update::MSS) {
+            if !fits(&self.handed_over, request.mss, mtu) {
+                return Err(Reason::Submission);
+            }
             self.tcb.set_mss(request.mss)?;
         }
         if valid(update::FLAGS) {

@@ -53,8 +53,8 @@ pub(super) struct Scratch {
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) capabilities: Capabilities,
-    /// Special frames become legacy frames.
-    pub(super) legacy: bool,
+    /// Features that the host has accepted.
+    pub(super) features: u64,
     pub(super) counters: Counters,
     pub(super) steering: Steering,
     pub(super) filter: Filter,
@@ -79,6 +79,8 @@ pub(super) struct Core {
     /// Wire frames that the port has taken of the large frame at the head of the transmit ring.
     pub(super) resume: usize,
     pub(super) scratch: Scratch,
+    /// Next slot of the pass over all connections, if there is one.
+    pub(super) sweep: Option<u32>,
     /// Slot that the search for idle pages visited last.
     pub(super) hand: u32,
     /// Time of the next write of the counters to the status page, in microseconds.
@@ -94,7 +96,7 @@ impl Core {
         Self {
             config: *config,
             capabilities: Capabilities::default(),
-            legacy: false,
+            features: 0,
             counters: Counters::new(),
             steering: Steering::new(config.processors),
             filter: Filter::new(config.mac),
@@ -116,22 +118,31 @@ impl Core {
                 segment: vec![0; MAX_FRAME].into_boxed_slice(),
                 frags: vec![Frag::EMPTY; MAX_FRAGS].into_boxed_slice(),
             },
+            sweep: None,
             hand: 0,
             next_status: 0,
             worked_at: 0,
         }
     }
 
-    /// Drops all state that belongs to a set of rings. Settings and counters stay.
+    /// Drops all state that belongs to a set of rings. Settings and counters stay. The time it takes
+    /// does not grow with the size of the tables unless there are connections.
     pub(super) fn clear(&mut self, now: u64) {
         self.storage.clear();
         self.flows.clear();
         self.table.clear();
         self.wheel.clear(now);
-        self.touched.clear();
-        self.ready.clear();
-        self.reports.clear();
-        self.returns.clear();
+        for queue in [
+            &mut self.touched,
+            &mut self.ready,
+            &mut self.reports,
+            &mut self.returns,
+        ] {
+            for slot in queue.drain(..) {
+                self.table.unmark(slot, u8::MAX);
+            }
+        }
+        self.sweep = None;
         self.stalled = None;
         self.skipping = false;
         self.resume = 0;
@@ -149,6 +160,12 @@ impl Core {
         self.coalesce = Coalesce::default();
         self.storage.defaults();
         self.counters = Counters::new();
+    }
+
+    /// Whether the host has accepted `feature`.
+    #[inline]
+    pub(super) fn accepts(&self, feature: u64) -> bool {
+        self.features & feature != 0
     }
 
     /// Marks the connection in `slot` as changed. The next [`Core::settle`] publishes its payload and

@@ -8,11 +8,13 @@ use toe_abi::completion::Delegated;
 use toe_abi::completion::HandoverStatus;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::flag;
+use toe_abi::feature;
 use toe_abi::stats::Counter;
 use toe_abi::submission::Delegate;
 
 use super::core::Core;
 use super::rings::RingSet;
+use crate::dct;
 use crate::dct::Connection;
 use crate::dct::Protocol;
 use crate::dct::Tcp;
@@ -75,7 +77,7 @@ impl Core {
         state: &ConnectionState,
         stopping: bool,
     ) -> Result<(u32, u32, Seq), HandoverStatus> {
-        if state.flags & !flag::ALL != 0 {
+        if state.flags & !flag::ALL != 0 || !self.accepts(feature::DELEGATION) {
             return Err(HandoverStatus::Unsupported);
         }
         let valid = state.local_port != 0
@@ -86,6 +88,9 @@ impl Core {
             && !ethernet::is_multicast(state.remote_mac);
         if !valid {
             return Err(HandoverStatus::BadState);
+        }
+        if !dct::fits(state, state.mss, self.mtu) {
+            return Err(HandoverStatus::Unsupported);
         }
         let key = Key::new(Tuple::of_state(state), self.config.seed);
         if self.table.find(&key).is_some() {
@@ -111,7 +116,7 @@ impl Core {
         }
         let tcb = Tcb::new(&current, uploaded.end, Instant(now))?;
         let begins_in_legacy_mode = tcb.delivery() != Delivery::Direct;
-        if begins_in_legacy_mode && !self.legacy {
+        if begins_in_legacy_mode && !self.accepts(feature::LEGACY) {
             // The host has to catch up first.
             return Err(HandoverStatus::Busy);
         }

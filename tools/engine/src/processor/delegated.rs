@@ -142,7 +142,7 @@ impl<E: Env> Receive<'_, E> {
             Verdict::Drop(_) => self.counters.count(Counter::ToeUnacceptable),
             Verdict::Upload(entering) => return Ok(Outcome::Upload(entering)),
             Verdict::Return(reason) => return Ok(Outcome::Return(reason)),
-            Verdict::Deliver(trimmed) => self.deliver(tcp, frame, &trimmed, push)?,
+            Verdict::Deliver(trimmed) => return self.deliver(tcp, frame, &trimmed, push),
             Verdict::Hold(trimmed) => {
                 let held = frame.held(&trimmed, push);
                 let bytes = self.buffers.held.bytes() as usize + frame.bytes.len();
@@ -164,7 +164,8 @@ impl<E: Env> Receive<'_, E> {
     }
 
     /// Places the payload `trimmed` of `frame`, which is in order, and held payload that it makes
-    /// contiguous. Drops it when there are not enough pages.
+    /// contiguous. Drops it when there are not enough pages. Returns the connection when an area
+    /// cannot take its part.
     #[inline]
     fn deliver(
         &mut self,
@@ -172,7 +173,7 @@ impl<E: Env> Receive<'_, E> {
         frame: &PortFrame<'_>,
         trimmed: &Trimmed,
         push: bool,
-    ) -> Result<(), HostError> {
+    ) -> Result<Outcome, HostError> {
         let end = trimmed.seq + trimmed.length;
         let more = self.buffers.held.contiguous(self.held_frames, end);
         let length = (trimmed.length + more) as usize;
@@ -180,7 +181,10 @@ impl<E: Env> Receive<'_, E> {
         if !reassembly.fits(self.pages, self.completions, length) {
             self.starved_since.get_or_insert(self.now);
             self.counters.count(Counter::ToeNoPage);
-            return Ok(());
+            return Ok(Outcome::Changed);
+        }
+        if !reassembly.accessible(self.env, length) {
+            return Ok(Outcome::Return(Reason::Submission));
         }
         *self.starved_since = None;
         let skip = trimmed.skip as usize;
@@ -193,7 +197,7 @@ impl<E: Env> Receive<'_, E> {
         self.drain(end, contiguous)?;
         self.counters
             .add(Counter::ToeRxBytes, u64::from(contiguous - trimmed.seq));
-        Ok(())
+        Ok(Outcome::Changed)
     }
 
     /// Places held payload from `from` up to `end`, which is contiguous.

@@ -5,6 +5,7 @@
 use core::mem;
 
 use toe_abi::completion::Reason;
+use toe_abi::feature;
 use toe_abi::stats::Counter;
 use toe_abi::submission::Resync;
 use toe_abi::submission::resync_flag;
@@ -64,10 +65,11 @@ impl Core {
         rings: &mut RingSet,
         slot: u32,
     ) -> Result<bool, HostError> {
+        let accepted = self.accepts(feature::LEGACY);
         let Some(connection) = self.table.get(slot) else {
             return Ok(false);
         };
-        if !self.legacy || connection.buffers.reassembly.has_areas() {
+        if !accepted || connection.buffers.reassembly.has_areas() {
             return Ok(false);
         }
         connection.starved_since = None;

@@ -82,8 +82,8 @@ pub struct Rings {
     pub addresses: [u64; RINGS],
     /// DMA address of the status page.
     pub status: u64,
-    /// The host takes legacy frames of delegated connections ([`toe_abi::feature::LEGACY`]).
-    pub legacy: bool,
+    /// Features that the host has accepted ([`toe_abi::feature`]).
+    pub features: u64,
 }
 
 /// Frames whose flows are looked up together ([`Processor::receive_batch`]).
@@ -188,12 +188,12 @@ impl Processor {
         if self.session.is_some() {
             return Err(CommandStatus::State);
         }
-        let legacy = rings.legacy;
+        let features = rings.features;
         let rings = RingSet::new(rings).ok_or(CommandStatus::Invalid)?;
         self.core.clear(now);
         self.core.counters = Counters::new();
         self.core.capabilities = env.capabilities();
-        self.core.legacy = legacy;
+        self.core.features = features;
         self.core
             .publish_counters(now, env, &rings)
             .map_err(|HostError| CommandStatus::Fault)?;
@@ -215,7 +215,10 @@ impl Processor {
     pub fn stop(&mut self) -> Result<(), CommandStatus> {
         let session = self.session.as_mut().ok_or(CommandStatus::State)?;
         session.phase = match session.phase {
-            Phase::Running | Phase::Stopping => Phase::Stopping,
+            Phase::Running | Phase::Stopping => {
+                self.core.start_sweep();
+                Phase::Stopping
+            }
             Phase::Failed | Phase::Dead => Phase::Dead,
         };
         Ok(())

@@ -9,6 +9,7 @@ use crate::env::Partial;
 use crate::env::RxChecksum;
 use crate::env::RxOffload;
 use crate::gso::Large;
+use crate::storage::MAX_FRAME;
 use crate::tcp::Segment;
 use crate::tcp::Seq;
 use crate::tcp::Trimmed;
@@ -33,9 +34,13 @@ pub(super) struct PortFrame<'a> {
 }
 
 impl<'a> PortFrame<'a> {
-    /// Parses `frame`. `None` when it is too short for an Ethernet header.
+    /// Parses `frame`. `None` when it is too short for an Ethernet header, or longer than any frame
+    /// may be.
     #[inline]
     pub(super) fn new(frame: &'a [u8], offload: &RxOffload) -> Option<Self> {
+        if frame.len() > MAX_FRAME {
+            return None;
+        }
         let packet = Packet::parse(frame).ok()?;
         let segments = match (offload.gso_size, packet.class) {
             (1.., Class::Tcp | Class::Udp) => {

@@ -27,17 +27,22 @@ impl Core {
         }
     }
 
-    /// Writes a completion for every queued connection, as far as the completion ring has room.
+    /// Writes completions for at most `budget` queued connections, as far as the completion ring has
+    /// room. Returns whether there may be room for more.
     pub(super) fn report<E: Env>(
         &mut self,
         env: &mut E,
         rings: &mut RingSet,
-    ) -> Result<(), HostError> {
-        while let Some(&slot) = self.reports.front() {
+        budget: usize,
+    ) -> Result<bool, HostError> {
+        for _ in 0..budget {
+            let Some(&slot) = self.reports.front() else {
+                return Ok(false);
+            };
             if let Some(connection) = self.table.get(slot) {
                 let resumes = connection.protocol.can_resume();
                 if !rings.completions.reserve(1 + u32::from(resumes)) {
-                    break;
+                    return Ok(false);
                 }
                 if let Some(entry) = connection.protocol.resume(connection.host_id) {
                     rings.completions.write(env, &entry)?;
@@ -48,6 +53,6 @@ impl Core {
             self.reports.pop_front();
             self.table.unmark(slot, mark::REPORT);
         }
-        Ok(())
+        Ok(!self.reports.is_empty())
     }
 }

@@ -25,6 +25,9 @@ use crate::storage;
 use crate::storage::Stored;
 use crate::tcp::Trimmed;
 
+/// A pass over all connections skips this many free slots for the cost of a connection.
+const SWEEP_COST: usize = 16;
+
 impl Core {
     /// Returns the connection in `slot`, followed by `cause`, the frame that is the reason for it, if
     /// there is one. When the completion ring has no room, the return is completed in a later round;
@@ -68,42 +71,70 @@ impl Core {
         Ok(())
     }
 
-    /// Returns every connection that is assigned to another processor.
-    pub(super) fn return_moved<E: Env>(
+    /// Starts a pass over all connections ([`Core::sweep`]).
+    pub(super) fn start_sweep(&mut self) {
+        self.sweep = Some(0);
+    }
+
+    /// Continues the pass over all connections: returns those that are assigned to another
+    /// processor, or all of them when `stopping`. Looks at about `budget` connections. Returns whether
+    /// there are more.
+    pub(super) fn sweep<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-    ) -> Result<(), HostError> {
-        rings.completions.refresh(env)?;
-        for slot in 0..self.table.slots() {
+        budget: usize,
+        stopping: bool,
+    ) -> Result<bool, HostError> {
+        let Some(start) = self.sweep.take() else {
+            return Ok(false);
+        };
+        let mut budget = budget * SWEEP_COST;
+        for slot in start..self.table.slots() {
+            if budget == 0 {
+                self.sweep = Some(slot);
+                return Ok(true);
+            }
+            budget -= 1;
             let Some(connection) = self.table.get(slot) else {
                 continue;
             };
+            budget = budget.saturating_sub(SWEEP_COST - 1);
             let tuple = &connection.key.tuple;
-            let processor = self.steering.of_tuple(tuple, self.filter.mac());
-            if processor != Some(self.config.index) {
-                self.return_connection(now, env, rings, slot, Reason::Moved, None)?;
-            }
+            let mac = self.filter.mac();
+            let reason = if stopping {
+                Reason::Stop
+            } else if self.steering.of_tuple(tuple, mac) != Some(self.config.index) {
+                Reason::Moved
+            } else {
+                continue;
+            };
+            self.return_connection(now, env, rings, slot, reason, None)?;
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// Completes returns for which there was no room before.
+    /// Completes at most `budget` returns for which there was no room before. Returns whether there
+    /// may be room for more.
     pub(super) fn complete_returns<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-    ) -> Result<(), HostError> {
-        while let Some(&slot) = self.returns.front() {
+        budget: usize,
+    ) -> Result<bool, HostError> {
+        for _ in 0..budget {
+            let Some(&slot) = self.returns.front() else {
+                return Ok(false);
+            };
             if !self.complete_return(now, env, rings, slot)? {
-                break;
+                return Ok(false);
             }
             self.returns.pop_front();
             self.table.unmark(slot, mark::RETURN);
         }
-        Ok(())
+        Ok(!self.returns.is_empty())
     }
 
     /// Writes the completions of the return of the connection in `slot`: its state, then the frames

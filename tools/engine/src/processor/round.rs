@@ -2,8 +2,6 @@
 
 //! One round of a processor's work.
 
-use toe_abi::completion::Reason;
-
 use super::Next;
 use super::core::Core;
 use super::core::mark;
@@ -54,7 +52,8 @@ impl Core {
         let before = rings.progress();
         rings.completions.refresh(env)?;
         self.fetch_pages(env, rings)?;
-        self.complete_returns(now, env, rings)?;
+        let mut more = self.complete_returns(now, env, rings, budget)?;
+        more |= self.sweep(now, env, rings, budget, stopping)?;
         self.settle(env, rings)?;
         rings.transmit.refresh(env)?;
         rings.submission.refresh(env)?;
@@ -63,13 +62,13 @@ impl Core {
         if rings.submission.available() == 0 || blocked {
             full = self.host_frames(now, env, rings, budget)?;
         }
-        self.timers(now, env, rings)?;
+        more |= self.timers(now, env, rings, budget)?;
         // Settle connections that submissions and timers have touched.
         self.settle(env, rings)?;
         if !full {
             full = self.send(now, env, rings, budget)?;
         }
-        self.report(env, rings)?;
+        more |= self.report(env, rings, budget)?;
         self.reclaim_pages(env, rings)?;
         rings.completions.publish(env)?;
         rings.transmit.publish(env)?;
@@ -87,7 +86,8 @@ impl Core {
         if now >= self.next_status {
             self.publish_counters(now, env, rings)?;
         }
-        let work = rings.submission.available() != 0 && !blocked
+        let work = more
+            || rings.submission.available() != 0 && !blocked
             || !full && (rings.transmit.available() != 0 || !self.ready.is_empty());
         if work {
             return Ok(Round::Work);
@@ -98,7 +98,7 @@ impl Core {
         Ok(Round::Wait(deadlines.into_iter().flatten().min()))
     }
 
-    /// Does one round of a processor that is being stopped: returns every connection first.
+    /// Does one round of a processor that is being stopped, until every connection is returned.
     pub(super) fn stop_round<E: Env>(
         &mut self,
         now: u64,
@@ -106,10 +106,6 @@ impl Core {
         rings: &mut RingSet,
         budget: usize,
     ) -> Result<Next, HostError> {
-        rings.completions.refresh(env)?;
-        for slot in 0..self.table.slots() {
-            self.return_connection(now, env, rings, slot, Reason::Stop, None)?;
-        }
         let next = self.round(now, env, rings, budget, true)?;
         if !self.table.is_empty() {
             return Ok(next.into());

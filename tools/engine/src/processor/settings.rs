@@ -14,20 +14,18 @@ use toe_abi::rules::Rule;
 
 use super::Processor;
 use crate::MAX_MTU;
-use crate::env::Env;
 use crate::wire::ethernet;
 
 impl Processor {
     /// Sets hash key, indirection table and [`Fields`] of a context. Creates the context when there
-    /// is none. Connections that now belong to another processor are returned with reason `Moved`.
+    /// is none. The next polls return connections that now belong to another processor, with reason
+    /// `Moved`.
     ///
     /// # Errors
     ///
     /// `Invalid` for unknown bits, or a context or processor out of range.
-    pub fn set_rss<E: Env>(
+    pub fn set_rss(
         &mut self,
-        now: u64,
-        env: &mut E,
         context: u32,
         config: &rss::Config,
         fields: u32,
@@ -37,7 +35,7 @@ impl Processor {
         self.core
             .steering
             .set_context(context, config.key, indirection, fields)?;
-        self.steered(now, env);
+        self.core.start_sweep();
         Ok(())
     }
 
@@ -50,36 +48,23 @@ impl Processor {
         self.core.steering.remove_context(context)
     }
 
-    /// Sets a rule. Connections that now belong to another processor are returned with reason
-    /// `Moved`.
+    /// Sets a rule. The next polls return connections that now belong to another processor, with
+    /// reason `Moved`.
     ///
     /// # Errors
     ///
     /// `Invalid` when its location is out of range or the target of its action does not exist.
-    pub fn set_rule<E: Env>(
-        &mut self,
-        now: u64,
-        env: &mut E,
-        rule: Rule,
-    ) -> Result<(), CommandStatus> {
+    pub fn set_rule(&mut self, rule: Rule) -> Result<(), CommandStatus> {
         self.core.steering.set_rule(rule)?;
-        self.steered(now, env);
+        self.core.start_sweep();
         Ok(())
     }
 
-    /// Removes the rule at `location`, if there is one. Connections that now belong to another
-    /// processor are returned with reason `Moved`.
-    pub fn remove_rule<E: Env>(&mut self, now: u64, env: &mut E, location: u16) {
+    /// Removes the rule at `location`, if there is one. The next polls return connections that now
+    /// belong to another processor, with reason `Moved`.
+    pub fn remove_rule(&mut self, location: u16) {
         self.core.steering.remove_rule(location);
-        self.steered(now, env);
-    }
-
-    /// Returns the connections that a change of steering has assigned to another processor.
-    fn steered<E: Env>(&mut self, now: u64, env: &mut E) {
-        if let Some(session) = self.session.as_mut().filter(|session| session.works()) {
-            let result = self.core.return_moved(now, env, &mut session.rings);
-            session.check(result);
-        }
+        self.core.start_sweep();
     }
 
     /// Sets which frames are received: own address, [`toe_abi::admin::filter`] bits, multicast

@@ -5,6 +5,7 @@
 use toe_abi::Layout;
 use toe_abi::completion::Reason;
 use toe_abi::connection::ConnectionState;
+use toe_abi::feature;
 use toe_abi::ring::SUBMISSION_ENTRY;
 use toe_abi::stats::Counter;
 use toe_abi::submission::Bind;
@@ -170,8 +171,12 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// `Submission` when the area is invalid or there are too many.
+    /// `Submission` when the area is invalid, there are too many, or the host has not accepted the
+    /// feature.
     fn bind(&mut self, slot: u32, request: &Bind) -> Result<(), Reason> {
+        if !self.accepts(feature::BIND) {
+            return Err(Reason::Submission);
+        }
         let area = Area::new(request).ok_or(Reason::Submission)?;
         let connection = self.table.get(slot).ok_or(Reason::Submission)?;
         let bound = connection.buffers.reassembly.bind(area);
@@ -185,6 +190,6 @@ impl Core {
     /// `Submission` for a value out of range.
     fn update(&mut self, slot: u32, request: &Update) -> Result<(), Reason> {
         let connection = self.table.get(slot).ok_or(Reason::Submission)?;
-        connection.protocol.update(request)
+        connection.protocol.update(request, self.mtu)
     }
 }

@@ -14,14 +14,18 @@ use crate::ring::HostError;
 const STARVED_LIMIT: u64 = 1_000_000;
 
 impl Core {
-    /// Handles expired timers.
+    /// Handles at most `budget` expired timers. Returns whether there may be more.
     pub(super) fn timers<E: Env>(
         &mut self,
         now: u64,
         env: &mut E,
         rings: &mut RingSet,
-    ) -> Result<(), HostError> {
-        while let Some(slot) = self.wheel.expire(now) {
+        budget: usize,
+    ) -> Result<bool, HostError> {
+        for _ in 0..budget {
+            let Some(slot) = self.wheel.expire(now) else {
+                return Ok(false);
+            };
             let Some(connection) = self.table.get(slot) else {
                 continue;
             };
@@ -46,7 +50,7 @@ impl Core {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Sets the timer of the connection in `slot` to its next deadline.

@@ -62,6 +62,34 @@ impl Area {
     fn room(&self) -> usize {
         (self.length - self.filled) as usize
     }
+
+    /// DMA address of the byte behind the `ahead` bytes that follow those filled, and number of
+    /// bytes from there to the end of its page.
+    fn place<H: Host>(&self, host: &H, ahead: usize) -> Result<(u64, usize), HostError> {
+        let at = self.offset as usize + self.filled as usize + ahead;
+        let (page, offset) = (at / PAGE_SIZE, at % PAGE_SIZE);
+        let mut address = [0; ADDRESS];
+        host.read(self.pages + (page * ADDRESS) as u64, &mut address)?;
+        let address = u64::from_le_bytes(address);
+        if address % PAGE_SIZE as u64 != 0 {
+            return Err(HostError);
+        }
+        Ok((address + offset as u64, PAGE_SIZE - offset))
+    }
+
+    /// Whether the next `length` bytes, which are room, can be written.
+    fn accessible<H: Host>(&self, host: &H, length: usize) -> bool {
+        let mut ahead = 0;
+        while ahead < length {
+            match self.place(host, ahead) {
+                Ok((address, room)) if host.writable(address, room.min(length - ahead)) => {
+                    ahead += room;
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
 }
 
 /// Areas of a connection in the order in which they are filled.
@@ -102,6 +130,18 @@ impl Areas {
         areas.map(Area::room).sum()
     }
 
+    /// Whether host memory can be written for the part of the next `length` bytes that the areas
+    /// take.
+    pub fn accessible<H: Host>(&self, host: &H, length: usize) -> bool {
+        let mut left = length;
+        (0..self.count).all(|i| {
+            let area = &self.list[(self.first + i) % AREAS];
+            let here = left.min(area.room());
+            left -= here;
+            area.accessible(host, here)
+        })
+    }
+
     /// Writes `bytes` to the first area, which must exist, up to the end of its current page.
     /// Returns the number of bytes written, and whether the area is now full. A full area is
     /// removed.
@@ -111,16 +151,9 @@ impl Areas {
     /// [`HostError`] if host memory is not mapped or a page address is not page-aligned.
     pub fn put<H: Host>(&mut self, host: &mut H, bytes: &[u8]) -> Result<(usize, bool), HostError> {
         let area = &mut self.list[self.first];
-        let at = area.offset as usize + area.filled as usize;
-        let (page, offset) = (at / PAGE_SIZE, at % PAGE_SIZE);
-        let mut address = [0; ADDRESS];
-        host.read(area.pages + (page * ADDRESS) as u64, &mut address)?;
-        let address = u64::from_le_bytes(address);
-        if address % PAGE_SIZE as u64 != 0 {
-            return Err(HostError);
-        }
-        let length = bytes.len().min(PAGE_SIZE - offset).min(area.room());
-        host.write(address + offset as u64, &bytes[..length])?;
+        let (address, room) = area.place(host, 0)?;
+        let length = bytes.len().min(room).min(area.room());
+        host.write(address, &bytes[..length])?;
         area.filled += length as u32;
         let full = area.filled == area.length;
         if full {

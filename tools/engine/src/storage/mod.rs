@@ -58,7 +58,8 @@ use crate::ring::HostError;
 const MTU_SLOT: usize = PAGE_SIZE / 2;
 /// Number of available payload pages below which they are scarce.
 const SCARCE: usize = 32;
-/// Maximum length of a stored frame: the largest IP datagram with Ethernet header and tags.
+/// Maximum length of a frame: the largest IP datagram with Ethernet header and tags. A processor
+/// drops longer ones.
 pub const MAX_FRAME: usize = 65_535 + 40 + 22;
 /// Maximum number of pages of a frame.
 pub const MAX_PAGES: usize = (MAX_FRAME + HEADER_PAD).div_ceil(PAGE_SIZE);

@@ -17,6 +17,8 @@ use crate::ring::HostError;
 
 /// Bytes of ring entries read in one access.
 const READ: usize = 8 * BATCH * PAGE_ENTRY;
+/// Maximum number of such accesses per call: more pages than any batch of frames needs.
+const READS: usize = 8;
 
 /// A host page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,7 @@ impl Pages {
         self.count = 0;
     }
 
-    /// Fetches everything posted in `ring`, in whole batches. An entry whose identifier is out of
+    /// Fetches what is posted in `ring`, in whole batches, as far as one call may. An entry whose identifier is out of
     /// range or already posted is counted and ignored.
     ///
     /// # Errors
@@ -77,7 +79,7 @@ impl Pages {
     ) -> Result<(), HostError> {
         ring.refresh(host)?;
         let mut batch = [0; READ];
-        loop {
+        for _ in 0..READS {
             let whole = ring.available() as usize / BATCH * BATCH;
             if whole == 0 {
                 break;

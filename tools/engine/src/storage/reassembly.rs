@@ -86,11 +86,20 @@ impl Reassembly {
         pages.available() >= new && completions.room() as usize >= entries
     }
 
+    /// Whether the areas can take their part of the next `length` bytes. The addresses of their
+    /// pages are the application's matter, unlike those of posted pages: an error concerns only this
+    /// connection.
+    #[inline]
+    pub fn accessible<H: Host>(&self, host: &H, length: usize) -> bool {
+        self.areas.count() == 0 || self.areas.accessible(host, length)
+    }
+
     /// Places `bytes`, which start at sequence number `seq` and follow the bytes placed before.
     ///
     /// # Errors
     ///
-    /// [`HostError`] if host memory is not mapped, or if [`Reassembly::fits`] was not checked.
+    /// [`HostError`] if host memory is not mapped, or if [`Reassembly::fits`] and
+    /// [`Reassembly::accessible`] were not checked.
     #[inline]
     pub fn place<H: Host>(
         &mut self,

@@ -276,7 +276,10 @@ impl Sender {
     /// The host's own stack sends payload up to `end`. Counts only payload that was also submitted
     /// to the adapter.
     pub fn on_host_payload(&mut self, end: Seq) {
-        if end.at_most(self.end) {
+        // SND.UNA may be past all that was submitted, by so much that `end` cannot be compared with
+        // that alone.
+        let una = self.board.una();
+        if end - una <= self.end.max(una) - una {
             self.host_sent = self.host_sent.max(end);
         }
     }

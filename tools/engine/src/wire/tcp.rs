@@ -17,6 +17,8 @@ pub use crate::tcp::flag;
 pub const HEADER: usize = 20;
 /// Maximum length of a header.
 pub const MAX_HEADER: usize = 60;
+/// Space that a timestamps option takes with its padding.
+pub const TIMESTAMPS: usize = 12;
 /// Offset of the sequence number.
 pub const SEQ: usize = 4;
 /// Offset of the acknowledgement number.

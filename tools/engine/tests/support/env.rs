@@ -93,6 +93,10 @@ impl Host for TestEnv {
         Ok(())
     }
 
+    fn writable(&self, address: u64, length: usize) -> bool {
+        self.range(address, length).is_ok()
+    }
+
     fn store_release(&mut self, address: u64, value: u32) -> Result<(), Fault> {
         assert_eq!(address % 4, 0);
         self.write(address, &value.to_le_bytes())

@@ -17,6 +17,7 @@ use toe_abi::completion::PagesReleased;
 use toe_abi::completion::Returned;
 use toe_abi::completion::frame_flag;
 use toe_abi::connection::ConnectionState;
+use toe_abi::feature;
 use toe_abi::ring::RingId;
 use toe_abi::stats::Counter;
 use toe_abi::submission;
@@ -39,7 +40,7 @@ use self::page_ring::PageRing;
 pub const BASE: u64 = 0x4000_0000;
 /// log2 of the entries of every ring.
 pub const LOG2: u8 = 10;
-const ENTRIES: u32 = 1 << LOG2;
+pub const ENTRIES: u32 = 1 << LOG2;
 /// Distance between two rings in memory.
 const RING_STRIDE: u64 = 0x1_0000;
 /// Pages of each page ring.
@@ -75,7 +76,7 @@ pub fn rings() -> Rings {
         log2_entries: [LOG2; 5],
         addresses: [address(0), address(1), address(2), address(3), address(4)],
         status: BASE,
-        legacy: true,
+        features: feature::ALL,
     }
 }
 
@@ -451,9 +452,17 @@ impl Node {
     }
 
     pub fn with_pages(config: &Config, capabilities: Capabilities, pages: u32) -> Self {
+        Self::with(config, capabilities, &rings(), pages)
+    }
+
+    pub fn with_rings(config: &Config, capabilities: Capabilities, rings: &Rings) -> Self {
+        Self::with(config, capabilities, rings, PAGES)
+    }
+
+    fn with(config: &Config, capabilities: Capabilities, rings: &Rings, pages: u32) -> Self {
         let mut env = TestEnv::new(capabilities);
         let mut processor = Processor::new(config);
-        processor.start(0, &mut env, &rings()).unwrap();
+        processor.start(0, &mut env, rings).unwrap();
         let driver = Driver::new(&mut env, pages);
         Self {
             env,

@@ -111,3 +111,33 @@ fn extreme_numbers_are_harmless() {
     assert_eq!(script.tcb.on_timer(due), Err(Reason::Timeout));
     script.tcb.export(due);
 }
+
+/// The host never submits what it had in flight, and claims to send payload half the sequence space
+/// away, where it looks as if it were submitted.
+#[test]
+fn nothing_that_was_not_submitted_can_be_acknowledged() {
+    const FLIGHT: u32 = toe_abi::connection::MAX_FLIGHT;
+    let mut state = state();
+    state.send.snd_nxt = (ISS + FLIGHT).0;
+    let mut script = Script::with(&state);
+    script.at(100).ack(FLIGHT).nothing();
+    for ahead in [1, MSS, FLIGHT, FLIGHT + 1, FLIGHT + 5 * MSS, 2 * FLIGHT - 1] {
+        let frame = HostFrame {
+            seq: ISS + FLIGHT + ahead - MSS,
+            length: MSS,
+            ack: IRS,
+            window: 100,
+        };
+        script.tcb.on_host_frame(script.instant(), &frame);
+        let segment = Segment {
+            ack: ISS + FLIGHT + ahead,
+            ..script.segment()
+        };
+        let verdict = script.take(&segment);
+        assert!(matches!(verdict, Verdict::Drop(_)), "{ahead}: {verdict:?}");
+        assert_eq!(script.tcb.snd_una(), ISS + FLIGHT);
+        while let Some(out) = script.poll() {
+            assert_eq!(out.length, 0, "{ahead}");
+        }
+    }
+}

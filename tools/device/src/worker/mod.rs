@@ -4,6 +4,9 @@
 //!
 //! Worker `i` runs processor `i` of every function. It owns its state. Other threads send it
 //! messages: control requests on a channel, frames on the links. It sleeps when there is no work.
+//!
+//! Functions may belong to hosts that do not trust each other. A panic that one of them causes ends
+//! its own processor ([`ProcessorSlot::guard`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::ppoll;
 use nix::sys::time::TimeSpec;
+use toe_abi::admin::CommandStatus;
 use toe_abi::stats::Counter;
 use toe_engine::processor::BATCH;
 use toe_engine::processor::Config;
@@ -31,6 +35,7 @@ use crate::frame::Frame;
 use crate::host::Host;
 use crate::links::Inbox;
 use crate::links::Outbox;
+use crate::parked::Parked;
 use crate::port::PortQueue;
 use crate::port::cable::Cable;
 use crate::port::impaired::Impaired;
@@ -91,10 +96,19 @@ pub enum Control {
         /// Receives the answer.
         answer: Answer,
     },
-    /// Reset a function.
-    Reset {
+    /// Begin a reset of a function. Its end is `Unpark`.
+    Park {
         /// The function.
         function: usize,
+        /// Receives the processor.
+        to: Sender<Parked>,
+    },
+    /// End a reset of a function.
+    Unpark {
+        /// The function.
+        function: usize,
+        /// The processor.
+        processor: Box<Processor>,
         /// Dropped when the reset is complete.
         done: Sender<()>,
     },
@@ -189,6 +203,11 @@ pub struct Worker {
 /// The device has been dropped.
 struct Ended;
 
+/// Time since `epoch` in microseconds.
+fn micros(epoch: Instant) -> u64 {
+    epoch.elapsed().as_micros() as u64
+}
+
 impl Worker {
     /// Creates a worker. Called on the worker's thread.
     pub fn new(plan: Plan) -> Self {
@@ -222,7 +241,7 @@ impl Worker {
     }
 
     fn now(&self) -> u64 {
-        self.epoch.elapsed().as_micros() as u64
+        micros(self.epoch)
     }
 
     /// Runs until the device is dropped.
@@ -254,21 +273,24 @@ impl Worker {
         let mut busy = self.obey()?;
         let now = self.now();
         busy |= self.take_messages(now);
-        let mut deadline = u64::MAX;
+        let (mut deadline, mut start) = (u64::MAX, now);
+        let epoch = self.epoch;
         for (number, slot) in self.slots.iter_mut().enumerate() {
-            let outboxes = &mut self.outboxes;
-            busy |= slot.receive(now, &mut self.frames, |to, frame| {
-                match outboxes.get_mut(to) {
-                    Some(Some(outbox)) => outbox.send_frame(number, frame),
-                    // Does not happen: the engine has validated its indirection table.
-                    _ => true,
-                }
-            });
+            let (outboxes, frames) = (&mut self.outboxes, &mut self.frames);
+            let forward = |to: usize, frame: &mut Frame| match outboxes.get_mut(to) {
+                Some(Some(outbox)) => outbox.send_frame(number, frame),
+                // Does not happen: the engine has validated its indirection table.
+                _ => true,
+            };
+            busy |= slot.guard(false, |slot| slot.receive(now, frames, forward));
             deadline = deadline.min(slot.holds(now).unwrap_or(u64::MAX));
-            match slot.poll(now) {
+            match slot.guard(Some(u64::MAX), |slot| slot.poll(now)) {
                 None => busy = true,
                 Some(at) => deadline = deadline.min(at),
             }
+            let end = micros(epoch);
+            slot.account(end - start);
+            start = end;
         }
         for outbox in self.outboxes.iter_mut().flatten() {
             outbox.announce();
@@ -309,18 +331,32 @@ impl Worker {
             } => {
                 // Starting the processor zeroes its counters.
                 self.report(function);
-                answer.give(self.slots[function].start(now, &rings, vector));
+                let start = |slot: &mut ProcessorSlot| slot.start(now, &rings, vector);
+                answer.give(self.slots[function].guard(Err(CommandStatus::Fault), start));
             }
-            Control::Stop { function, answer } => self.slots[function].stop(answer),
+            Control::Stop { function, answer } => {
+                self.slots[function].guard((), |slot| slot.stop(answer));
+            }
             Control::Configure {
                 function,
                 setting,
                 answer,
-            } => answer.give(self.slots[function].configure(now, setting)),
-            Control::Reset { function, done } => {
+            } => {
+                let configure = |slot: &mut ProcessorSlot| slot.configure(setting);
+                answer.give(self.slots[function].guard(Err(CommandStatus::Fault), configure));
+            }
+            Control::Park { function, to } => {
                 // The reset zeroes the counters.
                 self.report(function);
-                self.slots[function].reset();
+                // Fails only while the process exits.
+                let _ = to.send(self.slots[function].park());
+            }
+            Control::Unpark {
+                function,
+                processor,
+                done,
+            } => {
+                self.slots[function].unpark(processor);
                 drop(done);
             }
             Control::Report { done } => {
@@ -341,7 +377,8 @@ impl Worker {
                     break;
                 };
                 busy = true;
-                self.slots[function].receive_message(now, &message);
+                let receive = |slot: &mut ProcessorSlot| slot.receive_message(now, &message);
+                self.slots[function].guard((), receive);
                 inbox.recycle(message);
             }
         }
@@ -384,7 +421,8 @@ impl Worker {
         let mut work = false;
         let now = self.now();
         while !work && announced < self.slots.len() {
-            match self.slots[announced].prepare_sleep(now) {
+            let slot = &mut self.slots[announced];
+            match slot.guard(Some(u64::MAX), |slot| slot.prepare_sleep(now)) {
                 Some(at) => {
                     deadline = deadline.min(at);
                     announced += 1;
@@ -400,7 +438,7 @@ impl Worker {
         let raised = !work && self.obey_or_wait(deadline);
         self.waker.finish(raised);
         for slot in &mut self.slots[..announced] {
-            slot.wake();
+            slot.guard((), ProcessorSlot::wake);
         }
     }
 
@@ -461,3 +499,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

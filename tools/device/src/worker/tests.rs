@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use toe_engine::env::Capabilities;
+use toe_engine::env::OutFrame;
+use toe_engine::env::SendError;
+use toe_engine::processor::Seed;
+
+use super::*;
+use crate::admin::ControlEvent;
+use crate::memory::MemoryMap;
+
+/// A port that counts how often it is asked for a frame, and panics or is slow.
+#[derive(Clone, Default)]
+struct Faulty {
+    asked: Arc<AtomicUsize>,
+    /// Panics when asked for the frame of this number.
+    fault: Option<usize>,
+    /// Always has a frame, and takes this long to deliver it.
+    slow: Option<Duration>,
+}
+
+impl PortQueue for Faulty {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn send(&mut self, _: &OutFrame<'_>, _: &MemoryMap) -> Result<(), SendError> {
+        Ok(())
+    }
+
+    fn receive(&mut self, _: &mut Frame) -> bool {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(Some(asked), self.fault, "the fault of this test");
+        let Some(time) = self.slow else {
+            return false;
+        };
+        let start = Instant::now();
+        while start.elapsed() < time {}
+        true
+    }
+
+    fn blocked(&self) -> bool {
+        false
+    }
+
+    fn dropped(&self) -> u64 {
+        0
+    }
+}
+
+/// A worker with a function for each of `ports`, its handle, and what the functions report.
+fn worker(ports: &[Faulty]) -> (Worker, Handle, Receiver<ControlEvent>) {
+    let (control, receiver) = mpsc::channel();
+    let waker = Arc::new(Waker::new().expect("an eventfd"));
+    let (reporter, reports) = mpsc::channel();
+    let slots = ports.iter().map(|port| SlotPlan {
+        config: Config {
+            index: 0,
+            processors: 1,
+            connections: 16,
+            fragments: 128,
+            pages: 64,
+            flows: 16,
+            hold: 1 << 20,
+            hold_connection: 1 << 16,
+            mac: [2, 0, 0, 0, 0, 1],
+            seed: Seed::new(1),
+        },
+        doorbells: Arc::new(Doorbells::new(1).expect("memory")),
+        host: Arc::new(Host::new(2).expect("asynchronous I/O")),
+        port: PortPlan::Queue(Box::new(port.clone())),
+        impairment: None,
+        reporter: Reporter::new(reporter.clone()),
+    });
+    let worker = Worker::new(Plan {
+        index: 0,
+        control: receiver,
+        waker: Arc::clone(&waker),
+        epoch: Instant::now(),
+        slots: slots.collect(),
+        outboxes: vec![None],
+        inboxes: Vec::new(),
+    });
+    (worker, Handle::new(control, waker), reports)
+}
+
+#[test]
+fn a_panic_ends_one_processor_until_its_reset() {
+    let fault = Some(2);
+    let ports = [
+        Faulty {
+            fault,
+            ..Faulty::default()
+        },
+        Faulty::default(),
+    ];
+    let (mut worker, handle, reports) = worker(&ports);
+    let counts = || ports.iter().map(|port| port.asked.load(Ordering::Relaxed));
+    for _ in 0..5 {
+        assert!(worker.turn().is_ok());
+    }
+    assert!(counts().eq([3, 5]), "abandoned in the third turn");
+    assert!(matches!(reports.try_recv(), Ok(ControlEvent::Failed(0))));
+
+    let (to, parked) = mpsc::channel();
+    handle.send(Control::Park { function: 0, to });
+    assert!(worker.turn().is_ok());
+    let parked = parked.try_recv().expect("the processor");
+    let (done, wait) = mpsc::channel();
+    let processor = parked.cleared();
+    handle.send(Control::Unpark {
+        function: 0,
+        processor,
+        done,
+    });
+    for _ in 0..4 {
+        assert!(worker.turn().is_ok());
+    }
+    assert!(wait.recv().is_err(), "the reset is complete");
+    assert!(counts().eq([8, 10]), "works again");
+}
+
+#[test]
+fn a_slow_function_gets_shorter_turns() {
+    let slow = Some(Duration::from_micros(100));
+    let port = Faulty {
+        slow,
+        ..Faulty::default()
+    };
+    let (mut worker, _handle, _reports) = worker(std::slice::from_ref(&port));
+    let mut turns = |count| {
+        let before = port.asked.load(Ordering::Relaxed);
+        for _ in 0..count {
+            assert!(worker.turn().is_ok());
+        }
+        (port.asked.load(Ordering::Relaxed) - before) / count
+    };
+    assert!(turns(1) >= 32, "as much as it can");
+    turns(10);
+    let frames = turns(20);
+    assert!((1..=20).contains(&frames), "{frames} frames a turn");
+}
