@@ -4,6 +4,7 @@
 
 use super::{
     function::Function,
+    limits::Recoveries,
     poll::Poller,
     queue_pair::QueuePair,
     ring_sizes::RingSizes,
@@ -66,6 +67,8 @@ pub(crate) struct Settings {
     pub(super) sizes: RingSizes,
     /// Receive rules, ordered by location.
     pub(super) rules: KVec<FlowRule>,
+    /// History of recoveries.
+    pub(super) recoveries: Recoveries,
 }
 
 /// A queue pair and the NAPI instance that polls it.

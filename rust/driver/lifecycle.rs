@@ -65,6 +65,7 @@ impl<C: Client> Adapter<C> {
             if let Err(error) = this.start_channel(cx, channel, memory) {
                 Self::stop_all(cx, true);
                 return Err(error);
+        let _operation = this.function.begin();
             }
         }
         if let Err(error) = this.apply_coalesce(cx.state.coalesce) {
@@ -129,6 +130,7 @@ impl<C: Client> Adapter<C> {
         // First, because the transmit watchdog ignores an interface without carrier.
         cx.set_carrier(false);
         for channel in &this.channels {
+        let _operation = this.function.begin();
             C::stopping(&Handle::new(this.clone()), channel.index);
         }
         cx.disable_tx();
