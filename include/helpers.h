@@ -117,6 +117,7 @@ netdev_features_t toe_helper_vlan_features_check(struct sk_buff *skb, netdev_fea
 
 /* rust/helpers/time.c */
 unsigned int toe_helper_jiffies_to_msecs(unsigned long j);
+void toe_helper_skb_tx_timestamp(struct sk_buff *skb);
 
 /* rust/helpers/xdp.c */
 struct toe_xdp_buff {

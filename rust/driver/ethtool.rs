@@ -89,11 +89,21 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
     const CONTEXTS: u32 = rules::CONTEXTS as u32;
     const RULES: u32 = rules::RULES as u32;
     const SIZES: &'static [SizeRange] = &size_ranges();
+    // Those that can be read.
+    const REGISTERS: usize = regs::ADMIN_COMMANDS / size_of::<u32>();
+    const REGISTERS_VERSION: u32 = abi::VERSION;
 
     fn link_settings(cx: &mut Control<'_, Self>) -> LinkSettings {
         let speed = cx.data().function.registers().read(regs::SPEED);
         LinkSettings {
             speed: speed.unwrap_or(0),
+        }
+    }
+
+    fn registers(cx: &mut Control<'_, Self>, values: &mut [u32]) {
+        let registers = cx.data().function.registers();
+        for (value, offset) in values.iter_mut().zip((0..).step_by(size_of::<u32>())) {
+            *value = registers.read(offset).unwrap_or(u32::MAX);
         }
     }
 
