@@ -31,7 +31,8 @@ int toe_helper_calls_enter(void);
 void toe_helper_calls_leave(int index);
 void toe_helper_calls_drain(void);
 bool toe_helper_has_current_bpf_ctx(void);
-void toe_helper_calls_begin(const struct toe_first_calls *first);
+int toe_helper_calls_begin(const struct toe_first_calls *first);
+void toe_helper_calls_free(struct rcu_work *work, void (*free)(struct work_struct *work));
 int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_call_close(struct sock *sk, long timeout);
 
@@ -41,6 +42,7 @@ void toe_helper_sock_hold(struct sock *sk);
 void toe_helper_sock_put(struct sock *sk);
 bool toe_helper_sock_hold_live(struct sock *sk);
 void toe_helper_lock_sock(struct sock *sk);
+bool toe_helper_lock_sock_timeout(struct sock *sk, long timeout);
 void toe_helper_bh_lock_sock(struct sock *sk);
 void toe_helper_bh_unlock_sock(struct sock *sk);
 bool toe_helper_sock_owned_by_user(struct sock *sk);

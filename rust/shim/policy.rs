@@ -10,7 +10,8 @@
 use super::{
     backoff,
     connection::ULP,
-    handover, //
+    handover,
+    reason::Refusal, //
 };
 use crate::{
     tcp::{
@@ -47,6 +48,9 @@ use kernel::{
 
 /// Largest number of candidates that wait.
 const MAX_CANDIDATES: usize = 1024;
+
+/// How long the worker waits for a process that owns a candidate, in milliseconds.
+const LOCK_TIMEOUT_MS: u32 = 100;
 
 /// The candidates, and the work item that hands them over.
 #[pin_data]
@@ -137,7 +141,10 @@ impl WorkItem for Candidates {
             let Some(_file) = candidate.file() else {
                 continue;
             };
-            let mut sock = candidate.lock();
+            let Some(mut sock) = candidate.lock_timeout(LOCK_TIMEOUT_MS) else {
+                backoff::refused(&candidate, Refusal::Busy);
+                continue;
+            };
             // The application may have requested the hand-over meanwhile.
             let is_delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();
             if is_delegated || sysctl::mode(&sock) != Mode::Automatic {

@@ -197,6 +197,11 @@ pub(super) fn nth_lane(n: usize) -> Option<Arc<Lane>> {
     })?
 }
 
+/// Iterates over the lanes of an adapter.
+pub(super) fn lanes_of(handle: &Handle) -> impl Iterator<Item = Arc<Lane>> + '_ {
+    (0..=u8::MAX).filter_map(move |processor| lane(handle, processor))
+}
+
 /// Iterates over all lanes. They may change meanwhile: this is no snapshot.
 pub(super) fn lanes() -> impl Iterator<Item = Arc<Lane>> {
     let mut n = 0;
