@@ -109,6 +109,7 @@ struct net_device *toe_helper_tcp_device(struct sock *sk);
 void toe_helper_tcp_device_put(struct net_device *dev);
 bool toe_helper_tcp_route_valid(struct sock *sk, int ifindex);
 bool toe_helper_tcp_has_xfrm(struct sock *sk);
+bool toe_helper_dev_is_inspected(const struct net_device *dev, bool ipv6);
 bool toe_helper_tcp_is_inspected(struct sock *sk);
 bool toe_helper_tcp_has_rps(struct sock *sk);
 bool toe_helper_tcp_next_hop(struct sock *sk, u8 *mac);

@@ -22,7 +22,10 @@ use crate::{
         netdev::Allocation,
         xdp::Attachment, //
     },
-    offload::Client,
+    offload::{
+        Client,
+        Gate, //
+    },
     util::lock::{
         new_bh_spinlock,
         BhSpinLock, //
@@ -100,6 +103,8 @@ pub(crate) struct Adapter<C: Client> {
     pub(super) running: AtomicFlag,
     /// The user permits delegation.
     pub(super) delegation: AtomicFlag,
+    /// The client's gate.
+    pub(super) gate: Gate,
     /// The XDP program of the interface.
     pub(super) xdp: Attachment,
     /// Resets after a fault.
@@ -133,6 +138,7 @@ impl<C: Client> Adapter<C> {
                 steering <- new_bh_spinlock!(steering),
                 running: AtomicFlag::new(false),
                 delegation: AtomicFlag::new(true),
+                gate: Gate::new(),
                 xdp: Attachment::new(),
                 resets: Atomic::new(0),
             }),

@@ -71,7 +71,7 @@ impl<C: Client> device::Operations for Adapter<C> {
 
     fn start_xmit(&self, queue: &LockedTxQueue<'_>, ring: &mut TxRing, skb: SkBuff, more: bool) {
         // Not in `select_queue`, which is not called for an interface with one queue.
-        C::transmits(&skb);
+        C::transmits(self, &skb);
         ring.send(&self.function, queue, skb, more);
     }
 

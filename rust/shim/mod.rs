@@ -91,7 +91,8 @@ use crate::{
     offload::{
         Client,
         Handle,
-        Payload, //
+        Payload,
+        Port, //
     },
     tcp::{
         shadow,
@@ -233,9 +234,9 @@ impl Client for Shim {
         Some(connection.lane.queue.processor().into())
     }
 
-    fn transmits(skb: &SkBuff) {
+    fn transmits(adapter: &dyn Port, skb: &SkBuff) {
         if let Some(sock) = WeakSock::of_sender(skb) {
-            policy::consider(sock);
+            policy::consider(adapter.gate(), sock);
         }
     }
 }

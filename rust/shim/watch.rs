@@ -11,6 +11,7 @@
 use super::{
     connection::Connection,
     mark::Mark,
+    policy,
     reason::Cause,
     recall,
     registry, //
@@ -133,6 +134,9 @@ impl WorkItem for Check {
 
     fn run(this: Arc<Self>) {
         let ticked = this.ticked.xchg(false, Full);
+        if ticked {
+            policy::open_gates();
+        }
         for lane in registry::lanes() {
             for connection in lane.connections() {
                 if !connection.is_offloaded() {
