@@ -56,6 +56,7 @@ check "the module has an alias for TCP_ULP" alias tcp-ulp-toe
 check "the module has an alias for its netlink family" alias net-pf-16-proto-16-family-toe
 check "register dump: MAGIC" is register 0 31454f54
 check "register dump: PROCESSORS" is register 8 "$(printf %08x "$(nproc)")"
+check "no invalid completions" is counter rx_invalid 0
 check "ethtool -T" sh -c "ethtool -T toe0 | grep -q software-transmit"
 
 sysctl -qw net.toe.enable=0

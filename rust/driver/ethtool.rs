@@ -184,7 +184,7 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
     }
 
     fn statistic_count(cx: &mut Control<'_, Self>) -> usize {
-        1 + cx.data().channels.len() * (private().count() + XdpCounters::COUNT)
+        1 + cx.data().channels.len() * (private().count() + 1 + XdpCounters::COUNT)
     }
 
     fn statistic_names(cx: &mut Control<'_, Self>, names: &mut Names<'_>) {
@@ -193,6 +193,7 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
             for counter in private() {
                 names.push(fmt!("p{}_{}", channel.index, counter.name()));
             }
+            names.push(fmt!("p{}_rx_invalid", channel.index));
             for (name, _) in channel.xdp.all() {
                 names.push(fmt!("p{}_{}", channel.index, name));
             }
@@ -210,6 +211,9 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
             channel.hw_copy(&mut all);
             for (counter, slot) in private().zip(&mut slots) {
                 *slot = all[counter as usize];
+            }
+            if let Some(slot) = slots.next() {
+                *slot = channel.rx_invalid.get();
             }
             for ((_, value), slot) in channel.xdp.all().into_iter().zip(&mut slots) {
                 *slot = value;
