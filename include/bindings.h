@@ -17,6 +17,7 @@
 #include <linux/in.h>
 #include <linux/in6.h>
 #include <linux/jiffies.h>
+#include <linux/net.h>
 #include <linux/netdev_features.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>

@@ -45,6 +45,10 @@ int toe_helper_spin_trylock_bh(spinlock_t *lock);
 void toe_helper_spin_unlock_bh(spinlock_t *lock);
 void toe_helper_spin_assert_is_held(spinlock_t *lock);
 
+/* rust/helpers/module.c */
+void toe_helper_module_get(void);
+void toe_helper_module_put(void);
+
 /* rust/helpers/napi.c */
 void toe_helper_netif_napi_add_config_locked(struct net_device *dev, struct napi_struct *napi,
 					     int (*poll)(struct napi_struct *, int), int index);
@@ -113,6 +117,7 @@ bool toe_helper_skb_vlan_tag_present(const struct sk_buff *skb);
 u16 toe_helper_skb_vlan_tag_get(const struct sk_buff *skb);
 int toe_helper_skb_checksum_start_offset(const struct sk_buff *skb);
 unsigned int toe_helper_skb_gso_header_length(const struct sk_buff *skb);
+void toe_helper_skb_tx_timestamp(struct sk_buff *skb);
 netdev_features_t toe_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features);
 
 /* rust/helpers/time.c */

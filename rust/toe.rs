@@ -51,4 +51,6 @@ module! {
     authors: ["The toe authors"],
     description: "TCP offload engine",
     license: "GPL",
+    // Loaded for setsockopt(TCP_ULP), and for a request to the generic netlink family.
+    alias: ["tcp-ulp-toe", "net-pf-16-proto-16-family-toe"],
 }

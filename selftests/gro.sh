@@ -57,6 +57,22 @@ for peer in "$PEER4" $PEER6; do
 done
 check "wire bytes include the headers of all frames" test "$(gro wire-bytes)" -gt "$(gro bytes)"
 
+# A BPF program that knows no headers replaces the flow dissector, which the driver uses as well.
+DISSECTOR=/sys/fs/bpf/dissector
+clang -O2 -target bpf -x c -c -o "$TEMP/dissector.o" - <<END || die "the program cannot be compiled"
+__attribute__((section("flow_dissector"), used)) int drop(void *ctx) { return 2; /* BPF_DROP */ }
+END
+packets=$(gro packets)
+check "a flow dissector is loaded" bpftool prog load "$TEMP/dissector.o" $DISSECTOR type flow_dissector
+check "and attached" bpftool prog attach pinned $DISSECTOR flow_dissector
+for peer in "$PEER4" $PEER6; do
+	check "data correct with a flow dissector, $peer" stream "$peer" -u 1M -d 8M
+done
+check "large segments arrive" test "$(gro packets)" -gt "$packets"
+check "no resets" sh -c "ethtool -S toe0 | grep -q 'resets: 0$'"
+bpftool prog detach pinned $DISSECTOR flow_dissector
+rm $DISSECTOR
+
 check "rx-gro-hw off" ethtool -K toe0 rx-gro-hw off
 packets=$(gro packets)
 for peer in "$PEER4" $PEER6; do

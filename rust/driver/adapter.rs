@@ -4,6 +4,7 @@
 
 use super::{
     function::Function,
+    limits::Recoveries,
     poll::Poller,
     queue_pair::QueuePair,
     ring_sizes::RingSizes,
@@ -21,7 +22,10 @@ use crate::{
         netdev::Allocation,
         xdp::Attachment, //
     },
-    offload::Client,
+    offload::{
+        Client,
+        Gate, //
+    },
     util::lock::{
         new_bh_spinlock,
         BhSpinLock, //
@@ -66,6 +70,8 @@ pub(crate) struct Settings {
     pub(super) sizes: RingSizes,
     /// Receive rules, ordered by location.
     pub(super) rules: KVec<FlowRule>,
+    /// History of recoveries.
+    pub(super) recoveries: Recoveries,
 }
 
 /// A queue pair and the NAPI instance that polls it.
@@ -97,6 +103,8 @@ pub(crate) struct Adapter<C: Client> {
     pub(super) running: AtomicFlag,
     /// The user permits delegation.
     pub(super) delegation: AtomicFlag,
+    /// The client's gate.
+    pub(super) gate: Gate,
     /// The XDP program of the interface.
     pub(super) xdp: Attachment,
     /// Resets after a fault.
@@ -130,6 +138,7 @@ impl<C: Client> Adapter<C> {
                 steering <- new_bh_spinlock!(steering),
                 running: AtomicFlag::new(false),
                 delegation: AtomicFlag::new(true),
+                gate: Gate::new(),
                 xdp: Attachment::new(),
                 resets: Atomic::new(0),
             }),

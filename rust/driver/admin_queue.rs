@@ -84,9 +84,13 @@ impl AdminQueue {
         Some(completion)
     }
 
-    /// Passes all pending events to `on`.
+    /// Passes pending events to `on`, at most as many as the ring has entries. The adapter raises an
+    /// interrupt for those that come after.
     pub(super) fn events(&mut self, registers: &Registers, mut on: impl FnMut(Event, u32)) {
-        while let Some(completion) = self.next(registers) {
+        for _ in 0..self.completions.entries() {
+            let Some(completion) = self.next(registers) else {
+                return;
+            };
             Self::event(&completion, &mut on);
         }
     }
@@ -101,13 +105,15 @@ impl AdminQueue {
     }
 
     /// Takes completions until the answer to `token`, and returns its status. Passes events to `on`.
+    /// Takes at most as many completions as the ring has entries.
     fn answer(
         &mut self,
         registers: &Registers,
         token: u32,
         on: &mut impl FnMut(Event, u32),
     ) -> Option<u16> {
-        while let Some(completion) = self.next(registers) {
+        for _ in 0..self.completions.entries() {
+            let completion = self.next(registers)?;
             if completion.event == 0 && completion.token == token {
                 return Some(completion.status);
             }
@@ -116,8 +122,8 @@ impl AdminQueue {
         None
     }
 
-    /// Executes a command, which refers to the memory `operand`. Passes events that arrive meanwhile to
-    /// `on`. Sleeps.
+    /// Executes a command, which refers to the memory `operand`, within `limit` at most. Passes events
+    /// that arrive meanwhile to `on`. Sleeps.
     ///
     /// # Errors
     ///
@@ -129,6 +135,7 @@ impl AdminQueue {
         registers: &Registers,
         command: &T,
         operand: Option<SharedBytes>,
+        limit: Option<Delta>,
         mut on: impl FnMut(Event, u32),
     ) -> Result {
         if self.operand.is_some() {
@@ -147,7 +154,7 @@ impl AdminQueue {
             || Ok(self.answer(registers, token, &mut on)),
             Option::is_some,
             POLL_INTERVAL,
-            COMMAND_TIMEOUT,
+            limit.map_or(COMMAND_TIMEOUT, |limit| limit.min(COMMAND_TIMEOUT)),
         );
         match answer {
             Ok(Some(status)) => {

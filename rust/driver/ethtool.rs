@@ -89,11 +89,21 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
     const CONTEXTS: u32 = rules::CONTEXTS as u32;
     const RULES: u32 = rules::RULES as u32;
     const SIZES: &'static [SizeRange] = &size_ranges();
+    // Those that can be read.
+    const REGISTERS: usize = regs::ADMIN_COMMANDS / size_of::<u32>();
+    const REGISTERS_VERSION: u32 = abi::VERSION;
 
     fn link_settings(cx: &mut Control<'_, Self>) -> LinkSettings {
         let speed = cx.data().function.registers().read(regs::SPEED);
         LinkSettings {
             speed: speed.unwrap_or(0),
+        }
+    }
+
+    fn registers(cx: &mut Control<'_, Self>, values: &mut [u32]) {
+        let registers = cx.data().function.registers();
+        for (value, offset) in values.iter_mut().zip((0..).step_by(size_of::<u32>())) {
+            *value = registers.read(offset).unwrap_or(u32::MAX);
         }
     }
 
@@ -174,7 +184,7 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
     }
 
     fn statistic_count(cx: &mut Control<'_, Self>) -> usize {
-        1 + cx.data().channels.len() * (private().count() + XdpCounters::COUNT)
+        1 + cx.data().channels.len() * (private().count() + 1 + XdpCounters::COUNT)
     }
 
     fn statistic_names(cx: &mut Control<'_, Self>, names: &mut Names<'_>) {
@@ -183,6 +193,7 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
             for counter in private() {
                 names.push(fmt!("p{}_{}", channel.index, counter.name()));
             }
+            names.push(fmt!("p{}_rx_invalid", channel.index));
             for (name, _) in channel.xdp.all() {
                 names.push(fmt!("p{}_{}", channel.index, name));
             }
@@ -200,6 +211,9 @@ impl<C: Client> ethtool::Operations for Adapter<C> {
             channel.hw_copy(&mut all);
             for (counter, slot) in private().zip(&mut slots) {
                 *slot = all[counter as usize];
+            }
+            if let Some(slot) = slots.next() {
+                *slot = channel.rx_invalid.get();
             }
             for ((_, value), slot) in channel.xdp.all().into_iter().zip(&mut slots) {
                 *slot = value;

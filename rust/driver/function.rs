@@ -4,6 +4,10 @@
 
 use super::{
     admin_queue::AdminQueue,
+    limits::{
+        Deadline,
+        Operation, //
+    },
     registers::Registers, //
 };
 use crate::{
@@ -26,7 +30,8 @@ use crate::{
         netdev::{
             Allocation,
             NetDevice, //
-        }, //
+        },
+        ratelimit, //
     },
     util::pci::set_bus_master, //
 };
@@ -151,6 +156,8 @@ pub(super) struct Function {
     /// `None` while the function is not enabled.
     #[pin]
     admin: Mutex<Option<AdminQueue>>,
+    /// Deadline of the commands of one operation.
+    deadline: Deadline,
     /// A fault was found. A reset is scheduled.
     faulted: AtomicFlag,
     /// The function has failed, and recovery was given up.
@@ -175,6 +182,7 @@ impl Function {
                 properties,
                 netdev,
                 admin <- kernel::new_mutex!(None, "toe::admin"),
+                deadline: Deadline::new(),
                 faulted: AtomicFlag::new(false),
                 dead: AtomicFlag::new(false),
                 isolated: AtomicFlag::new(false),
@@ -264,7 +272,9 @@ impl Function {
         match event {
             Event::Link => self.netdev().schedule_work(work::LINK),
             Event::ProcessorFailed => {
-                dev_err!(&*self.dev, "processor {} stopped with an error\n", value);
+                if !self.is_faulted() {
+                    dev_err!(&*self.dev, "processor {} stopped with an error\n", value);
+                }
                 self.fault("processor failed");
             }
         }
@@ -275,6 +285,11 @@ impl Function {
         if let Some(admin) = &mut *self.admin.lock() {
             admin.events(&self.registers, |event, value| self.event(event, value));
         }
+    }
+
+    /// Begins an operation: its commands have one deadline.
+    pub(super) fn begin(&self) -> Operation<'_> {
+        self.deadline.begin()
     }
 
     /// Executes an admin command. Process context.
@@ -299,9 +314,12 @@ impl Function {
         let admin: &mut Option<AdminQueue> = &mut guard;
         let on = |event, value| self.event(event, value);
         let admin = admin.as_mut().ok_or(ENODEV)?;
-        let result = admin.command(&self.registers, command, operand, on);
+        let limit = self.deadline.left();
+        let result = admin.command(&self.registers, command, operand, limit, on);
         if let Err(error) = result {
-            dev_err!(&*self.dev, "{} failed: {}\n", T::NAME, error.to_errno());
+            if ratelimit() {
+                dev_err!(&*self.dev, "{} failed: {}\n", T::NAME, error.to_errno());
+            }
             if error == ETIMEDOUT || error == ENODEV {
                 self.fault("admin queue timeout");
             }

@@ -65,6 +65,13 @@ impl GroHeaders {
         self.transport + self.datagram
     }
 
+    /// Returns whether the frame is what cutting at `size` bytes of payload makes `segments` frames of,
+    /// at least two.
+    pub(super) fn is_cut(&self, size: u16, segments: u16) -> bool {
+        let payload = self.total().saturating_sub(self.length);
+        segments > 1 && size > 0 && payload.div_ceil(size.into()) == segments.into()
+    }
+
     /// Returns the offset of the checksum field from the start of the transport header.
     pub(super) fn checksum_offset(&self) -> usize {
         match self.kind {
@@ -93,5 +100,55 @@ impl GroHeaders {
         }
         let at = self.transport + self.checksum_offset();
         frame[at..at + 2].copy_from_slice(&(sum as u16).to_be_bytes());
+    }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::macros::kunit_tests(toe_driver_gro_headers)]
+mod tests {
+    use super::*;
+    use kernel::prelude::*;
+
+    /// The headers of a TCP segment over IPv4 with `payload` bytes.
+    fn tcp4(payload: u16) -> [u8; 54] {
+        let mut frame = [0; 54];
+        frame[12] = 8;
+        frame[14] = 0x45;
+        frame[16..18].copy_from_slice(&(40 + payload).to_be_bytes());
+        frame[23] = TCP;
+        frame[46] = 5 << 4;
+        frame
+    }
+
+    #[test]
+    fn segments_and_size_have_to_match_the_payload() -> Result {
+        let headers = GroHeaders::parse(&tcp4(3000)).ok_or(EINVAL)?;
+        assert_eq!((headers.length, headers.total()), (54, 3054));
+        assert!(headers.is_cut(1448, 3));
+        assert!(headers.is_cut(1500, 2));
+        assert!(!headers.is_cut(1448, 2));
+        assert!(!headers.is_cut(1448, 4));
+        assert!(!headers.is_cut(3000, 1));
+        assert!(!headers.is_cut(0, 2));
+        assert!(!headers.is_cut(u16::MAX, u16::MAX));
+        let empty = GroHeaders::parse(&tcp4(0)).ok_or(EINVAL)?;
+        assert!(!empty.is_cut(1448, 0));
+        assert!(!empty.is_cut(1448, 2));
+        Ok(())
+    }
+
+    #[test]
+    fn lengths_that_contradict_each_other_are_no_headers() {
+        let mut frame = tcp4(3000);
+        // The total length is less than the IPv4 header.
+        frame[16..18].copy_from_slice(&19u16.to_be_bytes());
+        assert!(GroHeaders::parse(&frame).is_none());
+        let mut frame = tcp4(3000);
+        // The TCP header exceeds the frame.
+        frame[46] = 6 << 4;
+        assert!(GroHeaders::parse(&frame).is_none());
+        frame = tcp4(3000);
+        frame[23] = 1;
+        assert!(GroHeaders::parse(&frame).is_none());
     }
 }

@@ -25,14 +25,18 @@ use crate::{
     }, //
 };
 use kernel::{
-    io::poll::read_poll_timeout,
     prelude::*,
     sync::atomic::Relaxed,
-    time::Delta, //
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
 };
 
-/// How long the poll may take to consume the last completions of a stopped processor.
-const DRAIN_TIMEOUT: Delta = Delta::from_secs(2);
+/// Longest time in which the poll may consume none of the last completions of a stopped processor.
+const DRAIN_TIMEOUT: Delta = Delta::from_secs(10);
 
 /// Time between two polls of a stopped processor.
 const DRAIN_INTERVAL: Delta = Delta::from_micros(100);
@@ -61,6 +65,7 @@ impl<C: Client> Adapter<C> {
     /// Starts one channel on each element of `memory`, and opens the interface for frames.
     fn start_on(cx: &mut Control<'_, Self>, memory: KVec<QueueMemory<C>>) -> Result {
         let this = cx.data().clone();
+        let _operation = this.function.begin();
         for (channel, memory) in this.channels.iter().zip(memory) {
             if let Err(error) = this.start_channel(cx, channel, memory) {
                 Self::stop_all(cx, true);
@@ -125,6 +130,7 @@ impl<C: Client> Adapter<C> {
     /// has been reset, and the client takes the connections back without it.
     pub(super) fn stop_all(cx: &mut Control<'_, Self>, mut works: bool) {
         let this = cx.data().clone();
+        let _operation = this.function.begin();
         this.running.store(false, Relaxed);
         // First, because the transmit watchdog ignores an interface without carrier.
         cx.set_carrier(false);
@@ -176,21 +182,29 @@ impl<C: Client> Adapter<C> {
         stopped.is_ok()
     }
 
-    /// Waits until the poll has consumed all completions of a stopped processor. They may carry
-    /// payload that was acknowledged to the peer.
+    /// Waits until the poll has consumed all completions of a stopped processor, which are no more
+    /// than the ring has entries. They may carry payload that was acknowledged to the peer: the poll
+    /// may take long, for lack of memory, but has to make progress.
     pub(super) fn drain(&self, channel: &Channel<C>) {
-        let _ = read_poll_timeout(
-            || {
-                let drained = channel.is_drained();
-                if !drained {
-                    channel.napi.schedule();
-                }
-                Ok(drained)
-            },
-            |&drained| drained,
-            DRAIN_INTERVAL,
-            DRAIN_TIMEOUT,
-        );
+        let mut consumed = channel.consumed.load(Relaxed);
+        let mut progress: Instant<Monotonic> = Instant::now();
+        while !channel.is_drained() {
+            if progress.elapsed() > DRAIN_TIMEOUT {
+                dev_err!(
+                    self.function.dev(),
+                    "no memory for the last completions of processor {}\n",
+                    channel.index
+                );
+                return;
+            }
+            channel.napi.schedule();
+            fsleep(DRAIN_INTERVAL);
+            let now = channel.consumed.load(Relaxed);
+            if now != consumed {
+                consumed = now;
+                progress = Instant::now();
+            }
+        }
     }
 
     /// Detaches transmit queue, submission ring and counters from the memory of a stopped processor.

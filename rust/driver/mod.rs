@@ -24,7 +24,7 @@
 //! Below and beside these:
 //!
 //! - `registers`, `admin_queue`, `function`: the PCI function, its commands and its reset;
-//! - `counters`, `ring_sizes`, `steering`: state that the files above share;
+//! - `counters`, `limits`, `ring_sizes`, `steering`: state that the files above share;
 //! - `adapter`: the function with its queue pairs, settings and interface;
 //! - `probe`: binding of a function;
 //! - `queue_start`, `lifecycle`, `recovery`: start, stop, reconfiguration, recovery after faults;
@@ -42,6 +42,7 @@ mod function;
 mod gro_headers;
 mod irq;
 mod lifecycle;
+mod limits;
 mod operations;
 mod poll;
 mod port;

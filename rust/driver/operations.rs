@@ -17,7 +17,8 @@ use super::{
 use crate::{
     abi::{
         admin,
-        stats::Counter as HwCounter, //
+        stats::Counter as HwCounter,
+        transmit::MAX_ENTRIES, //
     },
     net::{
         device::{
@@ -70,11 +71,16 @@ impl<C: Client> device::Operations for Adapter<C> {
 
     fn start_xmit(&self, queue: &LockedTxQueue<'_>, ring: &mut TxRing, skb: SkBuff, more: bool) {
         // Not in `select_queue`, which is not called for an interface with one queue.
-        C::transmits(&skb);
+        C::transmits(self, &skb);
         ring.send(&self.function, queue, skb, more);
     }
 
     fn features_check(&self, _dev: &NetDevice, skb: &SkBuff, features: u64) -> u64 {
+        // A kernel may be configured for skbs with more fragments than a frame has entries. Linux
+        // segments or copies them.
+        if skb.frags().len() >= MAX_ENTRIES {
+            return features & !(feature::SG | feature::GSO_MASK);
+        }
         // A descriptor has 16 bits for the length of headers.
         match skb.gso() {
             Some(gso) if gso.header_length > u16::MAX.into() => features & !feature::GSO_MASK,

@@ -142,7 +142,6 @@ impl<C: Client> Poller<C> {
             .is_some_and(|f| f.flags & frame_flag::LEGACY != 0);
         if let (Some(frame), false) = (&frame, legacy) {
             if let Some(skb) = self.rx_queue.frame(rx, &*self.adapter, &self.pair, frame)? {
-                self.pair.rx_frames.add(1);
                 self.gro_holds_tcp |= op != CompletionOp::NotTcp;
                 skb.gro_receive();
             }

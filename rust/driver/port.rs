@@ -17,6 +17,7 @@ use crate::{
     },
     offload::{
         Client,
+        Gate,
         Port,
         SubmitError, //
     }, //
@@ -45,6 +46,10 @@ impl<C: Client> Port for Adapter<C> {
 
     fn is_inspected(&self) -> bool {
         self.xdp.is_announced()
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn connection_limit(&self) -> u32 {

@@ -13,6 +13,7 @@ use super::{
         Properties, //
     },
     irq::Interrupts,
+    limits::Recoveries,
     registers::Registers,
     ring_sizes::RingSizes, //
 };
@@ -155,6 +156,7 @@ fn prepare<C: Client>(
         small_frame: abi::SMALL_FRAME,
         sizes: RingSizes::default_for(properties.pages)?,
         rules: KVec::new(),
+        recoveries: Recoveries::new(),
     })
 }
 

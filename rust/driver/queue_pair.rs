@@ -70,8 +70,6 @@ pub(super) struct QueuePair {
     pub(super) rx_dropped: Counter,
     /// Receive: invalid completions.
     pub(super) rx_invalid: Counter,
-    /// Receive: frames passed to the stack.
-    pub(super) rx_frames: Counter,
     /// Receive: frames that the adapter has coalesced.
     pub(super) gro: GroCounters,
     /// XDP verdicts.
@@ -99,7 +97,6 @@ impl QueuePair {
                 rx_alloc_fail: Counter::new(),
                 rx_dropped: Counter::new(),
                 rx_invalid: Counter::new(),
-                rx_frames: Counter::new(),
                 gro: GroCounters::default(),
                 xdp: XdpCounters::default(),
                 tx_dropped: Counter::new(),

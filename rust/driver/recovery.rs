@@ -2,12 +2,18 @@
 
 //! Watchdog, and recovery after a fault.
 
-use super::adapter::Adapter;
+use super::{
+    adapter::Adapter,
+    limits::RECOVERIES, //
+};
 use crate::{
     abi::regs,
     net::device::Control,
     offload::Client,
-    util::workqueue::Tick, //
+    util::{
+        time::jiffies_msecs,
+        workqueue::Tick, //
+    }, //
 };
 use kernel::{
     io::poll::read_poll_timeout,
@@ -32,10 +38,15 @@ impl<C: Client> Adapter<C> {
             return;
         }
         this.resets.add(1, Relaxed);
+        let permitted = cx.state.recoveries.note(jiffies_msecs());
+        let _operation = function.begin();
         // Whether it succeeds or not, the function no longer accesses memory.
         let _ = function.reset(cx.parent());
         if cx.state.up {
             Self::stop_all(cx, false);
+        }
+        if !permitted {
+            return Self::give_up(cx, fmt!("{} resets within a minute", RECOVERIES + 1));
         }
         let mut result = Ok(());
         let recovered = read_poll_timeout(
@@ -50,14 +61,21 @@ impl<C: Client> Adapter<C> {
         if recovered.is_ok() {
             dev_info!(function.dev(), "reset complete\n");
         } else {
-            function.set_dead();
-            cx.set_carrier(false);
-            dev_err!(
-                function.dev(),
-                "recovery failed ({}), adapter disabled until the driver is bound again\n",
-                result.map_or_else(|error| error.to_errno(), |()| 0)
-            );
+            let errno = result.map_or_else(|error| error.to_errno(), |()| 0);
+            Self::give_up(cx, fmt!("recovery failed ({})", errno));
         }
+    }
+
+    /// Gives up a function that was reset and whose channels are stopped.
+    fn give_up(cx: &mut Control<'_, Self>, why: core::fmt::Arguments<'_>) {
+        let function = &cx.data().function;
+        function.set_dead();
+        cx.set_carrier(false);
+        dev_err!(
+            function.dev(),
+            "{}, adapter disabled until the driver is bound again\n",
+            why
+        );
     }
 
     /// Enables the function, restores its settings, and starts the interface if it is up.

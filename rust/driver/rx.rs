@@ -26,8 +26,7 @@ use crate::{
             RxContext,
             RxSkBuff, //
         },
-        netmem::Pool,
-        skb::UniqueSkBuff, //
+        netmem::Pool, //
     },
     offload::Payload, //
 };
@@ -46,7 +45,7 @@ pub(super) struct Rx {
 /// A frame of which more completions follow.
 enum PartialFrame {
     None,
-    Skb(UniqueSkBuff),
+    Skb(rx_skb::Partial),
     /// [`XdpRx`] holds it for a program.
     Xdp,
     /// Dropped and counted. Its remaining fragments are released.
@@ -167,7 +166,7 @@ impl Rx {
                     }
                 }
                 None => match rx_skb::begin(rx, pair, entry, header, &mut frags)? {
-                    Some(skb) => PartialFrame::Skb(skb),
+                    Some(partial) => PartialFrame::Skb(partial),
                     None => {
                         pair.count_no_memory();
                         PartialFrame::Dropped
@@ -179,10 +178,11 @@ impl Rx {
         };
         for fragment in frags {
             match &mut frame {
-                PartialFrame::Skb(skb) => {
+                PartialFrame::Skb(partial) => {
                     let truesize = rx_skb::truesize(&fragment, entry.flags);
                     // No valid frame has more fragments than an skb holds.
-                    skb.add_fragment(fragment, truesize).map_err(|_| Invalid)?;
+                    let added = partial.skb.add_fragment(fragment, truesize);
+                    added.map_err(|_| Invalid)?;
                 }
                 PartialFrame::Xdp => self.xdp.add(fragment, entry.flags)?,
                 PartialFrame::Dropped | PartialFrame::None => {}
@@ -193,7 +193,7 @@ impl Rx {
             return Ok(None);
         }
         match frame {
-            PartialFrame::Skb(skb) => rx_skb::finish(rx, pair, entry, skb).map(Some),
+            PartialFrame::Skb(partial) => rx_skb::finish(rx, pair, entry, partial).map(Some),
             PartialFrame::Xdp => self.xdp.finish(rx, adapter, pair, entry),
             PartialFrame::Dropped | PartialFrame::None => Ok(None),
         }

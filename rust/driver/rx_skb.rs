@@ -68,6 +68,13 @@ pub(super) fn linear_length(rx: &RxContext<'_>, bytes: &[u8]) -> usize {
     }
 }
 
+/// An skb that lacks the data of further completions.
+pub(super) struct Partial {
+    pub(super) skb: UniqueSkBuff,
+    /// Length that the headers of a coalesced frame give.
+    total: Option<usize>,
+}
+
 /// Creates an skb with the headers of a frame in its linear part. `Ok(None)` when there is no memory.
 pub(super) fn begin(
     rx: &RxContext<'_>,
@@ -75,24 +82,32 @@ pub(super) fn begin(
     entry: &RxFrame,
     header: Option<PoolFrag>,
     frags: &mut Payload,
-) -> Result<Option<UniqueSkBuff>, Invalid> {
+) -> Result<Option<Partial>, Invalid> {
     let (first, flags) = first(entry, header, frags)?;
     let Some(mut skb) = rx.alloc_skb(LINEAR as u32) else {
         return Ok(None);
     };
     let bytes = first.bytes().ok_or(Invalid)?;
-    let head = linear_length(rx, bytes);
-    let mut linear = [0; LINEAR];
-    let linear = linear.get_mut(..head).ok_or(Invalid)?;
-    linear.copy_from_slice(&bytes[..head]);
     let coalesced = match entry.gso_size {
         0 => None,
-        _ => Some(GroHeaders::parse(linear).ok_or(Invalid)?),
+        size => GroHeaders::parse(bytes)
+            .filter(|headers| headers.is_cut(size, entry.segments))
+            .ok_or(Invalid)
+            .map(Some)?,
     };
+    // The length of the flow dissector is an optimisation only: a BPF program may set it.
+    let head = match &coalesced {
+        None => linear_length(rx, bytes),
+        Some(headers) => headers.length,
+    };
+    let mut linear = [0; LINEAR];
+    let linear = linear.get_mut(..head).ok_or(Invalid)?;
+    linear.copy_from_slice(bytes.get(..head).ok_or(Invalid)?);
     if let Some(headers) = &coalesced {
         headers.write_pseudo_sum(linear);
     }
     skb.put(linear).map_err(|_| Invalid)?;
+    let total = coalesced.as_ref().map(GroHeaders::total);
     if let Some(headers) = coalesced {
         // CAST: within `LINEAR` bytes.
         skb.set_checksum_partial(headers.transport as u16, headers.checksum_offset() as u16)
@@ -105,7 +120,7 @@ pub(super) fn begin(
         let truesize = truesize(&rest, flags);
         skb.add_fragment(rest, truesize).map_err(|_| Invalid)?;
     }
-    Ok(Some(skb))
+    Ok(Some(Partial { skb, total }))
 }
 
 /// Completes the skb of a whole frame.
@@ -113,8 +128,11 @@ pub(super) fn finish<'a>(
     rx: &'a RxContext<'a>,
     pair: &QueuePair,
     entry: &RxFrame,
-    mut skb: UniqueSkBuff,
+    Partial { mut skb, total }: Partial,
 ) -> Result<RxSkBuff<'a>, Invalid> {
+    if total.is_some_and(|total| total != skb.len() as usize) {
+        return Err(Invalid);
+    }
     if entry.flags & frame_flag::VLAN != 0 {
         skb.put_vlan(entry.vlan_tci);
     }

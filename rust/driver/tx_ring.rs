@@ -153,7 +153,11 @@ impl TxRing {
         let mut doorbell = false;
         // BQL counts the frame before the adapter can report it as sent: BQL must never see more
         // bytes completed than sent.
-        if let Err((skb, reason)) = self.post(skb, first, || doorbell = queue.sent(bytes, more)) {
+        let count = |skb: &SkBuff| {
+            skb.tx_timestamp();
+            doorbell = queue.sent(bytes, more);
+        };
+        if let Err((skb, reason)) = self.post(skb, first, count) {
             self.pair.tx_dropped.add(1);
             skb.drop_with(reason);
             // The frames before it may wait for the doorbell of this one.
@@ -185,7 +189,7 @@ impl TxRing {
             Err(frame)
         } else {
             // BQL does not count these frames.
-            let posted = self.post(frame, Descriptor::default(), || ());
+            let posted = self.post(frame, Descriptor::default(), |_| ());
             posted.map_err(|(frame, _)| frame)
         };
         match &result {
@@ -208,7 +212,7 @@ impl TxRing {
         &mut self,
         frame: F,
         first: Descriptor,
-        count: impl FnOnce(),
+        count: impl FnOnce(&F),
     ) -> Result<(), (F, DropReason)> {
         let frags = frame.frags();
         let entries = 1 + frags.len();
@@ -226,7 +230,7 @@ impl TxRing {
             }
             return Err((frame, DropReason::NoMem));
         }
-        count();
+        count(&frame);
         let mut descriptor = first;
         let mut frame = Some(frame);
         for (i, mapping) in mapped.into_iter().flatten().enumerate() {

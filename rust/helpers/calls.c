@@ -7,11 +7,13 @@
 #include <linux/bpf.h>
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
+#include <linux/workqueue.h>
 #include <net/sock.h>
 
 #include "tcp_helpers.h"
 
 DEFINE_STATIC_SRCU(toe_calls);
+static struct workqueue_struct *toe_free;
 
 int toe_helper_calls_enter(void)
 {
@@ -33,6 +35,15 @@ void toe_helper_calls_drain(void)
 	synchronize_rcu_tasks();
 	synchronize_srcu(&toe_calls);
 	synchronize_rcu_tasks();
+	rcu_barrier();
+	destroy_workqueue(toe_free);
+}
+
+/* Frees data that RCU readers may use, in process context. */
+void toe_helper_calls_free(struct rcu_work *work, void (*free)(struct work_struct *work))
+{
+	INIT_RCU_WORK(work, free);
+	queue_rcu_work(toe_free, work);
 }
 
 /* Whether a BPF program calls, as in tcp_abort(). */
@@ -56,9 +67,11 @@ bool toe_helper_has_current_bpf_ctx(void)
 
 static const struct toe_first_calls *toe_first;
 
-void toe_helper_calls_begin(const struct toe_first_calls *first)
+int toe_helper_calls_begin(const struct toe_first_calls *first)
 {
+	toe_free = alloc_workqueue("toe_free", WQ_UNBOUND, 0);
 	toe_first = first;
+	return toe_free ? 0 : -ENOMEM;
 }
 
 int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)

@@ -71,6 +71,11 @@ unsigned int toe_helper_skb_gso_header_length(const struct sk_buff *skb)
 	return skb_tcp_all_headers(skb);
 }
 
+void toe_helper_skb_tx_timestamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+
 netdev_features_t toe_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features)
 {
 	return vlan_features_check(skb, features);

@@ -28,6 +28,27 @@ void toe_helper_lock_sock(struct sock *sk)
 	lock_sock(sk);
 }
 
+/* Owns @sk unless somebody else does. */
+static bool toe_trylock_sock(struct sock *sk)
+{
+	bool owned;
+
+	spin_lock_bh(&sk->sk_lock.slock);
+	owned = sk->sk_lock.owned;
+	sk->sk_lock.owned = 1;
+	spin_unlock_bh(&sk->sk_lock.slock);
+	if (!owned)
+		mutex_acquire(&sk->sk_lock.dep_map, 0, 1, _RET_IP_);
+	return !owned;
+}
+
+/* Does what lock_sock() does, but waits for at most @timeout jiffies. Returns success. */
+bool toe_helper_lock_sock_timeout(struct sock *sk, long timeout)
+{
+	might_sleep();
+	return wait_event_timeout(sk->sk_lock.wq, toe_trylock_sock(sk), timeout);
+}
+
 void toe_helper_bh_lock_sock(struct sock *sk)
 {
 	local_bh_disable();

@@ -5,6 +5,7 @@
  */
 
 #include <linux/bpf-cgroup.h>
+#include <linux/cleanup.h>
 #include <linux/inetdevice.h>
 #include <linux/netfilter.h>
 #include <net/addrconf.h>
@@ -62,16 +63,15 @@ bool toe_helper_tcp_has_xfrm(struct sock *sk)
 }
 
 /*
- * Whether a tap, an XDP or tc program, netfilter or a cgroup program has to see the
- * frames of the connection, which bypass the host while an adapter carries it. The
- * socket has a route. Locked.
+ * Whether a tap, an XDP or tc program or netfilter has to see the frames of all
+ * connections of an address family through @dev.
  */
-bool toe_helper_tcp_is_inspected(struct sock *sk)
+bool toe_helper_dev_is_inspected(const struct net_device *dev, bool ipv6)
 {
-	const struct net_device *dev = __sk_dst_get(sk)->dev;
-	const struct net *net = sock_net(sk);
-	bool found = false;
+	const struct net *net;
 
+	guard(rcu)();
+	net = dev_net_rcu(dev);
 	if (!list_empty(&net->ptype_all) || !list_empty(&dev->ptype_all))
 		return true;
 	if (dev_xdp_prog_count((struct net_device *)dev))
@@ -88,25 +88,34 @@ bool toe_helper_tcp_is_inspected(struct sock *sk)
 	if (rcu_access_pointer(dev->nf_hooks_egress))
 		return true;
 #endif
+#ifdef CONFIG_NETFILTER
+	for (int hook = 0; hook < NF_INET_NUMHOOKS; hook++) {
+		const struct nf_hook_entries *entries;
+
+		if (hook == NF_INET_FORWARD)
+			continue;
+		entries = ipv6 ? rcu_dereference(net->nf.hooks_ipv6[hook]) :
+				 rcu_dereference(net->nf.hooks_ipv4[hook]);
+		if (entries && entries->num_hook_entries)
+			return true;
+	}
+#endif
+	return false;
+}
+
+/*
+ * Whether a tap, an XDP or tc program, netfilter or a cgroup program has to see the
+ * frames of the connection, which bypass the host while an adapter carries it. The
+ * socket has a route. Locked.
+ */
+bool toe_helper_tcp_is_inspected(struct sock *sk)
+{
 #ifdef CONFIG_CGROUP_BPF
 	if (cgroup_bpf_sock_enabled(sk, CGROUP_INET_INGRESS) ||
 	    cgroup_bpf_sock_enabled(sk, CGROUP_INET_EGRESS))
 		return true;
 #endif
-#ifdef CONFIG_NETFILTER
-	rcu_read_lock();
-	for (int hook = 0; hook < NF_INET_NUMHOOKS && !found; hook++) {
-		const struct nf_hook_entries *entries;
-
-		if (hook == NF_INET_FORWARD)
-			continue;
-		entries = toe_helper_tcp_is_ipv6(sk) ? rcu_dereference(net->nf.hooks_ipv6[hook]) :
-					    rcu_dereference(net->nf.hooks_ipv4[hook]);
-		found = entries && entries->num_hook_entries;
-	}
-	rcu_read_unlock();
-#endif
-	return found;
+	return toe_helper_dev_is_inspected(__sk_dst_get(sk)->dev, toe_helper_tcp_is_ipv6(sk));
 }
 
 /*

@@ -30,3 +30,9 @@ pub mod queue;
 pub mod skb;
 pub mod stats;
 pub mod xdp;
+
+/// Whether the network subsystem may log another message.
+pub fn ratelimit() -> bool {
+    // SAFETY: No preconditions.
+    unsafe { crate::bindings::net_ratelimit() != 0 }
+}

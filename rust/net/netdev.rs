@@ -128,6 +128,13 @@ impl NetDevice {
         ptr::eq(net, namespace.as_raw())
     }
 
+    /// Whether a tap, an XDP or tc program or netfilter has to see the frames of all IPv6, or IPv4,
+    /// connections through the device.
+    pub fn is_inspected(&self, ipv6: bool) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::dev_is_inspected(self.as_raw(), ipv6) }
+    }
+
     /// MTU in bytes.
     #[inline]
     pub fn mtu(&self) -> u32 {

@@ -3,7 +3,10 @@
 //! What the driver calls.
 
 use super::{
-    port::Handle,
+    port::{
+        Handle,
+        Port, //
+    },
     Payload, //
 };
 use crate::{
@@ -98,7 +101,7 @@ pub trait Client: 'static {
     /// carries the connection of `skb.sk`, if any. Softirq or process context, bottom halves off.
     fn transmit_queue(skb: &SkBuff) -> Option<u16>;
 
-    /// Notes that the stack sends `skb` through the adapter. Softirq or process context, transmit
+    /// Notes that the stack sends `skb` through `adapter`. Softirq or process context, transmit
     /// lock held.
-    fn transmits(skb: &SkBuff);
+    fn transmits(adapter: &dyn Port, skb: &SkBuff);
 }

@@ -2,6 +2,7 @@
 
 //! What the shim calls.
 
+use super::gate::Gate;
 use crate::{
     abi::{
         admin::SetImpairment,
@@ -57,6 +58,9 @@ pub trait Port: Send + Sync {
 
     /// Returns whether an XDP program sees every frame of the interface, or is being attached.
     fn is_inspected(&self) -> bool;
+
+    /// Returns the client's gate.
+    fn gate(&self) -> &Gate;
 
     /// Returns the number of connections that each processor can hold.
     fn connection_limit(&self) -> u32;

@@ -7,11 +7,14 @@ use super::{
         Answer,
         PendingAnswer, //
     },
+    frags::SubmittedFrags,
     lane::Lane,
+    mark::Marks,
     state::{
         Kind,
         SendSide,
-        StateCell, //
+        StateCell,
+        StateMut, //
     },
     submission::Shortage, //
 };
@@ -25,8 +28,11 @@ use crate::{
             self as abi,
             flag,
             SendState, //
-        }, //
+        },
+        ring::SUBMISSION_ENTRY,
+        Layout, //
     },
+    offload::SubmitError,
     tcp::{
         backlog::BacklogEntry,
         shadow::Ulp,
@@ -76,9 +82,18 @@ pub(super) struct Connection {
     /// Completions that arrived while a process owned the socket.
     #[pin]
     pub(super) deferred: BhSpinLock<Deferred>,
+    /// Payload that the adapter may read. `None` once the processor has stopped or Linux carries the
+    /// connection: nothing is submitted for it any longer.
+    #[pin]
+    pub(super) frags: BhSpinLock<Option<SubmittedFrags>>,
+    /// Work that is left to the process that owns the socket.
+    pub(super) marks: Marks,
     /// `Returned` has arrived, or never will.
     #[pin]
     pub(super) returned: Completion,
+    /// Linux carries the connection.
+    #[pin]
+    pub(super) finished: Completion,
     /// Time of the hand-over ([`jiffies_msecs`]).
     pub(super) since: u32,
     /// Payload bytes that the peer has acknowledged to the adapter. Written under the socket's lock.
@@ -209,6 +224,7 @@ impl Connection {
             progress: Deferral::new(entry::PROGRESS)?,
             returned: Deferral::new(entry::RETURNED)?,
         };
+        let frags = SubmittedFrags::new(lane.queue.clone())?;
         UniqueArc::pin_init(
             pin_init!(Self {
                 lane,
@@ -217,7 +233,10 @@ impl Connection {
                 answer <- PendingAnswer::new(),
                 state: StateCell::new(ARef::from(sock)),
                 deferred <- new_bh_spinlock!(deferred),
+                frags <- new_bh_spinlock!(Some(frags)),
+                marks: Marks::new(),
                 returned <- Completion::new(),
+                finished <- Completion::new(),
                 since: jiffies_msecs(),
                 sent: Counter::new(),
                 received: Counter::new(),
@@ -251,6 +270,39 @@ impl Connection {
         let newly = report.snd_una.wrapping_sub(send.last.snd_una).into();
         self.sent.add(newly);
         self.lane.sent.fetch_add(newly, Relaxed);
+    }
+
+    /// Submits `entries`, all or none of them. Any context but hard interrupts.
+    pub(super) fn submit(&self, entries: &[[u8; SUBMISSION_ENTRY]]) -> Result<(), SubmitError> {
+        // Held meanwhile: a processor that has been started again does not know the connection.
+        let frags = self.frags.lock();
+        match *frags {
+            Some(_) => self.lane.queue.submit(entries),
+            None => Err(SubmitError::Stopped),
+        }
+    }
+
+    /// Submits one entry. Any context but hard interrupts.
+    pub(super) fn submit_entry(
+        &self,
+        entry: &impl Layout<Bytes = [u8; SUBMISSION_ENTRY]>,
+    ) -> Result<(), SubmitError> {
+        self.submit(&[entry.to_bytes()])
+    }
+
+    /// Ends the adapter's access to payload, and all submissions. Any context; the adapter does not
+    /// carry the connection any longer.
+    pub(super) fn cut_off(&self) {
+        let frags = self.frags.lock().take();
+        drop(frags);
+    }
+
+    /// Any state to [`State::Linux`](super::state::State::Linux).
+    pub(super) fn finish(&self, state: &mut StateMut<'_>) {
+        state.finish();
+        self.cut_off();
+        self.marks.take();
+        self.finished.complete_all();
     }
 
     /// Lists the connection to be resumed when there is room again. `blocked`: why it waits, part of its

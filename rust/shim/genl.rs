@@ -12,7 +12,6 @@ use super::{
         put_connection,
         FAMILY, //
     },
-    reason::Cause,
     recall,
     registry::{
         self,
@@ -42,13 +41,17 @@ use crate::{
         },
         namespace::Namespace, //
     },
-    tcp::sock, //
+    tcp::sock,
+    util::time::jiffies_msecs, //
 };
 use kernel::{
     net::netlink,
     prelude::*,
     sync::Arc, //
 };
+
+/// How long a command waits for a process that owns a socket, in milliseconds.
+const OWNER_TIMEOUT_MS: u32 = 1_000;
 
 /// Registers the family.
 pub(super) fn register() -> Result<netlink::Registration> {
@@ -222,7 +225,10 @@ impl Command for ConnOffload {
             .ok_or(ENOENT)?;
         // A socket that is being closed stays with Linux.
         let _file = socket.file().ok_or(ENOTCONN)?;
-        let mut socket = socket.lock();
+        let mut socket = socket.lock_timeout(OWNER_TIMEOUT_MS).ok_or_else(|| {
+            request.extack().set(c"a process owns the socket");
+            EBUSY
+        })?;
         handover::request(&mut socket).map_err(|refusal| {
             request.extack().set(refusal.text());
             refusal.error()
@@ -240,21 +246,28 @@ impl Command for ConnReturn {
     const POLICY: &'static [Policy] = &CONN_POLICY;
 
     fn doit(request: &Request<'_>) -> Result {
-        let recall = |connection: Arc<Connection>| {
-            let mut socket = connection.sock().lock();
-            recall::recall(&connection, &mut socket, Cause::User);
+        let deadline = jiffies_msecs().wrapping_add(OWNER_TIMEOUT_MS);
+        let wait = |connection: Arc<Connection>| {
+            recall::ask(&connection);
+            recall::wait(&connection, deadline)
         };
-        if !request.attrs().get_flag(bindings::TOE_A_CONN_ALL) {
-            recall(named(request)?);
-            return Ok(());
-        }
-        let ifindex = request.attrs().get_u32(bindings::TOE_A_CONN_IFINDEX);
-        connections(request.namespace())
-            .filter(|connection| {
-                ifindex.is_none_or(|ifindex| connection.lane.adapter().ifindex() == ifindex)
-            })
-            .for_each(recall);
-        Ok(())
+        let result = if request.attrs().get_flag(bindings::TOE_A_CONN_ALL) {
+            let ifindex = request.attrs().get_u32(bindings::TOE_A_CONN_IFINDEX);
+            let wanted = || {
+                connections(request.namespace()).filter(|connection| {
+                    ifindex.is_none_or(|ifindex| connection.lane.adapter().ifindex() == ifindex)
+                })
+            };
+            wanted().for_each(|connection| recall::ask(&connection));
+            wanted().map(wait).fold(Ok(()), Result::and)
+        } else {
+            wait(named(request)?)
+        };
+        result.inspect_err(|_| {
+            request.extack().set(
+                c"a process owns a socket; its connection returns when it releases the socket",
+            );
+        })
     }
 }
 

@@ -12,7 +12,6 @@ use super::{
         Connection,
         ULP, //
     },
-    frags::SubmittedFrags,
     notify,
     reason::{
         Cause,
@@ -142,8 +141,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
     );
     let processor = adapter.processor_for(&received).ok_or(Refusal::Filter)?;
     let lane = registry::lane(adapter, processor).ok_or(Refusal::NoDevice)?;
-    // Allocated before the adapter is asked: nothing may fail after its answer.
-    let frags = SubmittedFrags::new(lane.queue.clone()).map_err(|_| Refusal::NoMemory)?;
+    // Everything is allocated before the adapter is asked: nothing may fail after its answer.
     let connection =
         Connection::new(sock, lane.clone(), &snapshot).map_err(|_| Refusal::NoMemory)?;
     let connection = lane.insert(connection)?;
@@ -153,8 +151,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
     let device_id = match result {
         Ok(device_id) => device_id,
         Err(refusal) => {
-            state.finish();
-            // In this order, see `recall::finish`.
+            connection.finish(&mut state);
             ULP.detach(sock);
             lane.remove(&connection);
             return Err(refusal);
@@ -164,7 +161,6 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         send: SendSide {
             device_id,
             submitted: snapshot.send.snd_una,
-            frags,
             last: snapshot.send,
         },
         receive: match snapshot.has(flag::OUT_OF_ORDER) {
@@ -211,7 +207,7 @@ fn ask(connection: &Connection, snapshot: &abi::ConnectionState) -> Result<u32, 
     }
 
     let queue = &connection.lane.queue;
-    match queue.submit(&entries) {
+    match connection.submit(&entries) {
         Ok(()) => {}
         Err(SubmitError::Full) => return Err(Refusal::Busy),
         Err(SubmitError::Stopped) => return Err(Refusal::NoDevice),

@@ -55,9 +55,6 @@ pub(super) struct Lane {
     connections: BhSpinLock<Connections>,
 }
 
-/// # Invariants
-///
-/// `waiting` holds identifiers of connections in `table` only, none of them twice.
 struct Connections {
     /// Whether new connections are accepted.
     open: bool,
@@ -66,7 +63,9 @@ struct Connections {
     waiting: Waiting,
 }
 
-/// A queue of identifiers that takes no longer to pop when it is long.
+/// A queue of identifiers. No operation takes longer when it is long, on average.
+///
+/// An identifier stays in the queue when its connection leaves the table.
 ///
 /// # Invariants
 ///
@@ -77,23 +76,25 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// Creates a queue for at most `capacity` identifiers of connections in the table, none of them
+    /// twice.
     fn new(capacity: usize) -> Result<Self> {
+        // Half of the entries may be useless before they are sorted out.
+        let entries = KVVec::with_capacity(2 * capacity, GFP_KERNEL)?;
         // INVARIANT: Both are 0.
-        Ok(Self {
-            entries: KVVec::with_capacity(capacity, GFP_KERNEL)?,
-            first: 0,
-        })
+        Ok(Self { entries, first: 0 })
     }
 
     fn len(&self) -> usize {
         self.entries.len() - self.first
     }
 
-    /// Appends `id`. Does nothing when the queue has its capacity.
-    fn push(&mut self, id: u32) {
+    /// Appends `id`. `is_known` says which identifiers are still in the table.
+    fn push(&mut self, id: u32, is_known: impl Fn(u32) -> bool) {
         if self.entries.len() == self.entries.capacity() {
-            self.compact();
+            self.sort_out(is_known);
         }
+        // By the promise to `new` there is room.
         let _ = self.entries.push_within_capacity(id);
     }
 
@@ -101,23 +102,20 @@ impl Waiting {
         let id = *self.entries.get(self.first)?;
         self.first += 1;
         if self.len() == 0 {
-            self.compact();
+            self.entries.clear();
+            // INVARIANT: Both are 0.
+            self.first = 0;
         }
         Some(id)
     }
 
-    fn remove(&mut self, id: u32) {
-        if self.len() > 0 {
-            self.compact();
-            self.entries.retain(|&mut entry| entry != id);
-        }
-    }
-
-    /// Forgets the entries that have been popped.
-    fn compact(&mut self) {
-        let len = self.len();
-        self.entries.copy_within(self.first.., 0);
-        self.entries.truncate(len);
+    /// Forgets the entries that have been popped, and those of connections that have left the table.
+    fn sort_out(&mut self, is_known: impl Fn(u32) -> bool) {
+        let (first, mut i) = (self.first, 0);
+        self.entries.retain(|&mut id| {
+            i += 1;
+            i > first && is_known(id)
+        });
         // INVARIANT: No popped entry is left.
         self.first = 0;
     }
@@ -192,8 +190,6 @@ impl Lane {
     pub(super) fn remove(&self, connection: &Connection) {
         let mut connections = self.connections.lock();
         let removed = connections.table.remove(connection.host_id());
-        connections.waiting.remove(connection.host_id());
-        self.note_waiting(&connections);
         drop(connections);
         drop(removed);
     }
@@ -222,10 +218,13 @@ impl Lane {
 
     /// Lists `connection`, which is not listed, to be resumed when there is room.
     pub(super) fn wait(&self, connection: &Connection) {
-        let mut connections = self.connections.lock();
-        // By the type invariants there is room.
-        connections.waiting.push(connection.host_id());
-        self.note_waiting(&connections);
+        let mut guard = self.connections.lock();
+        let connections: &mut Connections = &mut guard;
+        let table = &connections.table;
+        connections
+            .waiting
+            .push(connection.host_id(), |id| table.get(id).is_some());
+        self.note_waiting(connections);
     }
 
     /// Returns whether a connection may be listed.
@@ -240,15 +239,14 @@ impl Lane {
         let mut left = self.connections.lock().waiting.len();
         while left > 0 {
             left -= 1;
-            let Some(connection) = self.next_waiting() else {
-                return;
-            };
-            if !resume(&connection) {
-                return;
+            match self.next_waiting() {
+                Some(connection) if !resume(&connection) => return,
+                _ => {}
             }
         }
     }
 
+    /// Takes a connection off the list. `None` if it has left the table.
     fn next_waiting(&self) -> Option<Arc<Connection>> {
         let mut connections = self.connections.lock();
         let host_id = connections.waiting.pop();
@@ -259,5 +257,64 @@ impl Lane {
     fn note_waiting(&self, connections: &Connections) {
         self.any_waiting
             .store(connections.waiting.len() > 0, Relaxed);
+    }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::macros::kunit_tests(toe_shim_lane)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    #[test]
+    fn waiting_keeps_the_order() -> Result {
+        let mut waiting = Waiting::new(2)?;
+        for id in 0..100 {
+            waiting.push(2 * id, |_| true);
+            waiting.push(2 * id + 1, |_| true);
+            assert_eq!(waiting.pop(), Some(2 * id));
+            assert_eq!(waiting.pop(), Some(2 * id + 1));
+        }
+        assert_eq!(waiting.pop(), None);
+        waiting.push(0, |_| true);
+        // Four others that have left the table in between.
+        for id in 1..5 {
+            waiting.push(id, |id| id == 0);
+        }
+        waiting.push(5, |id| id == 0);
+        let mut left = [0; 8];
+        let mut len = 0;
+        while let Some(id) = waiting.pop() {
+            left[len] = id;
+            len += 1;
+        }
+        assert_eq!((left[0], left[len - 1]), (0, 5));
+        Ok(())
+    }
+
+    #[test]
+    fn waiting_takes_linear_time() -> Result {
+        const CAPACITY: u32 = 1000;
+        let mut waiting = Waiting::new(CAPACITY as usize)?;
+        let looks = Cell::new(0);
+        let (mut pushed, mut known) = (0, 0..0);
+        for round in 0..20 {
+            // All leave the table, and as many come.
+            known = round * CAPACITY..(round + 1) * CAPACITY;
+            for id in known.clone() {
+                waiting.push(id, |id| {
+                    looks.set(looks.get() + 1);
+                    known.contains(&id)
+                });
+                pushed += 1;
+            }
+        }
+        assert!(looks.get() <= 2 * pushed);
+        let mut found = 0;
+        while let Some(id) = waiting.pop() {
+            found += u32::from(known.contains(&id));
+        }
+        assert_eq!(found, CAPACITY);
+        Ok(())
     }
 }

@@ -138,7 +138,7 @@ pub(super) fn answer(connection: &Connection, carried: &mut Carried) {
     let Some(resync) = &carried.resync else {
         return;
     };
-    match connection.lane.queue.submit_entry(resync) {
+    match connection.submit_entry(resync) {
         Err(SubmitError::Full) => connection.wait(&mut carried.blocked, Shortage::Room),
         // The connections of a stopped processor come back by themselves.
         Ok(()) | Err(SubmitError::Stopped) => carried.resync = None,

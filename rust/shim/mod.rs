@@ -29,7 +29,7 @@
 //! | [`answer`] | the adapter's answer to a hand-over |
 //! | [`table`] | objects by identifier |
 //! | [`submission`], [`timeout`], [`frags`] | submission queue, its timeout, payload that the adapter reads |
-//! | [`state`] | state of a connection, with its send side |
+//! | [`state`], [`mark`] | state of a connection, with its send side; work left to the owner of its socket |
 //! | [`connection`], [`lane`] | a connection; a processor and its connections |
 //! | [`registry`], [`backoff`], [`notify`] | adapters; delay of automatic delegation; notifications |
 //! | [`recall`] | return of a connection |
@@ -47,6 +47,7 @@ mod genl;
 mod handover;
 mod lane;
 mod legacy;
+mod mark;
 mod notify;
 mod policy;
 mod poll;
@@ -69,6 +70,7 @@ use self::{
         Connection,
         ULP, //
     },
+    mark::Mark,
     poll::ProcessorPoll, //
 };
 use crate::{
@@ -89,7 +91,8 @@ use crate::{
     offload::{
         Client,
         Handle,
-        Payload, //
+        Payload,
+        Port, //
     },
     tcp::{
         shadow,
@@ -201,8 +204,12 @@ impl Client for Shim {
             // has answered keeps its answer.
             connection.answer.give(Answer::Stopped);
             connection.returned.complete_all();
-            let mut sock = connection.sock().lock();
-            recall::lost(&connection, &mut sock.locked());
+            connection.cut_off();
+            connection
+                .marks
+                .with(connection.sock(), Mark::Lost, |lock| {
+                    recall::lost(&connection, lock)
+                });
         }
     }
 
@@ -211,6 +218,12 @@ impl Client for Shim {
     }
 
     fn gone(adapter: &Handle) {
+        // The watch sees them no longer.
+        for lane in registry::lanes_of(adapter) {
+            for connection in lane.connections() {
+                connection.marks.pin(connection.sock());
+            }
+        }
         registry::forget(adapter);
     }
 
@@ -221,9 +234,9 @@ impl Client for Shim {
         Some(connection.lane.queue.processor().into())
     }
 
-    fn transmits(skb: &SkBuff) {
+    fn transmits(adapter: &dyn Port, skb: &SkBuff) {
         if let Some(sock) = WeakSock::of_sender(skb) {
-            policy::consider(sock);
+            policy::consider(adapter.gate(), sock);
         }
     }
 }

@@ -5,16 +5,22 @@
 //! Every active connection sends frames, acknowledgements at least, and the driver reports each frame
 //! that it transmits ([`consider`]). A connection becomes a candidate once it has carried
 //! `net.toe.min_bytes` bytes and is not in loss recovery. A worker owns the candidate's socket and hands
-//! it over. Refused and returned connections are tried again after a delay ([`backoff`]).
+//! it over. Refused and returned connections are tried again after a delay ([`backoff`]). While a filter or
+//! tap has to see the frames of all connections none is tried: the adapter's [`Gate`] is closed.
 
 use super::{
     backoff,
     connection::ULP,
-    handover, //
+    handover,
+    reason::Refusal,
+    registry, //
 };
 use crate::{
+    offload::Gate,
     tcp::{
         sock::{
+            Lock,
+            Owned,
             TcpSock,
             WeakSock, //
         },
@@ -47,6 +53,9 @@ use kernel::{
 
 /// Largest number of candidates that wait.
 const MAX_CANDIDATES: usize = 1024;
+
+/// How long the worker waits for a process that owns a candidate, in milliseconds.
+const LOCK_TIMEOUT_MS: u32 = 100;
 
 /// The candidates, and the work item that hands them over.
 #[pin_data]
@@ -106,12 +115,13 @@ impl Candidates {
 
 /// Considers a socket that sends a frame through an adapter. Softirq or process context.
 #[inline]
-pub(super) fn consider(sock: &WeakSock) {
+pub(super) fn consider(gate: &Gate, sock: &WeakSock) {
     if sysctl::mode(sock) == Mode::Automatic
         && sock.bytes() >= sysctl::min_bytes(sock)
         && ULP.shadow_of(sock, &rcu::read_lock()).is_none()
         && !sock.is_in_recovery()
         && !backoff::is_delayed(sock)
+        && !gate.is_closed(sock.is_ipv6())
     {
         enqueue(sock);
     }
@@ -128,6 +138,30 @@ fn enqueue(sock: &WeakSock) {
     }
 }
 
+/// Closes the gate of the adapter if the filter that prevented the hand-over of `sock` sees the frames
+/// of all connections.
+fn close_gate(sock: &mut Owned<'_>) {
+    let ipv6 = sock.is_ipv6();
+    let inspected = sock
+        .tcp()
+        .with_device(|dev| dev.is_inspected(ipv6).then(|| dev.ifindex()))
+        .flatten();
+    if let Some(adapter) = inspected.and_then(|index| registry::adapter(sock.namespace(), index)) {
+        adapter.gate().set_closed(ipv6, true);
+    }
+}
+
+/// Opens the gates whose filter has gone. Called once a second.
+pub(super) fn open_gates() {
+    for adapter in registry::adapters() {
+        for ipv6 in [false, true] {
+            if adapter.gate().is_closed(ipv6) && !adapter.netdev().is_inspected(ipv6) {
+                adapter.gate().set_closed(ipv6, false);
+            }
+        }
+    }
+}
+
 impl WorkItem for Candidates {
     type Pointer = Arc<Self>;
 
@@ -137,7 +171,10 @@ impl WorkItem for Candidates {
             let Some(_file) = candidate.file() else {
                 continue;
             };
-            let mut sock = candidate.lock();
+            let Some(mut sock) = candidate.lock_timeout(LOCK_TIMEOUT_MS) else {
+                backoff::refused(&candidate, Refusal::Busy);
+                continue;
+            };
             // The application may have requested the hand-over meanwhile.
             let is_delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();
             if is_delegated || sysctl::mode(&sock) != Mode::Automatic {
@@ -145,6 +182,9 @@ impl WorkItem for Candidates {
             }
             if let Err(refusal) = handover::delegate(&mut sock) {
                 backoff::refused(&sock, refusal);
+                if refusal == Refusal::Filter {
+                    close_gate(&mut sock);
+                }
             }
         }
     }

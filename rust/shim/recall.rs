@@ -3,7 +3,8 @@
 //! Return: a connection goes from the adapter back to Linux.
 //!
 //! Either side may start it. [`request`] asks the adapter and does not wait; [`recall`] waits until
-//! Linux carries the connection. [`complete`] takes over the state that the adapter reports, [`lost`]
+//! Linux carries the connection, as the owner of its socket. [`ask`] and [`wait`] do the same for
+//! somebody else. [`complete`] takes over the state that the adapter reports, [`lost`]
 //! does without a report. In both cases payload that the adapter has not sent becomes unsent again,
 //! and the socket is an ordinary one afterwards.
 
@@ -13,6 +14,7 @@ use super::{
         Connection,
         ULP, //
     },
+    mark::Mark,
     notify,
     reason::Cause,
     state::{
@@ -40,9 +42,13 @@ use crate::{
         Locked,
         Owned,
         Tcp, //
-    }, //
+    },
+    util::time::jiffies_msecs, //
 };
-use kernel::time::msecs_to_jiffies;
+use kernel::{
+    prelude::*,
+    time::msecs_to_jiffies, //
+};
 
 /// Interval in milliseconds at which [`recall`] processes the backlog while it waits.
 const BACKLOG_INTERVAL_MS: u32 = 20;
@@ -80,7 +86,7 @@ fn submit_return(connection: &Connection, device_id: u32) -> bool {
         op: SubmissionOp::Return.raw(),
         device_id,
     };
-    connection.lane.queue.submit_entry(&entry) != Err(SubmitError::Full)
+    connection.submit_entry(&entry) != Err(SubmitError::Full)
 }
 
 /// Asks the adapter to return a connection and waits until Linux carries it. Process context;
@@ -106,6 +112,39 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause
     }
     sock.flush_backlog();
     lost(connection, &mut sock.locked());
+}
+
+/// Asks the adapter to return a connection because a user wants it back. Does not wait. If a process
+/// owns the socket, it will ask.
+pub(super) fn ask(connection: &Connection) {
+    connection
+        .marks
+        .with(connection.sock(), Mark::Return, |lock| {
+            let (mut state, _) = connection.state.open(lock);
+            request(connection, &mut state, Cause::User);
+        });
+}
+
+/// Waits after [`ask`] until Linux carries the connection. Process context; sleeps.
+///
+/// # Errors
+///
+/// `EBUSY` if a process that owns the socket has not released it at `deadline` ([`jiffies_msecs`]). The
+/// connection returns when it does.
+pub(super) fn wait(connection: &Connection, deadline: u32) -> Result {
+    let interval = msecs_to_jiffies(BACKLOG_INTERVAL_MS);
+    let mut timeout = AnswerTimeout::new(&connection.lane.queue);
+    while !connection.finished.wait_for_completion_timeout(interval) {
+        // Either the adapter has not been asked, or its report is in the backlog.
+        if connection.marks.is_any() || connection.returned.is_complete() {
+            if (jiffies_msecs().wrapping_sub(deadline) as i32) >= 0 {
+                return Err(EBUSY);
+            }
+        } else if timeout.is_expired() {
+            connection.lane.adapter().fault("return timed out");
+        }
+    }
+    Ok(())
 }
 
 /// Takes over the state in which the adapter has returned a connection. With the socket locked.
@@ -176,10 +215,8 @@ fn leave_without_report(send: &SendSide, tcp: &mut Tcp<'_>) {
 fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
     {
         let (mut state, _) = connection.state.open(lock);
-        state.finish();
+        connection.finish(&mut state);
     }
-    // Before the connection leaves the table: until it does, a processor that stops waits for this
-    // socket. So the ULP's reference, which an RCU callback drops, is never the last one to the adapter.
     ULP.detach(lock);
     let lane = &connection.lane;
     lane.remove(connection);

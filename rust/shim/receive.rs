@@ -240,7 +240,9 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
     let snd_una = acked.send.snd_una;
     connection.count_sent(send, &acked.send);
     send.report(&mut tcp, &acked.send);
-    send.frags.release_to(snd_una);
+    if let Some(frags) = &mut *connection.frags.lock() {
+        frags.release_to(snd_una);
+    }
     send.submitted = later(send.submitted, snd_una);
     let ifindex = lane.adapter().ifindex();
     if !tcp.route_valid(ifindex) {

@@ -186,6 +186,16 @@ pub(super) fn nth_adapter(n: usize) -> Option<Handle> {
     with(|adapters| Some(adapters.get(n)?.handle.clone()))?
 }
 
+/// Iterates over the adapters. They may change meanwhile: this is no snapshot.
+pub(super) fn adapters() -> impl Iterator<Item = Handle> {
+    let mut n = 0;
+    core::iter::from_fn(move || {
+        let adapter = nth_adapter(n)?;
+        n += 1;
+        Some(adapter)
+    })
+}
+
 /// Returns the `n`-th of all lanes, in the order of their first start.
 pub(super) fn nth_lane(n: usize) -> Option<Arc<Lane>> {
     with(|adapters| {
@@ -195,6 +205,11 @@ pub(super) fn nth_lane(n: usize) -> Option<Arc<Lane>> {
             .nth(n)
             .cloned()
     })?
+}
+
+/// Iterates over the lanes of an adapter.
+pub(super) fn lanes_of(handle: &Handle) -> impl Iterator<Item = Arc<Lane>> + '_ {
+    (0..=u8::MAX).filter_map(move |processor| lane(handle, processor))
 }
 
 /// Iterates over all lanes. They may change meanwhile: this is no snapshot.

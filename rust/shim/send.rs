@@ -159,6 +159,10 @@ fn submit_payload(
 ) -> Result<(), Cause> {
     let queue = &connection.lane.queue;
     let end = tcp.write_seq();
+    let mut frags = connection.frags.lock();
+    let Some(frags) = &mut *frags else {
+        return Ok(());
+    };
     while carried.send.submitted != end && carried.blocked.is_none() {
         let Ok(fragments) = tcp.fragments(carried.send.submitted) else {
             return Err(Cause::Sockopt);
@@ -167,7 +171,7 @@ fn submit_payload(
         if fragments.is_empty() {
             return Ok(());
         }
-        let mut batch = match carried.send.frags.batch(fragments.len()) {
+        let mut batch = match frags.batch(fragments.len()) {
             Ok(batch) => batch,
             Err(shortage) => {
                 connection.wait(&mut carried.blocked, shortage);
@@ -288,7 +292,7 @@ pub(super) fn update_nagle(connection: &Connection, sock: &mut Owned<'_>) {
         flags,
         ..Update::default()
     };
-    if connection.lane.queue.submit_entry(&update) == Err(SubmitError::Full) {
+    if connection.submit_entry(&update) == Err(SubmitError::Full) {
         // The update must not be lost, and is too rare for a queue of its own.
         recall::recall(connection, sock, Cause::Sockopt);
     }

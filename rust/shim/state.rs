@@ -33,13 +33,16 @@
 //!
 //! All transitions are made under the socket's lock, by the functions in the diagram. An operation
 //! is a method of the states that permit it: only [`Carried`] submits payload and updates; both
-//! [`Carried`] and [`Returning`] take the adapter's reports ([`SendSide`]). The fragments that the
-//! adapter may read are part of these two and are released with them.
+//! [`Carried`] and [`Returning`] take the adapter's reports ([`SendSide`]).
+//!
+//! A process that owns the socket may keep a connection of a stopped processor out of `Linux`
+//! ([`mark`](super::mark)). The adapter's access to its payload has ended all the same
+//! ([`Connection::cut_off`]).
 //!
 //! [`Connection`]: super::connection::Connection
+//! [`Connection::cut_off`]: super::connection::Connection::cut_off
 
 use super::{
-    frags::SubmittedFrags,
     reason::Cause,
     submission::Shortage, //
 };
@@ -135,8 +138,6 @@ pub(super) struct SendSide {
     pub(super) device_id: u32,
     /// First byte that has not been submitted.
     pub(super) submitted: u32,
-    /// Payload that the adapter may read.
-    pub(super) frags: SubmittedFrags,
     /// The adapter's latest report, at first the state at hand-over. `snd_nxt` is the highest
     /// reported.
     pub(super) last: SendState,
@@ -344,7 +345,7 @@ impl StateMut<'_> {
         }
     }
 
-    /// Any state to `Linux`. Releases what the former state holds, fragments included.
+    /// Any state to `Linux`.
     pub(super) fn finish(&mut self) {
         self.set(State::Linux);
     }

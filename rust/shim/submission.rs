@@ -3,10 +3,7 @@
 //! The submission queue of one processor of an adapter.
 
 use crate::{
-    abi::{
-        ring::SUBMISSION_ENTRY,
-        Layout, //
-    },
+    abi::ring::SUBMISSION_ENTRY,
     net::{
         dma::MappedFrag,
         skb::Frag, //
@@ -55,14 +52,6 @@ impl SubmissionQueue {
     /// Submits `entries`, all or none of them. Any context but hard interrupts.
     pub(super) fn submit(&self, entries: &[[u8; SUBMISSION_ENTRY]]) -> Result<(), SubmitError> {
         self.adapter.submit(self.processor, entries)
-    }
-
-    /// Submits one entry. Any context but hard interrupts.
-    pub(super) fn submit_entry(
-        &self,
-        entry: &impl Layout<Bytes = [u8; SUBMISSION_ENTRY]>,
-    ) -> Result<(), SubmitError> {
-        self.submit(&[entry.to_bytes()])
     }
 
     /// Returns how many completions of the processor have been consumed, modulo 2^32.

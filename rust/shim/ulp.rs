@@ -15,7 +15,8 @@ use super::{
     },
     recall,
     receive,
-    send, //
+    send,
+    watch, //
 };
 use crate::{
     bindings,
@@ -111,6 +112,9 @@ impl Shadow for Connection {
     }
 
     fn released(this: &Self, sock: &mut Locked<'_>) {
+        if this.marks.is_any() {
+            watch::catch_up(this, sock);
+        }
         send::submit_foreign(this, sock);
     }
 }

@@ -6,10 +6,12 @@
 //! a delegated connection. Therefore all connections are checked whenever a notifier reports a change,
 //! and once a second for changes without a notifier (packet filters, taps). A connection that may no
 //! longer bypass Linux is recalled. A new hardware address of the next hop or a new MSS is submitted
-//! to the adapter.
+//! to the adapter. A connection whose socket a process owns is checked by that process.
 
 use super::{
     connection::Connection,
+    mark::Mark,
+    policy,
     reason::Cause,
     recall,
     registry, //
@@ -35,7 +37,14 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
     workqueue::{
         Work,
         WorkItem, //
@@ -58,6 +67,7 @@ impl Watch {
         let check = Arc::pin_init(
             pin_init!(Check {
                 work <- kernel::new_work!("toe::watch"),
+                ticked: AtomicFlag::new(false),
             }),
             GFP_KERNEL,
         )?;
@@ -90,6 +100,8 @@ impl Drop for Published {
 struct Check {
     #[pin]
     work: Work<Check>,
+    /// The timer has asked for a check.
+    ticked: AtomicFlag,
 }
 
 kernel::impl_has_work! {
@@ -112,6 +124,7 @@ impl notifier::Notifier for Check {
 
 impl workqueue::Tick for Check {
     fn tick(&self) {
+        self.ticked.store(true, Relaxed);
         schedule();
     }
 }
@@ -119,16 +132,40 @@ impl workqueue::Tick for Check {
 impl WorkItem for Check {
     type Pointer = Arc<Self>;
 
-    fn run(_this: Arc<Self>) {
+    fn run(this: Arc<Self>) {
+        let ticked = this.ticked.xchg(false, Full);
+        if ticked {
+            policy::open_gates();
+        }
         for lane in registry::lanes() {
             for connection in lane.connections() {
-                if connection.kind().is_carried() {
-                    let mut sock = connection.sock().lock();
-                    check(&connection, &mut sock.locked());
+                if !connection.is_offloaded() {
+                    continue;
+                }
+                let sock = connection.sock();
+                let marked = connection
+                    .marks
+                    .with(sock, Mark::Check, |lock| check(&connection, lock));
+                // The process has owned the socket for an interval.
+                if marked && ticked {
+                    connection.marks.pin(sock);
                 }
             }
         }
     }
+}
+
+/// Does what was left to the process that releases the socket of a connection. Softirqs are disabled.
+pub(super) fn catch_up(connection: &Connection, lock: &mut Locked<'_>) {
+    let found = connection.marks.take();
+    if found.has(Mark::Lost) {
+        return recall::lost(connection, lock);
+    }
+    if found.has(Mark::Return) {
+        let (mut state, _) = connection.state.open(lock);
+        recall::request(connection, &mut state, Cause::User);
+    }
+    check(connection, lock);
 }
 
 fn check(connection: &Connection, lock: &mut Locked<'_>) {
@@ -165,7 +202,7 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         update.mss = mss;
     }
     // When there is no room the next check tries again.
-    if update.valid != 0 && connection.lane.queue.submit_entry(&update).is_ok() {
+    if update.valid != 0 && connection.submit_entry(&update).is_ok() {
         carried.remote_mac = remote_mac;
         carried.mss = mss;
     }

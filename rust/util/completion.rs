@@ -22,7 +22,9 @@ use kernel::{
 /// let done = KBox::pin_init(Completion::new(), GFP_KERNEL)?;
 /// assert!(!done.wait_for_completion_timeout(msecs_to_jiffies(10)));
 ///
+/// assert!(!done.is_complete());
 /// done.complete_all();
+/// assert!(done.is_complete());
 /// assert!(done.wait_for_completion_timeout(msecs_to_jiffies(10)));
 /// # Ok::<(), Error>(())
 /// ```
@@ -53,6 +55,12 @@ impl Completion {
     pub fn complete_all(&self) {
         // SAFETY: The completion is initialised and pinned.
         unsafe { bindings::complete_all(self.inner.get()) }
+    }
+
+    /// Returns whether it is complete. Callable from any context.
+    pub fn is_complete(&self) -> bool {
+        // SAFETY: The completion is initialised and pinned.
+        unsafe { bindings::completion_done(self.inner.get()) }
     }
 
     /// Waits until it is complete, but no longer than `timeout`. Returns whether it is complete.

@@ -8,6 +8,7 @@ pub mod device;
 pub mod global;
 pub mod irq;
 pub mod lock;
+pub mod module;
 pub mod pci;
 pub mod spsc;
 pub mod time;

@@ -84,6 +84,11 @@ pub trait Operations: device::Operations {
     /// Ranges of the frame size histogram in bytes with FCS, terminated by [`SizeRange::END`].
     const SIZES: &'static [SizeRange];
 
+    /// Number of registers of 32 bits in a register dump.
+    const REGISTERS: usize;
+    /// Version of the layout of a register dump.
+    const REGISTERS_VERSION: u32;
+
     /// Reports the link settings.
     fn link_settings(cx: &mut Control<'_, Self>) -> LinkSettings;
 
@@ -162,6 +167,9 @@ pub trait Operations: device::Operations {
     ///
     /// [`ENOENT`] when there is none.
     fn remove_rule(cx: &mut Control<'_, Self>, location: u32) -> Result;
+
+    /// Writes a register dump.
+    fn registers(cx: &mut Control<'_, Self>, values: &mut [u32]);
 
     /// Reports the MAC statistics.
     fn mac_statistics(cx: &mut Control<'_, Self>, statistics: &mut MacStatistics);

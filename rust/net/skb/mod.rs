@@ -277,6 +277,14 @@ impl SkBuff {
         }
     }
 
+    /// Reports the time to a socket that asks when the frame is sent. Called before the device can send
+    /// it.
+    #[inline]
+    pub fn tx_timestamp(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::skb_tx_timestamp(self.as_raw()) }
+    }
+
     /// Frees a frame that is lost. Callable from any context.
     #[cold]
     pub fn drop_with(self, reason: DropReason) {

@@ -37,8 +37,15 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     types::Opaque, //
 };
+
+/// Interval at which the end of a registration looks for attached data.
+const DETACH_INTERVAL: Delta = Delta::from_millis(5);
 
 /// Why a connection is recalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +124,8 @@ pub struct Ulp<T: Shadow> {
     ops: UnsafeCell<bindings::tcp_ulp_ops>,
     // The `struct proto` of a socket with a shadow, for AF_INET and AF_INET6.
     protos: [Atomic<*mut bindings::proto>; 2],
+    // Number of sockets that have data.
+    attached: Atomic<u32>,
     _shadow: PhantomData<T>,
 }
 
@@ -140,17 +149,18 @@ impl<T: Shadow> Ulp<T> {
         Self {
             ops: UnsafeCell::new(ops),
             protos: [Atomic::new(ptr::null_mut()), Atomic::new(ptr::null_mut())],
+            attached: Atomic::new(0),
             _shadow: PhantomData,
         }
     }
 
     /// Registers the protocol with TCP.
     pub fn register(&'static self) -> Result<Registration<T>> {
-        // SAFETY: The calls and `ops` are static and complete.
-        unsafe {
-            bindings::calls_begin(&callbacks::FirstCalls::<T>::CALLS);
-            to_result(bindings::tcp_register_ulp(self.ops.get()))?;
-        }
+        // SAFETY: The calls are static and complete.
+        to_result(unsafe { bindings::calls_begin(&callbacks::FirstCalls::<T>::CALLS) })?;
+        // SAFETY: `ops` is static and complete.
+        to_result(unsafe { bindings::tcp_register_ulp(self.ops.get()) })
+            .inspect_err(|_| call::drain())?;
         Ok(Registration(self))
     }
 
@@ -194,8 +204,8 @@ impl<T: Shadow> Ulp<T> {
         let proto = self.proto_for(sock)?;
         let attached = KBox::into_raw(KBox::new(
             Attached {
-                // Written by `call_rcu`.
-                rcu: Opaque::uninit(),
+                // Written by `calls_free`.
+                free: Opaque::uninit(),
                 shadow,
             },
             GFP_KERNEL,
@@ -214,12 +224,14 @@ impl<T: Shadow> Ulp<T> {
         if ret.is_err() {
             // SAFETY: It was boxed above, and the socket has not taken it.
             drop(unsafe { KBox::from_raw(attached) });
+            return ret;
         }
-        ret
+        self.attached.fetch_add(1, ordering::Relaxed);
+        Ok(())
     }
 
     /// Detaches the data, if any: the socket is an ordinary one again. RCU readers may use the data
-    /// until the end of a grace period.
+    /// until the end of a grace period. It is dropped in process context.
     pub fn detach(&self, lock: &mut impl Lock) {
         let sk = lock.sock().as_raw();
         // SAFETY: The socket is locked.
@@ -228,14 +240,15 @@ impl<T: Shadow> Ulp<T> {
             return;
         }
         // SAFETY: The socket is locked. `attach` boxed the data, which no new reader finds from here
-        // on. Its `rcu` is not in use.
+        // on. Its `free` is not in use.
         unsafe {
             bindings::tcp_detach(sk);
-            bindings::call_rcu(
-                Opaque::cast_into(&raw const (*attached).rcu),
+            bindings::calls_free(
+                Opaque::cast_into(&raw const (*attached).free),
                 Some(free::<T>),
             );
         }
+        self.attached.fetch_sub(1, ordering::Release);
     }
 
     /// Returns the `struct proto` for a socket with a shadow.
@@ -263,23 +276,24 @@ impl<T: Shadow> Ulp<T> {
 /// The target of a socket's `icsk_ulp_data`.
 #[repr(C)]
 struct Attached<T> {
-    // First: `free` casts a pointer to this field to a pointer to the structure.
-    rcu: Opaque<bindings::callback_head>,
+    // First, and its own first field is the `work_struct`: `free` casts a pointer to that to a pointer
+    // to the structure.
+    free: Opaque<bindings::rcu_work>,
     shadow: Arc<T>,
 }
 
 /// # Safety
 ///
-/// Called only by the core, as the callback of `call_rcu`.
-unsafe extern "C" fn free<T: Shadow>(rcu: *mut bindings::callback_head) {
-    // SAFETY: `rcu` is the first field of a box from `attach` that `detach` handed over.
-    drop(unsafe { KBox::from_raw(rcu.cast::<Attached<T>>()) });
+/// Called only by the core, as the function of `calls_free`.
+unsafe extern "C" fn free<T: Shadow>(work: *mut bindings::work_struct) {
+    // SAFETY: `work` is at the start of a box from `attach` that `detach` handed over.
+    drop(unsafe { KBox::from_raw(work.cast::<Attached<T>>()) });
 }
 
 /// A registered protocol.
 ///
-/// All data has to be detached before it is dropped. Dropping waits until every call through a socket
-/// has returned.
+/// Dropping waits until all data is detached, which has to be under way, and until every call through
+/// a socket has returned.
 ///
 /// # Unloading
 ///
@@ -294,8 +308,10 @@ impl<T: Shadow> Drop for Registration<T> {
         call::start_leaving();
         // SAFETY: `register` has registered it.
         unsafe { bindings::tcp_unregister_ulp(self.0.ops.get()) };
+        while self.0.attached.load(ordering::Acquire) != 0 {
+            fsleep(DETACH_INTERVAL);
+        }
         call::drain();
-        rcu::rcu_barrier();
         for slot in &self.0.protos {
             let proto = slot.xchg(ptr::null_mut(), ordering::Full);
             if !proto.is_null() {

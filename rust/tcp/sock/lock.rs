@@ -17,7 +17,12 @@ use core::{
     ptr, //
 };
 use kernel::{
+    prelude::*,
     sync::aref::ARef,
+    time::{
+        msecs_to_jiffies,
+        Msecs, //
+    },
     types::NotThreadSafe, //
 };
 
@@ -240,7 +245,9 @@ impl Drop for Spin<'_> {
 }
 
 impl TcpSock {
-    /// Owns the socket. Process context; sleeps.
+    /// Owns the socket. Process context; sleeps, as long as another process owns the socket. That may
+    /// be for ever: a process waits here only for a socket that it was called for. Others use
+    /// [`Self::lock_timeout`] or [`Self::spin`].
     #[inline]
     pub fn lock(&self) -> Owned<'_> {
         // SAFETY: The socket is alive.
@@ -251,6 +258,21 @@ impl TcpSock {
             borrowed: false,
             _not_send: NotThreadSafe,
         }
+    }
+
+    /// Owns the socket, unless another process does not release it within `timeout` milliseconds.
+    /// Process context; sleeps.
+    pub fn lock_timeout(&self, timeout: Msecs) -> Option<Owned<'_>> {
+        // CAST: A timeout is short.
+        let timeout = msecs_to_jiffies(timeout) as c_long;
+        // SAFETY: The socket is alive.
+        let owned = unsafe { bindings::lock_sock_timeout(self.as_raw(), timeout) };
+        // INVARIANT: The process owns the socket from here on.
+        owned.then(|| Owned {
+            sock: self,
+            borrowed: false,
+            _not_send: NotThreadSafe,
+        })
     }
 
     /// Takes the socket's spinlock and disables bottom halves. Process or softirq context.

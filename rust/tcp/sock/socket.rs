@@ -175,6 +175,13 @@ impl WeakSock {
         unsafe { bindings::sock_uid(self.as_raw()) }
     }
 
+    /// Whether the frames of the connection are IPv6.
+    #[inline]
+    pub fn is_ipv6(&self) -> bool {
+        // SAFETY: As above; the addresses of a connection do not change.
+        unsafe { bindings::tcp_is_ipv6(self.as_raw()) }
+    }
+
     /// The network namespace.
     #[inline]
     pub(crate) fn namespace(&self) -> &Namespace {

@@ -64,6 +64,9 @@ impl<T: Operations> VTable<T> {
         create_rxfh_context: Some(Self::create_rxfh_context),
         modify_rxfh_context: Some(Self::modify_rxfh_context),
         remove_rxfh_context: Some(Self::remove_rxfh_context),
+        get_regs_len: Some(Self::get_regs_len),
+        get_regs: Some(Self::get_regs),
+        get_ts_info: Some(bindings::ethtool_op_get_ts_info),
         get_eth_mac_stats: Some(Self::get_eth_mac_stats),
         get_rmon_stats: Some(Self::get_rmon_stats),
         ..pin_init::zeroed()

@@ -66,6 +66,24 @@ impl<T: Operations> VTable<T> {
             T::statistics(cx, values)
         }
 
+        /// Size of the register dump in bytes.
+        pub(super) fn get_regs_len(_cx) -> Result<c_int> {
+            // CAST: a function has few registers.
+            Ok((T::REGISTERS * size_of::<u32>()) as c_int)
+        }
+
+        /// `data` has room for [`Self::get_regs_len`] bytes.
+        pub(super) fn get_regs(
+            cx,
+            regs: mut bindings::ethtool_regs,
+            data: val *mut kernel::ffi::c_void,
+        ) {
+            regs.version = T::REGISTERS_VERSION;
+            // SAFETY: The core allocated room for that many, aligned to pages.
+            let values = unsafe { slice_mut(data.cast::<u32>(), T::REGISTERS) };
+            T::registers(cx, values)
+        }
+
         /// The core passes unset statistics.
         pub(super) fn get_eth_mac_stats(cx, statistics: mut bindings::ethtool_eth_mac_stats) {
             // SAFETY: Both variants of the union are the same 64-bit values.
