@@ -53,6 +53,9 @@ flags! {
         ECN_ECHO = 8,
         /// The host's TCP holds payload out of order. Only at hand-over.
         OUT_OF_ORDER = 9,
+        /// Payload submitted so far is sent in spite of `CORK` and Nagle's algorithm. Only in an
+        /// [`Update`](super::super::submission::Update).
+        PUSH = 10,
     }
 }
 

@@ -80,8 +80,12 @@ flags! {
     pub mod send_flag: u8 {
         /// The last byte ends a write of the application: the segment that carries it has PSH set.
         PUSH = 0,
-        /// More payload follows (`MSG_MORE`): the adapter holds back a partial segment.
+        /// More payload follows (`MSG_MORE`): the adapter holds back a partial segment until the
+        /// next submission, acknowledgement of the peer or `Update` of the flags.
         MORE = 1,
+        /// The last byte ends a record (`MSG_EOR`): the segment that carries it carries nothing after
+        /// it.
+        EOR = 2,
     }
 }
 
@@ -124,8 +128,10 @@ layout! {
 flags! {
     /// Bits of [`Update::valid`]: the fields of an [`Update`] that apply.
     pub mod update: u16 {
-        /// `flags`: [`NODELAY`](super::super::connection::flag::NODELAY) and
-        /// [`CORK`](super::super::connection::flag::CORK); other bits are ignored.
+        /// `flags`: [`NODELAY`](super::super::connection::flag::NODELAY),
+        /// [`CORK`](super::super::connection::flag::CORK) and
+        /// [`PUSH`](super::super::connection::flag::PUSH); other bits are ignored. Payload submitted
+        /// so far is no longer held back for [`MORE`](send_flag::MORE).
         FLAGS = 0,
         /// `rcv_edge`.
         RCV_EDGE = 1,
@@ -150,9 +156,9 @@ layout! {
         /// Largest payload of a transmitted segment in bytes, at least
         /// [`MIN_MSS`](super::connection::MIN_MSS).
         10 => mss: u16,
-        /// Right edge of the receive window. A value before the current edge is ignored: the window
-        /// does not shrink (RFC 9293 3.8.6). So is a value more than
-        /// [`MAX_RCV_WINDOW`](super::connection::MAX_RCV_WINDOW) ahead of the first byte not
+        /// Right edge of the receive window, which the adapter announces at once. A value before the
+        /// current edge is ignored: the window does not shrink (RFC 9293 3.8.6). So is a value more
+        /// than [`MAX_RCV_WINDOW`](super::connection::MAX_RCV_WINDOW) ahead of the first byte not
         /// received in order.
         12 => rcv_edge: u32,
         /// MAC address of the next hop, unicast.

@@ -13,6 +13,7 @@ use super::protocol::Packet;
 use super::template::Template;
 use crate::ring::Entry;
 use crate::tcp::Instant;
+use crate::tcp::Records;
 use crate::tcp::Seq;
 use crate::tcp::Tcb;
 use crate::tuple::Tuple;
@@ -43,13 +44,13 @@ impl Tcp {
 
     /// See [`Protocol::next_packet`](super::Protocol::next_packet).
     #[inline]
-    pub fn next_packet(&mut self, now: u64, large: bool) -> Option<Packet> {
+    pub fn next_packet(&mut self, now: u64, large: bool, records: &impl Records) -> Option<Packet> {
         let limit = if large {
             self.template.max_payload()
         } else {
             1
         };
-        let segment = self.tcb.poll_transmit(Instant(now), limit)?;
+        let segment = self.tcb.poll_transmit(Instant(now), limit, records)?;
         Some(self.template.packet(&segment))
     }
 

@@ -61,6 +61,11 @@ impl Sender {
         if self.probes > 0 {
             self.timeouts = 0;
         }
+        if segment.length == 0 || segment.ack.after(self.board.una()) {
+            // `MSG_MORE` holds payload back until the next transmission, which an acknowledgement
+            // triggers (`tcp_data_snd_check()`).
+            self.more = false;
+        }
         let echo = match (clock, segment.timestamps) {
             (Some(clock), Some(timestamps)) => Some((timestamps.echo, clock)),
             _ => None,
@@ -116,7 +121,12 @@ impl Sender {
             self.persist_at = Timer::OFF;
         }
         if before == 0 && window > 0 {
-            if self.probes > 0 {
+            if self.board.outstanding() == 1 && segment.ack == self.board.una() && self.probes > 0 {
+                // The octet that probed the window is sent again as part of what follows it. It may
+                // be acknowledged all the same.
+                self.host_sent = self.host_sent.max(self.board.nxt());
+                self.board.unsend();
+            } else if self.probes > 0 {
                 // Segments sent into the closed window are lost.
                 self.board.lose(|_| true);
             } else if self.board.outstanding() > 0 {

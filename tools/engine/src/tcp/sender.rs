@@ -78,7 +78,8 @@ pub struct Sender {
     /// First byte not submitted. Before SND.NXT until the host has submitted again what its own TCP
     /// had in flight.
     pub(super) end: Seq,
-    /// End of the payload sent by the host's own stack during the delegation; never before SND.UNA.
+    /// End of the payload that may have been sent although it is not on the board: by the host's own
+    /// stack during the delegation, or as a probe of a closed window. Never before SND.UNA.
     pub(super) host_sent: Seq,
     /// SND.WND, relative to SND.UNA.
     pub(super) window: u32,
@@ -91,7 +92,10 @@ pub struct Sender {
     pub(super) push: Seq,
     /// End of the latest partial segment.
     pub(super) small: Seq,
+    /// The host is about to submit more payload.
     pub(super) more: bool,
+    /// End of the payload that neither `cork` nor Nagle's algorithm holds back.
+    pub(super) pushed: Seq,
     pub(super) nodelay: bool,
     pub(super) cork: bool,
     pub(super) sack: bool,
@@ -171,6 +175,7 @@ impl Sender {
             push: una,
             small: una,
             more: false,
+            pushed: una,
             nodelay: has(state_flag::NODELAY),
             cork: has(state_flag::CORK),
             sack: has(state_flag::SACK),
@@ -221,10 +226,15 @@ impl Sender {
         Ok(())
     }
 
-    /// Changes `NODELAY` and `CORK`.
+    /// Changes `NODELAY` and `CORK`. Nothing is held back any more that was for `MORE`; with `PUSH`,
+    /// nothing that was submitted.
     pub fn set_flags(&mut self, flags: u16) {
         self.nodelay = flags & state_flag::NODELAY != 0;
         self.cork = flags & state_flag::CORK != 0;
+        self.more = false;
+        if flags & state_flag::PUSH != 0 {
+            self.pushed = self.end;
+        }
     }
 
     /// Changes the maximum payload of a segment. Windows keep their size in bytes.
