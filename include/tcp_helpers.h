@@ -25,6 +25,8 @@
 struct toe_first_calls {
 	int (*sendmsg)(struct sock *sk, struct msghdr *msg, size_t size);
 	void (*close)(struct sock *sk, long timeout);
+	/* Locked. Returns whether the acknowledgement need not be sent. */
+	bool (*announce)(struct sock *sk);
 };
 
 int toe_helper_calls_enter(void);
@@ -34,6 +36,7 @@ bool toe_helper_has_current_bpf_ctx(void);
 void toe_helper_calls_begin(const struct toe_first_calls *first);
 int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_call_close(struct sock *sk, long timeout);
+bool toe_call_announce(struct sock *sk);
 
 /* rust/helpers/sock.c */
 
@@ -128,7 +131,8 @@ bool toe_helper_sock_is_inet6(const struct sock *sk);
 
 int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_tcp_entail(struct sock *sk);
-int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max);
+int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max,
+			     bool *ends_record);
 void toe_tcp_set_segments(const struct sock *sk, struct sk_buff *skb);
 
 /* rust/helpers/tcp_ack.c */

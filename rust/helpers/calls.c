@@ -75,3 +75,9 @@ void toe_helper_call_close(struct sock *sk, long timeout)
 	toe_first->close(sk, timeout);
 	toe_jump sk->sk_prot_creator->close(sk, timeout);
 }
+
+/* Returns whether Linux need not send an acknowledgement. Locked. */
+bool toe_call_announce(struct sock *sk)
+{
+	return toe_first->announce(sk);
+}

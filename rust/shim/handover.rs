@@ -14,6 +14,7 @@ use super::{
     },
     frags::SubmittedFrags,
     notify,
+    parameters::Parameters,
     reason::{
         Cause,
         Refusal, //
@@ -173,9 +174,10 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         },
         resync: None,
         more: false,
+        push: None,
+        wanted: Parameters::from(&snapshot),
+        told: Parameters::from(&snapshot),
         blocked: None,
-        remote_mac: snapshot.remote_mac,
-        mss: snapshot.mss,
     });
     tcp.enter_shadow();
     send::submit(&connection, &mut state, &tcp);

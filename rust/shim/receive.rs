@@ -22,10 +22,8 @@ use super::{
     reason::Cause,
     recall,
     send,
-    state::{
-        later,
-        Receive, //
-    }, //
+    seq::later,
+    state::Kind, //
 };
 use crate::{
     abi::{
@@ -212,16 +210,14 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
 }
 
 fn apply_payload(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogEntry) {
-    let (mut state, mut tcp) = connection.state.open(lock);
-    let legacy = state
-        .carried()
-        .is_some_and(|carried| carried.receive == Receive::Legacy);
-    if tcp.deliver(entry, !legacy).is_ok() || !tcp.is_established() {
+    let legacy = connection.kind() == Kind::Legacy;
+    if lock.deliver(entry, !legacy).is_ok() || !lock.is_established() {
         return;
     }
     // In legacy mode, Linux may have dropped a frame before this payload. The adapter has not
     // acknowledged the payload, so it is dropped too. Otherwise this is an error.
     if !legacy {
+        let (mut state, _) = connection.state.open(lock);
         recall::request(connection, &mut state, Cause::Gap);
     }
 }

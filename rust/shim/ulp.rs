@@ -15,7 +15,8 @@ use super::{
     },
     recall,
     receive,
-    send, //
+    send,
+    update, //
 };
 use crate::{
     bindings,
@@ -54,7 +55,7 @@ impl Shadow for Connection {
     }
 
     fn push(this: &Arc<Self>, sock: &mut Owned<'_>) {
-        send::push(this, sock);
+        update::push(this, sock);
     }
 
     fn option_effect(level: c_int, name: c_int) -> OptionEffect {
@@ -90,7 +91,7 @@ impl Shadow for Connection {
     }
 
     fn option_changed(this: &Arc<Self>, sock: &mut Owned<'_>) {
-        send::update_nagle(this, sock);
+        update::push(this, sock);
     }
 
     fn recall(this: &Arc<Self>, sock: &mut Owned<'_>, why: Recall) {
@@ -104,6 +105,10 @@ impl Shadow for Connection {
 
     fn backlog(this: &Arc<Self>, sock: &mut Locked<'_>, entry: BacklogEntry) {
         receive::backlog(this, sock, entry)
+    }
+
+    fn announce(this: &Self, sock: &mut Locked<'_>) -> bool {
+        update::announce(this, sock)
     }
 
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>) {

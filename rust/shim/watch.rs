@@ -12,14 +12,10 @@ use super::{
     connection::Connection,
     reason::Cause,
     recall,
-    registry, //
+    registry,
+    update, //
 };
 use crate::{
-    abi::submission::{
-        update,
-        SubmissionOp,
-        Update, //
-    },
     net::notifier,
     tcp::{
         sock::Locked,
@@ -149,24 +145,8 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         Ok(mac) => mac,
         Err(cause) => return recall::request(connection, &mut state, cause),
     };
-    let mut update = Update {
-        op: SubmissionOp::Update.raw(),
-        device_id: carried.send.device_id,
-        ..Update::default()
-    };
-    if carried.remote_mac != remote_mac {
-        update.valid |= update::REMOTE_MAC;
-        update.remote_mac = remote_mac;
-    }
+    carried.wanted.remote_mac = remote_mac;
     // CAST: the field of the snapshot has 16 bits, too.
-    let mss = tcp.mss() as u16;
-    if carried.mss != mss {
-        update.valid |= update::MSS;
-        update.mss = mss;
-    }
-    // When there is no room the next check tries again.
-    if update.valid != 0 && connection.lane.queue.submit_entry(&update).is_ok() {
-        carried.remote_mac = remote_mac;
-        carried.mss = mss;
-    }
+    carried.wanted.mss = tcp.mss() as u16;
+    update::tell(connection, carried, &tcp);
 }

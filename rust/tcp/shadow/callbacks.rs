@@ -51,6 +51,7 @@ impl<T: Shadow> FirstCalls<T> {
     pub(super) const CALLS: bindings::toe_first_calls = bindings::toe_first_calls {
         sendmsg: Some(sendmsg::<T>),
         close: Some(close::<T>),
+        announce: Some(announce::<T>),
     };
 }
 
@@ -185,6 +186,19 @@ unsafe extern "C" fn close<T: Shadow>(sk: *mut bindings::sock, _timeout: c_long)
     let _call = Call::enter();
     // SAFETY: The socket layer calls with a socket that is valid.
     recall::<T>(&mut unsafe { TcpSock::from_raw(sk) }.lock(), Recall::Close);
+}
+
+/// # Safety
+///
+/// Called only by `toe_queue_xmit`.
+unsafe extern "C" fn announce<T: Shadow>(sk: *mut bindings::sock) -> bool {
+    // SAFETY: TCP transmits with the socket locked.
+    let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+    let guard = rcu::read_lock();
+    match T::ulp().shadow_of(&sock, &guard) {
+        Some(shadow) => T::announce(&shadow, &mut sock),
+        None => false,
+    }
 }
 
 /// # Safety

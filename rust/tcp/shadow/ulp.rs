@@ -105,6 +105,10 @@ pub trait Shadow: Sized + Send + Sync + 'static {
     /// Handles a backlog entry from [`Spin::add_backlog`](crate::tcp::sock::Spin::add_backlog).
     fn backlog(this: &Arc<Self>, sock: &mut Locked<'_>, entry: BacklogEntry);
 
+    /// Called before Linux sends an acknowledgement. Returns whether that is not necessary. Does not
+    /// sleep.
+    fn announce(this: &Self, sock: &mut Locked<'_>) -> bool;
+
     /// Called after Linux has processed a frame of the backlog.
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>);
 

@@ -203,9 +203,7 @@ impl Tcp<'_> {
 
     fn describe_flags(&self, state: &mut ConnectionState) {
         let (sk, tp) = (self.as_raw(), self.as_tcp());
-        let (nodelay, cork) = self.nagle();
-        state.set(flag::NODELAY, nodelay);
-        state.set(flag::CORK, cork);
+        state.set(self.nagle() & (flag::NODELAY | flag::CORK), true);
         // SAFETY: The socket is locked.
         unsafe {
             use bindings::tcp_options_received as options;
