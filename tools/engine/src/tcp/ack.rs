@@ -16,8 +16,6 @@ use super::time::SECOND;
 use super::time::Timer;
 use super::time::TimestampClock;
 
-/// Maximum delay of an ACK by the peer (RFC 8985 7.2, `TLP.max_ack_delay`).
-const MAX_ACK_DELAY: u64 = 200 * MILLISECOND;
 /// Allowance for the peer's timer granularity in the probe timeout, as in
 /// `tcp_schedule_loss_probe()`.
 const PROBE_SLACK: u64 = 2 * MILLISECOND;
@@ -136,6 +134,9 @@ impl Sender {
         if window > 0 {
             self.probes = 0;
         }
+        if before == 0 && window > 0 {
+            self.unanswered = None;
+        }
         before != window
     }
 
@@ -191,6 +192,7 @@ impl Sender {
     /// SND.UNA has advanced to `ack`.
     fn on_advance(&mut self, now: Instant, ack: Seq, echo: Option<(u32, &TimestampClock)>) {
         self.timeouts = 0;
+        self.unanswered = None;
         self.host_sent = self.host_sent.max(ack);
         match (self.timed, echo) {
             (Some((end, at)), _) if ack.at_least(end) => {
@@ -425,7 +427,9 @@ impl Sender {
         let timeout = if srtt == 0 {
             SECOND
         } else if self.board.outstanding() <= self.mss {
-            2 * srtt + MAX_ACK_DELAY
+            // The peer's delay of an ACK (RFC 8985 7.2, `TLP.max_ack_delay`) is below the minimum RTO,
+            // as in `tcp_schedule_loss_probe()`.
+            2 * srtt + u64::from(self.rtt.rto_min())
         } else {
             2 * srtt + PROBE_SLACK
         };

@@ -53,6 +53,7 @@ mod scoreboard;
 mod segment;
 mod sender;
 mod seq;
+mod settings;
 mod span;
 mod time;
 mod timer;
@@ -118,7 +119,7 @@ pub struct Tcb {
 }
 
 /// Upper bound for the memory of a connection.
-const _: () = assert!(size_of::<Tcb>() <= 1280);
+const _: () = assert!(size_of::<Tcb>() <= 1296);
 
 impl Tcb {
     /// Takes over the connection described by `state`.
@@ -404,29 +405,6 @@ impl Tcb {
         }
     }
 
-    /// The host moves the right edge of the receive window, and the peer is told at once. An edge
-    /// before the current one is ignored.
-    #[inline]
-    pub fn set_rcv_edge(&mut self, edge: Seq) {
-        self.receiver.open_window(edge);
-    }
-
-    /// The host changes `NODELAY` and `CORK`, or pushes ([`toe_abi::connection::flag`]).
-    #[inline]
-    pub fn set_flags(&mut self, flags: u16) {
-        self.sender.set_flags(flags);
-    }
-
-    /// The host changes the maximum payload of a transmitted segment, in bytes.
-    ///
-    /// # Errors
-    ///
-    /// `Submission` if `mss` is below the minimum.
-    #[inline]
-    pub fn set_mss(&mut self, mss: u16) -> Result<(), Reason> {
-        self.sender.set_mss(mss)
-    }
-
     /// Time by which [`Tcb::on_timer`] must be called.
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
@@ -484,7 +462,7 @@ impl Tcb {
             state.flags |= state_flag::TIMESTAMPS;
         }
         self.receiver.export(&mut state);
-        self.sender.export(&mut state);
+        self.sender.export(now, &mut state);
         state
     }
 }

@@ -119,6 +119,7 @@ impl Sender {
         *bytes = bytes.wrapping_add(range.length());
         // Karn's algorithm.
         self.timed = None;
+        self.unanswered.get_or_insert(now);
         if range.start == self.board.una() && self.window > 0 {
             self.rto_at = Timer::at(now + u64::from(self.rtt.rto()));
         }
@@ -140,7 +141,10 @@ impl Sender {
         }
         let idle = now - self.last_sent;
         if self.board.outstanding() == 0 && idle > u64::from(self.rtt.rto()) {
-            self.cubic.on_idle(idle, self.rtt.rto(), self.mss);
+            self.cubic.exclude(idle);
+            if !self.keep_cwnd {
+                self.cubic.on_idle(idle, self.rtt.rto(), self.mss);
+            }
             // The idle period ends with this segment.
             self.last_sent = now;
         }
@@ -195,6 +199,7 @@ impl Sender {
         if length % mss != 0 {
             self.small = range.end;
         }
+        self.events.acked |= self.report_sent;
         // Not if it may have been sent before (Karn's algorithm).
         let is_new = range.end.after(self.host_sent);
         if self.timed.is_none() && self.ca_state == CaState::Open && is_new {
@@ -336,6 +341,7 @@ impl Sender {
             self.send(now, length, mss)?
         };
         self.timed = None;
+        self.unanswered.get_or_insert(now);
         if self.window == 0 {
             self.rto_at = Timer::OFF;
             self.tail_at = Timer::OFF;

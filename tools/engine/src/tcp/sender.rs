@@ -21,6 +21,7 @@ use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::segment::Events;
 use super::seq::Seq;
+use super::settings::Patience;
 use super::span::GRAIN_MIN;
 use super::time::Instant;
 use super::time::Timer;
@@ -98,6 +99,12 @@ pub struct Sender {
     pub(super) pushed: Seq,
     pub(super) nodelay: bool,
     pub(super) cork: bool,
+    /// The congestion window is kept while nothing is sent.
+    pub(super) keep_cwnd: bool,
+    /// The host wants to know what has been sent.
+    pub(super) report_sent: bool,
+    /// Limit of the congestion window in segments, 0 for none.
+    pub(super) cwnd_limit: u32,
     pub(super) sack: bool,
     pub(super) ecn: bool,
     /// Set CWR in the next new segment (RFC 3168 6.1.2).
@@ -112,6 +119,10 @@ pub struct Sender {
     pub(super) timeouts: u8,
     /// Zero-window probes sent.
     pub(super) probes: u8,
+    pub(super) patience: Patience,
+    /// Time of the first retransmission of what is not acknowledged, or of the first probe of the closed
+    /// window.
+    pub(super) unanswered: Option<Instant>,
     /// SND.NXT when the current state was entered; acknowledging it ends the state (`high_seq`).
     pub(super) high: Seq,
     /// Duplicate ACKs. With SACK, segments SACKed above a hole.
@@ -178,6 +189,9 @@ impl Sender {
             pushed: una,
             nodelay: has(state_flag::NODELAY),
             cork: has(state_flag::CORK),
+            keep_cwnd: has(state_flag::KEEP_CWND),
+            report_sent: has(state_flag::REPORT_SENT),
+            cwnd_limit: 0,
             sack: has(state_flag::SACK),
             ecn: has(state_flag::ECN),
             cwr: false,
@@ -187,6 +201,8 @@ impl Sender {
             probe: None,
             timeouts: u8::try_from(state.backoff).unwrap_or(u8::MAX),
             probes: 0,
+            patience: Patience::default(),
+            unanswered: None,
             high: una,
             duplicates: 0,
             flight: nxt - una,
@@ -223,26 +239,6 @@ impl Sender {
         if push {
             self.push = self.end;
         }
-        Ok(())
-    }
-
-    /// Changes `NODELAY` and `CORK`. Nothing is held back any more that was for `MORE`; with `PUSH`,
-    /// nothing that was submitted.
-    pub fn set_flags(&mut self, flags: u16) {
-        self.nodelay = flags & state_flag::NODELAY != 0;
-        self.cork = flags & state_flag::CORK != 0;
-        self.more = false;
-        if flags & state_flag::PUSH != 0 {
-            self.pushed = self.end;
-        }
-    }
-
-    /// Changes the maximum payload of a segment. Windows keep their size in bytes.
-    pub fn set_mss(&mut self, mss: u16) -> Result<(), Reason> {
-        if mss < MIN_MSS {
-            return Err(Reason::Submission);
-        }
-        self.mss = u32::from(mss);
         Ok(())
     }
 
@@ -322,12 +318,14 @@ impl Sender {
     }
 
     /// Exports the sending half of the state for the host, beyond [`Self::state`].
-    pub fn export(&self, state: &mut ConnectionState) {
+    pub fn export(&self, now: Instant, state: &mut ConnectionState) {
         for (flag, set) in [
             (state_flag::SACK, self.sack),
             (state_flag::ECN, self.ecn),
             (state_flag::NODELAY, self.nodelay),
             (state_flag::CORK, self.cork),
+            (state_flag::KEEP_CWND, self.keep_cwnd),
+            (state_flag::REPORT_SENT, self.report_sent),
         ] {
             if set {
                 state.flags |= flag;
@@ -340,6 +338,9 @@ impl Sender {
         state.max_window = self.max_window;
         state.reordering = self.rack.reordering();
         state.backoff = u32::from(self.timeouts);
+        state.unanswered_us = self.unanswered.map_or(0, |since| {
+            u32::try_from(now - since).unwrap_or(u32::MAX).max(1)
+        });
         state.data_segs_out = self.counts.data_segments;
     }
 
@@ -437,5 +438,6 @@ impl Sender {
             .min(self.tail_at)
             .min(self.reorder_at)
             .min(self.persist_at)
+            .min(self.give_up_at())
     }
 }

@@ -315,17 +315,6 @@ fn invariant_3_the_edge_moves_with_the_host_only() {
     assert_eq!(script.tcb.export(Instant(0)).rcv_edge, (IRS + given).0);
 }
 
-#[test]
-fn an_edge_of_the_host_is_announced_at_once() {
-    let mut script = settled();
-    script.tcb.set_rcv_edge(IRS + Q + WINDOW + MSS);
-    let out = script.acks(Q);
-    let announced = u32::from(out.window) << WSCALE;
-    assert_eq!(announced, (WINDOW + MSS) >> WSCALE << WSCALE);
-    script.tcb.set_rcv_edge(IRS + Q + WINDOW + MSS);
-    script.nothing();
-}
-
 /// The host's frame has no SACK option, so a pending SACK stays pending.
 #[test]
 fn a_frame_of_the_host_does_not_replace_a_report() {

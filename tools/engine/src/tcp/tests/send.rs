@@ -140,47 +140,6 @@ fn more_holds_until_the_next_acknowledgement() {
     script.at(200).ack(2 * MSS + 5).nothing();
 }
 
-#[test]
-fn flags_end_the_effect_of_more() {
-    let mut state = state();
-    state.flags &= !state_flag::NODELAY;
-    let mut script = Script::with(&state);
-    script.submit_with(MSS + 5, false, true).sends(&[(0, MSS)]);
-    script.tcb.set_flags(0);
-    script.sends(&[(MSS, 5)]);
-    // Nagle's algorithm applies to what follows.
-    script.submit_with(5, false, true).nothing();
-    script.tcb.set_flags(0);
-    script.nothing();
-    script.tcb.set_flags(state_flag::NODELAY);
-    script.sends(&[(MSS + 5, 5)]);
-}
-
-#[test]
-fn a_push_overrides_cork_and_nagle_for_what_was_submitted() {
-    let mut state = state();
-    state.flags &= !state_flag::NODELAY;
-    state.flags |= state_flag::CORK;
-    state.send.cwnd = 1;
-    let mut script = Script::with(&state);
-    script.submit(10).nothing();
-    let corked = state_flag::NODELAY | state_flag::CORK;
-    script.tcb.set_flags(corked | state_flag::PUSH);
-    script.sends(&[(0, 10)]);
-    script.submit(10).nothing();
-    script.tcb.set_flags(corked);
-    script.nothing();
-    // Pushed while the congestion window has no room: corked payload behind it goes with it.
-    script.submit(MSS - 10).nothing();
-    script.submit(10);
-    script.tcb.set_flags(corked | state_flag::PUSH);
-    script.submit(10).nothing();
-    script.at(100).ack(10).sends(&[(10, MSS)]);
-    script.at(200).ack(10 + MSS).sends(&[(10 + MSS, 20)]);
-    script.at(300).ack(30 + MSS);
-    script.submit(10).nothing();
-}
-
 /// `MSG_EOR`.
 #[test]
 fn no_segment_has_payload_of_two_records() {
@@ -419,14 +378,4 @@ fn submissions_must_follow_each_other() {
     assert_eq!(submit(&mut script, ISS, 10), Ok(()));
     assert_eq!(submit(&mut script, ISS, 10), Err(Reason::Submission));
     assert_eq!(submit(&mut script, ISS + 10, 10), Ok(()));
-}
-
-#[test]
-fn a_smaller_mss_holds_from_the_next_segment() {
-    let mut script = Script::new();
-    script.submit(2 * MSS).sends(&full(0, 2));
-    script.tcb.set_mss(400).expect("large enough");
-    assert_eq!(script.tcb.set_mss(63), Err(Reason::Submission));
-    script.timer(202).resends(&[(1600, 400)]);
-    script.timer(502).resends(&[(0, 400)]);
 }
