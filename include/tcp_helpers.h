@@ -27,6 +27,8 @@ struct toe_first_calls {
 	void (*close)(struct sock *sk, long timeout);
 	/* Locked. Returns whether the acknowledgement need not be sent. */
 	bool (*announce)(struct sock *sk);
+	/* Locked. */
+	void (*retransmits)(struct sock *sk);
 };
 
 int toe_helper_calls_enter(void);
@@ -37,6 +39,7 @@ void toe_helper_calls_begin(const struct toe_first_calls *first);
 int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_call_close(struct sock *sk, long timeout);
 bool toe_call_announce(struct sock *sk);
+void toe_call_retransmits(struct sock *sk);
 
 /* rust/helpers/sock.c */
 
@@ -116,6 +119,19 @@ bool toe_helper_tcp_next_hop(struct sock *sk, u8 *mac);
 void toe_helper_tcp_local_mac(struct sock *sk, u8 *mac);
 u8 toe_helper_tcp_hop_limit(struct sock *sk);
 bool toe_helper_tcp_address_is_local(const struct sock *sk);
+
+/* rust/helpers/tcp_parameters.c */
+
+/* Times in microseconds. */
+struct toe_parameters {
+	u32 rto_min_us, rto_max_us, delack_max_us;
+	u32 retry_us, user_timeout_us;
+	u32 cwnd_limit;
+	u8 tos, ttl;
+	bool fragment, keep_cwnd, report_sent;
+};
+
+void toe_helper_tcp_parameters(struct sock *sk, struct toe_parameters *to);
 
 /* rust/helpers/tcp_attach.c */
 

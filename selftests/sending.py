@@ -8,7 +8,10 @@ function below.
 """
 
 import ctypes
+import fcntl
+import json
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -16,29 +19,40 @@ import sys
 import tempfile
 import threading
 import time
+from typing import Callable, TypeVar
 
 TCP_ULP = 31
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def listener() -> socket.socket:
-    """A listening socket of the peer."""
+T = TypeVar("T")
+
+
+def run(command: str) -> str:
+    """The output of a command, whose words are separated by spaces."""
+    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+
+
+def within(netns: str, function: Callable[[], T]) -> T:
+    """Calls a function in a network namespace."""
     here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open("/run/netns/peer", os.O_RDONLY)
+    there = os.open(f"/run/netns/{netns}", os.O_RDONLY)
     try:
         if libc.setns(there, CLONE_NEWNET) < 0:
             raise OSError(ctypes.get_errno(), "setns")
-        return socket.create_server(("192.0.2.2", 0))
+        return function()
     finally:
         libc.setns(here, CLONE_NEWNET)
         os.close(here)
         os.close(there)
 
 
-def pair(rcvbuf: int = 0) -> tuple[socket.socket, socket.socket]:
+def pair(
+    rcvbuf: int = 0, netns: str = "peer", address: str = "192.0.2.2"
+) -> tuple[socket.socket, socket.socket]:
     """Both ends of a connection, the first delegated if net.toe.enable permits it."""
-    server = listener()
+    server = within(netns, lambda: socket.create_server((address, 0)))
     near = socket.socket()
     if rcvbuf:
         near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
@@ -116,8 +130,6 @@ def delay(*steps) -> int:
 
 
 def ioctl(sock: socket.socket, request: int) -> int:
-    import fcntl
-
     return struct.unpack("i", fcntl.ioctl(sock, request, b"\0" * 4))[0]
 
 
@@ -176,7 +188,7 @@ def records() -> int:
 def receive_alone() -> int:
     """Seconds in which 6 MB are received while no frame of this side's Linux is sent."""
     near, far = pair()
-    subprocess.run(["tc", "qdisc", "replace", "dev", "toe0", "root", "netem", "loss", "100%"], check=True)
+    run("tc qdisc replace dev toe0 root netem loss 100%")
     left = size = 6_000_000
     near.settimeout(100)
     thread = threading.Thread(target=far.sendall, args=(b"r" * size,), daemon=True)
@@ -184,7 +196,7 @@ def receive_alone() -> int:
     began = time.monotonic()
     while left:
         left -= len(near.recv(1 << 20))
-    subprocess.run(["tc", "qdisc", "del", "dev", "toe0", "root"], check=True)
+    run("tc qdisc del dev toe0 root")
     return round(time.monotonic() - began)
 
 
@@ -202,6 +214,156 @@ def window() -> int:
         if turn >= 100:
             seen.append(info(far, 228, "=I"))
     return min(seen) * 100 // max(seen)
+
+
+def lowat() -> int:
+    """Kilobytes written before a socket with TCP_NOTSENT_LOWAT is full, 9999 if it stays so."""
+    near, far = pair()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    option(near, 25, 16_384)
+    near.setblocking(False)
+
+    def fill() -> int:
+        written = 0
+        try:
+            while True:
+                written += near.send(b"l" * 4096)
+        except BlockingIOError:
+            return written
+
+    first = total = fill()
+    ending = time.monotonic() + 60
+    thread = threading.Thread(target=drain, args=(far,), daemon=True)
+    thread.start()
+    poll = select.poll()
+    poll.register(near, select.POLLOUT)
+    while total < 1_000_000:
+        if time.monotonic() > ending or not poll.poll(20_000):
+            return 9999
+        total += fill()
+    return first // 1000
+
+
+def drain(sock: socket.socket) -> None:
+    while sock.recv(1 << 20):
+        pass
+
+
+def returns() -> int:
+    """Number of connections that have come back."""
+    return sum(json.loads(run("toectl -j stats toe0"))[0]["returned"].values())
+
+
+def header() -> str:
+    """TOS, TTL and don't-fragment of a packet after options were set, and how many connections came
+    back."""
+    near, _far = pair()
+    before = returns()
+    capture = within(
+        "peer", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x800))
+    )
+    capture.settimeout(10)
+    near.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x48)
+    near.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 9)
+    near.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER: IP_PMTUDISC_DONT
+    near.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+    near.send(b"h" * 77)
+    while True:
+        packet = capture.recv(2000)
+        if packet.endswith(b"h" * 77):
+            return f"{packet[1]:#x}-{packet[8]}-{packet[6]:#x}-{returns() - before}"
+
+
+def reno() -> int:
+    """Number of connections that come back for a congestion control that the adapter does not have."""
+    near, _far = pair()
+    before = returns()
+    near.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+    return returns() - before
+
+
+def gives_up(user_timeout: int) -> int:
+    """Milliseconds until the application is told that the peer does not answer."""
+    near, far = pair()
+    near.send(b"g")
+    far.recv(1)
+    while unacknowledged(near):
+        time.sleep(0.01)
+    option(near, 18, user_timeout)
+    run("toectl impair toe0 loss 100%")
+    began = time.monotonic()
+    near.send(b"lost")
+    poll = select.poll()
+    poll.register(near, select.POLLERR)
+    poll.poll(60_000)
+    run("toectl impair toe0 off")
+    return round((time.monotonic() - began) * 1000)
+
+
+def user_timeout() -> int:
+    return gives_up(2000)
+
+
+def retries() -> int:
+    return gives_up(0)
+
+
+def timeout() -> int:
+    """Retransmission timeout in milliseconds on a fast path."""
+    near, far = pair()
+    for _ in range(50):
+        near.send(b"t")
+        far.send(far.recv(1))
+        near.recv(1)
+    return info(near, 8, "=I") // 1000
+
+
+def idle() -> int:
+    """Congestion window after idle time, in percent of the one before."""
+    near, far = pair()
+    size = 8_000_000
+    thread = threading.Thread(target=near.sendall, args=(b"i" * size,), daemon=True)
+    thread.start()
+    left = size
+    while left:
+        left -= len(far.recv(1 << 20))
+    while unacknowledged(near):
+        time.sleep(0.01)
+    before = info(near, 80, "=I")
+    time.sleep(1.5)
+    near.send(b"i")
+    while unacknowledged(near):
+        time.sleep(0.01)
+    return info(near, 80, "=I") * 100 // before
+
+
+def path_mtu() -> int:
+    """Longest silence in milliseconds after the MTU of the path has become smaller."""
+    # Forgets what an earlier run has learned.
+    run("ip route flush cache")
+    near, far = pair(netns="far", address="10.9.0.2")
+    ending = threading.Event()
+
+    def send() -> None:
+        while not ending.is_set():
+            near.sendall(b"p" * 20_000)
+            time.sleep(0.02)
+
+    threading.Thread(target=send, daemon=True).start()
+    far.settimeout(20)
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        far.recv(1 << 16)
+    run("ip -n peer link set far0 mtu 1280")
+    last, worst = time.monotonic(), 0.0
+    while last < end + 2:
+        far.recv(1 << 16)
+        now = time.monotonic()
+        worst = max(worst, now - last)
+        last = now
+    ending.set()
+    run("ip -n peer link set far0 mtu 1500")
+    return round(worst * 1000)
 
 
 if __name__ == "__main__":

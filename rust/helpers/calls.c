@@ -81,3 +81,9 @@ bool toe_call_announce(struct sock *sk)
 {
 	return toe_first->announce(sk);
 }
+
+/* Linux was about to retransmit. Locked. */
+void toe_call_retransmits(struct sock *sk)
+{
+	toe_first->retransmits(sk);
+}

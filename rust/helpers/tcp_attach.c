@@ -52,9 +52,25 @@ static bool toe_is_acknowledgement(const struct sock *sk, const struct sk_buff *
 }
 
 /*
+ * tcp_simple_retransmit() has learned of a smaller path MTU, or a timer runs late: the
+ * adapter retransmits, and the shim puts the shadow right again. The error ends
+ * Linux's attempt.
+ */
+static int toe_refuse_retransmission(struct sock *sk, struct sk_buff *skb, u32 segs, u32 payload)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	WRITE_ONCE(tp->total_retrans, tp->total_retrans - segs);
+	WRITE_ONCE(tp->bytes_retrans, tp->bytes_retrans - payload);
+	consume_skb(skb);
+	toe_call_retransmits(sk);
+	return -EBUSY;
+}
+
+/*
  * Does what ip_queue_xmit() or inet6_csk_xmit() does, for segments without payload
  * that the adapter does not send. Drops the others, and sends the acknowledgement of
- * those with payload alone.
+ * those with new payload alone.
  */
 static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl)
 {
@@ -77,6 +93,8 @@ static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl
 	tp->segs_out -= segs;
 	WRITE_ONCE(tp->data_segs_out, tp->data_segs_out - segs);
 	WRITE_ONCE(tp->bytes_sent, tp->bytes_sent - payload);
+	if (before(ntohl(tcp_hdr(skb)->seq), tp->snd_nxt))
+		return toe_refuse_retransmission(sk, skb, segs, payload);
 	consume_skb(skb);
 	/*
 	 * The dropped segment carried the acknowledgement number and the window. Send

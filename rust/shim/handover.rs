@@ -31,7 +31,8 @@ use super::{
     timeout::{
         AnswerTimeout,
         SILENCE_MS, //
-    }, //
+    },
+    update, //
 };
 use crate::{
     abi::{
@@ -180,6 +181,10 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         blocked: None,
     });
     tcp.enter_shadow();
+    if let Some(carried) = state.carried() {
+        update::refresh(&connection, carried, &tcp);
+        update::tell(&connection, carried, &tcp);
+    }
     send::submit(&connection, &mut state, &tcp);
     notify::delegated(&connection);
     if adapter.is_inspected() {

@@ -3,39 +3,34 @@
 //! Parameters of a connection that can change while the adapter carries it.
 
 use super::seq::later;
-use crate::abi::{
-    connection::{
-        flag,
-        ConnectionState, //
+use crate::{
+    abi::{
+        connection::ConnectionState,
+        submission::{
+            update,
+            SubmissionOp,
+            Update, //
+        }, //
     },
-    submission::{
-        update,
-        SubmissionOp,
-        Update, //
-    }, //
+    tcp::sock, //
 };
 
 /// Parameters of a connection: what the socket wants, or what the adapter has been told.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parameters {
-    /// Values of `TCP_NODELAY` and `TCP_CORK`: [`flag`] bits.
-    pub(super) flags: u16,
-    /// Largest payload of a segment in bytes.
-    pub(super) mss: u16,
+    /// What options, sysctls and the route say.
+    pub(super) socket: sock::Parameters,
     /// Right edge of the receive window.
     pub(super) rcv_edge: u32,
     /// Hardware address of the next hop.
     pub(super) remote_mac: [u8; 6],
 }
 
-/// Bits of [`Parameters::flags`].
-pub(super) const FLAGS: u16 = flag::NODELAY | flag::CORK;
-
+/// What the adapter knows after a hand-over with this state.
 impl From<&ConnectionState> for Parameters {
     fn from(state: &ConnectionState) -> Self {
         Self {
-            flags: state.flags & FLAGS,
-            mss: state.mss,
+            socket: state.into(),
             rcv_edge: state.rcv_edge,
             remote_mac: state.remote_mac,
         }
@@ -45,17 +40,35 @@ impl From<&ConnectionState> for Parameters {
 impl Parameters {
     /// Returns the update from these parameters to `wanted`, without a device identifier.
     pub(super) fn update_to(&self, wanted: &Self) -> Update {
-        let changed = |bit: u16, is_changed: bool| if is_changed { bit } else { 0 };
+        let (old, new) = (&self.socket, &wanted.socket);
+        let times = |p: &sock::Parameters| (p.rto_min_us, p.rto_max_us, p.delack_max_us);
+        let patience = |p: &sock::Parameters| (p.retry_us, p.user_timeout_us);
+        let changed = [
+            (update::FLAGS, old.flags != new.flags),
+            (update::RCV_EDGE, self.rcv_edge != wanted.rcv_edge),
+            (update::REMOTE_MAC, self.remote_mac != wanted.remote_mac),
+            (update::MSS, old.mss != new.mss),
+            (update::IP, (old.tos, old.ttl) != (new.tos, new.ttl)),
+            (update::TIMES, times(old) != times(new)),
+            (update::PATIENCE, patience(old) != patience(new)),
+            (update::CWND_LIMIT, old.cwnd_limit != new.cwnd_limit),
+        ];
+        let bit = |&(bit, is_changed): &(u16, bool)| if is_changed { bit } else { 0 };
         Update {
             op: SubmissionOp::Update.raw(),
-            valid: changed(update::FLAGS, self.flags != wanted.flags)
-                | changed(update::MSS, self.mss != wanted.mss)
-                | changed(update::RCV_EDGE, self.rcv_edge != wanted.rcv_edge)
-                | changed(update::REMOTE_MAC, self.remote_mac != wanted.remote_mac),
-            flags: wanted.flags,
-            mss: wanted.mss,
+            valid: changed.iter().map(bit).fold(0, |all, bit| all | bit),
+            flags: new.flags,
+            mss: new.mss,
             rcv_edge: wanted.rcv_edge,
             remote_mac: wanted.remote_mac,
+            tos: new.tos,
+            ttl: new.ttl,
+            rto_min_us: new.rto_min_us,
+            rto_max_us: new.rto_max_us,
+            delack_max_us: new.delack_max_us,
+            retry_us: new.retry_us,
+            user_timeout_us: new.user_timeout_us,
+            cwnd_limit: new.cwnd_limit,
             ..Update::default()
         }
     }

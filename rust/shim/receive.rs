@@ -23,7 +23,8 @@ use super::{
     recall,
     send,
     seq::later,
-    state::Kind, //
+    state::Kind,
+    update, //
 };
 use crate::{
     abi::{
@@ -155,8 +156,8 @@ pub(super) fn resume_waiting(poll: &mut ProcessorPoll) {
         let mut spin = connection.sock().spin();
         match spin.locked() {
             Some(mut lock) => {
-                let (mut state, tcp) = connection.state.open(&mut lock);
-                send::resume(connection, &mut state, &tcp)
+                let (mut state, mut tcp) = connection.state.open(&mut lock);
+                send::resume(connection, &mut state, &mut tcp)
             }
             None => {
                 let mut deferred = connection.deferred.lock();
@@ -189,8 +190,8 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
                 apply_acked(connection, lock, &acked);
             }
             if resume {
-                let (mut state, tcp) = connection.state.open(lock);
-                send::resume(connection, &mut state, &tcp);
+                let (mut state, mut tcp) = connection.state.open(lock);
+                send::resume(connection, &mut state, &mut tcp);
             }
         }
         entry::RETURNED => {
@@ -241,6 +242,9 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
     let ifindex = lane.adapter().ifindex();
     if !tcp.route_valid(ifindex) {
         recall::request(connection, &mut state, Cause::of_route(&tcp, ifindex));
+    }
+    if let Some(carried) = state.carried().filter(|_| tcp.is_in_recovery()) {
+        update::put_right(connection, carried, &mut tcp);
     }
     send::submit(connection, &mut state, &tcp);
 }

@@ -226,10 +226,11 @@ fn submit_payload(
 
 /// Submits what waits for room. Called when there may be room again, with the socket locked. The
 /// connection is listed again if there is not. Returns false if the submission ring is full.
-pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) -> bool {
+pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &mut Tcp<'_>) -> bool {
     if let Some(carried) = state.carried() {
         carried.blocked = None;
         legacy::answer(connection, carried);
+        update::put_right(connection, carried, tcp);
     }
     recall::resume(connection, state);
     submit(connection, state, tcp);

@@ -8,7 +8,8 @@
 
 use super::{
     connection::Connection,
-    parameters::FLAGS,
+    reason::Cause,
+    recall,
     state::{
         Carried,
         Receive, //
@@ -22,6 +23,7 @@ use crate::{
     },
     offload::SubmitError,
     tcp::sock::{
+        Lock,
         Locked,
         Owned,
         Tcp, //
@@ -55,17 +57,53 @@ pub(super) fn tell(connection: &Connection, carried: &mut Carried, tcp: &Tcp<'_>
     }
 }
 
-/// The values of `TCP_NODELAY` and `TCP_CORK` may have changed, or what `MSG_MORE` has held back has to
-/// be sent.
+/// What `MSG_MORE` has held back has to be sent. With the socket locked.
 pub(super) fn push(connection: &Connection, sock: &mut Owned<'_>) {
     let (mut state, tcp) = connection.state.open(sock);
     if let Some(carried) = state.carried() {
-        let flags = tcp.nagle();
         carried.more = false;
-        carried.wanted.flags = flags & FLAGS;
-        carried.push = Some(flags & flag::PUSH);
+        carried.push = Some(tcp.nagle() & flag::PUSH);
         tell(connection, carried, &tcp);
     }
+}
+
+/// The application has set an option that the adapter heeds, if it can. Process context; sleeps.
+pub(super) fn option_changed(connection: &Connection, sock: &mut Owned<'_>) {
+    if !sock.tcp().has_known_congestion_control() {
+        return recall::recall(connection, sock, Cause::Sockopt);
+    }
+    {
+        let (mut state, tcp) = connection.state.open(sock);
+        if let Some(carried) = state.carried() {
+            refresh(connection, carried, &tcp);
+        }
+    }
+    push(connection, sock);
+}
+
+/// Reads what the socket wants, if the route still leads through the adapter. With the socket locked.
+pub(super) fn refresh(connection: &Connection, carried: &mut Carried, tcp: &Tcp<'_>) {
+    if let Some(parameters) = tcp.parameters(connection.lane.adapter().ifindex()) {
+        carried.wanted.socket = parameters;
+    }
+}
+
+/// Linux's TCP has begun to deal with losses, and is not to be disturbed now: has [`put_right`] called
+/// by the next poll. With the socket locked.
+pub(super) fn put_right_later(connection: &Connection, lock: &mut Locked<'_>) {
+    let (mut state, _) = connection.state.open(lock);
+    if let Some(carried) = state.carried() {
+        connection.wait(&mut carried.blocked, Shortage::Credits);
+    }
+}
+
+/// Linux's TCP may have learned of a smaller path MTU (`tcp_simple_retransmit()`). The adapter is told,
+/// and retransmits; in the shadow nothing is lost. With the socket locked.
+pub(super) fn put_right(connection: &Connection, carried: &mut Carried, tcp: &mut Tcp<'_>) {
+    tcp.stop_timers();
+    // CAST: Limited by the size of a packet.
+    carried.wanted.socket.mss = tcp.mss() as u16;
+    tell(connection, carried, tcp);
 }
 
 /// Linux is about to send an acknowledgement. Returns whether the adapter sends it instead: it does if

@@ -130,7 +130,7 @@ impl WorkItem for Check {
 fn check(connection: &Connection, lock: &mut Locked<'_>) {
     let is_disabled = sysctl::mode(lock) == Mode::Off;
     let adapter = connection.lane.adapter();
-    let (mut state, tcp) = connection.state.open(lock);
+    let (mut state, mut tcp) = connection.state.open(lock);
     let Some(carried) = state.carried() else {
         return;
     };
@@ -146,7 +146,6 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         Err(cause) => return recall::request(connection, &mut state, cause),
     };
     carried.wanted.remote_mac = remote_mac;
-    // CAST: the field of the snapshot has 16 bits, too.
-    carried.wanted.mss = tcp.mss() as u16;
-    update::tell(connection, carried, &tcp);
+    update::refresh(connection, carried, &tcp);
+    update::put_right(connection, carried, &mut tcp);
 }

@@ -109,6 +109,13 @@ pub trait Shadow: Sized + Send + Sync + 'static {
     /// sleep.
     fn announce(this: &Self, sock: &mut Locked<'_>) -> bool;
 
+    /// Returns how many bytes of what the application has written have not been sent. Any context.
+    fn unsent(this: &Self, sock: &TcpSock) -> u32;
+
+    /// Called when Linux was about to retransmit, which is the adapter's: its state is in change, and
+    /// has to be put right later. Does not sleep.
+    fn retransmits(this: &Self, sock: &mut Locked<'_>);
+
     /// Called after Linux has processed a frame of the backlog.
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>);
 
