@@ -282,6 +282,18 @@ def reno() -> int:
     return returns() - before
 
 
+def control_messages() -> int:
+    """Number of times that the connection of a program that sends with control messages comes back in
+    three seconds."""
+    near, far = pair()
+    before = returns()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        near.sendmsg([b"c" * 1000], [(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("I", 0))])
+        far.recv(1000)
+    return returns() - before
+
+
 def gives_up(user_timeout: int) -> int:
     """Milliseconds until the application is told that the peer does not answer."""
     near, far = pair()

@@ -43,6 +43,10 @@ sees window -ge 80
 
 sees header = 0x48-9-0x0-0
 check "reno of adapter" seen reno -eq 1
+# Each time it is handed over later.
+sysctl -qw net.toe.enable=2 net.toe.min_bytes=0
+check "control_messages of adapter" seen control_messages -lt 10
+sysctl -qw net.toe.enable=1
 
 # Options and sysctls that Linux heeds.
 sees user_timeout -lt 4000
