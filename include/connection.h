@@ -34,7 +34,7 @@ struct toe_connection {
 	u32 snd_wl1, max_window, rcv_nxt, rcv_edge;
 	u32 tsval, ts_tick_us, ts_recent;
 	u32 reordering, backoff;
-	u32 data_segs_in, data_segs_out, duplicates, out_of_order;
+	u32 data_segs_in, data_segs_out, duplicates, out_of_order, unanswered_us;
 };
 
 #endif

@@ -25,6 +25,10 @@
 struct toe_first_calls {
 	int (*sendmsg)(struct sock *sk, struct msghdr *msg, size_t size);
 	void (*close)(struct sock *sk, long timeout);
+	/* Locked. Returns whether the acknowledgement need not be sent. */
+	bool (*announce)(struct sock *sk);
+	/* Locked. */
+	void (*retransmits)(struct sock *sk);
 };
 
 int toe_helper_calls_enter(void);
@@ -35,6 +39,8 @@ int toe_helper_calls_begin(const struct toe_first_calls *first);
 void toe_helper_calls_free(struct rcu_work *work, void (*free)(struct work_struct *work));
 int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_call_close(struct sock *sk, long timeout);
+bool toe_call_announce(struct sock *sk);
+void toe_call_retransmits(struct sock *sk);
 
 /* rust/helpers/sock.c */
 
@@ -117,6 +123,19 @@ void toe_helper_tcp_local_mac(struct sock *sk, u8 *mac);
 u8 toe_helper_tcp_hop_limit(struct sock *sk);
 bool toe_helper_tcp_address_is_local(const struct sock *sk);
 
+/* rust/helpers/tcp_parameters.c */
+
+/* Times in microseconds. */
+struct toe_parameters {
+	u32 rto_min_us, rto_max_us, delack_max_us;
+	u32 retry_us, user_timeout_us;
+	u32 cwnd_limit;
+	u8 tos, ttl;
+	bool fragment, keep_cwnd, report_sent;
+};
+
+void toe_helper_tcp_parameters(struct sock *sk, struct toe_parameters *to);
+
 /* rust/helpers/tcp_attach.c */
 
 int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *data,
@@ -132,7 +151,8 @@ bool toe_helper_sock_is_inet6(const struct sock *sk);
 int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_tcp_entail(struct sock *sk);
 u32 toe_helper_tcp_room_seq(struct sock *sk);
-int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max);
+int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max,
+			     bool *ends_record);
 void toe_tcp_set_segments(const struct sock *sk, struct sk_buff *skb);
 
 /* rust/helpers/tcp_ack.c */

@@ -53,6 +53,15 @@ flags! {
         ECN_ECHO = 8,
         /// The host's TCP holds payload out of order. Only at hand-over.
         OUT_OF_ORDER = 9,
+        /// Payload submitted so far is sent in spite of `CORK` and Nagle's algorithm. Only in an
+        /// [`Update`](super::super::submission::Update).
+        PUSH = 10,
+        /// IPv4 routers may fragment the packets: their don't-fragment bit is clear.
+        FRAGMENT = 11,
+        /// The congestion window is kept while nothing is sent (`tcp_slow_start_after_idle` 0).
+        KEEP_CWND = 12,
+        /// [`Acked`](super::super::completion::Acked) also reports that `snd_nxt` has advanced.
+        REPORT_SENT = 13,
     }
 }
 
@@ -173,5 +182,8 @@ layout! {
         164 => duplicates: u32,
         /// Segments received out of order and held.
         168 => out_of_order: u32,
+        /// Time since the first retransmission of what is not acknowledged, or since the first probe
+        /// of the closed window; 0 if there was none. Only at return.
+        172 => unanswered_us: u32,
     }
 }

@@ -51,7 +51,7 @@ use self::table::{
 constants! {
     /// Version of this contract: major in the upper 16 bits, minor in the lower. A driver refuses an
     /// adapter with another major version. A minor version only adds.
-    pub const VERSION: u32 = 2 << 16 | 1;
+    pub const VERSION: u32 = 2 << 16 | 2;
 
     /// Largest number of processors of a function. The doorbell area of the BAR bounds it.
     pub const MAX_PROCESSORS: usize = 16;

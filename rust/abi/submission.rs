@@ -80,8 +80,12 @@ flags! {
     pub mod send_flag: u8 {
         /// The last byte ends a write of the application: the segment that carries it has PSH set.
         PUSH = 0,
-        /// More payload follows (`MSG_MORE`): the adapter holds back a partial segment.
+        /// More payload follows (`MSG_MORE`): the adapter holds back a partial segment until the
+        /// next submission, acknowledgement of the peer or `Update` of the flags.
         MORE = 1,
+        /// The last byte ends a record (`MSG_EOR`): the segment that carries it carries nothing after
+        /// it.
+        EOR = 2,
     }
 }
 
@@ -128,8 +132,13 @@ layout! {
 flags! {
     /// Bits of [`Update::valid`]: the fields of an [`Update`] that apply.
     pub mod update: u16 {
-        /// `flags`: [`NODELAY`](super::super::connection::flag::NODELAY) and
-        /// [`CORK`](super::super::connection::flag::CORK); other bits are ignored.
+        /// `flags`: [`NODELAY`](super::super::connection::flag::NODELAY),
+        /// [`CORK`](super::super::connection::flag::CORK),
+        /// [`PUSH`](super::super::connection::flag::PUSH),
+        /// [`FRAGMENT`](super::super::connection::flag::FRAGMENT),
+        /// [`KEEP_CWND`](super::super::connection::flag::KEEP_CWND) and
+        /// [`REPORT_SENT`](super::super::connection::flag::REPORT_SENT); other bits are ignored. Payload
+        /// submitted so far is no longer held back for [`MORE`](send_flag::MORE).
         FLAGS = 0,
         /// `rcv_edge`.
         RCV_EDGE = 1,
@@ -137,6 +146,14 @@ flags! {
         REMOTE_MAC = 2,
         /// `mss`.
         MSS = 3,
+        /// `tos` and `ttl`.
+        IP = 4,
+        /// `rto_min_us`, `rto_max_us` and `delack_max_us`.
+        TIMES = 5,
+        /// `retry_us` and `user_timeout_us`.
+        PATIENCE = 6,
+        /// `cwnd_limit`.
+        CWND_LIMIT = 7,
     }
 }
 
@@ -152,15 +169,36 @@ layout! {
         /// Connection flags ([`flag`](super::connection::flag)).
         8 => flags: u16,
         /// Largest payload of a transmitted segment in bytes, at least
-        /// [`MIN_MSS`](super::connection::MIN_MSS).
+        /// [`MIN_MSS`](super::connection::MIN_MSS). If it is smaller than before, the adapter sends what
+        /// is in flight again, because a router has dropped it (RFC 1191 6.5).
         10 => mss: u16,
-        /// Right edge of the receive window. A value before the current edge is ignored: the window
-        /// does not shrink (RFC 9293 3.8.6). So is a value more than
-        /// [`MAX_RCV_WINDOW`](super::connection::MAX_RCV_WINDOW) ahead of the first byte not
+        /// Right edge of the receive window, which the adapter announces at once. A value before the
+        /// current edge is ignored: the window does not shrink (RFC 9293 3.8.6). So is a value more
+        /// than [`MAX_RCV_WINDOW`](super::connection::MAX_RCV_WINDOW) ahead of the first byte not
         /// received in order.
         12 => rcv_edge: u32,
         /// MAC address of the next hop, unicast.
         16 => remote_mac: [u8; 6],
+        /// Type of service or traffic class, without the ECN bits.
+        22 => tos: u8,
+        /// Time to live or hop limit, not 0.
+        23 => ttl: u8,
+        /// Smallest retransmission timeout: 1,000 to 120,000,000 us. 200,000 at first.
+        24 => rto_min_us: u32,
+        /// Largest retransmission timeout: `rto_min_us` to 120,000,000 us, which it is at first.
+        28 => rto_max_us: u32,
+        /// Longest delay of an acknowledgement, at least 1,000 us. The adapter delays none for longer
+        /// than 40,000 us.
+        32 => delack_max_us: u32,
+        /// The first retransmission timeout that is this much later than the first retransmission
+        /// returns the connection ([`Timeout`](super::completion::Reason::Timeout)). 0, as at first: only
+        /// their number does.
+        36 => retry_us: u32,
+        /// The connection returns this long after the first retransmission, or the first probe of a
+        /// closed window. 0, as at first: it does not.
+        40 => user_timeout_us: u32,
+        /// Largest congestion window in segments of the MSS. 0, as at first: none.
+        44 => cwnd_limit: u32,
     }
 }
 

@@ -88,3 +88,15 @@ void toe_helper_call_close(struct sock *sk, long timeout)
 	toe_first->close(sk, timeout);
 	toe_jump sk->sk_prot_creator->close(sk, timeout);
 }
+
+/* Returns whether Linux need not send an acknowledgement. Locked. */
+bool toe_call_announce(struct sock *sk)
+{
+	return toe_first->announce(sk);
+}
+
+/* Linux was about to retransmit. Locked. */
+void toe_call_retransmits(struct sock *sk)
+{
+	toe_first->retransmits(sk);
+}

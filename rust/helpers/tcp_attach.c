@@ -40,8 +40,37 @@ static void toe_note_announced(struct sock *sk, const struct sk_buff *skb)
 }
 
 /*
- * Does what ip_queue_xmit() or inet6_csk_xmit() does, for segments without payload.
- * Drops the others, and sends their acknowledgement alone.
+ * Whether @skb, which has no payload, only acknowledges and announces a window: a
+ * keepalive probe is before snd_una.
+ */
+static bool toe_is_acknowledgement(const struct sock *sk, const struct sk_buff *skb)
+{
+	const struct tcphdr *th = tcp_hdr(skb);
+
+	return !(th->syn | th->fin | th->rst | th->urg) &&
+	       !before(ntohl(th->seq), tcp_sk(sk)->snd_una);
+}
+
+/*
+ * tcp_simple_retransmit() has learned of a smaller path MTU, or a timer runs late: the
+ * adapter retransmits, and the shim puts the shadow right again. The error ends
+ * Linux's attempt.
+ */
+static int toe_refuse_retransmission(struct sock *sk, struct sk_buff *skb, u32 segs, u32 payload)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	WRITE_ONCE(tp->total_retrans, tp->total_retrans - segs);
+	WRITE_ONCE(tp->bytes_retrans, tp->bytes_retrans - payload);
+	consume_skb(skb);
+	toe_call_retransmits(sk);
+	return -EBUSY;
+}
+
+/*
+ * Does what ip_queue_xmit() or inet6_csk_xmit() does, for segments without payload
+ * that the adapter does not send. Drops the others, and sends the acknowledgement of
+ * those with new payload alone.
  */
 static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl)
 {
@@ -53,12 +82,19 @@ static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl
 
 	if (likely(!payload)) {
 		toe_note_announced(sk, skb);
-		return ops->original->queue_xmit(sk, skb, fl);
+		if (!toe_is_acknowledgement(sk, skb) || !toe_call_announce(sk))
+			return ops->original->queue_xmit(sk, skb, fl);
+		/* The adapter reports the segment. */
+		tp->segs_out--;
+		consume_skb(skb);
+		return NET_XMIT_SUCCESS;
 	}
 	/* The adapter reports these segments. */
 	tp->segs_out -= segs;
 	WRITE_ONCE(tp->data_segs_out, tp->data_segs_out - segs);
 	WRITE_ONCE(tp->bytes_sent, tp->bytes_sent - payload);
+	if (before(ntohl(tcp_hdr(skb)->seq), tp->snd_nxt))
+		return toe_refuse_retransmission(sk, skb, segs, payload);
 	consume_skb(skb);
 	/*
 	 * The dropped segment carried the acknowledgement number and the window. Send

@@ -141,6 +141,14 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
 		skb_set_owner_r(skb, sk);
 	}
 
+	/*
+	 * The adapter's acknowledgements repeat the edge that Linux has announced.
+	 * Have tcp_cleanup_rbuf() announce it before the sender sees much less than
+	 * the whole window.
+	 */
+	if (tp->rcv_nxt - tp->rcv_wup > tp->window_clamp >> 3)
+		inet_csk_schedule_ack(sk);
+
 	tp->rcv_tstamp = tcp_jiffies32;
 	inet_csk(sk)->icsk_ack.lrcvtime = tcp_jiffies32;
 	toe_measure(sk, len, truesize);

@@ -9,6 +9,31 @@
 #include "tcp_helpers.h"
 
 /*
+ * Takes over how often and for how long the peer has not answered, for
+ * tcp_write_timeout() and tcp_probe_timer().
+ */
+static void toe_set_unanswered(struct sock *sk, const struct toe_connection *state)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+	struct sk_buff *head = tcp_rtx_queue_head(sk);
+	struct tcp_sock *tp = tcp_sk(sk);
+	u32 ago = state->unanswered_us;
+
+	if (!ago)
+		return;
+	if (!tp->snd_wnd) {
+		WRITE_ONCE(icsk->icsk_probes_out, min(state->backoff, U8_MAX));
+		icsk->icsk_probes_tstamp = tcp_jiffies32 - usecs_to_jiffies(ago);
+	}
+	if (!head)
+		return;
+	WRITE_ONCE(icsk->icsk_retransmits, min(state->backoff, U8_MAX));
+	TCP_SKB_CB(head)->sacked |= TCPCB_EVER_RETRANS;
+	tcp_mstamp_refresh_inline(tp);
+	tp->retrans_stamp = tcp_time_stamp_ts(tp) - (tp->tcp_usec_ts ? ago : ago / USEC_PER_MSEC);
+}
+
+/*
  * Takes over the fields of @state other than @state->send. Called after
  * toe_helper_tcp_unsend(). Locked.
  */
@@ -22,6 +47,7 @@ void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state
 	tp->reordering = clamp_t(u32, state->reordering, tp->reordering,
 				 READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_max_reordering));
 	icsk->icsk_backoff = min(state->backoff, 15U);
+	toe_set_unanswered(sk, state);
 	tp->data_segs_in += state->data_segs_in;
 	tp->data_segs_out += state->data_segs_out;
 	tp->dsack_dups += state->duplicates;

@@ -79,6 +79,7 @@ int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t si
 		rest = left - size;
 		iov_iter_truncate(&msg->msg_iter, size);
 		msg->msg_flags |= MSG_MORE;
+		msg->msg_flags &= ~MSG_EOR;
 	}
 	msg->msg_flags |= MSG_DONTWAIT;
 
@@ -137,17 +138,20 @@ u32 toe_helper_tcp_room_seq(struct sock *sk)
 
 /*
  * Does what skb_to_sgvec() does, for the skbs of the retransmit queue: lists at
- * most @max page fragments with the payload from @seq on. Returns their number,
- * -EOPNOTSUPP for payload that is not in readable pages. The skbs own the pages: a
- * caller that needs them after unlocking takes references. Locked.
+ * most @max page fragments with the payload from @seq on, up to the end of a record
+ * (@ends_record). Returns their number, -EOPNOTSUPP for payload that is not in
+ * readable pages. The skbs own the pages: a caller that needs them after unlocking
+ * takes references. Locked.
  */
-int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max)
+int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max,
+			     bool *ends_record)
 {
 	struct sk_buff *skb = toe_rtx_find(sk, seq);
 	u32 skip = skb ? seq - TCP_SKB_CB(skb)->seq : 0;
 	int i, n = 0;
 
-	for (; skb && n < max; skb = skb_rb_next(skb), skip = 0) {
+	*ends_record = false;
+	for (; skb && n < max && !*ends_record; skb = skb_rb_next(skb), skip = 0) {
 		if (skb_headlen(skb) || !skb_frags_readable(skb))
 			return n ?: -EOPNOTSUPP;
 		for (i = 0; i < skb_shinfo(skb)->nr_frags && n < max; i++) {
@@ -163,6 +167,7 @@ int toe_helper_tcp_fragments(struct sock *sk, u32 seq, skb_frag_t *out, int max)
 			skip = 0;
 			n++;
 		}
+		*ends_record = TCP_SKB_CB(skb)->eor && i == skb_shinfo(skb)->nr_frags;
 	}
 	return n;
 }

@@ -10,6 +10,7 @@ use super::{
     frags::SubmittedFrags,
     lane::Lane,
     mark::Marks,
+    seq::later,
     state::{
         Kind,
         SendSide,
@@ -53,7 +54,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::ordering::Relaxed,
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
         Arc,
         UniqueArc, //
     }, //
@@ -96,6 +100,8 @@ pub(super) struct Connection {
     pub(super) finished: Completion,
     /// Time of the hand-over ([`jiffies_msecs`]).
     pub(super) since: u32,
+    /// First byte that the adapter has not sent, by its latest report. Written under the socket's lock.
+    pub(super) snd_nxt: Atomic<u32>,
     /// Payload bytes that the peer has acknowledged to the adapter. Written under the socket's lock.
     pub(super) sent: Counter,
     /// Payload bytes that the adapter has delivered. Written by the lane's poll.
@@ -238,6 +244,7 @@ impl Connection {
                 returned <- Completion::new(),
                 finished <- Completion::new(),
                 since: jiffies_msecs(),
+                snd_nxt: Atomic::new(snapshot.send.snd_nxt),
                 sent: Counter::new(),
                 received: Counter::new(),
             }),
@@ -264,9 +271,11 @@ impl Connection {
         }
     }
 
-    /// Counts payload that `report` acknowledges, and that the former report did not. With the socket
-    /// locked.
+    /// Counts payload that `report` acknowledges, and that the former report did not, and notes what has
+    /// been sent. With the socket locked.
     pub(super) fn count_sent(&self, send: &SendSide, report: &SendState) {
+        self.snd_nxt
+            .store(later(send.last.snd_nxt, report.snd_nxt), Relaxed);
         let newly = report.snd_una.wrapping_sub(send.last.snd_una).into();
         self.sent.add(newly);
         self.lane.sent.fetch_add(newly, Relaxed);

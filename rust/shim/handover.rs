@@ -13,6 +13,7 @@ use super::{
         ULP, //
     },
     notify,
+    parameters::Parameters,
     reason::{
         Cause,
         Refusal, //
@@ -29,7 +30,8 @@ use super::{
     timeout::{
         AnswerTimeout,
         SILENCE_MS, //
-    }, //
+    },
+    update, //
 };
 use crate::{
     abi::{
@@ -169,11 +171,16 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         },
         resync: None,
         more: false,
+        push: None,
+        wanted: Parameters::from(&snapshot),
+        told: Parameters::from(&snapshot),
         blocked: None,
-        remote_mac: snapshot.remote_mac,
-        mss: snapshot.mss,
     });
     tcp.enter_shadow();
+    if let Some(carried) = state.carried() {
+        update::refresh(&connection, carried, &tcp);
+        update::tell(&connection, carried, &tcp);
+    }
     send::submit(&connection, &mut state, &tcp);
     notify::delegated(&connection);
     if adapter.is_inspected() {

@@ -20,7 +20,8 @@ use super::{
         Carried,
         Receive, //
     },
-    submission::Shortage, //
+    submission::Shortage,
+    update, //
 };
 use crate::{
     abi::{
@@ -130,6 +131,9 @@ pub(super) fn apply_resumed(connection: &Connection, lock: &mut Locked<'_>, seq:
         round,
     });
     answer(connection, carried);
+    // What Linux has announced in frames meanwhile may have been lost.
+    carried.wanted.open_window(tcp.rcv_edge());
+    update::tell(connection, carried, &tcp);
 }
 
 /// Submits the answer to the latest resumption, if there is one. The connection is listed to be

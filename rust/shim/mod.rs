@@ -11,10 +11,10 @@
 //! 2. **Receive.** The adapter acknowledges a byte only after the byte and its completion are in host
 //!    memory, and the host never drops such a byte ([`poll::ProcessorPoll::can_deliver`],
 //!    [`receive::deliver`]).
-//! 3. **Window.** The right edge of the receive window moves only when Linux moves it: Linux sends an
-//!    acknowledgement when `recvmsg` frees memory, and the adapter updates its fields on the way out.
-//!    The state in the socket is what Linux has announced
-//!    ([`Tcp::deliver`](crate::tcp::sock::Tcp::deliver)).
+//! 3. **Window.** The right edge of the receive window moves only when Linux moves it: the
+//!    acknowledgement that Linux wants to send when `recvmsg` frees memory becomes an update, and the
+//!    adapter announces the window ([`update::announce`]). The state in the socket is what Linux has
+//!    announced ([`Locked::deliver`](crate::tcp::sock::Locked::deliver)).
 //! 4. **Order.** Payload, frames and the return of a connection are applied in the order of the
 //!    completion ring, in the poll itself or through the socket's backlog ([`receive::backlog`]).
 //! 5. **Teardown.** Linux closes connections. The adapter returns a connection first
@@ -27,13 +27,14 @@
 //! |---|---|
 //! | [`reason`], [`stats`] | reasons of refusals and returns, and their counters |
 //! | [`answer`] | the adapter's answer to a hand-over |
-//! | [`table`] | objects by identifier |
+//! | [`table`], [`seq`] | objects by identifier; sequence numbers |
 //! | [`submission`], [`timeout`], [`frags`] | submission queue, its timeout, payload that the adapter reads |
-//! | [`state`], [`mark`] | state of a connection, with its send side; work left to the owner of its socket |
+//! | [`state`], [`parameters`] | state of a connection, with its send side and its parameters |
+//! | [`mark`] | work left to the owner of a socket |
 //! | [`connection`], [`lane`] | a connection; a processor and its connections |
 //! | [`registry`], [`backoff`], [`notify`] | adapters; delay of automatic delegation; notifications |
 //! | [`recall`] | return of a connection |
-//! | [`send`] | `sendmsg` and submissions |
+//! | [`update`], [`send`] | submissions: updates, `sendmsg` and payload |
 //! | [`poll`], [`receive`] | completions |
 //! | [`handover`] | hand-over of a connection |
 //! | [`policy`], [`watch`] | automatic delegation; recall when the surroundings change |
@@ -49,6 +50,7 @@ mod lane;
 mod legacy;
 mod mark;
 mod notify;
+mod parameters;
 mod policy;
 mod poll;
 mod reason;
@@ -56,12 +58,14 @@ mod recall;
 mod receive;
 mod registry;
 mod send;
+mod seq;
 mod state;
 mod stats;
 mod submission;
 mod table;
 mod timeout;
 mod ulp;
+mod update;
 mod watch;
 
 use self::{

@@ -182,7 +182,7 @@ impl Aggregate {
         Ok(())
     }
 
-    /// Returns the backlog entry, ready for [`Tcp::deliver`](crate::tcp::sock::Tcp::deliver).
+    /// Returns the backlog entry, ready for [`Locked::deliver`](crate::tcp::sock::Locked::deliver).
     pub(super) fn into_entry(self) -> BacklogEntry {
         let mut entry = self.entry;
         entry.prepare(self.seq, self.ts_recent, self.push);

@@ -275,7 +275,7 @@ impl Cause {
     pub(crate) fn is_involuntary(self) -> bool {
         !matches!(
             self,
-            Self::Host | Self::User | Self::Sockopt | Self::Moved | Self::LinkDown | Self::Stop
+            Self::Host | Self::User | Self::Moved | Self::LinkDown | Self::Stop
         )
     }
 }

@@ -22,10 +22,9 @@ use super::{
     reason::Cause,
     recall,
     send,
-    state::{
-        later,
-        Receive, //
-    }, //
+    seq::later,
+    state::Kind,
+    update, //
 };
 use crate::{
     abi::{
@@ -157,8 +156,8 @@ pub(super) fn resume_waiting(poll: &mut ProcessorPoll) {
         let mut spin = connection.sock().spin();
         match spin.locked() {
             Some(mut lock) => {
-                let (mut state, tcp) = connection.state.open(&mut lock);
-                send::resume(connection, &mut state, &tcp)
+                let (mut state, mut tcp) = connection.state.open(&mut lock);
+                send::resume(connection, &mut state, &mut tcp)
             }
             None => {
                 let mut deferred = connection.deferred.lock();
@@ -191,8 +190,8 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
                 apply_acked(connection, lock, &acked);
             }
             if resume {
-                let (mut state, tcp) = connection.state.open(lock);
-                send::resume(connection, &mut state, &tcp);
+                let (mut state, mut tcp) = connection.state.open(lock);
+                send::resume(connection, &mut state, &mut tcp);
             }
         }
         entry::RETURNED => {
@@ -212,16 +211,14 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
 }
 
 fn apply_payload(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogEntry) {
-    let (mut state, mut tcp) = connection.state.open(lock);
-    let legacy = state
-        .carried()
-        .is_some_and(|carried| carried.receive == Receive::Legacy);
-    if tcp.deliver(entry, !legacy).is_ok() || !tcp.is_established() {
+    let legacy = connection.kind() == Kind::Legacy;
+    if lock.deliver(entry, !legacy).is_ok() || !lock.is_established() {
         return;
     }
     // In legacy mode, Linux may have dropped a frame before this payload. The adapter has not
     // acknowledged the payload, so it is dropped too. Otherwise this is an error.
     if !legacy {
+        let (mut state, _) = connection.state.open(lock);
         recall::request(connection, &mut state, Cause::Gap);
     }
 }
@@ -247,6 +244,9 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
     let ifindex = lane.adapter().ifindex();
     if !tcp.route_valid(ifindex) {
         recall::request(connection, &mut state, Cause::of_route(&tcp, ifindex));
+    }
+    if let Some(carried) = state.carried().filter(|_| tcp.is_in_recovery()) {
+        update::put_right(connection, carried, &mut tcp);
     }
     send::submit(connection, &mut state, &tcp);
 }

@@ -16,17 +16,15 @@ use super::{
         Kind,
         StateMut, //
     },
-    submission::Shortage, //
+    submission::Shortage,
+    update, //
 };
 use crate::{
     abi::{
-        connection::flag,
         submission::{
             send_flag,
-            update,
             Send,
             SubmissionOp,
-            Update,
             SEND_FRAGS, //
         },
         Layout, //
@@ -138,14 +136,15 @@ fn transfer(
     }
 }
 
-/// Submits all payload that has not been submitted, as far as there is room, if the adapter carries
-/// the connection. Any context, with the socket locked.
+/// Submits all payload that has not been submitted and then all changes, as far as there is room, if
+/// the adapter carries the connection. Any context, with the socket locked.
 pub(super) fn submit(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) {
     let Some(carried) = state.carried() else {
         return;
     };
-    if let Err(cause) = submit_payload(connection, carried, tcp) {
-        recall::request(connection, state, cause);
+    match submit_payload(connection, carried, tcp) {
+        Ok(()) => update::tell(connection, carried, tcp),
+        Err(cause) => recall::request(connection, state, cause),
     }
 }
 
@@ -164,10 +163,10 @@ fn submit_payload(
         return Ok(());
     };
     while carried.send.submitted != end && carried.blocked.is_none() {
-        let Ok(fragments) = tcp.fragments(carried.send.submitted) else {
+        let Ok(listed) = tcp.fragments(carried.send.submitted) else {
             return Err(Cause::Sockopt);
         };
-        let fragments = fragments.as_slice();
+        let fragments = listed.as_slice();
         if fragments.is_empty() {
             return Ok(());
         }
@@ -178,10 +177,12 @@ fn submit_payload(
                 return Ok(());
             }
         };
+        let ends_record = listed.ends_record() && batch.capacity() >= fragments.len();
         let fragments = fragments.get(..batch.capacity()).unwrap_or(fragments);
+        let used = fragments.len().div_ceil(SEND_FRAGS);
         let mut entries = [[0; 64]; MAX_ENTRIES];
         let mut seq = carried.send.submitted;
-        for (entry, fragments) in entries.iter_mut().zip(fragments.chunks(SEND_FRAGS)) {
+        for (n, fragments) in fragments.chunks(SEND_FRAGS).enumerate() {
             let mut send = Send {
                 op: SubmissionOp::Send.raw(),
                 count: fragments.len() as u8,
@@ -209,9 +210,11 @@ fn submit_payload(
                     false => send_flag::PUSH,
                 };
             }
-            *entry = send.to_bytes();
+            if ends_record && n + 1 == used {
+                send.flags |= send_flag::EOR;
+            }
+            entries[n] = send.to_bytes();
         }
-        let used = fragments.len().div_ceil(SEND_FRAGS);
         match queue.submit(entries.get(..used).unwrap_or(&[])) {
             Ok(()) => {}
             Err(SubmitError::Full) => {
@@ -229,10 +232,11 @@ fn submit_payload(
 
 /// Submits what waits for room. Called when there may be room again, with the socket locked. The
 /// connection is listed again if there is not. Returns false if the submission ring is full.
-pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tcp<'_>) -> bool {
+pub(super) fn resume(connection: &Connection, state: &mut StateMut<'_>, tcp: &mut Tcp<'_>) -> bool {
     if let Some(carried) = state.carried() {
         carried.blocked = None;
         legacy::answer(connection, carried);
+        update::put_right(connection, carried, tcp);
     }
     recall::resume(connection, state);
     submit(connection, state, tcp);
@@ -255,45 +259,4 @@ pub(super) fn submit_foreign(connection: &Connection, lock: &mut Locked<'_>) {
         recall::request(connection, &mut state, Cause::Oob);
     }
     submit(connection, &mut state, &tcp);
-}
-
-/// Ends the effect of `MSG_MORE` of the last write.
-pub(super) fn push(connection: &Connection, sock: &mut Owned<'_>) {
-    {
-        let (mut state, _) = connection.state.open(sock);
-        if let Some(carried) = state.carried() {
-            carried.more = false;
-        }
-    }
-    update_nagle(connection, sock);
-}
-
-/// Submits the values of `TCP_NODELAY` and `TCP_CORK`. Process context; sleeps.
-pub(super) fn update_nagle(connection: &Connection, sock: &mut Owned<'_>) {
-    let (nodelay, cork) = sock.tcp().nagle();
-    let device_id = {
-        let (mut state, _) = connection.state.open(sock);
-        match state.carried() {
-            Some(carried) => carried.send.device_id,
-            None => return,
-        }
-    };
-    let mut flags = 0;
-    if nodelay {
-        flags |= flag::NODELAY;
-    }
-    if cork {
-        flags |= flag::CORK;
-    }
-    let update = Update {
-        op: SubmissionOp::Update.raw(),
-        valid: update::FLAGS,
-        device_id,
-        flags,
-        ..Update::default()
-    };
-    if connection.submit_entry(&update) == Err(SubmitError::Full) {
-        // The update must not be lost, and is too rare for a queue of its own.
-        recall::recall(connection, sock, Cause::Sockopt);
-    }
 }

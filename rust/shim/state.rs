@@ -43,7 +43,9 @@
 //! [`Connection::cut_off`]: super::connection::Connection::cut_off
 
 use super::{
+    parameters::Parameters,
     reason::Cause,
+    seq::later,
     submission::Shortage, //
 };
 use crate::{
@@ -71,15 +73,6 @@ use kernel::sync::{
     }, //
 };
 
-/// Returns the later of two sequence numbers.
-pub(super) fn later(a: u32, b: u32) -> u32 {
-    if (b.wrapping_sub(a) as i32) > 0 {
-        b
-    } else {
-        a
-    }
-}
-
 /// State of a connection.
 pub(super) enum State {
     /// The adapter has been asked to take the connection. The task that asks owns the socket until it
@@ -103,12 +96,16 @@ pub(super) struct Carried {
     pub(super) resync: Option<Resync>,
     /// The last write of the application announced more (`MSG_MORE`).
     pub(super) more: bool,
-    /// Why payload waits. While it is set the connection is in the lane's list of those that wait.
+    /// The application has ended the effect of `MSG_MORE` on what it has written, or with
+    /// [`flag::PUSH`](crate::abi::connection::flag::PUSH) everything that holds it back, and the adapter
+    /// has not been told yet.
+    pub(super) push: Option<u16>,
+    /// Parameters that the socket wants.
+    pub(super) wanted: Parameters,
+    /// Parameters that the adapter has been told.
+    pub(super) told: Parameters,
+    /// Why payload or an update waits. While it is set the connection is in the lane's list of those that wait.
     pub(super) blocked: Option<Shortage>,
-    /// Hardware address of the next hop that the adapter uses.
-    pub(super) remote_mac: [u8; 6],
-    /// Largest payload of a segment in bytes that the adapter uses.
-    pub(super) mss: u16,
 }
 
 /// How the payload of a connection that the adapter carries reaches the socket.

@@ -16,6 +16,7 @@ use super::{
     recall,
     receive,
     send,
+    update,
     watch, //
 };
 use crate::{
@@ -32,13 +33,17 @@ use crate::{
         },
         sock::{
             Locked,
-            Owned, //
+            Owned,
+            TcpSock, //
         }, //
     }, //
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    }, //
 };
 
 impl Shadow for Connection {
@@ -55,13 +60,29 @@ impl Shadow for Connection {
     }
 
     fn push(this: &Arc<Self>, sock: &mut Owned<'_>) {
-        send::push(this, sock);
+        update::push(this, sock);
     }
 
     fn option_effect(level: c_int, name: c_int) -> OptionEffect {
         // CAST: levels and names are small and positive; others match nothing.
         match (level as u32, name as u32) {
-            (bindings::SOL_TCP, bindings::TCP_NODELAY | bindings::TCP_CORK) => OptionEffect::Tell,
+            (
+                bindings::SOL_TCP,
+                bindings::TCP_NODELAY
+                | bindings::TCP_CORK
+                | bindings::TCP_CONGESTION
+                | bindings::TCP_USER_TIMEOUT
+                | bindings::TCP_NOTSENT_LOWAT
+                | bindings::TCP_RTO_MIN_US
+                | bindings::TCP_RTO_MAX_MS
+                | bindings::TCP_DELACK_MAX_US,
+            ) => OptionEffect::Tell,
+            (bindings::SOL_IP, bindings::IP_TOS | bindings::IP_TTL | bindings::IP_MTU_DISCOVER) => {
+                OptionEffect::Tell
+            }
+            (bindings::SOL_IPV6, bindings::IPV6_TCLASS | bindings::IPV6_UNICAST_HOPS) => {
+                OptionEffect::Tell
+            }
             (
                 bindings::SOL_TCP,
                 bindings::TCP_KEEPIDLE
@@ -91,7 +112,7 @@ impl Shadow for Connection {
     }
 
     fn option_changed(this: &Arc<Self>, sock: &mut Owned<'_>) {
-        send::update_nagle(this, sock);
+        update::option_changed(this, sock);
     }
 
     fn recall(this: &Arc<Self>, sock: &mut Owned<'_>, why: Recall) {
@@ -105,6 +126,18 @@ impl Shadow for Connection {
 
     fn backlog(this: &Arc<Self>, sock: &mut Locked<'_>, entry: BacklogEntry) {
         receive::backlog(this, sock, entry)
+    }
+
+    fn announce(this: &Self, sock: &mut Locked<'_>) -> bool {
+        update::announce(this, sock)
+    }
+
+    fn unsent(this: &Self, sock: &TcpSock) -> u32 {
+        sock.written().wrapping_sub(this.snd_nxt.load(Relaxed))
+    }
+
+    fn retransmits(this: &Self, sock: &mut Locked<'_>) {
+        update::put_right_later(this, sock);
     }
 
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>) {

@@ -14,14 +14,10 @@ use super::{
     policy,
     reason::Cause,
     recall,
-    registry, //
+    registry,
+    update, //
 };
 use crate::{
-    abi::submission::{
-        update,
-        SubmissionOp,
-        Update, //
-    },
     net::notifier,
     tcp::{
         sock::Locked,
@@ -171,7 +167,7 @@ pub(super) fn catch_up(connection: &Connection, lock: &mut Locked<'_>) {
 fn check(connection: &Connection, lock: &mut Locked<'_>) {
     let is_disabled = sysctl::mode(lock) == Mode::Off;
     let adapter = connection.lane.adapter();
-    let (mut state, tcp) = connection.state.open(lock);
+    let (mut state, mut tcp) = connection.state.open(lock);
     let Some(carried) = state.carried() else {
         return;
     };
@@ -186,24 +182,7 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         Ok(mac) => mac,
         Err(cause) => return recall::request(connection, &mut state, cause),
     };
-    let mut update = Update {
-        op: SubmissionOp::Update.raw(),
-        device_id: carried.send.device_id,
-        ..Update::default()
-    };
-    if carried.remote_mac != remote_mac {
-        update.valid |= update::REMOTE_MAC;
-        update.remote_mac = remote_mac;
-    }
-    // CAST: the field of the snapshot has 16 bits, too.
-    let mss = tcp.mss() as u16;
-    if carried.mss != mss {
-        update.valid |= update::MSS;
-        update.mss = mss;
-    }
-    // When there is no room the next check tries again.
-    if update.valid != 0 && connection.submit_entry(&update).is_ok() {
-        carried.remote_mac = remote_mac;
-        carried.mss = mss;
-    }
+    carried.wanted.remote_mac = remote_mac;
+    update::refresh(connection, carried, &tcp);
+    update::put_right(connection, carried, &mut tcp);
 }

@@ -90,7 +90,7 @@ impl BacklogEntry {
         self.0.add_fragment(fragment, truesize)
     }
 
-    /// Sets the arguments of [`Tcp::deliver`](super::sock::Tcp::deliver): the sequence number of the
+    /// Sets the arguments of [`Locked::deliver`](super::sock::Locked::deliver): the sequence number of the
     /// payload, the peer's latest timestamp, and whether the peer set PSH.
     #[inline]
     pub fn prepare(&mut self, seq: u32, ts_recent: u32, push: bool) {

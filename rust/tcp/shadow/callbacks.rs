@@ -41,6 +41,7 @@ pub(super) fn proto<T: Shadow>(creator: &bindings::proto) -> bindings::proto {
     proto.diag_destroy = Some(diag_destroy::<T>);
     proto.unhash = Some(unhash::<T>);
     proto.release_cb = Some(release_cb::<T>);
+    proto.stream_memory_free = Some(stream_memory_free::<T>);
     proto
 }
 
@@ -51,6 +52,8 @@ impl<T: Shadow> FirstCalls<T> {
     pub(super) const CALLS: bindings::toe_first_calls = bindings::toe_first_calls {
         sendmsg: Some(sendmsg::<T>),
         close: Some(close::<T>),
+        announce: Some(announce::<T>),
+        retransmits: Some(retransmits::<T>),
     };
 }
 
@@ -189,6 +192,31 @@ unsafe extern "C" fn close<T: Shadow>(sk: *mut bindings::sock, _timeout: c_long)
 
 /// # Safety
 ///
+/// Called only by `toe_queue_xmit`.
+unsafe extern "C" fn announce<T: Shadow>(sk: *mut bindings::sock) -> bool {
+    // SAFETY: TCP transmits with the socket locked.
+    let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+    let guard = rcu::read_lock();
+    match T::ulp().shadow_of(&sock, &guard) {
+        Some(shadow) => T::announce(&shadow, &mut sock),
+        None => false,
+    }
+}
+
+/// # Safety
+///
+/// Called only by `toe_queue_xmit`.
+unsafe extern "C" fn retransmits<T: Shadow>(sk: *mut bindings::sock) {
+    // SAFETY: TCP transmits with the socket locked.
+    let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+    let guard = rcu::read_lock();
+    if let Some(shadow) = T::ulp().shadow_of(&sock, &guard) {
+        T::retransmits(&shadow, &mut sock);
+    }
+}
+
+/// # Safety
+///
 /// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn disconnect<T: Shadow>(sk: *mut bindings::sock, flags: c_int) -> c_int {
     let _call = Call::enter();
@@ -255,6 +283,26 @@ unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
     if let Some(release_cb) = unsafe { creator(sk) }.release_cb {
         // SAFETY: As above.
         unsafe { release_cb(sk) }
+    }
+}
+
+/// Does what `tcp_stream_memory_free` does.
+///
+/// # Safety
+///
+/// Called only by the core, as the `struct proto` operation of this name.
+unsafe extern "C" fn stream_memory_free<T: Shadow>(sk: *const bindings::sock, wake: c_int) -> bool {
+    // SAFETY: The socket layer calls with a socket that is valid.
+    let sock = unsafe { TcpSock::from_raw(sk.cast_mut()) };
+    let lowat = sock.notsent_lowat();
+    if lowat == u32::MAX {
+        return true;
+    }
+    let guard = rcu::read_lock();
+    match T::ulp().shadow_of(sock, &guard) {
+        Some(shadow) => u64::from(T::unsent(&shadow, sock)) << wake < lowat.into(),
+        // The connection has just come back, and TCP looks again when it transmits.
+        None => true,
     }
 }
 

@@ -112,6 +112,17 @@ pub trait Shadow: Sized + Send + Sync + 'static {
     /// Handles a backlog entry from [`Spin::add_backlog`](crate::tcp::sock::Spin::add_backlog).
     fn backlog(this: &Arc<Self>, sock: &mut Locked<'_>, entry: BacklogEntry);
 
+    /// Called before Linux sends an acknowledgement. Returns whether that is not necessary. Does not
+    /// sleep.
+    fn announce(this: &Self, sock: &mut Locked<'_>) -> bool;
+
+    /// Returns how many bytes of what the application has written have not been sent. Any context.
+    fn unsent(this: &Self, sock: &TcpSock) -> u32;
+
+    /// Called when Linux was about to retransmit, which is the adapter's: its state is in change, and
+    /// has to be put right later. Does not sleep.
+    fn retransmits(this: &Self, sock: &mut Locked<'_>);
+
     /// Called after Linux has processed a frame of the backlog.
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>);
 

@@ -131,7 +131,8 @@ impl Tcp<'_> {
         }
     }
 
-    fn has_known_congestion_control(&self) -> bool {
+    /// Whether the congestion control is the one that the adapter implements.
+    pub fn has_known_congestion_control(&self) -> bool {
         // SAFETY: The socket is locked; TCP always has a congestion control.
         let name = unsafe { (*(*self.as_tcp()).inet_conn.icsk_ca_ops).name };
         name.starts_with(CONGESTION_CONTROL)
@@ -155,11 +156,10 @@ impl Tcp<'_> {
                 || !(*tp).fastopen_rsk.is_null()
                 || bindings::tcp_has_ip_options(sk)
                 || (*tp).tcp_tx_delay != 0
-                || bindings::tcp_notsent_lowat(sk) != u32::MAX
                 || bindings::inet_connection_sock__bindgen_ty_3::enabled_raw(
                     &raw const (*icsk).icsk_mtup,
                 ) != 0
-                || (*icsk).icsk_user_timeout != 0
+                || bindings::tcp_sock::thin_lto_raw(tp) != 0
                 || bindings::tcp_has_linear_data(sk)
         }
     }
@@ -203,9 +203,7 @@ impl Tcp<'_> {
 
     fn describe_flags(&self, state: &mut ConnectionState) {
         let (sk, tp) = (self.as_raw(), self.as_tcp());
-        let (nodelay, cork) = self.nagle();
-        state.set(flag::NODELAY, nodelay);
-        state.set(flag::CORK, cork);
+        state.set(self.nagle() & (flag::NODELAY | flag::CORK), true);
         // SAFETY: The socket is locked.
         unsafe {
             use bindings::tcp_options_received as options;

@@ -17,6 +17,7 @@ use core::{
     ptr, //
 };
 use kernel::{
+    error::to_result,
     prelude::*,
     sync::aref::ARef,
     time::{
@@ -87,6 +88,26 @@ impl Locked<'_> {
             bindings::tcp_frame_restore(skb);
             bindings::tcp_frame_receive(self.as_raw(), skb);
         }
+    }
+
+    /// Appends the payload of `entry` to the receive queue. `confirmed`: the adapter has acknowledged
+    /// the payload, or will without asking again.
+    /// TCP may call the callbacks of the socket's ULP, as for [`Self::receive`].
+    ///
+    /// # Errors
+    ///
+    /// `EPROTO` if the payload begins after `rcv_nxt`; or if it is not confirmed, and Linux holds
+    /// payload out of order.
+    #[inline]
+    pub fn deliver(&mut self, entry: BacklogEntry, confirmed: bool) -> Result {
+        let skb = entry.into_raw();
+        // SAFETY: The socket is locked.
+        let ret = to_result(unsafe { bindings::tcp_deliver(self.as_raw(), skb, confirmed) });
+        if ret.is_err() {
+            // SAFETY: `tcp_deliver` consumes the skb only if it succeeds.
+            drop(unsafe { BacklogEntry::from_raw(skb) });
+        }
+        ret
     }
 }
 

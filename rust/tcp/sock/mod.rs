@@ -10,6 +10,7 @@
 
 mod describe;
 mod lock;
+mod parameters;
 mod route;
 mod send;
 mod socket;
@@ -25,6 +26,7 @@ pub use self::{
         SockCell,
         Spin, //
     },
+    parameters::Parameters,
     route::Change,
     socket::{
         TcpSock,

@@ -121,6 +121,21 @@ impl WeakSock {
         state == bindings::TCP_ESTABLISHED
     }
 
+    /// Sequence number behind the last byte that the application has written, at this moment.
+    #[inline]
+    pub fn written(&self) -> u32 {
+        // SAFETY: As above. Volatile, as READ_ONCE().
+        unsafe { (&raw const (*self.as_tcp()).write_seq).read_volatile() }
+    }
+
+    /// How much unsent payload is few enough for the application to write more
+    /// (`TCP_NOTSENT_LOWAT`).
+    #[inline]
+    pub(in crate::tcp) fn notsent_lowat(&self) -> u32 {
+        // SAFETY: As above.
+        unsafe { bindings::tcp_notsent_lowat(self.as_raw()) }
+    }
+
     /// The hash of addresses and ports. Together with the socket's address it tells a connection
     /// from a later one in the same memory.
     #[inline]

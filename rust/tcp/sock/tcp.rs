@@ -5,15 +5,13 @@
 use super::socket::TcpSock;
 use crate::{
     abi::connection::{
+        flag,
         ConnectionState,
         SendState, //
     },
     bindings,
     net::skb::Frag,
-    tcp::{
-        backlog::BacklogEntry,
-        state, //
-    }, //
+    tcp::state, //
 };
 use core::{
     marker::PhantomData,
@@ -61,6 +59,7 @@ pub const MAX_FRAGMENTS: usize = 16;
 pub struct RtxFrags<'a> {
     frags: [MaybeUninit<bindings::skb_frag_t>; MAX_FRAGMENTS],
     count: usize,
+    ends_record: bool,
     _queue: PhantomData<&'a ()>,
 }
 
@@ -70,6 +69,12 @@ impl RtxFrags<'_> {
     pub fn as_slice(&self) -> &[Frag] {
         // SAFETY: By the type's invariants; `Frag` is transparent over `skb_frag_t`.
         unsafe { slice::from_raw_parts(self.frags.as_ptr().cast(), self.count) }
+    }
+
+    /// Whether the last byte ends a record.
+    #[inline]
+    pub fn ends_record(&self) -> bool {
+        self.ends_record
     }
 }
 
@@ -137,6 +142,14 @@ impl<'a> Tcp<'a> {
         unsafe { (*self.as_tcp()).rcv_nxt }
     }
 
+    /// Right edge of the receive window that Linux has announced.
+    #[inline]
+    pub fn rcv_edge(&self) -> u32 {
+        // SAFETY: The socket is locked.
+        let window = unsafe { bindings::tcp_receive_window(self.as_raw()) };
+        self.rcv_nxt().wrapping_add(window)
+    }
+
     /// Maximum segment size in use.
     #[inline]
     pub fn mss(&self) -> u32 {
@@ -144,14 +157,15 @@ impl<'a> Tcp<'a> {
         unsafe { (*self.as_tcp()).mss_cache }
     }
 
-    /// Whether Nagle's algorithm is off, and whether the socket is corked.
-    pub fn nagle(&self) -> (bool, bool) {
+    /// What holds back partial segments: [`flag::NODELAY`], [`flag::CORK`], and [`flag::PUSH`] if
+    /// nothing holds back what has been written.
+    pub fn nagle(&self) -> u16 {
         // SAFETY: The socket is locked.
         let nonagle = u32::from(unsafe { bindings::tcp_sock::nonagle_raw(self.as_tcp()) });
-        (
-            nonagle & bindings::TCP_NAGLE_OFF != 0,
-            nonagle & bindings::TCP_NAGLE_CORK != 0,
-        )
+        let flag = |bit: u32, flag: u16| if nonagle & bit != 0 { flag } else { 0 };
+        flag(bindings::TCP_NAGLE_OFF, flag::NODELAY)
+            | flag(bindings::TCP_NAGLE_CORK, flag::CORK)
+            | flag(bindings::TCP_NAGLE_PUSH, flag::PUSH)
     }
 
     /// The acknowledgement number with which a process goes on that waits for room in the socket's
@@ -162,7 +176,8 @@ impl<'a> Tcp<'a> {
         unsafe { bindings::tcp_room_seq(self.as_raw()) }
     }
 
-    /// Lists the page fragments of the retransmit queue from `seq` on.
+    /// Lists the page fragments of the retransmit queue from `seq` on, at most those of one record
+    /// (`MSG_EOR`).
     ///
     /// # Errors
     ///
@@ -170,6 +185,7 @@ impl<'a> Tcp<'a> {
     #[inline]
     pub fn fragments(&self, seq: u32) -> Result<RtxFrags<'_>> {
         let mut frags = [MaybeUninit::uninit(); MAX_FRAGMENTS];
+        let mut ends_record = false;
         // SAFETY: The socket is locked; there is room for `MAX_FRAGMENTS`.
         let count = unsafe {
             bindings::tcp_fragments(
@@ -177,12 +193,14 @@ impl<'a> Tcp<'a> {
                 seq,
                 frags.as_mut_ptr().cast(),
                 MAX_FRAGMENTS as c_int,
+                &mut ends_record,
             )
         };
         // INVARIANT: `tcp_fragments` has initialised that many.
         Ok(RtxFrags {
             frags,
             count: bytes(count)?,
+            ends_record,
             _queue: PhantomData,
         })
     }
@@ -201,25 +219,6 @@ impl<'a> Tcp<'a> {
                 state::send_state(last),
             )
         }
-    }
-
-    /// Appends the payload of `entry` to the receive queue. `confirmed`: the adapter has acknowledged
-    /// the payload, or will without asking again.
-    ///
-    /// # Errors
-    ///
-    /// `EPROTO` if the payload begins after `rcv_nxt`; or if it is not confirmed, and Linux holds
-    /// payload out of order.
-    #[inline]
-    pub fn deliver(&mut self, entry: BacklogEntry, confirmed: bool) -> Result {
-        let skb = entry.into_raw();
-        // SAFETY: The socket is locked.
-        let ret = to_result(unsafe { bindings::tcp_deliver(self.as_raw(), skb, confirmed) });
-        if ret.is_err() {
-            // SAFETY: `tcp_deliver` consumes the skb only if it succeeds.
-            drop(unsafe { BacklogEntry::from_raw(skb) });
-        }
-        ret
     }
 
     /// Whether everything before `seq` has been received, and no payload out of order.

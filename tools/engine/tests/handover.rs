@@ -9,6 +9,7 @@ mod support;
 use toe_abi::Layout;
 use toe_abi::completion::HandoverStatus;
 use toe_abi::completion::Reason;
+use toe_abi::connection;
 use toe_abi::connection::ConnectionState;
 use toe_abi::submission::SubmissionOp;
 use toe_abi::submission::Update;
@@ -20,6 +21,7 @@ use toe_engine::wire::packet::Packet;
 use toe_engine::wire::tcp::Repr;
 
 use self::peer::End;
+use self::peer::Mode;
 use self::support::Event;
 use self::support::Node;
 use self::support::WireFrame;
@@ -71,6 +73,62 @@ fn sent_after_hand_over(announced: Option<u16>) -> usize {
                 .len()
         })
         .sum()
+}
+
+/// The IP header of a packet that is sent after `update`.
+fn ip_header(v6: bool, update: Update) -> Vec<u8> {
+    let [mut near, _] = peer::pair(v6, false, [vec![7; 100], Vec::new()], 1000);
+    let mut node = Node::new(&config(), Capabilities::NONE);
+    near.place(&mut node);
+    hand_over(&mut node, &mut near);
+    hand_over(&mut node, &mut near);
+    let Mode::Delegated(device_id) = near.mode else {
+        panic!("{:?}", near.mode);
+    };
+    let update = Update {
+        op: SubmissionOp::Update.raw(),
+        device_id,
+        ..update
+    };
+    node.driver.submit(&mut node.env, &[update.to_bytes()]);
+    near.submit(&mut node, usize::MAX);
+    node.poll(3);
+    let frame = node.env.wire.iter().next().expect("a frame");
+    let packet = Packet::parse(&frame.bytes).expect("a packet");
+    frame.bytes[packet.l3.into()..packet.l4.into()].to_vec()
+}
+
+#[test]
+fn an_update_changes_the_ip_header() {
+    let ip = Update {
+        valid: update::IP,
+        tos: 0x2b,
+        ttl: 9,
+        ..Update::default()
+    };
+    let fragment = Update {
+        valid: update::FLAGS,
+        flags: connection::flag::FRAGMENT,
+        ..Update::default()
+    };
+    let before = ip_header(false, Update::default());
+    assert_eq!(before[6..8], [0x40, 0]);
+    let after = ip_header(false, ip);
+    // Without the ECN bits.
+    assert_eq!(
+        (after[1], after[8], &after[6..8]),
+        (0x28, 9, &[0x40, 0][..])
+    );
+    assert_eq!(after[12..], before[12..]);
+    let after = ip_header(false, fragment);
+    assert_eq!(
+        (after[1], after[8], &after[6..8]),
+        (before[1], before[8], &[0, 0][..])
+    );
+    let before = ip_header(true, fragment);
+    let after = ip_header(true, ip);
+    assert_eq!(after[..2], [0x62, 0x80 | before[1] & 0xf]);
+    assert_eq!((after[7], &after[8..]), (9, &before[8..]));
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub use self::protocol::Packet;
 pub use self::protocol::Protocol;
 pub use self::send_buffer::FragPool;
 pub use self::send_buffer::SendBuffer;
+pub use self::send_buffer::Submitted;
 pub use self::table::Table;
 pub use self::tcp::Tcp;
 pub use self::tcp::fits;

@@ -19,6 +19,7 @@ use crate::tcp::Answered;
 use crate::tcp::Events;
 use crate::tcp::Instant;
 use crate::tcp::Range;
+use crate::tcp::Records;
 use crate::tcp::Resync;
 use crate::tcp::Seq;
 
@@ -29,11 +30,12 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The next packet to send. With `large`, it may exceed the MTU for the port to cut.
+    /// The next packet to send. With `large`, it may exceed the MTU for the port to cut. It has
+    /// payload of one of the `records` only.
     #[inline]
-    pub fn next_packet(&mut self, now: u64, large: bool) -> Option<Packet> {
+    pub fn next_packet(&mut self, now: u64, large: bool, records: &impl Records) -> Option<Packet> {
         match self {
-            Self::Tcp(tcp) => tcp.next_packet(now, large),
+            Self::Tcp(tcp) => tcp.next_packet(now, large, records),
         }
     }
 

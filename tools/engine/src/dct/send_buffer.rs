@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 
 use crate::env::Frag;
+use crate::tcp::Records;
 use crate::tcp::Seq;
 
 /// Null index: no node.
@@ -15,6 +16,8 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 struct Node {
     frag: Frag,
+    /// The last byte ends a record.
+    ends_record: bool,
     next: u32,
 }
 
@@ -35,6 +38,7 @@ impl FragPool {
     pub fn new(frags: u32) -> Self {
         let node = Node {
             frag: Frag::EMPTY,
+            ends_record: false,
             next: NONE,
         };
         let mut pool = Self {
@@ -61,11 +65,15 @@ impl FragPool {
         self.available
     }
 
-    fn take(&mut self, frag: Frag) -> Option<u32> {
+    fn take(&mut self, frag: Frag, ends_record: bool) -> Option<u32> {
         let at = self.free;
         let node = self.nodes.get_mut(at as usize)?;
         self.free = node.next;
-        *node = Node { frag, next: NONE };
+        *node = Node {
+            frag,
+            ends_record,
+            next: NONE,
+        };
         self.available -= 1;
         Some(at)
     }
@@ -90,6 +98,7 @@ struct Cursor {
 ///
 /// - The list from `head` to `tail` holds the bytes from `head.seq` up to `end`.
 /// - `last.node` is a node of the list, or [`NONE`].
+/// - `records` is the number of nodes in the list that end a record.
 pub struct SendBuffer {
     head: Cursor,
     tail: u32,
@@ -97,6 +106,7 @@ pub struct SendBuffer {
     /// Where the latest [`SendBuffer::gather`] ended. The next one usually starts there, so it does
     /// not walk the list.
     last: Cursor,
+    records: u32,
 }
 
 impl SendBuffer {
@@ -111,6 +121,7 @@ impl SendBuffer {
             tail: NONE,
             end: start,
             last: none,
+            records: 0,
         }
     }
 
@@ -119,11 +130,12 @@ impl SendBuffer {
         self.end
     }
 
-    /// Appends `frag`. Returns false when the pool is exhausted.
-    pub fn push(&mut self, pool: &mut FragPool, frag: Frag) -> bool {
-        let Some(node) = pool.take(frag) else {
+    /// Appends `frag`, whose last byte may end a record. Returns false when the pool is exhausted.
+    pub fn push(&mut self, pool: &mut FragPool, frag: Frag, ends_record: bool) -> bool {
+        let Some(node) = pool.take(frag, ends_record) else {
             return false;
         };
+        self.records += u32::from(ends_record);
         if self.head.node == NONE {
             self.head = Cursor {
                 node,
@@ -141,7 +153,11 @@ impl SendBuffer {
     #[inline]
     pub fn acknowledge(&mut self, pool: &mut FragPool, seq: Seq) {
         while self.head.node != NONE {
-            let Node { frag, next } = pool.nodes[self.head.node as usize];
+            let Node {
+                frag,
+                ends_record,
+                next,
+            } = pool.nodes[self.head.node as usize];
             let end = self.head.seq + frag.length;
             if end.after(seq) {
                 return;
@@ -150,6 +166,7 @@ impl SendBuffer {
                 self.last.node = NONE;
             }
             pool.give(self.head.node);
+            self.records -= u32::from(ends_record);
             self.head = Cursor {
                 node: next,
                 seq: end,
@@ -176,16 +193,12 @@ impl SendBuffer {
         if seq.before(self.head.seq) || (seq + length).after(self.end) {
             return None;
         }
-        let mut at = if self.last.node != NONE && self.last.seq.at_most(seq) {
-            self.last
-        } else {
-            self.head
-        };
+        let mut at = self.cursor(seq);
         let mut seq = seq;
         let mut left = length;
         let mut count = 0;
         while left != 0 && count < to.len() {
-            let Node { frag, next } = *pool.nodes.get(at.node as usize)?;
+            let Node { frag, next, .. } = *pool.nodes.get(at.node as usize)?;
             let skip = seq - at.seq;
             if skip < frag.length {
                 let now = left.min(frag.length - skip);
@@ -204,6 +217,46 @@ impl SendBuffer {
             };
         }
         Some((count, length - left))
+    }
+
+    /// A node from which a walk reaches the byte at `seq`.
+    #[inline]
+    fn cursor(&self, seq: Seq) -> Cursor {
+        if self.last.node != NONE && self.last.seq.at_most(seq) {
+            self.last
+        } else {
+            self.head
+        }
+    }
+}
+
+/// A send buffer and the memory of its list.
+pub struct Submitted<'a> {
+    pub buffer: &'a SendBuffer,
+    pub pool: &'a FragPool,
+}
+
+impl Records for Submitted<'_> {
+    #[inline]
+    fn first(&self, seq: Seq, length: u32) -> u32 {
+        if self.buffer.records == 0 {
+            return length;
+        }
+        let mut at = self.buffer.cursor(seq);
+        while let Some(node) = self.pool.nodes.get(at.node as usize) {
+            let end = at.seq + node.frag.length;
+            if end.at_least(seq + length) {
+                break;
+            }
+            if node.ends_record && end.after(seq) {
+                return end - seq;
+            }
+            at = Cursor {
+                node: node.next,
+                seq: end,
+            };
+        }
+        length
     }
 }
 
@@ -227,13 +280,16 @@ mod tests {
             let mut buffer = SendBuffer::new(Seq(start));
             let mut acknowledged = 0;
             let mut submitted = 0;
+            let mut ends = Vec::new();
             let address = |offset: u32| 1 << 40 | u64::from(offset);
             let mut frags = [Frag::EMPTY; 4];
             for (step, length, from, count) in steps {
                 match step {
                     0 => {
-                        if buffer.push(&mut pool, Frag::host(address(submitted), length)) {
+                        let record = count & 1 == 0;
+                        if buffer.push(&mut pool, Frag::host(address(submitted), length), record) {
                             submitted += length;
+                            ends.extend(record.then_some(submitted));
                         }
                     }
                     1 => {
@@ -254,12 +310,16 @@ mod tests {
                         }
                         prop_assert_eq!(at, from + bytes);
                         prop_assert!(bytes == count || got == frags.len());
+                        let records = Submitted { buffer: &buffer, pool: &pool };
+                        let end = ends.iter().find(|&&end| end > from).map(|end| end - from);
+                        let first = records.first(Seq(start) + from, count);
+                        prop_assert_eq!(first, count.min(end.unwrap_or(count)));
                     }
                 }
             }
             buffer.clear(&mut pool);
             prop_assert_eq!(pool.available(), 32);
-            let mut all: Vec<u32> = (0..32).filter_map(|_| pool.take(Frag::EMPTY)).collect();
+            let mut all: Vec<u32> = (0..32).filter_map(|_| pool.take(Frag::EMPTY, false)).collect();
             all.sort_unstable();
             prop_assert_eq!(all, (0..32).collect::<Vec<u32>>());
         }

@@ -163,6 +163,17 @@ impl Table {
         Some((connection, &mut self.pools))
     }
 
+    /// [`Self::active`], with the memory of all connections.
+    #[inline]
+    pub fn active_parts(&mut self, slot: u32) -> Option<(u32, &mut Connection, &mut Pools)> {
+        let id = self.id(slot)?;
+        let (connection, pools) = self.parts(slot)?;
+        if connection.returning.is_some() {
+            return None;
+        }
+        Some((id, connection, pools))
+    }
+
     /// Device memory for held frames.
     pub fn frames(&mut self) -> &mut super::FramePool {
         &mut self.pools.frames

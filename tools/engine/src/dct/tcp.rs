@@ -13,6 +13,7 @@ use super::protocol::Packet;
 use super::template::Template;
 use crate::ring::Entry;
 use crate::tcp::Instant;
+use crate::tcp::Records;
 use crate::tcp::Seq;
 use crate::tcp::Tcb;
 use crate::tuple::Tuple;
@@ -43,6 +44,7 @@ pub struct Tcp {
     /// End of the payload that has been announced to `tcb`.
     submitted: Seq,
     template: Template,
+    tuple: Tuple,
     /// State at the hand-over. Only the fields that `tcb` does not keep are used: addresses, and
     /// what the connection announced when it was established.
     handed_over: ConnectionState,
@@ -55,19 +57,20 @@ impl Tcp {
             submitted: tcb.snd_una(),
             tcb,
             template: Template::new(state, tuple),
+            tuple: *tuple,
             handed_over: *state,
         }
     }
 
     /// See [`Protocol::next_packet`](super::Protocol::next_packet).
     #[inline]
-    pub fn next_packet(&mut self, now: u64, large: bool) -> Option<Packet> {
+    pub fn next_packet(&mut self, now: u64, large: bool, records: &impl Records) -> Option<Packet> {
         let limit = if large {
             self.template.max_payload()
         } else {
             1
         };
-        let segment = self.tcb.poll_transmit(Instant(now), limit)?;
+        let segment = self.tcb.poll_transmit(Instant(now), limit, records)?;
         Some(self.template.packet(&segment))
     }
 
@@ -125,9 +128,33 @@ impl Tcp {
         }
         if valid(update::FLAGS) {
             self.tcb.set_flags(request.flags);
+            let fragment = request.flags & connection::flag::FRAGMENT != 0;
+            self.handed_over.set(connection::flag::FRAGMENT, fragment);
+        }
+        if valid(update::IP) {
+            if request.ttl == 0 {
+                return Err(Reason::Submission);
+            }
+            self.handed_over.tos = request.tos;
+            self.handed_over.ttl = request.ttl;
+        }
+        if valid(update::IP) || valid(update::FLAGS) {
+            self.template.set_ip(&self.handed_over, &self.tuple);
         }
         if valid(update::RCV_EDGE) {
             self.tcb.set_rcv_edge(Seq(request.rcv_edge));
+        }
+        if valid(update::TIMES) {
+            let (rto_min, rto_max) = (request.rto_min_us, request.rto_max_us);
+            self.tcb
+                .set_times(rto_min, rto_max, request.delack_max_us)?;
+        }
+        if valid(update::PATIENCE) {
+            self.tcb
+                .set_patience(request.retry_us, request.user_timeout_us);
+        }
+        if valid(update::CWND_LIMIT) {
+            self.tcb.set_cwnd_limit(request.cwnd_limit);
         }
         Ok(())
     }

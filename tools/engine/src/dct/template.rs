@@ -59,11 +59,30 @@ impl Template {
             l3 += ethernet::TAG;
         }
         let (source, destination) = tuple.addresses();
-        let tos = state.tos & !3;
         let v6 = tuple.version == 6;
-        let ethertype = if v6 { ethertype::IPV6 } else { ethertype::IPV4 };
+        let (ethertype, header) = match v6 {
+            true => (ethertype::IPV6, ipv6::HEADER),
+            false => (ethertype::IPV4, ipv4::HEADER),
+        };
         bytes[l3 - 2..l3].copy_from_slice(&ethertype.to_be_bytes());
-        let l4 = if v6 {
+        let mut template = Self {
+            bytes,
+            l3,
+            l4: l3 + header,
+            version: tuple.version,
+            ports: (tuple.local_port, tuple.remote_port),
+            pseudo: checksum::pseudo_header(source, destination, tcp::PROTOCOL, 0).value(),
+            id: 1,
+        };
+        template.set_ip(state, tuple);
+        template
+    }
+
+    /// Writes the IP header of the connection `tuple` with state `state`.
+    pub fn set_ip(&mut self, state: &ConnectionState, tuple: &Tuple) {
+        let (source, destination) = tuple.addresses();
+        let tos = state.tos & !3;
+        if self.version == 6 {
             ipv6::Repr {
                 traffic_class: tos,
                 flow_label: state.flow_label,
@@ -72,30 +91,20 @@ impl Template {
                 source: tuple.local,
                 destination: tuple.remote,
             }
-            .emit(&mut bytes[l3..]);
-            l3 + ipv6::HEADER
+            .emit(&mut self.bytes[self.l3..]);
         } else {
             let mut v4 = [[0; 4]; 2];
             v4[0].copy_from_slice(source);
             v4[1].copy_from_slice(destination);
             ipv4::Repr {
+                dont_fragment: !state.has(connection::flag::FRAGMENT),
                 tos,
                 ttl: state.ttl,
                 protocol: tcp::PROTOCOL,
                 source: v4[0],
                 destination: v4[1],
             }
-            .emit(&mut bytes[l3..]);
-            l3 + ipv4::HEADER
-        };
-        Self {
-            bytes,
-            l3,
-            l4,
-            version: tuple.version,
-            ports: (tuple.local_port, tuple.remote_port),
-            pseudo: checksum::pseudo_header(source, destination, tcp::PROTOCOL, 0).value(),
-            id: 1,
+            .emit(&mut self.bytes[self.l3..]);
         }
     }
 

@@ -10,6 +10,7 @@ use super::core::mark;
 use super::rings::RingSet;
 use crate::counters::WireFrames;
 use crate::dct::Packet;
+use crate::dct::Submitted;
 use crate::env::Env;
 use crate::env::Fault;
 use crate::env::Offload;
@@ -70,14 +71,19 @@ impl Core {
         let mut turn = TURN;
         let mut sent = 0;
         loop {
-            let Some((id, connection)) = self.table.active(slot) else {
+            let Some((id, connection, pools)) = self.table.active_parts(slot) else {
                 return Ok(sent);
             };
             if turn == 0 || sent == budget || self.stalled.is_some() {
                 self.make_ready(slot);
                 return Ok(sent);
             }
-            let Some(packet) = connection.protocol.next_packet(now, self.capabilities.tso) else {
+            let records = Submitted {
+                buffer: &connection.buffers.send,
+                pool: &pools.frags,
+            };
+            let tso = self.capabilities.tso;
+            let Some(packet) = connection.protocol.next_packet(now, tso, &records) else {
                 self.take_events(slot);
                 self.set_timer(slot);
                 return Ok(sent);

@@ -154,8 +154,10 @@ impl Core {
                 .filter(|&total| end.is_some() && length != 0 && total < MAX_SEND)
                 .ok_or(Reason::Submission)?;
         }
-        for (&address, &length) in frags {
-            if !buffer.push(&mut pools.frags, Frag::host(address, length)) {
+        let eor = request.flags & send_flag::EOR != 0;
+        for (i, (&address, &length)) in frags.enumerate() {
+            let ends_record = eor && i + 1 == count;
+            if !buffer.push(&mut pools.frags, Frag::host(address, length), ends_record) {
                 return Err(Reason::Submission);
             }
         }

@@ -16,8 +16,6 @@ use super::time::SECOND;
 use super::time::Timer;
 use super::time::TimestampClock;
 
-/// Maximum delay of an ACK by the peer (RFC 8985 7.2, `TLP.max_ack_delay`).
-const MAX_ACK_DELAY: u64 = 200 * MILLISECOND;
 /// Allowance for the peer's timer granularity in the probe timeout, as in
 /// `tcp_schedule_loss_probe()`.
 const PROBE_SLACK: u64 = 2 * MILLISECOND;
@@ -60,6 +58,11 @@ impl Sender {
         }
         if self.probes > 0 {
             self.timeouts = 0;
+        }
+        if segment.length == 0 || segment.ack.after(self.board.una()) {
+            // `MSG_MORE` holds payload back until the next transmission, which an acknowledgement
+            // triggers (`tcp_data_snd_check()`).
+            self.more = false;
         }
         let echo = match (clock, segment.timestamps) {
             (Some(clock), Some(timestamps)) => Some((timestamps.echo, clock)),
@@ -117,7 +120,12 @@ impl Sender {
             self.persist_at = Timer::OFF;
         }
         if before == 0 && window > 0 {
-            if self.probes > 0 {
+            if self.board.outstanding() == 1 && segment.ack == self.board.una() && self.probes > 0 {
+                // The octet that probed the window is sent again as part of what follows it. It may
+                // be acknowledged all the same.
+                self.host_sent = self.host_sent.max(self.board.nxt());
+                self.board.unsend();
+            } else if self.probes > 0 {
                 // Segments sent into the closed window are lost.
                 self.board.lose(|_| true);
             } else if self.board.outstanding() > 0 {
@@ -126,6 +134,9 @@ impl Sender {
         }
         if window > 0 {
             self.probes = 0;
+        }
+        if before == 0 && window > 0 {
+            self.unanswered = None;
         }
         before != window
     }
@@ -182,6 +193,7 @@ impl Sender {
     /// SND.UNA has advanced to `ack`.
     fn on_advance(&mut self, now: Instant, ack: Seq, echo: Option<(u32, &TimestampClock)>) {
         self.timeouts = 0;
+        self.unanswered = None;
         self.host_sent = self.host_sent.max(ack);
         match (self.timed, echo) {
             (Some((end, at)), _) if ack.at_least(end) => {
@@ -416,7 +428,9 @@ impl Sender {
         let timeout = if srtt == 0 {
             SECOND
         } else if self.board.outstanding() <= self.mss {
-            2 * srtt + MAX_ACK_DELAY
+            // The peer's delay of an ACK (RFC 8985 7.2, `TLP.max_ack_delay`) is below the minimum RTO,
+            // as in `tcp_schedule_loss_probe()`.
+            2 * srtt + u64::from(self.rtt.rto_min())
         } else {
             2 * srtt + PROBE_SLACK
         };

@@ -37,6 +37,8 @@ struct Epoch {
 #[derive(Clone, Copy, Debug)]
 pub struct Cubic {
     cwnd: u32,
+    /// Largest window.
+    limit: u32,
     ssthresh: u32,
     /// Window before the last reduction (W_max).
     w_max: u32,
@@ -50,6 +52,7 @@ impl Cubic {
         let cwnd = cwnd.min(CWND_MAX);
         Self {
             cwnd,
+            limit: CWND_MAX,
             ssthresh,
             w_max: 0,
             epoch: None,
@@ -81,7 +84,13 @@ impl Cubic {
 
     /// Sets the window while another rule governs it (recovery, RTO).
     pub fn set_cwnd(&mut self, cwnd: u32, mss: u32) {
-        self.cwnd = cwnd.clamp(mss, CWND_MAX);
+        self.cwnd = cwnd.min(self.limit).max(mss);
+    }
+
+    /// Limits the window.
+    pub fn set_limit(&mut self, limit: u32, mss: u32) {
+        self.limit = limit.min(CWND_MAX);
+        self.set_cwnd(self.cwnd, mss);
     }
 
     /// Grows the window for `acked` more delivered bytes. Called only if the window limits sending.
@@ -94,6 +103,7 @@ impl Cubic {
         if acked > 0 {
             self.avoid_congestion(now, acked, srtt, mss);
         }
+        self.set_cwnd(self.cwnd, mss);
     }
 
     /// Congestion avoidance (RFC 9438 4.2 to 4.5).
@@ -152,18 +162,22 @@ impl Cubic {
 
     /// Undoes a spurious reduction (RFC 9438 4.9).
     pub fn undo(&mut self) {
-        self.cwnd = self.cwnd.max(self.saved.cwnd);
+        self.cwnd = self.cwnd.max(self.saved.cwnd).min(self.limit);
         self.ssthresh = self.ssthresh.max(self.saved.ssthresh);
         self.w_max = self.saved.w_max;
         self.epoch = None;
     }
 
-    /// Sending resumes after `idle` microseconds. Halves the window once per elapsed RTO (RFC 2861;
-    /// `tcp_slow_start_after_idle`), and excludes the idle period from the epoch.
-    pub fn on_idle(&mut self, idle: u64, rto: u32, mss: u32) {
+    /// Sending resumes after `idle` microseconds, which are not part of the epoch.
+    pub fn exclude(&mut self, idle: u64) {
         if let Some(epoch) = &mut self.epoch {
             epoch.start = epoch.start + idle;
         }
+    }
+
+    /// Sending resumes after `idle` microseconds: halves the window once per elapsed RTO (RFC 2861;
+    /// `tcp_slow_start_after_idle`).
+    pub fn on_idle(&mut self, idle: u64, rto: u32, mss: u32) {
         let floor = self.cwnd.min(RESTART_SEGMENTS * mss);
         let halvings = (idle / u64::from(rto.max(1))).min(31);
         if halvings > 0 {
@@ -295,6 +309,22 @@ mod tests {
         cubic.set_cwnd(MSS, MSS);
         cubic.undo();
         assert_eq!((cubic.cwnd(), cubic.ssthresh()), (100 * MSS, u32::MAX));
+    }
+
+    #[test]
+    fn the_host_limits_the_window() {
+        let mut cubic = Cubic::new(100 * MSS, u32::MAX);
+        cubic.set_limit(20 * MSS, MSS);
+        assert_eq!(cubic.cwnd(), 20 * MSS);
+        cubic.grow(Instant(0), 10 * MSS, RTT, MSS);
+        assert_eq!(cubic.cwnd(), 20 * MSS);
+        cubic.on_congestion(MSS);
+        cubic.set_limit(10 * MSS, MSS);
+        cubic.undo();
+        assert_eq!(cubic.cwnd(), 10 * MSS);
+        cubic.set_limit(u32::MAX, MSS);
+        cubic.grow(Instant(0), 10 * MSS, RTT, MSS);
+        assert!(cubic.cwnd() > 10 * MSS);
     }
 
     #[test]

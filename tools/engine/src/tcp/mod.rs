@@ -53,6 +53,7 @@ mod scoreboard;
 mod segment;
 mod sender;
 mod seq;
+mod settings;
 mod span;
 mod time;
 mod timer;
@@ -79,6 +80,7 @@ pub use self::segment::Events;
 pub use self::segment::HostFrame;
 pub use self::segment::Outgoing;
 pub use self::segment::Range;
+pub use self::segment::Records;
 pub use self::segment::Rewrite;
 pub use self::segment::SackBlocks;
 pub use self::segment::Segment;
@@ -90,6 +92,7 @@ pub use self::seq::Seq;
 pub use self::time::Instant;
 
 use self::output::Transmission;
+use self::output::Turn;
 use self::receiver::Receiver;
 use self::sender::Sender;
 use self::time::TimestampClock;
@@ -116,7 +119,7 @@ pub struct Tcb {
 }
 
 /// Upper bound for the memory of a connection.
-const _: () = assert!(size_of::<Tcb>() <= 1280);
+const _: () = assert!(size_of::<Tcb>() <= 1312);
 
 impl Tcb {
     /// Takes over the connection described by `state`.
@@ -283,20 +286,29 @@ impl Tcb {
     }
 
     /// Returns the next segment to send, with at most `max_length` bytes of payload. `max_length`
-    /// is the port's limit for a large segment, or at most `mss` if the port does not segment.
+    /// is the port's limit for a large segment, or at most `mss` if the port does not segment. No
+    /// segment has payload of two `records`.
     ///
     /// Call this after each `Hold` verdict rather than once per batch: the peer's loss recovery
     /// benefits from every SACK. Call [`Tcb::delivered`] before: the peer takes payload for lost that
     /// precedes the segment and is neither acknowledged nor in a block.
-    pub fn poll_transmit(&mut self, now: Instant, max_length: u32) -> Option<Outgoing> {
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_length: u32,
+        records: &impl Records,
+    ) -> Option<Outgoing> {
         // Options take up to 40 bytes, of which timestamps use 12.
         let blocks = if self.clock.is_some() { 3 } else { 4 };
         let sack = self.receiver.sack_blocks(blocks);
-        let options = u32::from(sack.option_length());
-        match self
-            .sender
-            .next(now, max_length, options, self.clock.as_ref())
-        {
+        let turn = Turn {
+            now,
+            options: u32::from(sack.option_length()),
+            max_length,
+            clock: self.clock.as_ref(),
+            records,
+        };
+        match self.sender.next(&turn) {
             Some(transmission) => Some(self.data_segment(now, &transmission, sack)),
             None if self.receiver.ack_due() => Some(self.pure_ack(now, sack)),
             None => None,
@@ -399,29 +411,6 @@ impl Tcb {
         }
     }
 
-    /// The host moves the right edge of the receive window. An edge before the current one is
-    /// ignored. The peer is told at once if it could send no full segment before.
-    #[inline]
-    pub fn set_rcv_edge(&mut self, edge: Seq) {
-        self.receiver.open_window(edge);
-    }
-
-    /// The host changes `NODELAY` and `CORK` ([`toe_abi::connection::flag`]).
-    #[inline]
-    pub fn set_flags(&mut self, flags: u16) {
-        self.sender.set_flags(flags);
-    }
-
-    /// The host changes the maximum payload of a transmitted segment, in bytes.
-    ///
-    /// # Errors
-    ///
-    /// `Submission` if `mss` is below the minimum.
-    #[inline]
-    pub fn set_mss(&mut self, mss: u16) -> Result<(), Reason> {
-        self.sender.set_mss(mss)
-    }
-
     /// Time by which [`Tcb::on_timer`] must be called.
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
@@ -479,7 +468,7 @@ impl Tcb {
             state.flags |= state_flag::TIMESTAMPS;
         }
         self.receiver.export(&mut state);
-        self.sender.export(&mut state);
+        self.sender.export(now, &mut state);
         state
     }
 }

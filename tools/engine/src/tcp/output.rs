@@ -3,6 +3,7 @@
 //! Output of the sending half: selects the next payload to send.
 
 use super::segment::Range;
+use super::segment::Records;
 use super::segment::flag;
 use super::sender::CaState;
 use super::sender::Probe;
@@ -31,33 +32,33 @@ pub struct Transmission {
     pub ect: bool,
 }
 
+/// What all decisions about the next transmission depend on beside the sender's state.
+pub struct Turn<'a, R> {
+    pub now: Instant,
+    /// Number of option bytes per wire frame that the MSS does not account for.
+    pub options: u32,
+    /// Most bytes of payload.
+    pub max_length: u32,
+    pub clock: Option<&'a TimestampClock>,
+    pub records: &'a R,
+}
+
 impl Sender {
-    /// Returns the next payload to send, at most `max_length` bytes. `options` is the number of
-    /// option bytes per wire frame that `mss` does not account for.
-    pub fn next(
-        &mut self,
-        now: Instant,
-        max_length: u32,
-        options: u32,
-        clock: Option<&TimestampClock>,
-    ) -> Option<Transmission> {
-        let mss = self.mss - options;
-        let max = (max_length / mss).max(1) * mss;
+    /// Returns the next payload to send.
+    pub fn next<R: Records>(&mut self, turn: &Turn<'_, R>) -> Option<Transmission> {
+        let mss = self.mss - turn.options;
         if let Some(probe) = self.probe.take() {
-            if let Some(transmission) = self.probe(now, probe, mss, clock) {
+            if let Some(transmission) = self.probe(turn, probe, mss) {
                 return Some(transmission);
             }
         }
-        if self.board.lost() > 0 {
-            let transmission = self.retransmission(now, mss, max, clock);
-            if transmission.is_none() {
-                self.wait_for_window(now);
-            }
-            return transmission;
-        }
-        let transmission = self.new_data(now, mss, max);
+        let max = (turn.max_length / mss).max(1) * mss;
+        let transmission = match self.board.lost() {
+            0 => self.new_data(turn, mss, max),
+            _ => self.retransmission(turn, mss, max),
+        };
         if transmission.is_none() {
-            self.wait_for_window(now);
+            self.wait_for_window(turn.now);
         }
         transmission
     }
@@ -77,19 +78,19 @@ impl Sender {
 
     /// Retransmits the first lost range as far as the windows allow. A window that has shrunk also
     /// limits retransmissions (RFC 9293 3.8.6, SHLD-17).
-    fn retransmission(
+    fn retransmission<R: Records>(
         &mut self,
-        now: Instant,
+        turn: &Turn<'_, R>,
         mss: u32,
         max: u32,
-        clock: Option<&TimestampClock>,
     ) -> Option<Transmission> {
         let lost = self.board.first_lost()?;
         let end = lost.end.min(self.window_end()).min(self.end);
         if !lost.start.before(end) {
             return None;
         }
-        let length = self.allowed((end - lost.start).min(max), mss);
+        let want = turn.records.first(lost.start, (end - lost.start).min(max));
+        let length = self.allowed(want, mss);
         if length == 0 {
             self.limited = true;
             return None;
@@ -98,19 +99,13 @@ impl Sender {
             start: lost.start,
             end: lost.start + length,
         };
-        self.note_resent(now, range, mss, clock);
-        Some(self.resend(now, range, mss))
+        self.note_resent(turn, range, mss);
+        Some(self.resend(turn.now, range, mss))
     }
 
     /// Attributes the retransmission of `range` to the current reduction.
-    fn note_resent(
-        &mut self,
-        now: Instant,
-        range: Range,
-        mss: u32,
-        clock: Option<&TimestampClock>,
-    ) {
-        let timestamp = clock.map(|clock| clock.value(now));
+    fn note_resent<R>(&mut self, turn: &Turn<'_, R>, range: Range, mss: u32) {
+        let timestamp = turn.clock.map(|clock| clock.value(turn.now));
         let segments = range.length().div_ceil(mss);
         self.undo.on_resend(range, segments, timestamp);
     }
@@ -124,6 +119,7 @@ impl Sender {
         *bytes = bytes.wrapping_add(range.length());
         // Karn's algorithm.
         self.timed = None;
+        self.unanswered.get_or_insert(now);
         if range.start == self.board.una() && self.window > 0 {
             self.rto_at = Timer::at(now + u64::from(self.rtt.rto()));
         }
@@ -131,7 +127,13 @@ impl Sender {
     }
 
     /// New data, as far as the windows and Nagle's algorithm allow.
-    fn new_data(&mut self, now: Instant, mss: u32, max: u32) -> Option<Transmission> {
+    fn new_data<R: Records>(
+        &mut self,
+        turn: &Turn<'_, R>,
+        mss: u32,
+        max: u32,
+    ) -> Option<Transmission> {
+        let now = turn.now;
         let unsent = self.unsent();
         if unsent == 0 {
             self.limited = false;
@@ -139,7 +141,10 @@ impl Sender {
         }
         let idle = now - self.last_sent;
         if self.board.outstanding() == 0 && idle > u64::from(self.rtt.rto()) {
-            self.cubic.on_idle(idle, self.rtt.rto(), self.mss);
+            self.cubic.exclude(idle);
+            if !self.keep_cwnd {
+                self.cubic.on_idle(idle, self.rtt.rto(), self.mss);
+            }
             // The idle period ends with this segment.
             self.last_sent = now;
         }
@@ -150,11 +155,14 @@ impl Sender {
         } else {
             0
         };
-        let want = unsent.min(window).min(max);
+        let possible = unsent.min(window).min(max);
+        let want = turn.records.first(nxt, possible);
         let mut length = self.allowed(want, mss);
         self.limited = length < want;
         let rest = length % mss;
-        if rest > 0 && !self.may_send_partial(length, unsent) {
+        // Nothing can be added to the end of a record that others follow.
+        let complete = want < possible && length == want;
+        if rest > 0 && !complete && !self.may_send_partial(length, unsent, rest) {
             length -= rest;
         }
         if length == 0 {
@@ -163,14 +171,15 @@ impl Sender {
         self.send(now, length, mss)
     }
 
-    /// Whether a partial segment at the end of the next `length` bytes may be sent (RFC 9293
-    /// 3.8.6.2.1).
-    fn may_send_partial(&self, length: u32, unsent: u32) -> bool {
+    /// Whether a partial segment of `rest` bytes at the end of the next `length` bytes may be sent
+    /// (RFC 9293 3.8.6.2.1).
+    fn may_send_partial(&self, length: u32, unsent: u32, rest: u32) -> bool {
         if length == unsent {
             // Nagle's algorithm with Minshall's modification: wait only while another partial
             // segment is unacknowledged.
             let held = self.small.after(self.board.una()) && self.small.at_most(self.board.nxt());
-            !self.more && !self.cork && (self.nodelay || !held)
+            let pushed = self.pushed.at_most(self.end) && self.pushed.after(self.end - rest);
+            pushed || !self.more && !self.cork && (self.nodelay || !held)
         } else {
             // Limited by the peer's window: send if that is at least half of its maximum.
             length >= self.max_window / 2
@@ -190,7 +199,10 @@ impl Sender {
         if length % mss != 0 {
             self.small = range.end;
         }
-        if self.timed.is_none() && self.ca_state == CaState::Open {
+        self.events.acked |= self.report_sent;
+        // Not if it may have been sent before (Karn's algorithm).
+        let is_new = range.end.after(self.host_sent);
+        if self.timed.is_none() && self.ca_state == CaState::Open && is_new {
             self.timed = Some((range.end, now));
         }
         let segments = length.div_ceil(mss);
@@ -238,63 +250,62 @@ impl Sender {
     }
 
     /// Sends a probe requested by a timer.
-    fn probe(
+    fn probe<R: Records>(
         &mut self,
-        now: Instant,
+        turn: &Turn<'_, R>,
         probe: Probe,
         mss: u32,
-        clock: Option<&TimestampClock>,
     ) -> Option<Transmission> {
         match probe {
-            Probe::Tail => self.tail_probe(now, mss, clock),
-            Probe::Window => self.window_probe(now, mss),
+            Probe::Tail => self.tail_probe(turn, mss),
+            Probe::Window => self.window_probe(turn, mss),
             Probe::Corked => {
-                let window_end = self.window_end();
-                let nxt = self.board.nxt();
-                let length = self.unsent().min(mss);
-                if length == 0 || (nxt + length).after(window_end) {
+                let length = self.first_unsent(turn.records, mss);
+                if length == 0 || (self.board.nxt() + length).after(self.window_end()) {
                     return None;
                 }
-                self.send(now, length, mss)
+                self.send(turn.now, length, mss)
             }
         }
+    }
+
+    /// Length of the next segment of new data, at most `max` bytes.
+    fn first_unsent(&self, records: &impl Records, max: u32) -> u32 {
+        records.first(self.board.nxt(), self.unsent().min(max))
     }
 
     /// RFC 8985 7.3: sends new data if any, else retransmits the last segment in flight. In
     /// recovery, a lost segment goes first. The probe has PSH set: new data may be a single
     /// segment, whose ACK the receiver would otherwise delay.
-    fn tail_probe(
-        &mut self,
-        now: Instant,
-        mss: u32,
-        clock: Option<&TimestampClock>,
-    ) -> Option<Transmission> {
+    fn tail_probe<R: Records>(&mut self, turn: &Turn<'_, R>, mss: u32) -> Option<Transmission> {
+        let now = turn.now;
         let nxt = self.board.nxt();
-        let new = self.unsent().min(mss);
+        let new = self.first_unsent(turn.records, mss);
         let lost = self.board.first_lost();
         let mut transmission =
             if new > 0 && lost.is_none() && (nxt + new).at_most(self.window_end()) {
                 self.send(now, new, mss)?
             } else {
                 let range = match lost {
-                    Some(lost) => Range {
-                        start: lost.start,
-                        end: lost.end.min(lost.start + mss),
-                    },
+                    Some(lost) => {
+                        let length = turn.records.first(lost.start, lost.length().min(mss));
+                        Range {
+                            start: lost.start,
+                            end: lost.start + length,
+                        }
+                    }
                     None => {
                         let mut spans = self.board.spans().rev();
-                        let last = spans.find(|span| span.state.in_flight())?.range;
-                        Range {
-                            start: last.end - last.length().min(mss),
-                            end: last.end,
-                        }
+                        let mut last = spans.find(|span| span.state.in_flight())?.range;
+                        last.start = last.end - last.length().min(mss);
+                        last_record(turn.records, last)
                     }
                 };
                 if range.end.after(self.end) {
                     return None;
                 }
                 if self.ca_state == CaState::Recovery {
-                    self.note_resent(now, range, mss, clock);
+                    self.note_resent(turn, range, mss);
                 }
                 self.resend(now, range, mss)
             };
@@ -310,7 +321,8 @@ impl Sender {
 
     /// RFC 9293 3.8.6.1: sends as much as the window allows, at least one byte, to make the peer
     /// report its window.
-    fn window_probe(&mut self, now: Instant, mss: u32) -> Option<Transmission> {
+    fn window_probe<R: Records>(&mut self, turn: &Turn<'_, R>, mss: u32) -> Option<Transmission> {
+        let now = turn.now;
         let una = self.board.una();
         let window = self.window.clamp(1, mss);
         let transmission = if self.board.outstanding() > 0 {
@@ -319,15 +331,17 @@ impl Sender {
             if !una.before(end) {
                 return None;
             }
+            let end = una + turn.records.first(una, end - una);
             self.resend(now, Range { start: una, end }, mss)
         } else {
-            let length = self.unsent().min(window);
+            let length = self.first_unsent(turn.records, window);
             if length == 0 {
                 return None;
             }
             self.send(now, length, mss)?
         };
         self.timed = None;
+        self.unanswered.get_or_insert(now);
         if self.window == 0 {
             self.rto_at = Timer::OFF;
             self.tail_at = Timer::OFF;
@@ -352,5 +366,16 @@ impl Sender {
         } else {
             now + u64::from(self.rtt.backed_off(self.probes))
         });
+    }
+}
+
+/// The part of `range` that belongs to its last record.
+fn last_record(records: &impl Records, mut range: Range) -> Range {
+    loop {
+        let first = records.first(range.start, range.length());
+        if first == range.length() {
+            return range;
+        }
+        range.start = range.start + first;
     }
 }

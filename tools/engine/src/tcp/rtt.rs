@@ -2,11 +2,13 @@
 
 //! RTT estimation and retransmission timeout (RFC 6298).
 
+use toe_abi::completion::Reason;
+
 use super::time::MILLISECOND;
 use super::time::SECOND;
 
-/// Minimum of the variance term of the RTO, and thereby of the RTO (`TCP_RTO_MIN`). RFC 6298
-/// recommends one second; 200 ms is common practice and equals the host's TCP.
+/// Minimum of the variance term of the RTO, and thereby of the RTO (`TCP_RTO_MIN`), unless the host
+/// sets it. RFC 6298 recommends one second; 200 ms is common practice and equals the host's TCP.
 const RTO_MIN: u32 = (200 * MILLISECOND) as u32;
 /// Maximum RTO (`TCP_RTO_MAX`).
 const RTO_MAX: u32 = (120 * SECOND) as u32;
@@ -24,6 +26,8 @@ pub struct Rtt {
     rttvar4: u32,
     min: u32,
     rto: u32,
+    rto_min: u32,
+    rto_max: u32,
 }
 
 impl Rtt {
@@ -35,7 +39,40 @@ impl Rtt {
             rttvar4: rttvar.min(RTT_MAX) * 4,
             min,
             rto: if rto == 0 { RTO_INITIAL } else { rto }.clamp(RTO_MIN, RTO_MAX),
+            rto_min: RTO_MIN,
+            rto_max: RTO_MAX,
         }
+    }
+
+    /// Sets the limits of the RTO. Without a sample or after a backoff (`keep`), the current RTO
+    /// changes only if it is above the maximum.
+    ///
+    /// # Errors
+    ///
+    /// `Submission` if one is out of range.
+    pub fn set_limits(&mut self, min: u32, max: u32, keep: bool) -> Result<(), Reason> {
+        if u64::from(min) < MILLISECOND || min > max || max > RTO_MAX {
+            return Err(Reason::Submission);
+        }
+        self.rto_min = min;
+        self.rto_max = max;
+        if keep || self.srtt8 == 0 {
+            self.rto = self.rto.min(max);
+        } else {
+            self.update_rto();
+        }
+        Ok(())
+    }
+
+    /// RFC 6298 2.3 and 2.4.
+    fn update_rto(&mut self) {
+        self.rto = (self.srtt() + self.rttvar4.max(self.rto_min)).min(self.rto_max);
+    }
+
+    /// Minimum RTO.
+    #[inline]
+    pub fn rto_min(&self) -> u32 {
+        self.rto_min
     }
 
     /// SRTT, 0 if there was no sample.
@@ -81,12 +118,12 @@ impl Rtt {
             self.rttvar4 = self.rttvar4 - self.rttvar4 / 4 + deviation;
             self.srtt8 = self.srtt8 - self.srtt8 / 8 + rtt;
         }
-        self.rto = (self.srtt() + self.rttvar4.max(RTO_MIN)).min(RTO_MAX);
+        self.update_rto();
     }
 
     /// Doubles the RTO after a timeout (RFC 6298 5.5).
     pub fn back_off(&mut self) {
-        self.rto = self.rto.saturating_mul(2).min(RTO_MAX);
+        self.rto = self.rto.saturating_mul(2).min(self.rto_max);
     }
 
     /// RTO after `times` unanswered zero-window probes (RFC 9293 3.8.6.1).
@@ -94,7 +131,7 @@ impl Rtt {
         self.rto
             .checked_shl(u32::from(times))
             .filter(|&rto| rto >> times == self.rto)
-            .map_or(RTO_MAX, |rto| rto.min(RTO_MAX))
+            .map_or(self.rto_max, |rto| rto.min(self.rto_max))
     }
 }
 
@@ -141,6 +178,25 @@ mod tests {
         assert_eq!(rtt.rto(), RTO_MAX);
         rtt.sample(100_000);
         assert_eq!(rtt.rto(), 300_000);
+    }
+
+    #[test]
+    fn the_host_sets_the_limits() {
+        let mut rtt = Rtt::new(1_000, 0, 1_000, 201_000);
+        assert_eq!(rtt.set_limits(20_000, 1_000_000, false), Ok(()));
+        assert_eq!(rtt.rto(), 21_000);
+        for _ in 0..10 {
+            rtt.back_off();
+        }
+        assert_eq!(rtt.rto(), 1_000_000);
+        assert_eq!(rtt.backed_off(9), 1_000_000);
+        assert_eq!(rtt.set_limits(50_000, 1_000_000, true), Ok(()));
+        assert_eq!(rtt.rto(), 1_000_000);
+        rtt.sample(1_000);
+        assert_eq!(rtt.rto(), 51_000);
+        for (min, max) in [(999, 1_000), (2_000, 1_999), (1_000, RTO_MAX + 1)] {
+            assert_eq!(rtt.set_limits(min, max, false), Err(Reason::Submission));
+        }
     }
 
     #[test]

@@ -156,6 +156,14 @@ impl Scoreboard {
         true
     }
 
+    /// Takes back all transmissions: nothing is outstanding.
+    pub fn unsend(&mut self) {
+        self.nxt = self.una;
+        self.len = 0;
+        self.sacked = 0;
+        self.lost = 0;
+    }
+
     /// Removes everything before `ack`, which is in `una..=nxt`. Calls `each` for each span
     /// removed.
     pub fn acknowledge(&mut self, ack: Seq, mut each: impl FnMut(Span)) {

@@ -26,6 +26,20 @@ pub mod flag {
     pub const CWR: u8 = 1 << 7;
 }
 
+/// Where records of the application end (`MSG_EOR`): no segment has payload of two.
+pub trait Records {
+    /// How many of the `length` bytes from `seq` on belong to the first record among them.
+    fn first(&self, seq: Seq, length: u32) -> u32;
+}
+
+/// A stream of one record.
+impl Records for () {
+    #[inline]
+    fn first(&self, _: Seq, length: u32) -> u32 {
+        length
+    }
+}
+
 /// Timestamps option (RFC 7323), in host byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamps {

@@ -21,6 +21,7 @@ use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::segment::Events;
 use super::seq::Seq;
+use super::settings::Patience;
 use super::span::GRAIN_MIN;
 use super::time::Instant;
 use super::time::MILLISECOND;
@@ -82,7 +83,8 @@ pub struct Sender {
     /// First byte not submitted. Before SND.NXT until the host has submitted again what its own TCP
     /// had in flight.
     pub(super) end: Seq,
-    /// End of the payload sent by the host's own stack during the delegation; never before SND.UNA.
+    /// End of the payload that may have been sent although it is not on the board: by the host's own
+    /// stack during the delegation, or as a probe of a closed window. Never before SND.UNA.
     pub(super) host_sent: Seq,
     /// SND.WND, relative to SND.UNA.
     pub(super) window: u32,
@@ -95,9 +97,18 @@ pub struct Sender {
     pub(super) push: Seq,
     /// End of the latest partial segment.
     pub(super) small: Seq,
+    /// The host is about to submit more payload.
     pub(super) more: bool,
+    /// End of the payload that neither `cork` nor Nagle's algorithm holds back.
+    pub(super) pushed: Seq,
     pub(super) nodelay: bool,
     pub(super) cork: bool,
+    /// The congestion window is kept while nothing is sent.
+    pub(super) keep_cwnd: bool,
+    /// The host wants to know what has been sent.
+    pub(super) report_sent: bool,
+    /// Limit of the congestion window in segments, 0 for none.
+    pub(super) cwnd_limit: u32,
     pub(super) sack: bool,
     pub(super) ecn: bool,
     /// Set CWR in the next new segment (RFC 3168 6.1.2).
@@ -112,6 +123,10 @@ pub struct Sender {
     pub(super) timeouts: u8,
     /// Zero-window probes sent.
     pub(super) probes: u8,
+    pub(super) patience: Patience,
+    /// Time of the first retransmission of what is not acknowledged, or of the first probe of the closed
+    /// window.
+    pub(super) unanswered: Option<Instant>,
     /// SND.NXT when the current state was entered; acknowledging it ends the state (`high_seq`).
     pub(super) high: Seq,
     /// Duplicate ACKs. With SACK, segments SACKed above a hole.
@@ -181,8 +196,12 @@ impl Sender {
             push: una,
             small: una,
             more: false,
+            pushed: una,
             nodelay: has(state_flag::NODELAY),
             cork: has(state_flag::CORK),
+            keep_cwnd: has(state_flag::KEEP_CWND),
+            report_sent: has(state_flag::REPORT_SENT),
+            cwnd_limit: 0,
             sack: has(state_flag::SACK),
             ecn: has(state_flag::ECN),
             cwr: false,
@@ -192,6 +211,8 @@ impl Sender {
             probe: None,
             timeouts: u8::try_from(state.backoff).unwrap_or(u8::MAX),
             probes: 0,
+            patience: Patience::default(),
+            unanswered: None,
             high: una,
             duplicates: 0,
             flight: nxt - una,
@@ -237,21 +258,6 @@ impl Sender {
     /// Sets the acknowledgement number that the host waits for.
     pub fn set_awaited(&mut self, seq: Seq) {
         self.awaited = seq;
-    }
-
-    /// Changes `NODELAY` and `CORK`.
-    pub fn set_flags(&mut self, flags: u16) {
-        self.nodelay = flags & state_flag::NODELAY != 0;
-        self.cork = flags & state_flag::CORK != 0;
-    }
-
-    /// Changes the maximum payload of a segment. Windows keep their size in bytes.
-    pub fn set_mss(&mut self, mss: u16) -> Result<(), Reason> {
-        if mss < MIN_MSS {
-            return Err(Reason::Submission);
-        }
-        self.mss = u32::from(mss);
-        Ok(())
     }
 
     /// SND.UNA.
@@ -348,12 +354,14 @@ impl Sender {
     }
 
     /// Exports the sending half of the state for the host, beyond [`Self::state`].
-    pub fn export(&self, state: &mut ConnectionState) {
+    pub fn export(&self, now: Instant, state: &mut ConnectionState) {
         for (flag, set) in [
             (state_flag::SACK, self.sack),
             (state_flag::ECN, self.ecn),
             (state_flag::NODELAY, self.nodelay),
             (state_flag::CORK, self.cork),
+            (state_flag::KEEP_CWND, self.keep_cwnd),
+            (state_flag::REPORT_SENT, self.report_sent),
         ] {
             if set {
                 state.flags |= flag;
@@ -366,6 +374,9 @@ impl Sender {
         state.max_window = self.max_window;
         state.reordering = self.rack.reordering();
         state.backoff = u32::from(self.timeouts);
+        state.unanswered_us = self.unanswered.map_or(0, |since| {
+            u32::try_from(now - since).unwrap_or(u32::MAX).max(1)
+        });
         state.data_segs_out = self.counts.data_segments;
     }
 
@@ -469,5 +480,6 @@ impl Sender {
             .min(self.tail_at)
             .min(self.reorder_at)
             .min(self.persist_at)
+            .min(self.give_up_at())
     }
 }

@@ -37,13 +37,24 @@ impl Sender {
             self.rto_at.start(now + u64::from(self.rtt.rto()));
             return Ok(());
         }
+        if self.give_up_at().is_due(now) {
+            return Err(Reason::Timeout);
+        }
         if self.rto_at.is_due(now) {
             return self.on_retransmission_timeout(now);
         }
         if self.persist_at.is_due(now) {
-            return self.on_persist_timeout();
+            return self.on_persist_timeout(now);
         }
         Ok(())
+    }
+
+    /// When the host decides what to do about a peer that does not answer (`TCP_USER_TIMEOUT`).
+    pub(super) fn give_up_at(&self) -> Timer {
+        match (self.unanswered, self.patience.user_timeout) {
+            (Some(since), patience @ 1..) => Timer::at(since + u64::from(patience)),
+            _ => Timer::OFF,
+        }
     }
 
     /// RFC 6298 5.4 to 5.6, RFC 5681 3.1, RFC 8985 6.3.
@@ -53,9 +64,9 @@ impl Sender {
             return Ok(());
         }
         if self.window == 0 {
-            return self.on_persist_timeout();
+            return self.on_persist_timeout(now);
         }
-        self.count_timeout()?;
+        self.count_timeout(now)?;
         self.events.timeouts = self.events.timeouts.saturating_add(1);
         if self.ca_state == CaState::Loss && self.timeouts == 1 {
             // There was progress since the last RTO, so this is a new loss.
@@ -86,7 +97,7 @@ impl Sender {
     }
 
     /// Persist timer (RFC 9293 3.8.6.1): probes the window, or sends corked data.
-    fn on_persist_timeout(&mut self) -> Result<(), Reason> {
+    fn on_persist_timeout(&mut self, now: Instant) -> Result<(), Reason> {
         self.persist_at = Timer::OFF;
         let unsent = self.unsent();
         let fits = (self.board.nxt() + unsent.min(self.mss)).at_most(self.window_end());
@@ -94,15 +105,19 @@ impl Sender {
             self.probe = Some(Probe::Corked);
             return Ok(());
         }
-        self.count_timeout()?;
+        self.count_timeout(now)?;
         self.probes = self.probes.saturating_add(1);
         self.probe = Some(Probe::Window);
         Ok(())
     }
 
-    fn count_timeout(&mut self) -> Result<(), Reason> {
+    fn count_timeout(&mut self, now: Instant) -> Result<(), Reason> {
         self.timeouts = self.timeouts.saturating_add(1);
-        if self.timeouts >= TIMEOUTS_MAX {
+        let expired = match (self.unanswered, self.patience.retry) {
+            (Some(since), patience @ 1..) => self.window > 0 && now - since >= u64::from(patience),
+            _ => false,
+        };
+        if expired || self.timeouts >= TIMEOUTS_MAX {
             return Err(Reason::Timeout);
         }
         Ok(())

@@ -110,6 +110,8 @@ pub fn finish(bytes: &mut [u8], total_length: u16, id: u16) {
 /// Fields of a header without options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repr {
+    /// Don't-fragment flag.
+    pub dont_fragment: bool,
     /// Type of service, ECN bits included.
     pub tos: u8,
     /// Time to live.
@@ -123,8 +125,7 @@ pub struct Repr {
 }
 
 impl Repr {
-    /// Writes the header with don't-fragment set. Total length, identification and checksum are
-    /// left to [`finish`].
+    /// Writes the header. Total length, identification and checksum are left to [`finish`].
     ///
     /// # Panics
     ///
@@ -133,7 +134,7 @@ impl Repr {
         bytes[..HEADER].fill(0);
         bytes[0] = 0x45;
         bytes[1] = self.tos;
-        put16(bytes, 6, DONT_FRAGMENT);
+        put16(bytes, 6, if self.dont_fragment { DONT_FRAGMENT } else { 0 });
         bytes[8] = self.ttl;
         bytes[9] = self.protocol;
         bytes[SOURCE..SOURCE + 4].copy_from_slice(&self.source);

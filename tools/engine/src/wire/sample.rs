@@ -38,6 +38,7 @@ pub fn frame(v6: bool, tcp: &Repr, payload: &[u8]) -> Vec<u8> {
         checksum::pseudo_header(&[1; 16], &[2; 16], tcp::PROTOCOL, length as u32)
     } else {
         ipv4::Repr {
+            dont_fragment: true,
             tos: 0,
             ttl: 64,
             protocol: tcp::PROTOCOL,

@@ -517,6 +517,7 @@ pub fn frame(state: &ConnectionState, repr: &Repr, payload: &[u8]) -> Vec<u8> {
         frame.resize(l3 + ipv4::HEADER, 0);
         let address = |bytes: &[u8; 16]| [bytes[0], bytes[1], bytes[2], bytes[3]];
         ipv4::Repr {
+            dont_fragment: true,
             tos: state.tos,
             ttl: 64,
             protocol: tcp::PROTOCOL,

@@ -21,6 +21,7 @@ pub fn encapsulated(vni: u32, inner: &[u8]) -> Vec<u8> {
     );
     let ip = &mut frame[ethernet::HEADER..];
     ipv4::Repr {
+        dont_fragment: true,
         tos: 0,
         ttl: 64,
         protocol: udp::PROTOCOL,

@@ -103,6 +103,8 @@ pub struct Receiver {
     /// Number of ACKs to send at once. More than one if the peer counts duplicate ACKs.
     due: u8,
     delayed: Timer,
+    /// Delay of an acknowledgement, in microseconds.
+    delay: u32,
     quick: u8,
     /// Data flows both ways, so an ACK can be piggybacked (pingpong mode).
     interactive: bool,
@@ -159,6 +161,7 @@ impl Receiver {
             full: MIN_FULL,
             due: 0,
             delayed: Timer::OFF,
+            delay: DELAYED_ACK as u32,
             quick: QUICK_ACKS,
             interactive: false,
             last_data: Instant::default(),
@@ -387,8 +390,21 @@ impl Receiver {
         } else if hole || second_full || pushed {
             self.ack_now();
         } else {
-            self.delayed.start(now + DELAYED_ACK);
+            self.delayed.start(now + u64::from(self.delay));
         }
+    }
+
+    /// Limits the delay of an acknowledgement, in microseconds.
+    ///
+    /// # Errors
+    ///
+    /// `Submission` if it is below a millisecond.
+    pub fn set_delack_max(&mut self, delay: u32) -> Result<(), Reason> {
+        if u64::from(delay) < MILLISECOND {
+            return Err(Reason::Submission);
+        }
+        self.delay = delay.min(DELAYED_ACK as u32);
+        Ok(())
     }
 
     /// Whether payload was accepted in order that is not in host memory yet.
@@ -410,13 +426,12 @@ impl Receiver {
         }
     }
 
-    /// Moves the right edge of the window, and announces it if the window was closed to a full
-    /// segment (RFC 9293 3.8.6.2.2).
+    /// Moves the right edge of the window and announces it. The host avoids silly windows (RFC 9293
+    /// 3.8.6.2.2).
     pub fn open_window(&mut self, edge: Seq) {
-        let open = |this: &Self| this.edge.after(this.nxt + u32::from(this.full) - 1);
-        let before = open(self);
+        let before = self.edge;
         self.set_edge(edge);
-        if !before && open(self) {
+        if self.edge != before {
             self.ack_now();
         }
     }
@@ -496,7 +511,7 @@ impl Receiver {
         self.delayed = Timer::OFF;
         if ack != self.nxt && self.delivery == Delivery::Direct {
             // Part of the payload is not in host memory yet.
-            self.delayed.start(now + DELAYED_ACK);
+            self.delayed.start(now + u64::from(self.delay));
         }
         if data && now - self.last_data < DELAYED_ACK {
             self.interactive = true;

@@ -16,5 +16,6 @@ mod receive;
 mod recovery;
 mod script;
 mod send;
+mod settings;
 mod state;
 mod survival;

@@ -215,7 +215,7 @@ impl Network {
         self.ends[index].settle(now, &mut self.random);
         self.ends[index].submit();
         let large = self.ends[index].behaviour.large;
-        while let Some(out) = self.ends[index].tcb.poll_transmit(Instant(now), large) {
+        while let Some(out) = self.ends[index].tcb.poll_transmit(Instant(now), large, &()) {
             self.transmit(index, out);
         }
         let end = &mut self.ends[index];
@@ -278,7 +278,10 @@ impl Network {
                     };
                     let large = self.ends[to].behaviour.large;
                     if held {
-                        if let Some(out) = self.ends[to].tcb.poll_transmit(Instant(self.now), large)
+                        if let Some(out) =
+                            self.ends[to]
+                                .tcb
+                                .poll_transmit(Instant(self.now), large, &())
                         {
                             self.transmit(to, out);
                         }

@@ -311,6 +311,7 @@ fn invariant_3_the_edge_moves_with_the_host_only() {
     script.nothing();
     // An edge further back has no effect.
     script.tcb.set_rcv_edge(IRS + 10);
+    script.nothing();
     assert_eq!(script.tcb.export(Instant(0)).rcv_edge, (IRS + given).0);
 }
 

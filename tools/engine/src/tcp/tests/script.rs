@@ -3,6 +3,8 @@
 //! Packet scripts: segments of the peer in, segments of the connection out, at exact times.
 //! Sequence numbers are offsets from the start of the script.
 
+use alloc::vec::Vec;
+
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
@@ -68,6 +70,21 @@ pub struct Script {
     peer_nxt: u32,
     timestamps: bool,
     submitted: u32,
+    /// Ends of records.
+    records: RecordEnds,
+}
+
+/// Stream offsets at which records end.
+#[derive(Default)]
+pub struct RecordEnds(Vec<u32>);
+
+impl Records for RecordEnds {
+    fn first(&self, seq: Seq, length: u32) -> u32 {
+        let ends = self.0.iter().map(|&end| ISS + end);
+        ends.filter(|end| end.after(seq))
+            .map(|end| end - seq)
+            .fold(length, u32::min)
+    }
 }
 
 impl Script {
@@ -86,6 +103,7 @@ impl Script {
             peer_nxt: 0,
             timestamps: state.flags & state_flag::TIMESTAMPS != 0,
             submitted: 0,
+            records: RecordEnds::default(),
         }
     }
 
@@ -130,6 +148,13 @@ impl Script {
         let seq = ISS + self.submitted;
         self.tcb.submit(seq, length, push, more).expect("submitted");
         self.submitted += length;
+        self
+    }
+
+    /// Submits a record.
+    pub fn submit_record(&mut self, length: u32) -> &mut Self {
+        self.submit(length);
+        self.records.0.push(self.submitted);
         self
     }
 
@@ -198,7 +223,8 @@ impl Script {
     }
 
     pub fn poll(&mut self) -> Option<Outgoing> {
-        self.tcb.poll_transmit(self.instant(), self.large)
+        self.tcb
+            .poll_transmit(self.instant(), self.large, &self.records)
     }
 
     /// Expects no segment.
