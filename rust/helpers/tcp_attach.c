@@ -104,7 +104,8 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 	if (!af_ops)
 		return -EOPNOTSUPP;
 	rcu_assign_pointer(icsk->icsk_ulp_data, data);
-	WRITE_ONCE(icsk->icsk_ulp_ops, ops);
+	/* Pairs with the barriers of toe_helper_tcp_ulp_data(). */
+	smp_store_release(&icsk->icsk_ulp_ops, ops);
 	WRITE_ONCE(icsk->icsk_af_ops, af_ops);
 	WRITE_ONCE(sk->sk_backlog_rcv, backlog_rcv);
 	WRITE_ONCE(sk->sk_prot, proto);
@@ -153,9 +154,12 @@ void *toe_helper_tcp_ulp_data(const struct sock *sk, const struct tcp_ulp_ops *o
 {
 	const struct inet_connection_sock *icsk = inet_csk(sk);
 
-	if (READ_ONCE(icsk->icsk_ulp_ops) != ops)
+	void *data = rcu_dereference_check(icsk->icsk_ulp_data, true);
+
+	/* The data is that of @ops if it was the same before and after the socket had @ops. */
+	if (smp_load_acquire(&icsk->icsk_ulp_ops) != ops)
 		return NULL;
-	return rcu_dereference_check(icsk->icsk_ulp_data, true);
+	return data == rcu_access_pointer(icsk->icsk_ulp_data) ? data : NULL;
 }
 
 /* Whether the socket was created by AF_INET6. */
