@@ -128,6 +128,9 @@ void toe_helper_tcp_detach(struct sock *sk)
 			   container_of(icsk->icsk_af_ops, struct toe_af_ops, ops)->original);
 	WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
 	rcu_assign_pointer(icsk->icsk_ulp_data, NULL);
+	/* If the backlog with the return was processed by tcp_sendmsg_locked(), that goes on as Linux's. */
+	tcp_sk(sk)->repair = 0;
+	tcp_sk(sk)->repair_queue = TCP_NO_QUEUE;
 }
 
 /*

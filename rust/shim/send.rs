@@ -51,7 +51,7 @@ use crate::{
 use kernel::prelude::*;
 
 /// Bytes copied from the application before they are submitted: the adapter sends them while the next
-/// are copied. Less than 16 skbs, see [`Owned::send_shadow`].
+/// are copied.
 const CHUNK: usize = 256 * 1024;
 
 /// Largest number of entries in one submission.
