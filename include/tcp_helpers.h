@@ -97,7 +97,7 @@ bool toe_helper_tcp_ecn_mode_rfc3168(const struct sock *sk);
 bool toe_helper_tcp_ecn_mode_accecn(const struct sock *sk);
 bool toe_helper_tcp_has_linear_data(const struct sock *sk);
 u32 toe_helper_tcp_receive_window(const struct sock *sk);
-u32 toe_helper_tcp_tsval(struct sock *sk);
+u32 toe_helper_tcp_tsval(struct sock *sk, u32 ahead_ms);
 u32 toe_helper_tcp_min_rtt(const struct sock *sk);
 u32 toe_helper_tcp_rto_us(const struct sock *sk);
 

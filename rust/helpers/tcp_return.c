@@ -9,6 +9,18 @@
 #include "tcp_helpers.h"
 
 /*
+ * The peer discards segments whose timestamps go back (RFC 7323 5): the next one is at
+ * least @tsval.
+ */
+static void toe_advance_timestamps(struct sock *sk, u32 tsval)
+{
+	s32 ahead = tsval - toe_helper_tcp_tsval(sk, 0);
+
+	if (ahead > 0)
+		tcp_sk(sk)->tsoffset += ahead;
+}
+
+/*
  * Takes over the fields of @state other than @state->send. Called after
  * toe_helper_tcp_unsend(). Locked.
  */
@@ -27,8 +39,11 @@ void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state
 	tp->dsack_dups += state->duplicates;
 	tp->rcv_ooopack += state->out_of_order;
 	if ((state->flags & TOE_CONNECTION_TIMESTAMPS) && tp->rx_opt.tstamp_ok) {
-		tp->rx_opt.ts_recent = state->ts_recent;
+		/* Linux may have received a later segment by itself. */
+		if (after(state->ts_recent, tp->rx_opt.ts_recent))
+			tp->rx_opt.ts_recent = state->ts_recent;
 		tp->rx_opt.ts_recent_stamp = ktime_get_seconds();
+		toe_advance_timestamps(sk, state->tsval);
 	}
 	if (state->flags & TOE_CONNECTION_ECN_ECHO)
 		tp->ecn_flags |= TCP_ECN_DEMAND_CWR;

@@ -113,13 +113,14 @@ u32 toe_helper_tcp_receive_window(const struct sock *sk)
 	return tcp_receive_window(tcp_sk(sk));
 }
 
-/* The timestamp value of a segment sent now. Locked. */
-u32 toe_helper_tcp_tsval(struct sock *sk)
+/* The timestamp value of a segment sent in @ahead_ms milliseconds. Locked. */
+u32 toe_helper_tcp_tsval(struct sock *sk, u32 ahead_ms)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
 	tcp_mstamp_refresh_inline(tp);
-	return tcp_time_stamp_ts(tp) + tp->tsoffset;
+	return tcp_time_stamp_ts(tp) + tp->tsoffset +
+	       ahead_ms * (tp->tcp_usec_ts ? USEC_PER_MSEC : 1);
 }
 
 u32 toe_helper_tcp_min_rtt(const struct sock *sk)

@@ -27,6 +27,7 @@ use crate::{
         completion,
         connection::{
             self as abi,
+            flag,
             SendState, //
         },
         submission::{
@@ -46,6 +47,10 @@ use kernel::time::msecs_to_jiffies;
 
 /// Interval in milliseconds at which [`recall`] processes the backlog while it waits.
 const BACKLOG_INTERVAL_MS: u32 = 20;
+
+/// How far the adapter's clock may be ahead of Linux's, in milliseconds: what clocks drift apart in
+/// days. The timestamps that a lost adapter has sent are not known.
+const CLOCK_MARGIN_MS: u32 = 1_000;
 
 /// Asks the adapter to return a connection, if it carries it. Any context, with the socket locked.
 pub(super) fn request(connection: &Connection, state: &mut StateMut<'_>, cause: Cause) {
@@ -167,6 +172,9 @@ fn leave_without_report(send: &SendSide, tcp: &mut Tcp<'_>) {
         },
         // The next segment from the peer updates the window.
         snd_wl1: tcp.rcv_nxt().wrapping_sub(1),
+        flags: flag::TIMESTAMPS,
+        ts_recent: tcp.ts_recent(),
+        tsval: tcp.tsval(CLOCK_MARGIN_MS),
         ..abi::ConnectionState::default()
     };
     tcp.leave_shadow(&state);

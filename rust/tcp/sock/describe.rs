@@ -190,7 +190,7 @@ impl Tcp<'_> {
             state.max_window = (*tp).max_window;
             state.rcv_nxt = (*tp).rcv_nxt;
             state.rcv_edge = state.rcv_nxt.wrapping_add(bindings::tcp_receive_window(sk));
-            state.tsval = bindings::tcp_tsval(sk);
+            state.tsval = self.tsval(0);
             state.ts_tick_us = match bindings::tcp_sock::tcp_usec_ts_raw(tp) {
                 0 => 1000,
                 _ => 1,

@@ -24,6 +24,7 @@ use core::{
 use kernel::{
     error::to_result,
     prelude::*,
+    time::Msecs,
     types::NotThreadSafe, //
 };
 
@@ -135,6 +136,18 @@ impl<'a> Tcp<'a> {
     pub fn rcv_nxt(&self) -> u32 {
         // SAFETY: The socket is locked.
         unsafe { (*self.as_tcp()).rcv_nxt }
+    }
+
+    /// Timestamp value of a segment sent in `ahead` milliseconds.
+    pub fn tsval(&self, ahead: Msecs) -> u32 {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::tcp_tsval(self.as_raw(), ahead) }
+    }
+
+    /// Latest timestamp of the peer.
+    pub fn ts_recent(&self) -> u32 {
+        // SAFETY: The socket is locked.
+        unsafe { (*self.as_tcp()).rx_opt.ts_recent }
     }
 
     /// Maximum segment size in use.
