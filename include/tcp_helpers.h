@@ -89,6 +89,7 @@ __be16 toe_helper_inet_dport(const struct sock *sk);
 u16 toe_helper_inet_num(const struct sock *sk);
 bool toe_helper_sock_flag(const struct sock *sk, enum sock_flags flag);
 bool toe_helper_sk_is_mptcp(const struct sock *sk);
+bool toe_helper_tcp_can_send(const struct sock *sk);
 bool toe_helper_tcp_is_signed(const struct sock *sk);
 bool toe_helper_tcp_has_ip_options(const struct sock *sk);
 bool toe_helper_tcp_has_sock_ops(const struct sock *sk);

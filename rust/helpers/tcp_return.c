@@ -85,8 +85,10 @@ void toe_helper_tcp_resume(struct sock *sk, bool due)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
-	if (sk->sk_state != TCP_ESTABLISHED)
+	if (!toe_helper_tcp_can_send(sk))
 		return;
+	/* Linux may have started it for segments that it received by itself. */
+	inet_csk_clear_xmit_timer(sk, ICSK_TIME_RETRANS);
 	if (tp->packets_out)
 		toe_set_xmit_timer(sk, due);
 	else if (!tcp_write_queue_empty(sk))

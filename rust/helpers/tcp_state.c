@@ -45,6 +45,12 @@ bool toe_helper_sk_is_mptcp(const struct sock *sk)
 	return sk_is_mptcp(sk);
 }
 
+/* Whether the state permits to send payload. */
+bool toe_helper_tcp_can_send(const struct sock *sk)
+{
+	return (1 << READ_ONCE(sk->sk_state)) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+}
+
 /* Whether segments are signed: TCP-MD5 (RFC 2385) or TCP-AO (RFC 5925). Locked. */
 bool toe_helper_tcp_is_signed(const struct sock *sk)
 {

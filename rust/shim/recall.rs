@@ -138,7 +138,7 @@ pub(super) fn complete(
         }
         connection.count_sent(send, &returned.send);
         send.report(&mut tcp, &returned.send);
-        if tcp.is_established() {
+        if tcp.can_send() {
             tcp.leave_shadow(returned);
         }
         Cause::from_reason(header.reason, asked)
@@ -156,7 +156,7 @@ pub(super) fn lost(connection: &Connection, lock: &mut Locked<'_>) {
         let Some(send) = state.send() else {
             return;
         };
-        if tcp.is_established() {
+        if tcp.can_send() {
             leave_without_report(send, &mut tcp);
         }
     }

@@ -154,7 +154,7 @@ impl SendSide {
 
     /// Applies a plausible report to the socket, and keeps it as the latest.
     pub(super) fn report(&mut self, tcp: &mut Tcp<'_>, now: &SendState) {
-        if tcp.is_established() {
+        if tcp.can_send() {
             tcp.acked(now, &self.last);
         }
         self.last = SendState {

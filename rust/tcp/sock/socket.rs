@@ -121,6 +121,13 @@ impl WeakSock {
         state == bindings::TCP_ESTABLISHED
     }
 
+    /// Whether the state permits to send payload at this moment: ESTABLISHED or CLOSE_WAIT.
+    #[inline]
+    pub fn can_send(&self) -> bool {
+        // SAFETY: By the type's invariant the memory is valid.
+        unsafe { bindings::tcp_can_send(self.as_raw()) }
+    }
+
     /// The hash of addresses and ports. Together with the socket's address it tells a connection
     /// from a later one in the same memory.
     #[inline]
