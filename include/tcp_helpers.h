@@ -121,7 +121,7 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 			  struct proto *proto,
 			  int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb));
 void toe_helper_tcp_detach(struct sock *sk);
-struct file *toe_helper_sock_file(struct sock *sk);
+bool toe_helper_sock_is_open(struct sock *sk);
 void *toe_helper_tcp_ulp_data(const struct sock *sk, const struct tcp_ulp_ops *ops);
 bool toe_helper_sock_is_inet6(const struct sock *sk);
 

@@ -4,7 +4,7 @@
  */
 
 #include <linux/cleanup.h>
-#include <linux/file.h>
+#include <linux/fs.h>
 #include <net/tcp.h>
 
 #include "tcp_helpers.h"
@@ -134,19 +134,18 @@ void toe_helper_tcp_detach(struct sock *sk)
 }
 
 /*
- * Takes a reference to the file through which a process has the socket, which keeps
- * close() away from the socket. Returns NULL for a socket that is being closed,
- * waits to be accepted, or belongs to the kernel.
+ * Whether a process has the socket open: it is not being closed, does not wait to be
+ * accepted, and does not belong to the kernel. Locked.
  */
-struct file *toe_helper_sock_file(struct sock *sk)
+bool toe_helper_sock_is_open(struct sock *sk)
 {
-	struct file *file = NULL;
-
-	read_lock_bh(&sk->sk_callback_lock);
-	if (sk->sk_socket)
-		file = get_file_active(&sk->sk_socket->file);
-	read_unlock_bh(&sk->sk_callback_lock);
-	return file;
+	/*
+	 * __fput() has given up the last reference before it reads sk_prot. If that was
+	 * before the check, this says so; otherwise it finds the present sk_prot. It waits
+	 * for the socket's lock before it frees anything.
+	 */
+	smp_mb();
+	return sk->sk_socket && sk->sk_socket->file && file_count(sk->sk_socket->file);
 }
 
 /*

@@ -220,8 +220,6 @@ impl Command for ConnOffload {
                 )
             })
             .ok_or(ENOENT)?;
-        // A socket that is being closed stays with Linux.
-        let _file = socket.file().ok_or(ENOTCONN)?;
         let mut socket = socket.lock();
         handover::request(&mut socket).map_err(|refusal| {
             request.extack().set(refusal.text());

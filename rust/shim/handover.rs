@@ -193,7 +193,12 @@ fn attach(sock: &mut Owned<'_>, connection: &Arc<Connection>) -> Result<(), Refu
         EEXIST => Refusal::Ulp,
         EOPNOTSUPP => Refusal::Unsupported,
         _ => Refusal::NoMemory,
-    })
+    })?;
+    // Checked before, but a `close()` that has begun since may not have found the ULP's operations.
+    match sock.tcp().is_open() {
+        true => Ok(()),
+        false => Err(Refusal::NotEstablished),
+    }
 }
 
 /// Asks the adapter to take a connection and waits for the answer. Returns the adapter's identifier of

@@ -4,8 +4,8 @@
 //!
 //! Every active connection sends frames, acknowledgements at least, and the driver reports each frame
 //! that it transmits ([`consider`]). A connection becomes a candidate once it has carried
-//! `net.toe.min_bytes` bytes and is not in loss recovery. A worker owns the candidate's socket and hands
-//! it over. Refused and returned connections are tried again after a delay ([`backoff`]).
+//! `net.toe.min_bytes` bytes and is not in loss recovery. A work item owns the candidate's socket and
+//! hands it over. Refused and returned connections are tried again after a delay ([`backoff`]).
 
 use super::{
     backoff,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     tcp::{
         sock::{
+            Lock,
             TcpSock,
             WeakSock, //
         },
@@ -25,82 +26,40 @@ use crate::{
     },
     util::{
         global::Global,
-        lock::{
-            new_bh_spinlock,
-            BhSpinLock, //
-        },
-        workqueue, //
+        workqueue::OwnedQueue, //
     }, //
 };
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     prelude::*,
     sync::{
-        aref::ARef,
         rcu,
         Arc, //
-    },
-    workqueue::{
-        Work,
-        WorkItem, //
     }, //
 };
 
-/// Largest number of candidates that wait.
-const MAX_CANDIDATES: usize = 1024;
+/// Largest number of hand-overs at a time: each waits for the adapter's answer.
+const MAX_ACTIVE: c_int = 16;
 
-/// The candidates, and the work item that hands them over.
-#[pin_data]
-struct Candidates {
-    #[pin]
-    socks: BhSpinLock<KVec<ARef<TcpSock>>>,
-    #[pin]
-    work: Work<Candidates>,
-}
+/// The queue of candidates.
+static CANDIDATES: Global<OwnedQueue> = Global::new();
 
-kernel::impl_has_work! {
-    impl HasWork<Self> for Candidates { self.work }
-}
-
-static CANDIDATES: Global<Candidates> = Global::new();
-
-/// Automatic delegation. Dropping this ends it, and waits for the worker.
+/// Automatic delegation. Dropping this ends it, and waits for hand-overs that have begun.
 pub(super) struct Policy(());
 
 impl Policy {
     /// Starts automatic delegation. There is one instance.
     pub(super) fn new() -> Result<Self> {
-        CANDIDATES.publish(Candidates::new()?)?;
+        let queue = OwnedQueue::new(c"toe_policy", MAX_ACTIVE)?;
+        CANDIDATES.publish(Arc::new(queue, GFP_KERNEL)?)?;
         Ok(Self(()))
     }
 }
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        let Some(candidates) = CANDIDATES.retract() else {
-            return;
-        };
-        while let Some(candidate) = candidates.pop() {
-            drop(candidate);
-        }
-        workqueue::flush_work(&candidates.work);
-    }
-}
-
-impl Candidates {
-    fn new() -> Result<Arc<Self>> {
-        let socks = KVec::with_capacity(MAX_CANDIDATES, GFP_KERNEL)?;
-        Arc::pin_init(
-            pin_init!(Self {
-                socks <- new_bh_spinlock!(socks),
-                work <- kernel::new_work!("toe::policy"),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// Takes a candidate out. The lock is not held when this returns.
-    fn pop(&self) -> Option<ARef<TcpSock>> {
-        self.socks.lock().pop()
+        // No adapter is left whose frames name candidates: this is the last reference.
+        drop(CANDIDATES.retract());
     }
 }
 
@@ -122,30 +81,20 @@ fn enqueue(sock: &WeakSock) {
         return;
     };
     backoff::queued(sock);
-    let rejected = candidates.socks.lock().push_within_capacity(held).err();
-    if rejected.is_none() {
-        let _ = workqueue::system_dfl().enqueue(candidates);
-    }
+    // Without memory the socket is a candidate again after the delay.
+    let _ = candidates.try_spawn(GFP_ATOMIC | __GFP_NOWARN, move || hand_over(&held));
 }
 
-impl WorkItem for Candidates {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        while let Some(candidate) = this.pop() {
-            // A socket that is being closed stays with Linux.
-            let Some(_file) = candidate.file() else {
-                continue;
-            };
-            let mut sock = candidate.lock();
-            // The application may have requested the hand-over meanwhile.
-            let is_delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();
-            if is_delegated || sysctl::mode(&sock) != Mode::Automatic {
-                continue;
-            }
-            if let Err(refusal) = handover::delegate(&mut sock) {
-                backoff::refused(&sock, refusal);
-            }
-        }
+/// Hands over a candidate.
+fn hand_over(candidate: &TcpSock) {
+    let mut sock = candidate.lock();
+    // The application may have requested the hand-over meanwhile.
+    let is_delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();
+    // A socket that is being closed stays with Linux.
+    if is_delegated || !sock.tcp().is_open() || sysctl::mode(&sock) != Mode::Automatic {
+        return;
+    }
+    if let Err(refusal) = handover::delegate(&mut sock) {
+        backoff::refused(&sock, refusal);
     }
 }

@@ -14,7 +14,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    fs::file::LocalFile,
     prelude::*,
     sync::aref::{
         ARef,
@@ -231,15 +230,5 @@ impl TcpSock {
         // INVARIANT: The caller promises it.
         // SAFETY: As above; `TcpSock` is transparent.
         unsafe { &*ptr.cast() }
-    }
-
-    /// Takes a reference to the file through which a process has the socket: `close()` does not
-    /// reach the socket while it is held. `None` for a socket that is being closed, waits to be
-    /// accepted, or belongs to the kernel.
-    pub fn file(&self) -> Option<ARef<LocalFile>> {
-        // SAFETY: The socket is alive.
-        let file = NonNull::new(unsafe { bindings::sock_file(self.as_raw()) })?;
-        // SAFETY: `sock_file` took a reference. `LocalFile` is transparent over `struct file`.
-        Some(unsafe { ARef::from_raw(file.cast()) })
     }
 }

@@ -117,6 +117,15 @@ impl<'a> Tcp<'a> {
         unsafe { bindings::tcp_entail(self.as_raw()) }
     }
 
+    /// Whether a process has the socket open: it is not being closed, does not wait to be accepted, and
+    /// does not belong to the kernel. A `close()` that has not begun by then finds the operations that
+    /// the socket has now.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::sock_is_open(self.as_raw()) }
+    }
+
     /// Whether there is urgent data to send.
     pub fn is_urgent(&self) -> bool {
         let tp = self.as_tcp();
