@@ -44,6 +44,8 @@ void toe_helper_lock_sock(struct sock *sk);
 void toe_helper_bh_lock_sock(struct sock *sk);
 void toe_helper_bh_unlock_sock(struct sock *sk);
 bool toe_helper_sock_owned_by_user(struct sock *sk);
+void toe_helper_sock_pause_release(struct sock *sk);
+void toe_helper_sock_continue_release(struct sock *sk);
 void toe_helper_sk_flush_backlog(struct sock *sk);
 u64 toe_helper_sock_cookie(const struct sock *sk);
 u32 toe_helper_sock_uid(const struct sock *sk);
@@ -91,9 +93,6 @@ bool toe_helper_sock_flag(const struct sock *sk, enum sock_flags flag);
 bool toe_helper_sk_is_mptcp(const struct sock *sk);
 bool toe_helper_tcp_can_send(const struct sock *sk);
 bool toe_helper_tcp_is_signed(const struct sock *sk);
-bool toe_helper_tcp_has_ip_options(const struct sock *sk);
-bool toe_helper_tcp_has_sock_ops(const struct sock *sk);
-u32 toe_helper_tcp_notsent_lowat(const struct sock *sk);
 bool toe_helper_tcp_ecn_mode_rfc3168(const struct sock *sk);
 bool toe_helper_tcp_ecn_mode_accecn(const struct sock *sk);
 bool toe_helper_tcp_has_linear_data(const struct sock *sk);
@@ -107,13 +106,26 @@ u32 toe_helper_tcp_rto_us(const struct sock *sk);
 struct net_device *toe_helper_tcp_device(struct sock *sk);
 void toe_helper_tcp_device_put(struct net_device *dev);
 bool toe_helper_tcp_route_valid(struct sock *sk, int ifindex);
-bool toe_helper_tcp_has_xfrm(struct sock *sk);
-bool toe_helper_tcp_is_inspected(struct sock *sk);
-bool toe_helper_tcp_has_rps(struct sock *sk);
 bool toe_helper_tcp_next_hop(struct sock *sk, u8 *mac);
 void toe_helper_tcp_local_mac(struct sock *sk, u8 *mac);
 u8 toe_helper_tcp_hop_limit(struct sock *sk);
-bool toe_helper_tcp_address_is_local(const struct sock *sk);
+bool toe_helper_tcp_address_is_local(struct sock *sk);
+bool toe_helper_tcp_receives_here(struct sock *sk);
+void toe_tcp_forget_rx_dst(struct sock *sk);
+
+/* rust/helpers/tcp_obstacle.c */
+
+const char *toe_helper_tcp_socket_observer(const struct sock *sk);
+const char *toe_helper_tcp_option(const struct sock *sk);
+const char *toe_helper_tcp_observer(struct sock *sk);
+bool toe_helper_tcp_in_sockops_cgroup(struct sock *sk);
+
+/* rust/helpers/trace.c */
+
+void toe_helper_trace_refused(const struct sock *sk, u32 reason, const char *detail, int level,
+			      int option);
+void toe_helper_trace_returned(const struct sock *sk, u32 reason, const char *detail, int level,
+			       int option);
 
 /* rust/helpers/tcp_attach.c */
 

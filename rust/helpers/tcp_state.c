@@ -65,31 +65,6 @@ bool toe_helper_tcp_is_signed(const struct sock *sk)
 	return false;
 }
 
-/* Whether frames carry IP options or IPv6 extension headers. Locked. */
-bool toe_helper_tcp_has_ip_options(const struct sock *sk)
-{
-#if IS_ENABLED(CONFIG_IPV6)
-	if (toe_helper_tcp_is_ipv6(sk) && rcu_access_pointer(inet6_sk(sk)->opt))
-		return true;
-#endif
-	return rcu_access_pointer(inet_sk(sk)->inet_opt);
-}
-
-/* Whether a sockops program wants callbacks. Locked. */
-bool toe_helper_tcp_has_sock_ops(const struct sock *sk)
-{
-#ifdef CONFIG_BPF
-	return tcp_sk(sk)->bpf_sock_ops_cb_flags;
-#else
-	return false;
-#endif
-}
-
-u32 toe_helper_tcp_notsent_lowat(const struct sock *sk)
-{
-	return tcp_notsent_lowat(tcp_sk(sk));
-}
-
 bool toe_helper_tcp_ecn_mode_rfc3168(const struct sock *sk)
 {
 	return tcp_ecn_mode_rfc3168(tcp_sk(sk));

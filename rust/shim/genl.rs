@@ -221,9 +221,14 @@ impl Command for ConnOffload {
             })
             .ok_or(ENOENT)?;
         let mut socket = socket.lock();
-        handover::request(&mut socket).map_err(|refusal| {
-            request.extack().set(refusal.text());
-            refusal.error()
+        handover::request(&mut socket).map_err(|why| {
+            match why.detail {
+                None => request.extack().set(why.reason.text()),
+                Some(detail) => request
+                    .extack()
+                    .set_fmt(fmt!("{}: {detail}", why.reason.text())),
+            }
+            why.reason.error()
         })
     }
 }

@@ -16,7 +16,8 @@ use super::{
     notify,
     reason::{
         Cause,
-        Refusal, //
+        Refusal,
+        Why, //
     },
     recall,
     registry,
@@ -53,8 +54,10 @@ use crate::{
     },
     tcp::{
         sock::{
+            trace,
             Lock,
-            Owned, //
+            Owned,
+            TcpSock, //
         },
         sysctl::{
             self,
@@ -80,10 +83,9 @@ const ATTEMPTS: usize = 4;
 /// # Errors
 ///
 /// The reason. The socket is as it was.
-pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Refusal> {
+pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
     if sysctl::mode(sock) == Mode::Off {
-        NO_ADAPTER.count_handover(Err(Refusal::Disabled));
-        return Err(Refusal::Disabled);
+        return outcome(sock, None, Err(Refusal::Disabled.into()));
     }
     delegate(sock)
 }
@@ -94,43 +96,56 @@ pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Refusal> {
 /// # Errors
 ///
 /// The reason. The socket is as it was.
-pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Refusal> {
+pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
     let adapter = sock
         .tcp()
         .with_device(|dev| dev.ifindex())
         .and_then(|ifindex| registry::adapter(sock.namespace(), ifindex))
         .filter(|adapter| adapter.is_offered());
     let Some(adapter) = adapter else {
-        NO_ADAPTER.count_handover(Err(Refusal::NoDevice));
-        return Err(Refusal::NoDevice);
+        return outcome(sock, None, Err(Refusal::NoDevice.into()));
     };
     let mut attempts = 0;
     loop {
         attempts += 1;
         match attempt(sock, &adapter) {
-            Err(refusal) if refusal.is_transient() && attempts < ATTEMPTS => {
+            Err(why) if why.reason.is_transient() && attempts < ATTEMPTS => {
                 sock.flush_backlog();
                 fsleep(Delta::from_millis(1));
             }
-            result => {
-                registry::count_handover(&adapter, result);
-                return result;
-            }
+            result => return outcome(sock, Some(&adapter), result),
         }
     }
 }
 
-fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
+/// Counts and traces the outcome of a hand-over to an adapter, or to none.
+fn outcome(
+    sock: &TcpSock,
+    adapter: Option<&Handle>,
+    outcome: Result<(), Why<Refusal>>,
+) -> Result<(), Why<Refusal>> {
+    let reason = outcome.map_err(|why| {
+        trace::refused(sock, why.reason as u32, why.detail);
+        why.reason
+    });
+    match adapter {
+        Some(adapter) => registry::count_handover(adapter, reason),
+        None => NO_ADAPTER.count_handover(reason),
+    }
+    outcome
+}
+
+fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Why<Refusal>> {
     if !adapter.is_running() {
-        return Err(Refusal::NoDevice);
+        return Err(Refusal::NoDevice.into());
     }
     if adapter.is_inspected() {
-        return Err(Refusal::Filter);
+        return Err(Why::named(Refusal::Filter, c"XDP program"));
     }
     sock.flush_backlog();
     let snapshot = sock.tcp().snapshot()?;
     if snapshot.has(flag::ECN) && adapter.features() & feature::ECN == 0 {
-        return Err(Refusal::Ecn);
+        return Err(Refusal::Ecn.into());
     }
     let width = if snapshot.has(flag::IPV6) { 16 } else { 4 };
     let received = Headers::of_tcp(
@@ -140,7 +155,10 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         snapshot.remote_port,
         snapshot.local_port,
     );
-    let processor = adapter.processor_for(&received).ok_or(Refusal::Filter)?;
+    let processor = adapter.processor_for(&received).ok_or(Why::named(
+        Refusal::Filter,
+        c"receive rule of the interface",
+    ))?;
     let lane = registry::lane(adapter, processor).ok_or(Refusal::NoDevice)?;
     // Allocated before the adapter is asked: nothing may fail after its answer.
     let frags = SubmittedFrags::new(lane.queue.clone()).map_err(|_| Refusal::NoMemory)?;
@@ -157,7 +175,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
             // In this order, see `recall::finish`.
             ULP.detach(sock);
             lane.remove(&connection);
-            return Err(refusal);
+            return Err(refusal.into());
         }
     };
     state.accept(Carried {
@@ -183,7 +201,8 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
     if adapter.is_inspected() {
         // The program was attached after the check above: its check of all connections may have
         // missed this one.
-        recall::request(&connection, &mut state, Cause::Filter);
+        let why = Why::named(Cause::Filter, c"XDP program");
+        recall::request(&connection, &mut state, why);
     }
     Ok(())
 }

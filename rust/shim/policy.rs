@@ -94,7 +94,11 @@ fn hand_over(candidate: &TcpSock) {
     if is_delegated || !sock.tcp().is_open() || sysctl::mode(&sock) != Mode::Automatic {
         return;
     }
-    if let Err(refusal) = handover::delegate(&mut sock) {
-        backoff::refused(&sock, refusal);
+    // A sockops program may put the socket into a sockmap, which takes none that has a ULP.
+    if sock.tcp().is_in_sockops_cgroup() {
+        return backoff::lasting(&sock);
+    }
+    if let Err(why) = handover::delegate(&mut sock) {
+        backoff::refused(&sock, why.reason);
     }
 }

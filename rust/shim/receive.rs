@@ -213,6 +213,9 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
 
 fn apply_payload(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogEntry) {
     let (mut state, mut tcp) = connection.state.open(lock);
+    if let Err(obstacle) = tcp.may_bypass(connection.lane.adapter().ifindex()) {
+        recall::request(connection, &mut state, obstacle);
+    }
     let legacy = state
         .carried()
         .is_some_and(|carried| carried.receive == Receive::Legacy);
@@ -242,9 +245,8 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
     send.report(&mut tcp, &acked.send);
     send.frags.release_to(snd_una);
     send.submitted = later(send.submitted, snd_una);
-    let ifindex = lane.adapter().ifindex();
-    if !tcp.route_valid(ifindex) {
-        recall::request(connection, &mut state, Cause::of_route(&tcp, ifindex));
+    if let Err(obstacle) = tcp.may_bypass(lane.adapter().ifindex()) {
+        recall::request(connection, &mut state, obstacle);
     }
     send::submit(connection, &mut state, &tcp);
 }

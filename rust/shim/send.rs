@@ -9,7 +9,10 @@
 use super::{
     connection::Connection,
     legacy,
-    reason::Cause,
+    reason::{
+        Cause,
+        Why, //
+    },
     recall,
     state::{
         Carried,
@@ -66,14 +69,14 @@ pub(super) fn sendmsg(
     let flags = message.flags();
     if flags & (bindings::MSG_OOB | bindings::MSG_FASTOPEN) != 0 {
         recall::recall(connection, sock, Cause::Oob);
-    } else if message.has_control() || sock.tcp().send_obstacle() {
-        recall::recall(connection, sock, Cause::Sockopt);
+    } else if message.has_control() {
+        let why = Why::named(Cause::Sockopt, c"control message of sendmsg");
+        recall::recall(connection, sock, why);
     } else {
         let ifindex = connection.lane.adapter().ifindex();
-        let tcp = sock.tcp();
-        if !tcp.route_valid(ifindex) {
-            let cause = Cause::of_route(&tcp, ifindex);
-            recall::recall(connection, sock, cause);
+        let result = sock.tcp().may_bypass(ifindex);
+        if let Err(obstacle) = result {
+            recall::recall(connection, sock, obstacle);
         }
     }
     let result = sock
@@ -144,8 +147,8 @@ pub(super) fn submit(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tc
     let Some(carried) = state.carried() else {
         return;
     };
-    if let Err(cause) = submit_payload(connection, carried, tcp) {
-        recall::request(connection, state, cause);
+    if let Err(why) = submit_payload(connection, carried, tcp) {
+        recall::request(connection, state, why);
     }
 }
 
@@ -156,12 +159,13 @@ fn submit_payload(
     connection: &Connection,
     carried: &mut Carried,
     tcp: &Tcp<'_>,
-) -> Result<(), Cause> {
+) -> Result<(), Why<Cause>> {
     let queue = &connection.lane.queue;
     let end = tcp.write_seq();
     while carried.send.submitted != end && carried.blocked.is_none() {
         let Ok(fragments) = tcp.fragments(carried.send.submitted) else {
-            return Err(Cause::Sockopt);
+            let name = c"payload outside of pages";
+            return Err(Why::named(Cause::Sockopt, name));
         };
         let fragments = fragments.as_slice();
         if fragments.is_empty() {
@@ -190,7 +194,7 @@ fn submit_payload(
                 let Ok(address) = batch.map(fragment, seq) else {
                     // The connections of a stopped adapter come back by themselves.
                     return match queue.adapter().is_running() {
-                        true => Err(Cause::Host),
+                        true => Err(Cause::Host.into()),
                         false => Ok(()),
                     };
                 };
@@ -288,6 +292,7 @@ pub(super) fn update_nagle(connection: &Connection, sock: &mut Owned<'_>) {
     };
     if connection.lane.queue.submit_entry(&update) == Err(SubmitError::Full) {
         // The update must not be lost, and is too rare for a queue of its own.
-        recall::recall(connection, sock, Cause::Sockopt);
+        let why = Why::named(Cause::Sockopt, c"TCP_NODELAY or TCP_CORK");
+        recall::recall(connection, sock, why);
     }
 }

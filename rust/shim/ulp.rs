@@ -9,13 +9,11 @@ use super::{
     },
     handover,
     legacy,
-    reason::{
-        Cause,
-        Refusal, //
-    },
+    reason::Cause,
     recall,
     receive,
-    send, //
+    send,
+    watch, //
 };
 use crate::{
     bindings,
@@ -25,6 +23,7 @@ use crate::{
         shadow::{
             OptionEffect,
             Recall,
+            Released,
             Sent,
             Shadow,
             Ulp, //
@@ -46,7 +45,7 @@ impl Shadow for Connection {
     }
 
     fn setsockopt_ulp(sock: &mut Owned<'_>) -> Result {
-        handover::request(sock).map_err(Refusal::error)
+        handover::request(sock).map_err(|why| why.reason.error())
     }
 
     fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<Sent> {
@@ -94,7 +93,7 @@ impl Shadow for Connection {
     }
 
     fn recall(this: &Arc<Self>, sock: &mut Owned<'_>, why: Recall) {
-        recall::recall(this, sock, why.into());
+        recall::recall(this, sock, why);
     }
 
     fn closed(this: &Arc<Self>, sock: &mut Locked<'_>) {
@@ -110,7 +109,12 @@ impl Shadow for Connection {
         legacy::frame_processed(this, sock);
     }
 
-    fn released(this: &Self, sock: &mut Locked<'_>) {
+    fn released(this: &Self, sock: &mut Locked<'_>) -> Released {
         send::submit_foreign(this, sock);
+        watch::released(this, sock)
+    }
+
+    fn settle(this: &Arc<Self>, sock: &mut Owned<'_>) {
+        recall::settle(this, sock);
     }
 }

@@ -3,14 +3,19 @@
 //! Recalls connections whose surroundings change while the adapter carries them.
 //!
 //! Linux notices such changes with the next frame that it sends or receives, and it sees no frames of
-//! a delegated connection. Therefore all connections are checked whenever a notifier reports a change,
-//! and once a second for changes without a notifier (packet filters, taps). A connection that may no
-//! longer bypass Linux is recalled. A new hardware address of the next hop or a new MSS is submitted
-//! to the adapter.
+//! a delegated connection. Therefore a connection is checked with each completion and each `sendmsg`,
+//! all are checked whenever a notifier reports a change, and once a second for changes without a
+//! notifier (packet filters, taps). A connection that may no longer bypass Linux is recalled. A new
+//! hardware address of the next hop or a new MSS is submitted to the adapter.
+//!
+//! Settings of the socket itself change in calls that lock it ([`released`]).
 
 use super::{
     connection::Connection,
-    reason::Cause,
+    reason::{
+        Cause,
+        Why, //
+    },
     recall,
     registry, //
 };
@@ -22,6 +27,7 @@ use crate::{
     },
     net::notifier,
     tcp::{
+        shadow::Released,
         sock::Locked,
         sysctl::{
             self,
@@ -139,15 +145,15 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         return;
     };
     let next_hop = if is_disabled {
-        Err(Cause::Sysctl)
+        Err(Cause::Sysctl.into())
     } else if adapter.is_inspected() {
-        Err(Cause::Filter)
+        Err(Why::named(Cause::Filter, c"XDP program"))
     } else {
-        tcp.next_hop(adapter.ifindex()).map_err(Cause::from)
+        tcp.next_hop(adapter.ifindex()).map_err(Why::from)
     };
     let remote_mac = match next_hop {
         Ok(mac) => mac,
-        Err(cause) => return recall::request(connection, &mut state, cause),
+        Err(why) => return recall::request(connection, &mut state, why),
     };
     let mut update = Update {
         op: SubmissionOp::Update.raw(),
@@ -168,5 +174,20 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
     if update.valid != 0 && connection.lane.queue.submit_entry(&update).is_ok() {
         carried.remote_mac = remote_mac;
         carried.mss = mss;
+    }
+}
+
+/// Recalls the connection if its socket has got a setting that the adapter does not honour. Called when
+/// a process releases the socket. Such a setting is in force once the call that set it returns: until
+/// then the process waits for the return.
+pub(super) fn released(connection: &Connection, lock: &mut Locked<'_>) -> Released {
+    let (mut state, tcp) = connection.state.open(lock);
+    let Err(obstacle) = tcp.settings() else {
+        return Released::Settled;
+    };
+    recall::request(connection, &mut state, obstacle);
+    match state.returning() {
+        Some(_) => Released::Unsettled,
+        None => Released::Settled,
     }
 }

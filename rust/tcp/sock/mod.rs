@@ -10,14 +10,15 @@
 
 mod describe;
 mod lock;
+mod obstacle;
 mod route;
 mod send;
 mod socket;
 mod tcp;
+pub(crate) mod trace;
 
 pub(crate) use self::socket::lookup;
 pub use self::{
-    describe::Obstacle,
     lock::{
         Lock,
         Locked,
@@ -25,7 +26,10 @@ pub use self::{
         SockCell,
         Spin, //
     },
-    route::Change,
+    obstacle::{
+        Detail,
+        Obstacle, //
+    },
     socket::{
         TcpSock,
         WeakSock, //
