@@ -21,10 +21,11 @@
 /* Result of sendmsg(): nothing was done, Linux carries out the call. */
 #define TOE_CALL_LINUX INT_MIN
 
-/* Functions that run before Linux carries out a call. */
+/* Functions of the module that helpers call. The first two run before Linux carries out a call. */
 struct toe_first_calls {
 	int (*sendmsg)(struct sock *sk, struct msghdr *msg, size_t size);
 	void (*close)(struct sock *sk, long timeout);
+	bool (*received)(struct sock *sk, int ifindex);
 };
 
 int toe_helper_calls_enter(void);
@@ -34,6 +35,7 @@ bool toe_helper_has_current_bpf_ctx(void);
 void toe_helper_calls_begin(const struct toe_first_calls *first);
 int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_call_close(struct sock *sk, long timeout);
+bool toe_call_received(struct sock *sk, int ifindex);
 
 /* rust/helpers/sock.c */
 

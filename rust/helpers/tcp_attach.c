@@ -69,6 +69,38 @@ static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl
 	return NET_XMIT_SUCCESS;
 }
 
+/*
+ * Whether the numbers of a segment say that it is the peer's. tcp_validate_incoming()
+ * and tcp_ack() check the rest.
+ */
+static bool toe_is_plausible(const struct sock *sk, const struct sk_buff *skb)
+{
+	const struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	return !before(cb->end_seq, tp->rcv_nxt - tp->rcv_wnd) &&
+	       !after(cb->seq, tp->rcv_nxt + tcp_receive_window(tp)) &&
+	       !before(cb->ack_seq, tp->snd_una - tp->max_window) &&
+	       !after(cb->ack_seq, tp->snd_nxt);
+}
+
+/*
+ * TCP calls this for a segment that it processes by itself, as long as it has no route
+ * for received frames: a shadow has none until a segment of the peer has come by
+ * another interface than the adapter's.
+ */
+static void toe_sk_rx_dst_set(struct sock *sk, const struct sk_buff *skb)
+{
+	const struct toe_af_ops *ops = container_of(inet_csk(sk)->icsk_af_ops,
+						    struct toe_af_ops, ops);
+	/* A VRF has put its own index into the skb. */
+	int ifindex = toe_helper_tcp_is_ipv6(sk) ? tcp_v6_sdif(skb) :
+						   tcp_v4_sdif((struct sk_buff *)skb);
+
+	if (toe_is_plausible(sk, skb) && !toe_call_received(sk, ifindex ?: skb->skb_iif))
+		ops->original->sk_rx_dst_set(sk, skb);
+}
+
 /* Returns the replacement for @original, NULL for an unknown address family. */
 static const struct inet_connection_sock_af_ops *
 toe_af_ops_for(const struct inet_connection_sock_af_ops *original)
@@ -82,6 +114,7 @@ toe_af_ops_for(const struct inet_connection_sock_af_ops *original)
 		if (!slot->original) {
 			slot->ops = *original;
 			slot->ops.queue_xmit = toe_queue_xmit;
+			slot->ops.sk_rx_dst_set = toe_sk_rx_dst_set;
 			slot->original = original;
 		}
 		if (slot->original == original)
@@ -107,6 +140,7 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 	/* Pairs with the barriers of toe_helper_tcp_ulp_data(). */
 	smp_store_release(&icsk->icsk_ulp_ops, ops);
 	WRITE_ONCE(icsk->icsk_af_ops, af_ops);
+	toe_tcp_forget_rx_dst(sk);
 	WRITE_ONCE(sk->sk_backlog_rcv, backlog_rcv);
 	WRITE_ONCE(sk->sk_prot, proto);
 	/* tcp_set_ulp() clears this for all ULPs; this one supports it. */

@@ -109,6 +109,10 @@ impl Shadow for Connection {
         legacy::frame_processed(this, sock);
     }
 
+    fn received(this: &Self, sock: &mut Locked<'_>, ifindex: u32) -> bool {
+        watch::received(this, sock, ifindex)
+    }
+
     fn released(this: &Self, sock: &mut Locked<'_>) -> Released {
         send::submit_foreign(this, sock);
         watch::released(this, sock)

@@ -8,7 +8,8 @@
 //! notifier (packet filters, taps). A connection that may no longer bypass Linux is recalled. A new
 //! hardware address of the next hop or a new MSS is submitted to the adapter.
 //!
-//! Settings of the socket itself change in calls that lock it ([`released`]).
+//! Settings of the socket itself change in calls that lock it ([`released`]). Frames that reach Linux
+//! by another interface are noticed as Linux receives them ([`received`]).
 
 use super::{
     connection::Connection,
@@ -175,6 +176,19 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         carried.remote_mac = remote_mac;
         carried.mss = mss;
     }
+}
+
+/// Recalls the connection if Linux's TCP receives a frame of the peer by an interface other than the
+/// adapter's: the adapter sees neither its payload nor its acknowledgement. Returns whether the
+/// interface is the adapter's. With the socket locked.
+#[cold]
+pub(super) fn received(connection: &Connection, lock: &mut Locked<'_>, ifindex: u32) -> bool {
+    let is_ours = ifindex == connection.lane.adapter().ifindex();
+    if !is_ours {
+        let (mut state, _) = connection.state.open(lock);
+        recall::request(connection, &mut state, Cause::Interface);
+    }
+    is_ours
 }
 
 /// Recalls the connection if its socket has got a setting that the adapter does not honour. Called when

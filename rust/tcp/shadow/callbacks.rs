@@ -45,13 +45,14 @@ pub(super) fn proto<T: Shadow>(creator: &bindings::proto) -> bindings::proto {
     proto
 }
 
-/// The functions that run before Linux carries out a call.
+/// The functions that helpers call.
 pub(super) struct FirstCalls<T>(PhantomData<T>);
 
 impl<T: Shadow> FirstCalls<T> {
     pub(super) const CALLS: bindings::toe_first_calls = bindings::toe_first_calls {
         sendmsg: Some(sendmsg::<T>),
         close: Some(close::<T>),
+        received: Some(received::<T>),
     };
 }
 
@@ -162,6 +163,19 @@ unsafe extern "C" fn setsockopt<T: Shadow>(
         }
     }
     ret
+}
+
+/// # Safety
+///
+/// Called only by `toe_sk_rx_dst_set`, with the socket locked.
+unsafe extern "C" fn received<T: Shadow>(sk: *mut bindings::sock, ifindex: c_int) -> bool {
+    // SAFETY: The caller promises it.
+    let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+    let guard = rcu::read_lock();
+    T::ulp()
+        .shadow_of(&sock, &guard)
+        // CAST: An interface index is positive.
+        .is_some_and(|shadow| T::received(&shadow, &mut sock, ifindex as u32))
 }
 
 /// # Safety

@@ -117,6 +117,10 @@ pub trait Shadow: Sized + Send + Sync + 'static {
     /// Called after Linux has processed a frame of the backlog.
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>);
 
+    /// Called before Linux's TCP processes a plausible segment of the peer by itself. Returns whether
+    /// the interface `ifindex`, by which it came, is the adapter's. Does not sleep.
+    fn received(this: &Self, sock: &mut Locked<'_>, ifindex: u32) -> bool;
+
     /// Called when a process releases the socket. Does not sleep.
     fn released(this: &Self, sock: &mut Locked<'_>) -> Released;
 
