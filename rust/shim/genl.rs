@@ -5,9 +5,11 @@
 use super::{
     connection::{
         Connection,
-        Tuple, //
+        Tuple,
+        ULP, //
     },
     handover,
+    kept,
     notify::{
         put_connection,
         FAMILY, //
@@ -47,7 +49,10 @@ use crate::{
 use kernel::{
     net::netlink,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        rcu,
+        Arc, //
+    }, //
 };
 
 /// Registers the family.
@@ -221,6 +226,16 @@ impl Command for ConnOffload {
             })
             .ok_or(ENOENT)?;
         let mut socket = socket.lock();
+        let shadow = ULP
+            .shadow_of(&socket, &rcu::read_lock())
+            .map(Arc::<Connection>::from);
+        if let Some(connection) = shadow {
+            if connection.kind().is_carried() {
+                return Ok(());
+            }
+            // It is coming back.
+            recall::recall(&connection, &mut socket, Cause::User);
+        }
         handover::request(&mut socket).map_err(|why| {
             match why.detail {
                 None => request.extack().set(why.reason.text()),
@@ -244,20 +259,21 @@ impl Command for ConnReturn {
 
     fn doit(request: &Request<'_>) -> Result {
         let recall = |connection: Arc<Connection>| {
+            // Before the connection comes back: then it is a candidate again.
+            kept::keep(connection.sock())?;
             let mut socket = connection.sock().lock();
             recall::recall(&connection, &mut socket, Cause::User);
+            Ok(())
         };
         if !request.attrs().get_flag(bindings::TOE_A_CONN_ALL) {
-            recall(named(request)?);
-            return Ok(());
+            return recall(named(request)?);
         }
         let ifindex = request.attrs().get_u32(bindings::TOE_A_CONN_IFINDEX);
         connections(request.namespace())
             .filter(|connection| {
                 ifindex.is_none_or(|ifindex| connection.lane.adapter().ifindex() == ifindex)
             })
-            .for_each(recall);
-        Ok(())
+            .try_for_each(recall)
     }
 }
 

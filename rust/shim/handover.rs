@@ -13,6 +13,7 @@ use super::{
         ULP, //
     },
     frags::SubmittedFrags,
+    kept,
     notify,
     reason::{
         Cause,
@@ -84,6 +85,7 @@ const ATTEMPTS: usize = 4;
 ///
 /// The reason. The socket is as it was.
 pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
+    kept::forget(sock);
     if sysctl::mode(sock) == Mode::Off {
         return outcome(sock, None, Err(Refusal::Disabled.into()));
     }

@@ -31,7 +31,7 @@
 //! | [`submission`], [`timeout`], [`frags`] | submission queue, its timeout, payload that the adapter reads |
 //! | [`state`] | state of a connection, with its send side |
 //! | [`connection`], [`lane`] | a connection; a processor and its connections |
-//! | [`registry`], [`backoff`], [`notify`] | adapters; delay of automatic delegation; notifications |
+//! | [`registry`], [`backoff`], [`kept`], [`notify`] | adapters; delay of automatic delegation; connections that a user keeps with Linux; notifications |
 //! | [`recall`] | return of a connection |
 //! | [`send`] | `sendmsg` and submissions |
 //! | [`poll`], [`receive`] | completions |
@@ -45,6 +45,7 @@ mod connection;
 mod frags;
 mod genl;
 mod handover;
+mod kept;
 mod lane;
 mod legacy;
 mod notify;
@@ -111,6 +112,7 @@ pub(crate) struct Shim {
     _policy: policy::Policy,
     _ulp: shadow::Registration<Connection>,
     _sysctl: sysctl::Registration,
+    _kept: kept::Registration,
     _registry: registry::Registry,
 }
 
@@ -119,6 +121,7 @@ impl Shim {
     /// starts.
     pub(crate) fn new() -> Result<Self> {
         let registry = registry::Registry::new()?;
+        let kept = kept::Registration::new()?;
         let sysctl = sysctl::Registration::new()?;
         let ulp = ULP.register()?;
         let policy = policy::Policy::new()?;
@@ -129,6 +132,7 @@ impl Shim {
             _policy: policy,
             _ulp: ulp,
             _sysctl: sysctl,
+            _kept: kept,
             _registry: registry,
         })
     }

@@ -5,12 +5,14 @@
 //! Every active connection sends frames, acknowledgements at least, and the driver reports each frame
 //! that it transmits ([`consider`]). A connection becomes a candidate once it has carried
 //! `net.toe.min_bytes` bytes and is not in loss recovery. A work item owns the candidate's socket and
-//! hands it over. Refused and returned connections are tried again after a delay ([`backoff`]).
+//! hands it over. Refused and returned connections are tried again after a delay ([`backoff`]), but not
+//! those that a user took back ([`kept`]).
 
 use super::{
     backoff,
     connection::ULP,
-    handover, //
+    handover,
+    kept, //
 };
 use crate::{
     tcp::{
@@ -95,7 +97,7 @@ fn hand_over(candidate: &TcpSock) {
         return;
     }
     // A sockops program may put the socket into a sockmap, which takes none that has a ULP.
-    if sock.tcp().is_in_sockops_cgroup() {
+    if kept::contains(&sock) || sock.tcp().is_in_sockops_cgroup() {
         return backoff::lasting(&sock);
     }
     if let Err(why) = handover::delegate(&mut sock) {

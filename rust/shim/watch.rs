@@ -13,6 +13,7 @@
 
 use super::{
     connection::Connection,
+    kept,
     reason::{
         Cause,
         Why, //
@@ -127,6 +128,7 @@ impl WorkItem for Check {
     type Pointer = Arc<Self>;
 
     fn run(_this: Arc<Self>) {
+        kept::sweep();
         for lane in registry::lanes() {
             for connection in lane.connections() {
                 if connection.kind().is_carried() {
