@@ -123,6 +123,9 @@ netdev_features_t toe_helper_vlan_features_check(struct sk_buff *skb, netdev_fea
 /* rust/helpers/time.c */
 unsigned int toe_helper_jiffies_to_msecs(unsigned long j);
 
+/* rust/helpers/workqueue.c */
+struct workqueue_struct *toe_helper_alloc_unbound_workqueue(const char *name, int active);
+
 /* rust/helpers/xdp.c */
 struct toe_xdp_buff {
 	struct xdp_buff xdp;		/* what programs see */

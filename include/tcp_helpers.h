@@ -21,7 +21,7 @@
 /* Result of sendmsg(): nothing was done, Linux carries out the call. */
 #define TOE_CALL_LINUX INT_MIN
 
-/* Functions that run before Linux carries out a call. */
+/* Functions of the module that helpers call. The first two run before Linux carries out a call. */
 struct toe_first_calls {
 	int (*sendmsg)(struct sock *sk, struct msghdr *msg, size_t size);
 	void (*close)(struct sock *sk, long timeout);
@@ -29,6 +29,7 @@ struct toe_first_calls {
 	bool (*announce)(struct sock *sk);
 	/* Locked. */
 	void (*retransmits)(struct sock *sk);
+	bool (*received)(struct sock *sk, int ifindex);
 };
 
 int toe_helper_calls_enter(void);
@@ -41,6 +42,7 @@ int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_call_close(struct sock *sk, long timeout);
 bool toe_call_announce(struct sock *sk);
 void toe_call_retransmits(struct sock *sk);
+bool toe_call_received(struct sock *sk, int ifindex);
 
 /* rust/helpers/sock.c */
 
@@ -52,6 +54,8 @@ bool toe_helper_lock_sock_timeout(struct sock *sk, long timeout);
 void toe_helper_bh_lock_sock(struct sock *sk);
 void toe_helper_bh_unlock_sock(struct sock *sk);
 bool toe_helper_sock_owned_by_user(struct sock *sk);
+void toe_helper_sock_pause_release(struct sock *sk);
+void toe_helper_sock_continue_release(struct sock *sk);
 void toe_helper_sk_flush_backlog(struct sock *sk);
 u64 toe_helper_sock_cookie(const struct sock *sk);
 u32 toe_helper_sock_uid(const struct sock *sk);
@@ -97,15 +101,14 @@ __be16 toe_helper_inet_dport(const struct sock *sk);
 u16 toe_helper_inet_num(const struct sock *sk);
 bool toe_helper_sock_flag(const struct sock *sk, enum sock_flags flag);
 bool toe_helper_sk_is_mptcp(const struct sock *sk);
+bool toe_helper_tcp_can_send(const struct sock *sk);
 bool toe_helper_tcp_is_signed(const struct sock *sk);
-bool toe_helper_tcp_has_ip_options(const struct sock *sk);
-bool toe_helper_tcp_has_sock_ops(const struct sock *sk);
 u32 toe_helper_tcp_notsent_lowat(const struct sock *sk);
 bool toe_helper_tcp_ecn_mode_rfc3168(const struct sock *sk);
 bool toe_helper_tcp_ecn_mode_accecn(const struct sock *sk);
 bool toe_helper_tcp_has_linear_data(const struct sock *sk);
 u32 toe_helper_tcp_receive_window(const struct sock *sk);
-u32 toe_helper_tcp_tsval(struct sock *sk);
+u32 toe_helper_tcp_tsval(struct sock *sk, u32 ahead_ms);
 u32 toe_helper_tcp_min_rtt(const struct sock *sk);
 u32 toe_helper_tcp_rto_us(const struct sock *sk);
 
@@ -114,14 +117,27 @@ u32 toe_helper_tcp_rto_us(const struct sock *sk);
 struct net_device *toe_helper_tcp_device(struct sock *sk);
 void toe_helper_tcp_device_put(struct net_device *dev);
 bool toe_helper_tcp_route_valid(struct sock *sk, int ifindex);
-bool toe_helper_tcp_has_xfrm(struct sock *sk);
-bool toe_helper_dev_is_inspected(const struct net_device *dev, bool ipv6);
-bool toe_helper_tcp_is_inspected(struct sock *sk);
-bool toe_helper_tcp_has_rps(struct sock *sk);
 bool toe_helper_tcp_next_hop(struct sock *sk, u8 *mac);
 void toe_helper_tcp_local_mac(struct sock *sk, u8 *mac);
 u8 toe_helper_tcp_hop_limit(struct sock *sk);
-bool toe_helper_tcp_address_is_local(const struct sock *sk);
+bool toe_helper_tcp_address_is_local(struct sock *sk);
+bool toe_helper_tcp_receives_here(struct sock *sk);
+void toe_tcp_forget_rx_dst(struct sock *sk);
+
+/* rust/helpers/tcp_obstacle.c */
+
+const char *toe_helper_tcp_socket_observer(const struct sock *sk);
+const char *toe_helper_tcp_option(const struct sock *sk);
+const char *toe_helper_dev_observer(const struct net_device *dev, bool ipv6);
+const char *toe_helper_tcp_observer(struct sock *sk);
+bool toe_helper_tcp_in_sockops_cgroup(struct sock *sk);
+
+/* rust/helpers/trace.c */
+
+void toe_helper_trace_refused(const struct sock *sk, u32 reason, const char *detail, int level,
+			      int option);
+void toe_helper_trace_returned(const struct sock *sk, u32 reason, const char *detail, int level,
+			       int option);
 
 /* rust/helpers/tcp_parameters.c */
 
@@ -142,7 +158,7 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 			  struct proto *proto,
 			  int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb));
 void toe_helper_tcp_detach(struct sock *sk);
-struct file *toe_helper_sock_file(struct sock *sk);
+bool toe_helper_sock_is_open(struct sock *sk);
 void *toe_helper_tcp_ulp_data(const struct sock *sk, const struct tcp_ulp_ops *ops);
 bool toe_helper_sock_is_inet6(const struct sock *sk);
 

@@ -83,6 +83,11 @@ int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	toe_jump sk->sk_prot_creator->sendmsg(sk, msg, size);
 }
 
+bool toe_call_received(struct sock *sk, int ifindex)
+{
+	return toe_first->received(sk, ifindex);
+}
+
 void toe_helper_call_close(struct sock *sk, long timeout)
 {
 	toe_first->close(sk, timeout);

@@ -66,6 +66,23 @@ bool toe_helper_sock_owned_by_user(struct sock *sk)
 	return sock_owned_by_user(sk);
 }
 
+/* Lets release_cb() sleep: does what __release_sock() does around the backlog. */
+void toe_helper_sock_pause_release(struct sock *sk)
+{
+	spin_unlock_bh(&sk->sk_lock.slock);
+}
+
+/* Does what release_sock() does before it calls release_cb(). */
+void toe_helper_sock_continue_release(struct sock *sk)
+{
+	spin_lock_bh(&sk->sk_lock.slock);
+	while (sk->sk_backlog.tail) {
+		spin_unlock_bh(&sk->sk_lock.slock);
+		sk_flush_backlog(sk);
+		spin_lock_bh(&sk->sk_lock.slock);
+	}
+}
+
 void toe_helper_sk_flush_backlog(struct sock *sk)
 {
 	sk_flush_backlog(sk);

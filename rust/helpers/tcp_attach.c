@@ -4,7 +4,7 @@
  */
 
 #include <linux/cleanup.h>
-#include <linux/file.h>
+#include <linux/fs.h>
 #include <net/tcp.h>
 
 #include "tcp_helpers.h"
@@ -105,6 +105,38 @@ static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl
 	return NET_XMIT_SUCCESS;
 }
 
+/*
+ * Whether the numbers of a segment say that it is the peer's. tcp_validate_incoming()
+ * and tcp_ack() check the rest.
+ */
+static bool toe_is_plausible(const struct sock *sk, const struct sk_buff *skb)
+{
+	const struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	return !before(cb->end_seq, tp->rcv_nxt - tp->rcv_wnd) &&
+	       !after(cb->seq, tp->rcv_nxt + tcp_receive_window(tp)) &&
+	       !before(cb->ack_seq, tp->snd_una - tp->max_window) &&
+	       !after(cb->ack_seq, tp->snd_nxt);
+}
+
+/*
+ * TCP calls this for a segment that it processes by itself, as long as it has no route
+ * for received frames: a shadow has none until a segment of the peer has come by
+ * another interface than the adapter's.
+ */
+static void toe_sk_rx_dst_set(struct sock *sk, const struct sk_buff *skb)
+{
+	const struct toe_af_ops *ops = container_of(inet_csk(sk)->icsk_af_ops,
+						    struct toe_af_ops, ops);
+	/* A VRF has put its own index into the skb. */
+	int ifindex = toe_helper_tcp_is_ipv6(sk) ? tcp_v6_sdif(skb) :
+						   tcp_v4_sdif((struct sk_buff *)skb);
+
+	if (toe_is_plausible(sk, skb) && !toe_call_received(sk, ifindex ?: skb->skb_iif))
+		ops->original->sk_rx_dst_set(sk, skb);
+}
+
 /* Returns the replacement for @original, NULL for an unknown address family. */
 static const struct inet_connection_sock_af_ops *
 toe_af_ops_for(const struct inet_connection_sock_af_ops *original)
@@ -118,6 +150,7 @@ toe_af_ops_for(const struct inet_connection_sock_af_ops *original)
 		if (!slot->original) {
 			slot->ops = *original;
 			slot->ops.queue_xmit = toe_queue_xmit;
+			slot->ops.sk_rx_dst_set = toe_sk_rx_dst_set;
 			slot->original = original;
 		}
 		if (slot->original == original)
@@ -140,8 +173,10 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 	if (!af_ops)
 		return -EOPNOTSUPP;
 	rcu_assign_pointer(icsk->icsk_ulp_data, data);
-	WRITE_ONCE(icsk->icsk_ulp_ops, ops);
+	/* Pairs with the barriers of toe_helper_tcp_ulp_data(). */
+	smp_store_release(&icsk->icsk_ulp_ops, ops);
 	WRITE_ONCE(icsk->icsk_af_ops, af_ops);
+	toe_tcp_forget_rx_dst(sk);
 	WRITE_ONCE(sk->sk_backlog_rcv, backlog_rcv);
 	WRITE_ONCE(sk->sk_prot, proto);
 	/* tcp_set_ulp() clears this for all ULPs; this one supports it. */
@@ -163,22 +198,24 @@ void toe_helper_tcp_detach(struct sock *sk)
 			   container_of(icsk->icsk_af_ops, struct toe_af_ops, ops)->original);
 	WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
 	rcu_assign_pointer(icsk->icsk_ulp_data, NULL);
+	/* If the backlog with the return was processed by tcp_sendmsg_locked(), that goes on as Linux's. */
+	tcp_sk(sk)->repair = 0;
+	tcp_sk(sk)->repair_queue = TCP_NO_QUEUE;
 }
 
 /*
- * Takes a reference to the file through which a process has the socket, which keeps
- * close() away from the socket. Returns NULL for a socket that is being closed,
- * waits to be accepted, or belongs to the kernel.
+ * Whether a process has the socket open: it is not being closed, does not wait to be
+ * accepted, and does not belong to the kernel. Locked.
  */
-struct file *toe_helper_sock_file(struct sock *sk)
+bool toe_helper_sock_is_open(struct sock *sk)
 {
-	struct file *file = NULL;
-
-	read_lock_bh(&sk->sk_callback_lock);
-	if (sk->sk_socket)
-		file = get_file_active(&sk->sk_socket->file);
-	read_unlock_bh(&sk->sk_callback_lock);
-	return file;
+	/*
+	 * __fput() has given up the last reference before it reads sk_prot. If that was
+	 * before the check, this says so; otherwise it finds the present sk_prot. It waits
+	 * for the socket's lock before it frees anything.
+	 */
+	smp_mb();
+	return sk->sk_socket && sk->sk_socket->file && file_count(sk->sk_socket->file);
 }
 
 /*
@@ -189,9 +226,12 @@ void *toe_helper_tcp_ulp_data(const struct sock *sk, const struct tcp_ulp_ops *o
 {
 	const struct inet_connection_sock *icsk = inet_csk(sk);
 
-	if (READ_ONCE(icsk->icsk_ulp_ops) != ops)
+	void *data = rcu_dereference_check(icsk->icsk_ulp_data, true);
+
+	/* The data is that of @ops if it was the same before and after the socket had @ops. */
+	if (smp_load_acquire(&icsk->icsk_ulp_ops) != ops)
 		return NULL;
-	return rcu_dereference_check(icsk->icsk_ulp_data, true);
+	return data == rcu_access_pointer(icsk->icsk_ulp_data) ? data : NULL;
 }
 
 /* Whether the socket was created by AF_INET6. */

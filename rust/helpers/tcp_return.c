@@ -34,6 +34,18 @@ static void toe_set_unanswered(struct sock *sk, const struct toe_connection *sta
 }
 
 /*
+ * The peer discards segments whose timestamps go back (RFC 7323 5): the next one is at
+ * least @tsval.
+ */
+static void toe_advance_timestamps(struct sock *sk, u32 tsval)
+{
+	s32 ahead = tsval - toe_helper_tcp_tsval(sk, 0);
+
+	if (ahead > 0)
+		tcp_sk(sk)->tsoffset += ahead;
+}
+
+/*
  * Takes over the fields of @state other than @state->send. Called after
  * toe_helper_tcp_unsend(). Locked.
  */
@@ -53,8 +65,11 @@ void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state
 	tp->dsack_dups += state->duplicates;
 	tp->rcv_ooopack += state->out_of_order;
 	if ((state->flags & TOE_CONNECTION_TIMESTAMPS) && tp->rx_opt.tstamp_ok) {
-		tp->rx_opt.ts_recent = state->ts_recent;
+		/* Linux may have received a later segment by itself. */
+		if (after(state->ts_recent, tp->rx_opt.ts_recent))
+			tp->rx_opt.ts_recent = state->ts_recent;
 		tp->rx_opt.ts_recent_stamp = ktime_get_seconds();
+		toe_advance_timestamps(sk, state->tsval);
 	}
 	if (state->flags & TOE_CONNECTION_ECN_ECHO)
 		tp->ecn_flags |= TCP_ECN_DEMAND_CWR;
@@ -96,8 +111,10 @@ void toe_helper_tcp_resume(struct sock *sk, bool due)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
-	if (sk->sk_state != TCP_ESTABLISHED)
+	if (!toe_helper_tcp_can_send(sk))
 		return;
+	/* Linux may have started it for segments that it received by itself. */
+	inet_csk_clear_xmit_timer(sk, ICSK_TIME_RETRANS);
 	if (tp->packets_out)
 		toe_set_xmit_timer(sk, due);
 	else if (!tcp_write_queue_empty(sk))

@@ -64,8 +64,9 @@ void toe_helper_tcp_entail(struct sock *sk)
 /*
  * Does what tcp_sendmsg_locked() does, for up to @size bytes of @msg, without
  * sleeping and without transmitting: in repair mode tcp_write_xmit() only moves
- * each skb to the retransmit queue. Returns the number of bytes or an error of
- * sendmsg(). Locked, by a process.
+ * each skb to the retransmit queue. After 16 skbs tcp_sendmsg_locked() processes the
+ * backlog: if the connection returns there, the rest is sent by Linux. Returns the
+ * number of bytes or an error of sendmsg(). Locked, by a process.
  */
 int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t size)
 {
@@ -75,7 +76,6 @@ int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t si
 	int ret;
 
 	if (size < left) {
-		/* Below 16 skbs: tcp_sendmsg_locked() leaves the backlog alone. */
 		rest = left - size;
 		iov_iter_truncate(&msg->msg_iter, size);
 		msg->msg_flags |= MSG_MORE;
@@ -86,14 +86,16 @@ int toe_helper_tcp_sendmsg_shadow(struct sock *sk, struct msghdr *msg, size_t si
 	tp->repair = 1;
 	tp->repair_queue = TCP_SEND_QUEUE;
 	ret = tcp_sendmsg_locked(sk, msg, min(size, left));
-	tp->repair = 0;
-	tp->repair_queue = TCP_NO_QUEUE;
-
 	msg->msg_flags = flags;
 	if (rest)
 		iov_iter_reexpand(&msg->msg_iter, msg_data_left(msg) + rest);
-	/* Autocorking may have left the last skb. */
-	toe_helper_tcp_entail(sk);
+	/* toe_helper_tcp_detach() ends repair mode, too. */
+	if (tp->repair) {
+		tp->repair = 0;
+		tp->repair_queue = TCP_NO_QUEUE;
+		/* Autocorking may have left the last skb. */
+		toe_helper_tcp_entail(sk);
+	}
 	if (ret > 0)
 		tp->lsndtime = tcp_jiffies32;
 	return ret;

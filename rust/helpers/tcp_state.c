@@ -45,6 +45,12 @@ bool toe_helper_sk_is_mptcp(const struct sock *sk)
 	return sk_is_mptcp(sk);
 }
 
+/* Whether the state permits to send payload. */
+bool toe_helper_tcp_can_send(const struct sock *sk)
+{
+	return (1 << READ_ONCE(sk->sk_state)) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+}
+
 /* Whether segments are signed: TCP-MD5 (RFC 2385) or TCP-AO (RFC 5925). Locked. */
 bool toe_helper_tcp_is_signed(const struct sock *sk)
 {
@@ -57,26 +63,6 @@ bool toe_helper_tcp_is_signed(const struct sock *sk)
 		return true;
 #endif
 	return false;
-}
-
-/* Whether frames carry IP options or IPv6 extension headers. Locked. */
-bool toe_helper_tcp_has_ip_options(const struct sock *sk)
-{
-#if IS_ENABLED(CONFIG_IPV6)
-	if (toe_helper_tcp_is_ipv6(sk) && rcu_access_pointer(inet6_sk(sk)->opt))
-		return true;
-#endif
-	return rcu_access_pointer(inet_sk(sk)->inet_opt);
-}
-
-/* Whether a sockops program wants callbacks. Locked. */
-bool toe_helper_tcp_has_sock_ops(const struct sock *sk)
-{
-#ifdef CONFIG_BPF
-	return tcp_sk(sk)->bpf_sock_ops_cb_flags;
-#else
-	return false;
-#endif
 }
 
 u32 toe_helper_tcp_notsent_lowat(const struct sock *sk)
@@ -113,13 +99,14 @@ u32 toe_helper_tcp_receive_window(const struct sock *sk)
 	return tcp_receive_window(tcp_sk(sk));
 }
 
-/* The timestamp value of a segment sent now. Locked. */
-u32 toe_helper_tcp_tsval(struct sock *sk)
+/* The timestamp value of a segment sent in @ahead_ms milliseconds. Locked. */
+u32 toe_helper_tcp_tsval(struct sock *sk, u32 ahead_ms)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
 	tcp_mstamp_refresh_inline(tp);
-	return tcp_time_stamp_ts(tp) + tp->tsoffset;
+	return tcp_time_stamp_ts(tp) + tp->tsoffset +
+	       ahead_ms * (tp->tcp_usec_ts ? USEC_PER_MSEC : 1);
 }
 
 u32 toe_helper_tcp_min_rtt(const struct sock *sk)

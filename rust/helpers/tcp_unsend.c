@@ -145,8 +145,15 @@ void toe_helper_tcp_unsend(struct sock *sk, u32 snd_nxt)
 	}
 	skb = tcp_rtx_queue_tail(sk);
 	WRITE_ONCE(tp->snd_nxt, skb ? TCP_SKB_CB(skb)->end_seq : tp->snd_una);
-	/* The adapter decides on segment sizes: packets_out was an estimate until here. */
+	/*
+	 * The adapter decides on segment sizes and on the time of transmission. Until here
+	 * packets_out was an estimate, and the stamp of an skb was the time of the write:
+	 * RACK and tcp_rearm_rto() would take what waited in the adapter for overdue.
+	 */
+	tcp_mstamp_refresh_inline(tp);
 	tp->packets_out = 0;
-	skb_rbtree_walk(skb, &sk->tcp_rtx_queue)
+	skb_rbtree_walk(skb, &sk->tcp_rtx_queue) {
 		tp->packets_out += tcp_skb_pcount(skb);
+		skb_set_delivery_time(skb, tp->tcp_clock_cache, SKB_CLOCK_MONOTONIC);
+	}
 }

@@ -132,7 +132,7 @@ impl NetDevice {
     /// connections through the device.
     pub fn is_inspected(&self, ipv6: bool) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::dev_is_inspected(self.as_raw(), ipv6) }
+        unsafe { !bindings::dev_observer(self.as_raw(), ipv6).is_null() }
     }
 
     /// MTU in bytes.

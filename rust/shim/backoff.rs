@@ -99,9 +99,10 @@ pub(super) fn is_delayed(sock: &WeakSock) -> bool {
         && (jiffies_msecs().wrapping_sub(entry.until.load(Relaxed)) as i32) < 0
 }
 
-/// Delays `sock`, which is about to be tried, so that it is not queued a second time meanwhile.
+/// Delays `sock`, which is about to be tried, so that it is not queued a second time meanwhile. The
+/// outcome sets another delay.
 pub(super) fn queued(sock: &WeakSock) {
-    set(sock, DELAY_MS, attempts(sock));
+    set(sock, LASTING_DELAY_MS, attempts(sock));
 }
 
 /// Delays `sock` after a refusal.
@@ -113,8 +114,13 @@ pub(super) fn refused(sock: &WeakSock, refusal: Refusal) {
     } else if refusal.is_transient() {
         set_exponential(sock, attempts + 1);
     } else {
-        set(sock, LASTING_DELAY_MS, attempts);
+        lasting(sock);
     }
+}
+
+/// Delays `sock`, which something lasting keeps with Linux.
+pub(super) fn lasting(sock: &WeakSock) {
+    set(sock, LASTING_DELAY_MS, attempts(sock));
 }
 
 /// Delays `sock` after a return. The connection was delegated `since` ([`jiffies_msecs`]).

@@ -5,13 +5,16 @@
 use super::{
     connection::{
         Connection,
-        Tuple, //
+        Tuple,
+        ULP, //
     },
     handover,
+    kept,
     notify::{
         put_connection,
         FAMILY, //
     },
+    reason::Cause,
     recall,
     registry::{
         self,
@@ -47,7 +50,10 @@ use crate::{
 use kernel::{
     net::netlink,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        rcu,
+        Arc, //
+    }, //
 };
 
 /// How long a command waits for a process that owns a socket, in milliseconds.
@@ -223,15 +229,28 @@ impl Command for ConnOffload {
                 )
             })
             .ok_or(ENOENT)?;
-        // A socket that is being closed stays with Linux.
-        let _file = socket.file().ok_or(ENOTCONN)?;
         let mut socket = socket.lock_timeout(OWNER_TIMEOUT_MS).ok_or_else(|| {
             request.extack().set(c"a process owns the socket");
             EBUSY
         })?;
-        handover::request(&mut socket).map_err(|refusal| {
-            request.extack().set(refusal.text());
-            refusal.error()
+        let shadow = ULP
+            .shadow_of(&socket, &rcu::read_lock())
+            .map(Arc::<Connection>::from);
+        if let Some(connection) = shadow {
+            if connection.kind().is_carried() {
+                return Ok(());
+            }
+            // It is coming back.
+            recall::recall(&connection, &mut socket, Cause::User);
+        }
+        handover::request(&mut socket).map_err(|why| {
+            match why.detail {
+                None => request.extack().set(why.reason.text()),
+                Some(detail) => request
+                    .extack()
+                    .set_fmt(fmt!("{}: {detail}", why.reason.text())),
+            }
+            why.reason.error()
         })
     }
 }
@@ -247,27 +266,31 @@ impl Command for ConnReturn {
 
     fn doit(request: &Request<'_>) -> Result {
         let deadline = jiffies_msecs().wrapping_add(OWNER_TIMEOUT_MS);
+        let ask = |connection: &Connection| -> Result {
+            // Before the connection comes back: then it is a candidate again.
+            kept::keep(connection.sock())?;
+            recall::ask(connection);
+            Ok(())
+        };
         let wait = |connection: Arc<Connection>| {
-            recall::ask(&connection);
-            recall::wait(&connection, deadline)
+            ask(&connection)?;
+            recall::wait(&connection, deadline).inspect_err(|_| {
+                request.extack().set(
+                    c"a process owns a socket; its connection returns when it releases the socket",
+                );
+            })
         };
-        let result = if request.attrs().get_flag(bindings::TOE_A_CONN_ALL) {
-            let ifindex = request.attrs().get_u32(bindings::TOE_A_CONN_IFINDEX);
-            let wanted = || {
-                connections(request.namespace()).filter(|connection| {
-                    ifindex.is_none_or(|ifindex| connection.lane.adapter().ifindex() == ifindex)
-                })
-            };
-            wanted().for_each(|connection| recall::ask(&connection));
-            wanted().map(wait).fold(Ok(()), Result::and)
-        } else {
-            wait(named(request)?)
+        if !request.attrs().get_flag(bindings::TOE_A_CONN_ALL) {
+            return wait(named(request)?);
+        }
+        let ifindex = request.attrs().get_u32(bindings::TOE_A_CONN_IFINDEX);
+        let wanted = || {
+            connections(request.namespace()).filter(|connection| {
+                ifindex.is_none_or(|ifindex| connection.lane.adapter().ifindex() == ifindex)
+            })
         };
-        result.inspect_err(|_| {
-            request.extack().set(
-                c"a process owns a socket; its connection returns when it releases the socket",
-            );
-        })
+        wanted().try_for_each(|connection| ask(&connection))?;
+        wanted().map(wait).fold(Ok(()), Result::and)
     }
 }
 

@@ -12,11 +12,13 @@ use super::{
         Connection,
         ULP, //
     },
+    kept,
     notify,
     parameters::Parameters,
     reason::{
         Cause,
-        Refusal, //
+        Refusal,
+        Why, //
     },
     recall,
     registry,
@@ -54,8 +56,10 @@ use crate::{
     },
     tcp::{
         sock::{
+            trace,
             Lock,
-            Owned, //
+            Owned,
+            TcpSock, //
         },
         sysctl::{
             self,
@@ -81,10 +85,10 @@ const ATTEMPTS: usize = 4;
 /// # Errors
 ///
 /// The reason. The socket is as it was.
-pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Refusal> {
+pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
+    kept::forget(sock);
     if sysctl::mode(sock) == Mode::Off {
-        NO_ADAPTER.count_handover(Err(Refusal::Disabled));
-        return Err(Refusal::Disabled);
+        return outcome(sock, None, Err(Refusal::Disabled.into()));
     }
     delegate(sock)
 }
@@ -95,43 +99,56 @@ pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Refusal> {
 /// # Errors
 ///
 /// The reason. The socket is as it was.
-pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Refusal> {
+pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
     let adapter = sock
         .tcp()
         .with_device(|dev| dev.ifindex())
         .and_then(|ifindex| registry::adapter(sock.namespace(), ifindex))
         .filter(|adapter| adapter.is_offered());
     let Some(adapter) = adapter else {
-        NO_ADAPTER.count_handover(Err(Refusal::NoDevice));
-        return Err(Refusal::NoDevice);
+        return outcome(sock, None, Err(Refusal::NoDevice.into()));
     };
     let mut attempts = 0;
     loop {
         attempts += 1;
         match attempt(sock, &adapter) {
-            Err(refusal) if refusal.is_transient() && attempts < ATTEMPTS => {
+            Err(why) if why.reason.is_transient() && attempts < ATTEMPTS => {
                 sock.flush_backlog();
                 fsleep(Delta::from_millis(1));
             }
-            result => {
-                registry::count_handover(&adapter, result);
-                return result;
-            }
+            result => return outcome(sock, Some(&adapter), result),
         }
     }
 }
 
-fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
+/// Counts and traces the outcome of a hand-over to an adapter, or to none.
+fn outcome(
+    sock: &TcpSock,
+    adapter: Option<&Handle>,
+    outcome: Result<(), Why<Refusal>>,
+) -> Result<(), Why<Refusal>> {
+    let reason = outcome.map_err(|why| {
+        trace::refused(sock, why.reason as u32, why.detail);
+        why.reason
+    });
+    match adapter {
+        Some(adapter) => registry::count_handover(adapter, reason),
+        None => NO_ADAPTER.count_handover(reason),
+    }
+    outcome
+}
+
+fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Why<Refusal>> {
     if !adapter.is_running() {
-        return Err(Refusal::NoDevice);
+        return Err(Refusal::NoDevice.into());
     }
     if adapter.is_inspected() {
-        return Err(Refusal::Filter);
+        return Err(Why::named(Refusal::Filter, c"XDP program"));
     }
     sock.flush_backlog();
     let snapshot = sock.tcp().snapshot()?;
     if snapshot.has(flag::ECN) && adapter.features() & feature::ECN == 0 {
-        return Err(Refusal::Ecn);
+        return Err(Refusal::Ecn.into());
     }
     let width = if snapshot.has(flag::IPV6) { 16 } else { 4 };
     let received = Headers::of_tcp(
@@ -141,7 +158,10 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
         snapshot.remote_port,
         snapshot.local_port,
     );
-    let processor = adapter.processor_for(&received).ok_or(Refusal::Filter)?;
+    let processor = adapter.processor_for(&received).ok_or(Why::named(
+        Refusal::Filter,
+        c"receive rule of the interface",
+    ))?;
     let lane = registry::lane(adapter, processor).ok_or(Refusal::NoDevice)?;
     // Everything is allocated before the adapter is asked: nothing may fail after its answer.
     let connection =
@@ -156,7 +176,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
             connection.finish(&mut state);
             ULP.detach(sock);
             lane.remove(&connection);
-            return Err(refusal);
+            return Err(refusal.into());
         }
     };
     state.accept(Carried {
@@ -186,7 +206,8 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Refusal> {
     if adapter.is_inspected() {
         // The program was attached after the check above: its check of all connections may have
         // missed this one.
-        recall::request(&connection, &mut state, Cause::Filter);
+        let why = Why::named(Cause::Filter, c"XDP program");
+        recall::request(&connection, &mut state, why);
     }
     Ok(())
 }
@@ -196,7 +217,12 @@ fn attach(sock: &mut Owned<'_>, connection: &Arc<Connection>) -> Result<(), Refu
         EEXIST => Refusal::Ulp,
         EOPNOTSUPP => Refusal::Unsupported,
         _ => Refusal::NoMemory,
-    })
+    })?;
+    // Checked before, but a `close()` that has begun since may not have found the ULP's operations.
+    match sock.tcp().is_open() {
+        true => Ok(()),
+        false => Err(Refusal::NotEstablished),
+    }
 }
 
 /// Asks the adapter to take a connection and waits for the answer. Returns the adapter's identifier of

@@ -16,6 +16,8 @@ use super::{
         ProcessorPoll,
         UNKNOWN, //
     },
+    reason::Cause,
+    recall,
     state::{
         Carried,
         Receive, //
@@ -73,10 +75,16 @@ pub(super) fn apply_frame(connection: &Connection, lock: &mut Locked<'_>, frame:
     frame_processed(connection, lock);
 }
 
-/// Stops the timers that Linux may have started for a frame that it has received.
+/// Stops the timers that Linux may have started for a frame that it has received. A FIN, which was in
+/// the backlog at the hand-over, returns the connection.
 pub(super) fn frame_processed(connection: &Connection, lock: &mut Locked<'_>) {
-    if connection.is_offloaded() {
-        lock.tcp().stop_timers();
+    if !connection.is_offloaded() {
+        return;
+    }
+    lock.tcp().stop_timers();
+    if !lock.is_established() {
+        let (mut state, _) = connection.state.open(lock);
+        recall::request(connection, &mut state, Cause::Fin);
     }
 }
 

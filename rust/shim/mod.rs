@@ -32,7 +32,7 @@
 //! | [`state`], [`parameters`] | state of a connection, with its send side and its parameters |
 //! | [`mark`] | work left to the owner of a socket |
 //! | [`connection`], [`lane`] | a connection; a processor and its connections |
-//! | [`registry`], [`backoff`], [`notify`] | adapters; delay of automatic delegation; notifications |
+//! | [`registry`], [`backoff`], [`kept`], [`notify`] | adapters; delay of automatic delegation; connections that a user keeps with Linux; notifications |
 //! | [`recall`] | return of a connection |
 //! | [`update`], [`send`] | submissions: updates, `sendmsg` and payload |
 //! | [`poll`], [`receive`] | completions |
@@ -46,6 +46,7 @@ mod connection;
 mod frags;
 mod genl;
 mod handover;
+mod kept;
 mod lane;
 mod legacy;
 mod mark;
@@ -118,6 +119,7 @@ pub(crate) struct Shim {
     _policy: policy::Policy,
     _ulp: shadow::Registration<Connection>,
     _sysctl: sysctl::Registration,
+    _kept: kept::Registration,
     _registry: registry::Registry,
 }
 
@@ -126,6 +128,7 @@ impl Shim {
     /// starts.
     pub(crate) fn new() -> Result<Self> {
         let registry = registry::Registry::new()?;
+        let kept = kept::Registration::new()?;
         let sysctl = sysctl::Registration::new()?;
         let ulp = ULP.register()?;
         let policy = policy::Policy::new()?;
@@ -136,6 +139,7 @@ impl Shim {
             _policy: policy,
             _ulp: ulp,
             _sysctl: sysctl,
+            _kept: kept,
             _registry: registry,
         })
     }

@@ -6,7 +6,10 @@
 
 use super::{
     connection::Connection,
-    reason::Cause, //
+    reason::{
+        Cause,
+        Why, //
+    }, //
 };
 use crate::{
     bindings,
@@ -14,6 +17,7 @@ use crate::{
         Family,
         GenlMsg, //
     },
+    tcp::sock::trace,
     util::time::jiffies_msecs, //
 };
 use kernel::{
@@ -76,11 +80,15 @@ pub(super) fn delegated(connection: &Connection) {
     });
 }
 
-/// Sends `conn-returned-ntf`. Called with the socket locked.
-pub(super) fn returned(connection: &Connection, cause: Cause) {
+/// Sends `conn-returned-ntf`, and traces the return. Called with the socket locked.
+pub(super) fn returned(connection: &Connection, why: Why<Cause>) {
+    trace::returned(connection.sock(), why.reason as u32, why.detail);
     let cmd = bindings::TOE_CMD_CONN_RETURNED_NTF as u8;
     FAMILY.multicast(connection.sock().namespace(), CONN, cmd, |msg| {
         put_connection(msg, connection)?;
-        msg.put_u32(bindings::TOE_A_CONN_REASON, cause as u32)
+        msg.put_u32(bindings::TOE_A_CONN_REASON, why.reason as u32)?;
+        why.detail.map_or(Ok(()), |detail| {
+            msg.put_string(bindings::TOE_A_CONN_DETAIL, fmt!("{detail}"))
+        })
     });
 }

@@ -4,14 +4,16 @@
 //!
 //! Every active connection sends frames, acknowledgements at least, and the driver reports each frame
 //! that it transmits ([`consider`]). A connection becomes a candidate once it has carried
-//! `net.toe.min_bytes` bytes and is not in loss recovery. A worker owns the candidate's socket and hands
-//! it over. Refused and returned connections are tried again after a delay ([`backoff`]). While a filter or
-//! tap has to see the frames of all connections none is tried: the adapter's [`Gate`] is closed.
+//! `net.toe.min_bytes` bytes and is not in loss recovery. A work item owns the candidate's socket and
+//! hands it over. Refused and returned connections are tried again after a delay ([`backoff`]), but not
+//! those that a user took back ([`kept`]). While a filter or tap has to see the frames of all connections
+//! none is tried: the adapter's [`Gate`] is closed.
 
 use super::{
     backoff,
     connection::ULP,
     handover,
+    kept,
     reason::Refusal,
     registry, //
 };
@@ -31,85 +33,43 @@ use crate::{
     },
     util::{
         global::Global,
-        lock::{
-            new_bh_spinlock,
-            BhSpinLock, //
-        },
-        workqueue, //
+        workqueue::OwnedQueue, //
     }, //
 };
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     prelude::*,
     sync::{
-        aref::ARef,
         rcu,
         Arc, //
-    },
-    workqueue::{
-        Work,
-        WorkItem, //
     }, //
 };
 
-/// Largest number of candidates that wait.
-const MAX_CANDIDATES: usize = 1024;
+/// Largest number of hand-overs at a time: each waits for the adapter's answer.
+const MAX_ACTIVE: c_int = 16;
 
-/// How long the worker waits for a process that owns a candidate, in milliseconds.
+/// How long a hand-over waits for a process that owns the candidate, in milliseconds.
 const LOCK_TIMEOUT_MS: u32 = 100;
 
-/// The candidates, and the work item that hands them over.
-#[pin_data]
-struct Candidates {
-    #[pin]
-    socks: BhSpinLock<KVec<ARef<TcpSock>>>,
-    #[pin]
-    work: Work<Candidates>,
-}
+/// The queue of candidates.
+static CANDIDATES: Global<OwnedQueue> = Global::new();
 
-kernel::impl_has_work! {
-    impl HasWork<Self> for Candidates { self.work }
-}
-
-static CANDIDATES: Global<Candidates> = Global::new();
-
-/// Automatic delegation. Dropping this ends it, and waits for the worker.
+/// Automatic delegation. Dropping this ends it, and waits for hand-overs that have begun.
 pub(super) struct Policy(());
 
 impl Policy {
     /// Starts automatic delegation. There is one instance.
     pub(super) fn new() -> Result<Self> {
-        CANDIDATES.publish(Candidates::new()?)?;
+        let queue = OwnedQueue::new(c"toe_policy", MAX_ACTIVE)?;
+        CANDIDATES.publish(Arc::new(queue, GFP_KERNEL)?)?;
         Ok(Self(()))
     }
 }
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        let Some(candidates) = CANDIDATES.retract() else {
-            return;
-        };
-        while let Some(candidate) = candidates.pop() {
-            drop(candidate);
-        }
-        workqueue::flush_work(&candidates.work);
-    }
-}
-
-impl Candidates {
-    fn new() -> Result<Arc<Self>> {
-        let socks = KVec::with_capacity(MAX_CANDIDATES, GFP_KERNEL)?;
-        Arc::pin_init(
-            pin_init!(Self {
-                socks <- new_bh_spinlock!(socks),
-                work <- kernel::new_work!("toe::policy"),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// Takes a candidate out. The lock is not held when this returns.
-    fn pop(&self) -> Option<ARef<TcpSock>> {
-        self.socks.lock().pop()
+        // No adapter is left whose frames name candidates: this is the last reference.
+        drop(CANDIDATES.retract());
     }
 }
 
@@ -132,9 +92,30 @@ fn enqueue(sock: &WeakSock) {
         return;
     };
     backoff::queued(sock);
-    let rejected = candidates.socks.lock().push_within_capacity(held).err();
-    if rejected.is_none() {
-        let _ = workqueue::system_dfl().enqueue(candidates);
+    // Without memory the socket is a candidate again after the delay.
+    let _ = candidates.try_spawn(GFP_ATOMIC | __GFP_NOWARN, move || hand_over(&held));
+}
+
+/// Hands over a candidate.
+fn hand_over(candidate: &TcpSock) {
+    let Some(mut sock) = candidate.lock_timeout(LOCK_TIMEOUT_MS) else {
+        return backoff::refused(candidate, Refusal::Busy);
+    };
+    // The application may have requested the hand-over meanwhile.
+    let is_delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();
+    // A socket that is being closed stays with Linux.
+    if is_delegated || !sock.tcp().is_open() || sysctl::mode(&sock) != Mode::Automatic {
+        return;
+    }
+    // A sockops program may put the socket into a sockmap, which takes none that has a ULP.
+    if kept::contains(&sock) || sock.tcp().is_in_sockops_cgroup() {
+        return backoff::lasting(&sock);
+    }
+    if let Err(why) = handover::delegate(&mut sock) {
+        backoff::refused(&sock, why.reason);
+        if why.reason == Refusal::Filter {
+            close_gate(&mut sock);
+        }
     }
 }
 
@@ -157,34 +138,6 @@ pub(super) fn open_gates() {
         for ipv6 in [false, true] {
             if adapter.gate().is_closed(ipv6) && !adapter.netdev().is_inspected(ipv6) {
                 adapter.gate().set_closed(ipv6, false);
-            }
-        }
-    }
-}
-
-impl WorkItem for Candidates {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        while let Some(candidate) = this.pop() {
-            // A socket that is being closed stays with Linux.
-            let Some(_file) = candidate.file() else {
-                continue;
-            };
-            let Some(mut sock) = candidate.lock_timeout(LOCK_TIMEOUT_MS) else {
-                backoff::refused(&candidate, Refusal::Busy);
-                continue;
-            };
-            // The application may have requested the hand-over meanwhile.
-            let is_delegated = ULP.shadow_of(&sock, &rcu::read_lock()).is_some();
-            if is_delegated || sysctl::mode(&sock) != Mode::Automatic {
-                continue;
-            }
-            if let Err(refusal) = handover::delegate(&mut sock) {
-                backoff::refused(&sock, refusal);
-                if refusal == Refusal::Filter {
-                    close_gate(&mut sock);
-                }
             }
         }
     }

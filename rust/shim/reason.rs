@@ -14,9 +14,8 @@ use crate::{
     tcp::{
         shadow::Recall,
         sock::{
-            Change,
-            Obstacle,
-            Tcp, //
+            Detail,
+            Obstacle, //
         }, //
     }, //
 };
@@ -42,6 +41,34 @@ macro_rules! reasons {
             }
         }
     };
+}
+
+/// A reason, and what exactly it was where the reason leaves that open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Why<R> {
+    /// The reason, which counters and programs distinguish.
+    pub(super) reason: R,
+    /// What exactly it was.
+    pub(super) detail: Option<Detail>,
+}
+
+impl<R> From<R> for Why<R> {
+    fn from(reason: R) -> Self {
+        Self {
+            reason,
+            detail: None,
+        }
+    }
+}
+
+impl<R> Why<R> {
+    /// A reason that is `name`.
+    pub(super) fn named(reason: R, name: &'static CStr) -> Self {
+        Self {
+            reason,
+            detail: Some(Detail::Name(name)),
+        }
+    }
 }
 
 reasons! {
@@ -85,6 +112,10 @@ reasons! {
         Filter = bindings::toe_refuse_reason_TOE_REFUSE_REASON_FILTER,
         /// The host has no memory.
         NoMemory = bindings::toe_refuse_reason_TOE_REFUSE_REASON_NO_MEMORY,
+        /// The local address is not one of the host.
+        Address = bindings::toe_refuse_reason_TOE_REFUSE_REASON_ADDRESS,
+        /// Frames are received through another interface.
+        Interface = bindings::toe_refuse_reason_TOE_REFUSE_REASON_INTERFACE,
     }
 }
 
@@ -106,7 +137,13 @@ impl Refusal {
     pub(crate) fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::Busy | Self::Recovery | Self::WrongProcessor | Self::NoNeighbour | Self::NoMemory
+            Self::Busy
+                | Self::Recovery
+                | Self::WrongProcessor
+                | Self::NoNeighbour
+                | Self::NoMemory
+                // The interface may have been registered anew since the latest frame.
+                | Self::Interface
         )
     }
 
@@ -127,7 +164,9 @@ impl Refusal {
             | Self::Authentication
             | Self::Ecn
             | Self::Sockopt
-            | Self::Filter => EOPNOTSUPP,
+            | Self::Filter
+            | Self::Address
+            | Self::Interface => EOPNOTSUPP,
         }
     }
 
@@ -149,29 +188,34 @@ impl Refusal {
             Self::Urgent => c"urgent data is pending",
             Self::Ecn => c"the adapter does not support the ECN mode",
             Self::Recovery => c"data is being retransmitted",
-            Self::Sockopt => c"a socket option is set that the adapter does not support",
+            Self::Sockopt => c"the adapter does not support",
             Self::Ulp => c"the socket has another upper layer protocol",
-            Self::Filter => c"a packet filter, tap or xfrm policy needs the frames",
+            Self::Filter => c"the frames must be seen by",
             Self::NoMemory => c"no memory",
+            Self::Address => c"the local address is not one of the host",
+            Self::Interface => c"frames are received through another interface",
         }
     }
 }
 
-impl From<Obstacle> for Refusal {
+impl From<Obstacle> for Why<Refusal> {
     fn from(obstacle: Obstacle) -> Self {
-        match obstacle {
-            Obstacle::NotEstablished => Self::NotEstablished,
-            Obstacle::Protocol => Self::Ulp,
-            Obstacle::NoRoute => Self::NoDevice,
-            Obstacle::NoNeighbour => Self::NoNeighbour,
-            Obstacle::Signed => Self::Authentication,
-            Obstacle::CongestionControl => Self::CongestionControl,
-            Obstacle::AccurateEcn => Self::Ecn,
-            Obstacle::Filter => Self::Filter,
-            Obstacle::Urgent => Self::Urgent,
-            Obstacle::Option => Self::Sockopt,
-            Obstacle::Recovery => Self::Recovery,
-        }
+        let (reason, detail) = match obstacle {
+            Obstacle::NotEstablished => (Refusal::NotEstablished, None),
+            Obstacle::Protocol => (Refusal::Ulp, None),
+            Obstacle::NoRoute => (Refusal::NoDevice, None),
+            Obstacle::Address => (Refusal::Address, None),
+            Obstacle::Interface => (Refusal::Interface, None),
+            Obstacle::NoNeighbour => (Refusal::NoNeighbour, None),
+            Obstacle::Signed => (Refusal::Authentication, None),
+            Obstacle::CongestionControl => (Refusal::CongestionControl, None),
+            Obstacle::AccurateEcn => (Refusal::Ecn, None),
+            Obstacle::Filter(detail) => (Refusal::Filter, Some(detail)),
+            Obstacle::Urgent => (Refusal::Urgent, None),
+            Obstacle::Option(detail) => (Refusal::Sockopt, Some(detail)),
+            Obstacle::Recovery => (Refusal::Recovery, None),
+        };
+        Self { reason, detail }
     }
 }
 
@@ -239,6 +283,8 @@ reasons! {
         Filter = bindings::toe_return_reason_TOE_RETURN_REASON_FILTER,
         /// The adapter failed.
         DeviceLost = bindings::toe_return_reason_TOE_RETURN_REASON_DEVICE_LOST,
+        /// Linux received frames of the peer through another interface.
+        Interface = bindings::toe_return_reason_TOE_RETURN_REASON_INTERFACE,
     }
 }
 
@@ -257,18 +303,15 @@ impl Cause {
 
     /// Returns the cause for a [`Reason`] of the adapter. `asked` is the cause of the host's request, if
     /// there was one.
-    pub(crate) fn from_reason(reason: u8, asked: Option<Self>) -> Self {
+    pub(super) fn from_reason(reason: u8, asked: Option<Why<Self>>) -> Why<Self> {
         match Reason::from_raw(reason) {
-            Some(Reason::Host) | None => asked.unwrap_or(Self::Host),
+            Some(Reason::Host) | None => asked.unwrap_or(Self::Host.into()),
             // A processor that works is stopped only when the interface goes down.
-            Some(Reason::Stop) => asked.unwrap_or(Self::LinkDown),
-            Some(reason) => Self::from_raw(reason.raw().into()).unwrap_or(Self::Host),
+            Some(Reason::Stop) => asked.unwrap_or(Self::LinkDown.into()),
+            Some(reason) => Self::from_raw(reason.raw().into())
+                .unwrap_or(Self::Host)
+                .into(),
         }
-    }
-
-    /// Returns why the route of a connection no longer leads through the interface `ifindex`.
-    pub(crate) fn of_route(tcp: &Tcp<'_>, ifindex: u32) -> Self {
-        tcp.next_hop(ifindex).err().map_or(Self::Route, Self::from)
     }
 
     /// Returns whether automatic delegation backs off after this cause.
@@ -289,23 +332,36 @@ const _: () = {
     }
 };
 
-impl From<Change> for Cause {
-    fn from(change: Change) -> Self {
-        match change {
-            Change::Address => Self::Address,
-            Change::Route => Self::Route,
-            Change::Filter => Self::Filter,
-            Change::Neighbour => Self::Neighbour,
-        }
+impl From<Obstacle> for Why<Cause> {
+    fn from(obstacle: Obstacle) -> Self {
+        let (reason, detail) = match obstacle {
+            Obstacle::Address => (Cause::Address, None),
+            Obstacle::NoRoute => (Cause::Route, None),
+            Obstacle::Interface => (Cause::Interface, None),
+            Obstacle::NoNeighbour => (Cause::Neighbour, None),
+            Obstacle::Filter(detail) => (Cause::Filter, Some(detail)),
+            Obstacle::Option(detail) => (Cause::Sockopt, Some(detail)),
+            Obstacle::Signed => return Self::named(Cause::Sockopt, c"TCP_MD5SIG or TCP_AO"),
+            Obstacle::CongestionControl => return Self::named(Cause::Sockopt, c"TCP_CONGESTION"),
+            Obstacle::NotEstablished
+            | Obstacle::Protocol
+            | Obstacle::AccurateEcn
+            | Obstacle::Urgent
+            | Obstacle::Recovery => (Cause::Host, None),
+        };
+        Self { reason, detail }
     }
 }
 
-impl From<Recall> for Cause {
+impl From<Recall> for Why<Cause> {
     fn from(recall: Recall) -> Self {
         match recall {
-            Recall::Close | Recall::Disconnect | Recall::Abort => Self::Close,
-            Recall::Shutdown => Self::Shutdown,
-            Recall::Option => Self::Sockopt,
+            Recall::Close | Recall::Disconnect | Recall::Abort => Cause::Close.into(),
+            Recall::Shutdown => Cause::Shutdown.into(),
+            Recall::Option(level, name) => Self {
+                reason: Cause::Sockopt,
+                detail: Some(Detail::Setsockopt(level, name)),
+            },
         }
     }
 }

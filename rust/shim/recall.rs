@@ -16,7 +16,10 @@ use super::{
     },
     mark::Mark,
     notify,
-    reason::Cause,
+    reason::{
+        Cause,
+        Why, //
+    },
     state::{
         SendSide,
         State,
@@ -29,6 +32,7 @@ use crate::{
         completion,
         connection::{
             self as abi,
+            flag,
             SendState, //
         },
         submission::{
@@ -52,9 +56,20 @@ use kernel::{
 
 /// Interval in milliseconds at which [`recall`] processes the backlog while it waits.
 const BACKLOG_INTERVAL_MS: u32 = 20;
+/// Longest time that [`settle`] waits, in milliseconds. An adapter that takes longer passes no frames
+/// either; its reset may need a lock that the waiting process holds.
+const SETTLE_MS: u32 = 1_000;
+
+/// How far the adapter's clock may be ahead of Linux's, in milliseconds: what clocks drift apart in
+/// days. The timestamps that a lost adapter has sent are not known.
+const CLOCK_MARGIN_MS: u32 = 1_000;
 
 /// Asks the adapter to return a connection, if it carries it. Any context, with the socket locked.
-pub(super) fn request(connection: &Connection, state: &mut StateMut<'_>, cause: Cause) {
+pub(super) fn request(
+    connection: &Connection,
+    state: &mut StateMut<'_>,
+    why: impl Into<Why<Cause>>,
+) {
     let Some(carried) = state.carried() else {
         return;
     };
@@ -62,7 +77,7 @@ pub(super) fn request(connection: &Connection, state: &mut StateMut<'_>, cause: 
     if unsubmitted && carried.blocked.is_none() {
         connection.lane.wait(connection);
     }
-    state.start_return(cause, unsubmitted);
+    state.start_return(why.into(), unsubmitted);
 }
 
 /// Submits a `Return` that found no room before. Called when there may be room again.
@@ -91,13 +106,13 @@ fn submit_return(connection: &Connection, device_id: u32) -> bool {
 
 /// Asks the adapter to return a connection and waits until Linux carries it. Process context;
 /// sleeps.
-pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, cause: Cause) {
+pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, why: impl Into<Why<Cause>>) {
     {
         let (mut state, _) = connection.state.open(sock);
         if matches!(*state, State::Linux) {
             return;
         }
-        request(connection, &mut state, cause);
+        request(connection, &mut state, why);
     }
     let mut timeout = AnswerTimeout::new(&connection.lane.queue);
     while !connection
@@ -147,6 +162,20 @@ pub(super) fn wait(connection: &Connection, deadline: u32) -> Result {
     Ok(())
 }
 
+/// Waits until Linux carries a connection that the adapter has been asked to return, for at most
+/// [`SETTLE_MS`]. Process context; sleeps.
+pub(super) fn settle(connection: &Connection, sock: &mut Owned<'_>) {
+    for _ in 0..SETTLE_MS / BACKLOG_INTERVAL_MS {
+        let returned = connection
+            .returned
+            .wait_for_completion_timeout(msecs_to_jiffies(BACKLOG_INTERVAL_MS));
+        sock.flush_backlog();
+        if returned {
+            return;
+        }
+    }
+}
+
 /// Takes over the state in which the adapter has returned a connection. With the socket locked.
 pub(super) fn complete(
     connection: &Connection,
@@ -154,10 +183,10 @@ pub(super) fn complete(
     header: &completion::Returned,
     returned: &abi::ConnectionState,
 ) {
-    let cause = {
+    let why = {
         let (mut state, mut tcp) = connection.state.open(lock);
         let asked = match &*state {
-            State::Returning(returning) => Some(returning.cause),
+            State::Returning(returning) => Some(returning.why),
             _ => None,
         };
         let Some(send) = state.send() else {
@@ -172,12 +201,12 @@ pub(super) fn complete(
         }
         connection.count_sent(send, &returned.send);
         send.report(&mut tcp, &returned.send);
-        if tcp.is_established() {
+        if tcp.can_send() {
             tcp.leave_shadow(returned);
         }
         Cause::from_reason(header.reason, asked)
     };
-    finish(connection, lock, cause);
+    finish(connection, lock, why);
 }
 
 /// Takes a connection back without a report, if it is in the table of an adapter that has stopped.
@@ -190,11 +219,11 @@ pub(super) fn lost(connection: &Connection, lock: &mut Locked<'_>) {
         let Some(send) = state.send() else {
             return;
         };
-        if tcp.is_established() {
+        if tcp.can_send() {
             leave_without_report(send, &mut tcp);
         }
     }
-    finish(connection, lock, Cause::DeviceLost);
+    finish(connection, lock, Cause::DeviceLost.into());
 }
 
 /// Takes over the state that follows from the latest report.
@@ -206,13 +235,16 @@ fn leave_without_report(send: &SendSide, tcp: &mut Tcp<'_>) {
         },
         // The next segment from the peer updates the window.
         snd_wl1: tcp.rcv_nxt().wrapping_sub(1),
+        flags: flag::TIMESTAMPS,
+        ts_recent: tcp.ts_recent(),
+        tsval: tcp.tsval(CLOCK_MARGIN_MS),
         ..abi::ConnectionState::default()
     };
     tcp.leave_shadow(&state);
 }
 
 /// Any state to `Linux`. Also updates table, counters and notifications, and resumes Linux's TCP.
-fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
+fn finish(connection: &Connection, lock: &mut Locked<'_>, why: Why<Cause>) {
     {
         let (mut state, _) = connection.state.open(lock);
         connection.finish(&mut state);
@@ -220,11 +252,11 @@ fn finish(connection: &Connection, lock: &mut Locked<'_>, cause: Cause) {
     ULP.detach(lock);
     let lane = &connection.lane;
     lane.remove(connection);
-    lane.stats.count_return(cause);
-    backoff::returned(connection.sock(), connection.since, cause);
-    notify::returned(connection, cause);
+    lane.stats.count_return(why.reason);
+    backoff::returned(connection.sock(), connection.since, why.reason);
+    notify::returned(connection, why);
     // The adapter returns a connection instead of one retransmission too many. A lost adapter may not
     // have sent what was submitted.
-    let due = matches!(cause, Cause::Timeout | Cause::DeviceLost);
+    let due = matches!(why.reason, Cause::Timeout | Cause::DeviceLost);
     lock.tcp().resume(due);
 }

@@ -211,6 +211,12 @@ pub(super) fn backlog(connection: &Connection, lock: &mut Locked<'_>, entry: Bac
 }
 
 fn apply_payload(connection: &Connection, lock: &mut Locked<'_>, entry: BacklogEntry) {
+    {
+        let (mut state, tcp) = connection.state.open(lock);
+        if let Err(obstacle) = tcp.may_bypass(connection.lane.adapter().ifindex()) {
+            recall::request(connection, &mut state, obstacle);
+        }
+    }
     let legacy = connection.kind() == Kind::Legacy;
     if lock.deliver(entry, !legacy).is_ok() || !lock.is_established() {
         return;
@@ -241,9 +247,8 @@ fn apply_acked(connection: &Connection, lock: &mut Locked<'_>, acked: &Acked) {
         frags.release_to(snd_una);
     }
     send.submitted = later(send.submitted, snd_una);
-    let ifindex = lane.adapter().ifindex();
-    if !tcp.route_valid(ifindex) {
-        recall::request(connection, &mut state, Cause::of_route(&tcp, ifindex));
+    if let Err(obstacle) = tcp.may_bypass(lane.adapter().ifindex()) {
+        recall::request(connection, &mut state, obstacle);
     }
     if let Some(carried) = state.carried().filter(|_| tcp.is_in_recovery()) {
         update::put_right(connection, carried, &mut tcp);

@@ -9,7 +9,10 @@
 use super::{
     connection::Connection,
     legacy,
-    reason::Cause,
+    reason::{
+        Cause,
+        Why, //
+    },
     recall,
     state::{
         Carried,
@@ -49,7 +52,7 @@ use crate::{
 use kernel::prelude::*;
 
 /// Bytes copied from the application before they are submitted: the adapter sends them while the next
-/// are copied. Less than 16 skbs, see [`Owned::send_shadow`].
+/// are copied.
 const CHUNK: usize = 256 * 1024;
 
 /// Largest number of entries in one submission.
@@ -64,14 +67,14 @@ pub(super) fn sendmsg(
     let flags = message.flags();
     if flags & (bindings::MSG_OOB | bindings::MSG_FASTOPEN) != 0 {
         recall::recall(connection, sock, Cause::Oob);
-    } else if message.has_control() || sock.tcp().send_obstacle() {
-        recall::recall(connection, sock, Cause::Sockopt);
+    } else if message.has_control() {
+        let why = Why::named(Cause::Sockopt, c"control message of sendmsg");
+        recall::recall(connection, sock, why);
     } else {
         let ifindex = connection.lane.adapter().ifindex();
-        let tcp = sock.tcp();
-        if !tcp.route_valid(ifindex) {
-            let cause = Cause::of_route(&tcp, ifindex);
-            recall::recall(connection, sock, cause);
+        let result = sock.tcp().may_bypass(ifindex);
+        if let Err(obstacle) = result {
+            recall::recall(connection, sock, obstacle);
         }
     }
     let result = sock
@@ -144,7 +147,7 @@ pub(super) fn submit(connection: &Connection, state: &mut StateMut<'_>, tcp: &Tc
     };
     match submit_payload(connection, carried, tcp) {
         Ok(()) => update::tell(connection, carried, tcp),
-        Err(cause) => recall::request(connection, state, cause),
+        Err(why) => recall::request(connection, state, why),
     }
 }
 
@@ -155,7 +158,7 @@ fn submit_payload(
     connection: &Connection,
     carried: &mut Carried,
     tcp: &Tcp<'_>,
-) -> Result<(), Cause> {
+) -> Result<(), Why<Cause>> {
     let queue = &connection.lane.queue;
     let end = tcp.write_seq();
     let mut frags = connection.frags.lock();
@@ -164,7 +167,8 @@ fn submit_payload(
     };
     while carried.send.submitted != end && carried.blocked.is_none() {
         let Ok(listed) = tcp.fragments(carried.send.submitted) else {
-            return Err(Cause::Sockopt);
+            let name = c"payload outside of pages";
+            return Err(Why::named(Cause::Sockopt, name));
         };
         let fragments = listed.as_slice();
         if fragments.is_empty() {
@@ -195,7 +199,7 @@ fn submit_payload(
                 let Ok(address) = batch.map(fragment, seq) else {
                     // The connections of a stopped adapter come back by themselves.
                     return match queue.adapter().is_running() {
-                        true => Err(Cause::Host),
+                        true => Err(Cause::Host.into()),
                         false => Ok(()),
                     };
                 };

@@ -44,7 +44,10 @@
 
 use super::{
     parameters::Parameters,
-    reason::Cause,
+    reason::{
+        Cause,
+        Why, //
+    },
     seq::later,
     submission::Shortage, //
 };
@@ -123,7 +126,7 @@ pub(super) struct Returning {
     /// The send side.
     pub(super) send: SendSide,
     /// Why the host wants the connection back.
-    pub(super) cause: Cause,
+    pub(super) why: Why<Cause>,
     /// The `Return` has not been submitted yet: there was no room in the submission ring. The
     /// connection is in the lane's list of those that wait.
     pub(super) unsubmitted: bool,
@@ -152,7 +155,7 @@ impl SendSide {
 
     /// Applies a plausible report to the socket, and keeps it as the latest.
     pub(super) fn report(&mut self, tcp: &mut Tcp<'_>, now: &SendState) {
-        if tcp.is_established() {
+        if tcp.can_send() {
             tcp.acked(now, &self.last);
         }
         self.last = SendState {
@@ -329,12 +332,12 @@ impl StateMut<'_> {
 
     /// `Carried` to `Returning`: the host wants the connection back. `unsubmitted`: the `Return`
     /// has not been submitted yet.
-    pub(super) fn start_return(&mut self, cause: Cause, unsubmitted: bool) {
+    pub(super) fn start_return(&mut self, why: Why<Cause>, unsubmitted: bool) {
         match mem::replace(self.state, State::Linux) {
             State::Carried(Carried { send, .. }) => {
                 self.set(State::Returning(Returning {
                     send,
-                    cause,
+                    why,
                     unsubmitted,
                 }));
             }

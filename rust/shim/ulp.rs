@@ -9,10 +9,7 @@ use super::{
     },
     handover,
     legacy,
-    reason::{
-        Cause,
-        Refusal, //
-    },
+    reason::Cause,
     recall,
     receive,
     send,
@@ -27,6 +24,7 @@ use crate::{
         shadow::{
             OptionEffect,
             Recall,
+            Released,
             Sent,
             Shadow,
             Ulp, //
@@ -52,7 +50,7 @@ impl Shadow for Connection {
     }
 
     fn setsockopt_ulp(sock: &mut Owned<'_>) -> Result {
-        handover::request(sock).map_err(Refusal::error)
+        handover::request(sock).map_err(|why| why.reason.error())
     }
 
     fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<Sent> {
@@ -116,7 +114,7 @@ impl Shadow for Connection {
     }
 
     fn recall(this: &Arc<Self>, sock: &mut Owned<'_>, why: Recall) {
-        recall::recall(this, sock, why.into());
+        recall::recall(this, sock, why);
     }
 
     fn closed(this: &Arc<Self>, sock: &mut Locked<'_>) {
@@ -144,10 +142,19 @@ impl Shadow for Connection {
         legacy::frame_processed(this, sock);
     }
 
-    fn released(this: &Self, sock: &mut Locked<'_>) {
+    fn received(this: &Self, sock: &mut Locked<'_>, ifindex: u32) -> bool {
+        watch::received(this, sock, ifindex)
+    }
+
+    fn released(this: &Self, sock: &mut Locked<'_>) -> Released {
         if this.marks.is_any() {
             watch::catch_up(this, sock);
         }
         send::submit_foreign(this, sock);
+        watch::released(this, sock)
+    }
+
+    fn settle(this: &Arc<Self>, sock: &mut Owned<'_>) {
+        recall::settle(this, sock);
     }
 }

@@ -3,16 +3,24 @@
 //! Recalls connections whose surroundings change while the adapter carries them.
 //!
 //! Linux notices such changes with the next frame that it sends or receives, and it sees no frames of
-//! a delegated connection. Therefore all connections are checked whenever a notifier reports a change,
-//! and once a second for changes without a notifier (packet filters, taps). A connection that may no
-//! longer bypass Linux is recalled. A new hardware address of the next hop or a new MSS is submitted
-//! to the adapter. A connection whose socket a process owns is checked by that process.
+//! a delegated connection. Therefore a connection is checked with each completion and each `sendmsg`,
+//! all are checked whenever a notifier reports a change, and once a second for changes without a
+//! notifier (packet filters, taps). A connection that may no longer bypass Linux is recalled. A new
+//! hardware address of the next hop or a new MSS is submitted to the adapter. A connection whose socket
+//! a process owns is checked by that process.
+//!
+//! Settings of the socket itself change in calls that lock it ([`released`]). Frames that reach Linux
+//! by another interface are noticed as Linux receives them ([`received`]).
 
 use super::{
     connection::Connection,
+    kept,
     mark::Mark,
     policy,
-    reason::Cause,
+    reason::{
+        Cause,
+        Why, //
+    },
     recall,
     registry,
     update, //
@@ -20,6 +28,7 @@ use super::{
 use crate::{
     net::notifier,
     tcp::{
+        shadow::Released,
         sock::Locked,
         sysctl::{
             self,
@@ -132,6 +141,7 @@ impl WorkItem for Check {
         let ticked = this.ticked.xchg(false, Full);
         if ticked {
             policy::open_gates();
+            kept::sweep();
         }
         for lane in registry::lanes() {
             for connection in lane.connections() {
@@ -172,17 +182,45 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
         return;
     };
     let next_hop = if is_disabled {
-        Err(Cause::Sysctl)
+        Err(Cause::Sysctl.into())
     } else if adapter.is_inspected() {
-        Err(Cause::Filter)
+        Err(Why::named(Cause::Filter, c"XDP program"))
     } else {
-        tcp.next_hop(adapter.ifindex()).map_err(Cause::from)
+        tcp.next_hop(adapter.ifindex()).map_err(Why::from)
     };
     let remote_mac = match next_hop {
         Ok(mac) => mac,
-        Err(cause) => return recall::request(connection, &mut state, cause),
+        Err(why) => return recall::request(connection, &mut state, why),
     };
     carried.wanted.remote_mac = remote_mac;
     update::refresh(connection, carried, &tcp);
     update::put_right(connection, carried, &mut tcp);
+}
+
+/// Recalls the connection if Linux's TCP receives a frame of the peer by an interface other than the
+/// adapter's: the adapter sees neither its payload nor its acknowledgement. Returns whether the
+/// interface is the adapter's. With the socket locked.
+#[cold]
+pub(super) fn received(connection: &Connection, lock: &mut Locked<'_>, ifindex: u32) -> bool {
+    let is_ours = ifindex == connection.lane.adapter().ifindex();
+    if !is_ours {
+        let (mut state, _) = connection.state.open(lock);
+        recall::request(connection, &mut state, Cause::Interface);
+    }
+    is_ours
+}
+
+/// Recalls the connection if its socket has got a setting that the adapter does not honour. Called when
+/// a process releases the socket. Such a setting is in force once the call that set it returns: until
+/// then the process waits for the return.
+pub(super) fn released(connection: &Connection, lock: &mut Locked<'_>) -> Released {
+    let (mut state, tcp) = connection.state.open(lock);
+    let Err(obstacle) = tcp.settings() else {
+        return Released::Settled;
+    };
+    recall::request(connection, &mut state, obstacle);
+    match state.returning() {
+        Some(_) => Released::Unsettled,
+        None => Released::Settled,
+    }
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What [`kernel::workqueue`] lacks: periodic work, flushing, and the queues `system_percpu_wq` and
+//! What [`kernel::workqueue`] lacks: periodic work, flushing, queues of a module, and the queues `system_percpu_wq` and
 //! `system_dfl_wq`. (Its own `system()` and `system_unbound()` are the deprecated queues, which warn
 //! when they are used.)
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::bindings;
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
 use kernel::{
     prelude::*,
     sync::Arc,
@@ -128,6 +132,44 @@ pub fn system_percpu() -> &'static Queue {
 pub fn system_dfl() -> &'static Queue {
     // SAFETY: As above.
     unsafe { Queue::from_raw(bindings::system_dfl_wq.cast()) }
+}
+
+/// A queue of its own. Dropping it does the work that is left; sleeps.
+///
+/// # Invariants
+///
+/// The pointer owns a workqueue.
+pub struct OwnedQueue(NonNull<bindings::workqueue_struct>);
+
+// SAFETY: Workqueues are used and destroyed from any thread.
+unsafe impl Send for OwnedQueue {}
+// SAFETY: As above.
+unsafe impl Sync for OwnedQueue {}
+
+impl OwnedQueue {
+    /// Creates a queue `name` that runs at most `active` items at a time, on any CPU.
+    pub fn new(name: &'static CStr, active: c_int) -> Result<Self> {
+        // SAFETY: `name` is valid.
+        let raw = unsafe { bindings::alloc_unbound_workqueue(name.as_char_ptr(), active) };
+        // INVARIANT: The queue was just allocated.
+        Ok(Self(NonNull::new(raw).ok_or(ENOMEM)?))
+    }
+}
+
+impl Deref for OwnedQueue {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        // SAFETY: By the type invariant. CAST: both bindings describe the same structure.
+        unsafe { Queue::from_raw(self.0.as_ptr().cast()) }
+    }
+}
+
+impl Drop for OwnedQueue {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; nobody can queue work any more.
+        unsafe { bindings::destroy_workqueue(self.0.as_ptr()) }
+    }
 }
 
 #[cfg(CONFIG_KUNIT = "y")]

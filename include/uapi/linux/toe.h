@@ -78,6 +78,8 @@ enum toe_conn_state {
  *   must see the frames.
  * @TOE_RETURN_REASON_DEVICE_LOST: The adapter failed, was reset, unplugged or
  *   its driver unbound.
+ * @TOE_RETURN_REASON_INTERFACE: Linux received frames of the peer through
+ *   another interface.
  */
 enum toe_return_reason {
 	TOE_RETURN_REASON_HOST,
@@ -110,6 +112,7 @@ enum toe_return_reason {
 	TOE_RETURN_REASON_NEIGHBOUR,
 	TOE_RETURN_REASON_FILTER,
 	TOE_RETURN_REASON_DEVICE_LOST,
+	TOE_RETURN_REASON_INTERFACE,
 };
 
 /**
@@ -148,6 +151,10 @@ enum toe_return_reason {
  *   frames.
  * @TOE_REFUSE_REASON_NO_MEMORY: No memory for the host's state, or its
  *   identifier table is full.
+ * @TOE_REFUSE_REASON_ADDRESS: The local address is not an address of the host,
+ *   as with IP_TRANSPARENT or IP_FREEBIND.
+ * @TOE_REFUSE_REASON_INTERFACE: Frames of the peer are received through
+ *   another interface.
  */
 enum toe_refuse_reason {
 	TOE_REFUSE_REASON_BUSY = 1,
@@ -169,6 +176,8 @@ enum toe_refuse_reason {
 	TOE_REFUSE_REASON_ULP,
 	TOE_REFUSE_REASON_FILTER,
 	TOE_REFUSE_REASON_NO_MEMORY,
+	TOE_REFUSE_REASON_ADDRESS,
+	TOE_REFUSE_REASON_INTERFACE,
 };
 
 /**
@@ -199,6 +208,7 @@ enum {
 	TOE_A_CONN_AGE,
 	TOE_A_CONN_REASON,
 	TOE_A_CONN_ALL,
+	TOE_A_CONN_DETAIL,
 
 	__TOE_A_CONN_MAX,
 	TOE_A_CONN_MAX = (__TOE_A_CONN_MAX - 1)

@@ -13,7 +13,12 @@ use core::{
 };
 use kernel::{
     error::to_result,
-    prelude::*, //
+    fmt::{
+        self,
+        Write, //
+    },
+    prelude::*,
+    str::NullTerminatedFormatter, //
 };
 
 /// An skb for netlink messages.
@@ -132,6 +137,16 @@ impl GenlMsg<'_> {
             Ok(value) => self.put_u32(attrtype, value),
             Err(_) => self.put_bytes(attrtype, &value.to_ne_bytes()),
         }
+    }
+
+    /// Adds a string attribute, cut off after 79 bytes.
+    pub fn put_string(&mut self, attrtype: u32, args: fmt::Arguments<'_>) -> Result {
+        let mut buffer = [0; 80];
+        let mut formatter = NullTerminatedFormatter::new(&mut buffer).ok_or(EMSGSIZE)?;
+        // An error says that the string was cut off.
+        let _ = formatter.write_fmt(args);
+        let text = CStr::from_bytes_until_nul(&buffer).map_err(|_| EMSGSIZE)?;
+        self.put_bytes(attrtype, text.to_bytes_with_nul())
     }
 
     /// Adds an attribute of bytes.

@@ -7,6 +7,7 @@ use super::{
     ulp::{
         OptionEffect,
         Recall,
+        Released,
         Sent,
         Shadow, //
     }, //
@@ -45,7 +46,7 @@ pub(super) fn proto<T: Shadow>(creator: &bindings::proto) -> bindings::proto {
     proto
 }
 
-/// The functions that run before Linux carries out a call.
+/// The functions that helpers call.
 pub(super) struct FirstCalls<T>(PhantomData<T>);
 
 impl<T: Shadow> FirstCalls<T> {
@@ -54,6 +55,7 @@ impl<T: Shadow> FirstCalls<T> {
         close: Some(close::<T>),
         announce: Some(announce::<T>),
         retransmits: Some(retransmits::<T>),
+        received: Some(received::<T>),
     };
 }
 
@@ -147,7 +149,8 @@ unsafe extern "C" fn setsockopt<T: Shadow>(
     let effect = T::option_effect(level, name);
     if effect == OptionEffect::Recall {
         // SAFETY: The socket layer calls with a socket that is valid.
-        recall::<T>(&mut unsafe { TcpSock::from_raw(sk) }.lock(), Recall::Option);
+        let mut sock = unsafe { TcpSock::from_raw(sk) }.lock();
+        recall::<T>(&mut sock, Recall::Option(level, name));
     }
     // SAFETY: As above.
     let Some(setsockopt) = unsafe { creator(sk) }.setsockopt else {
@@ -163,6 +166,19 @@ unsafe extern "C" fn setsockopt<T: Shadow>(
         }
     }
     ret
+}
+
+/// # Safety
+///
+/// Called only by `toe_sk_rx_dst_set`, with the socket locked.
+unsafe extern "C" fn received<T: Shadow>(sk: *mut bindings::sock, ifindex: c_int) -> bool {
+    // SAFETY: The caller promises it.
+    let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+    let guard = rcu::read_lock();
+    T::ulp()
+        .shadow_of(&sock, &guard)
+        // CAST: An interface index is positive.
+        .is_some_and(|shadow| T::received(&shadow, &mut sock, ifindex as u32))
 }
 
 /// # Safety
@@ -271,12 +287,24 @@ unsafe extern "C" fn unhash<T: Shadow>(sk: *mut bindings::sock) {
 ///
 /// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
-    {
+    let released = {
         // SAFETY: `release_sock` calls with the socket owned and its spinlock held.
         let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
         let guard = rcu::read_lock();
-        if let Some(shadow) = T::ulp().shadow_of(&sock, &guard) {
-            T::released(&shadow, &mut sock);
+        T::ulp()
+            .shadow_of(&sock, &guard)
+            .map_or(Released::Settled, |shadow| T::released(&shadow, &mut sock))
+    };
+    if released == Released::Unsettled {
+        let _call = Call::enter();
+        // SAFETY: The process owns the socket; the spinlock is held, and again afterwards.
+        unsafe {
+            bindings::sock_pause_release(sk);
+            let mut sock = Owned::assume(TcpSock::from_raw(sk));
+            if let Some(shadow) = T::ulp().shadow(&sock) {
+                T::settle(&shadow, &mut sock);
+            }
+            bindings::sock_continue_release(sk);
         }
     }
     // SAFETY: As above.

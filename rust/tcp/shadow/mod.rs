@@ -25,6 +25,7 @@ pub use self::{
         OptionEffect,
         Recall,
         Registration,
+        Released,
         Sent,
         Shadow,
         Ulp, //

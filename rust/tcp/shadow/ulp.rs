@@ -56,8 +56,8 @@ pub enum Recall {
     Shutdown,
     /// `connect()` with `AF_UNSPEC`.
     Disconnect,
-    /// A socket option that only Linux implements.
-    Option,
+    /// A socket option that only Linux implements: its level and name.
+    Option(c_int, c_int),
     /// The socket is being destroyed by the administrator (`ss -K`).
     Abort,
 }
@@ -71,6 +71,15 @@ pub enum OptionEffect {
     Tell,
     /// The connection is recalled.
     Recall,
+}
+
+/// Whether a process may release the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// Yes.
+    Settled,
+    /// A setting of the socket is not in force yet: [`Shadow::settle`] waits for it.
+    Unsettled,
 }
 
 /// Result of a `sendmsg`.
@@ -126,8 +135,16 @@ pub trait Shadow: Sized + Send + Sync + 'static {
     /// Called after Linux has processed a frame of the backlog.
     fn frame_processed(this: &Arc<Self>, sock: &mut Locked<'_>);
 
+    /// Called before Linux's TCP processes a plausible segment of the peer by itself. Returns whether
+    /// the interface `ifindex`, by which it came, is the adapter's. Does not sleep.
+    fn received(this: &Self, sock: &mut Locked<'_>, ifindex: u32) -> bool;
+
     /// Called when a process releases the socket. Does not sleep.
-    fn released(this: &Self, sock: &mut Locked<'_>);
+    fn released(this: &Self, sock: &mut Locked<'_>) -> Released;
+
+    /// Called after [`Released::Unsettled`], before the socket is released. May sleep for a short time:
+    /// the process may hold other locks.
+    fn settle(this: &Arc<Self>, sock: &mut Owned<'_>);
 }
 
 /// The protocol. A `static`, one for each type that is attached.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state of a connection for the adapter, and what prevents delegation.
+//! The state of a connection for the adapter.
 
 use super::{
+    obstacle::Obstacle,
     route::Route,
     tcp::Tcp, //
 };
@@ -16,152 +17,22 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// A property of a socket that prevents delegation, in order of precedence: lasting ones come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// The connection is not in state ESTABLISHED, is shut down, or has an error.
-    NotEstablished,
-    /// Another protocol owns the socket: a ULP, sockmap, SMC, MPTCP.
-    Protocol,
-    /// There is no route.
-    NoRoute,
-    /// The next hop's Ethernet address is not known.
-    NoNeighbour,
-    /// Segments are signed: TCP-MD5, TCP-AO.
-    Signed,
-    /// The congestion control is not cubic.
-    CongestionControl,
-    /// Accurate ECN was agreed.
-    AccurateEcn,
-    /// Something inspects or steers the frames: a socket filter, sockops, IPsec, netfilter, tc, XDP,
-    /// a tap, RPS.
-    Filter,
-    /// Urgent data is pending.
-    Urgent,
-    /// An option that the adapter does not implement, or payload that is not in pages.
-    Option,
-    /// Data is being retransmitted. Transient.
-    Recovery,
-}
-
-/// The congestion control that the adapter implements, as `tcp_congestion_ops` names it.
-const CONGESTION_CONTROL: &[u8] = b"cubic\0";
-
 impl Tcp<'_> {
     /// Describes the connection for a hand-over.
     ///
     /// # Errors
     ///
-    /// The first obstacle.
+    /// The first obstacle. Lasting ones come first.
     pub fn snapshot(&self) -> Result<ConnectionState, Obstacle> {
-        if !self.is_usable() {
-            return Err(Obstacle::NotEstablished);
-        }
-        if self.has_other_protocol() {
-            return Err(Obstacle::Protocol);
-        }
+        self.may_be_handed_over()?;
         let ifindex = self.with_device(|dev| dev.ifindex());
-        let route = ifindex
-            .and_then(|ifindex| self.route(ifindex))
-            .ok_or(Obstacle::NoRoute)?;
-        let remote_mac = route.next_hop().ok_or(Obstacle::NoNeighbour)?;
-        // SAFETY: The socket is locked.
-        if unsafe { bindings::tcp_is_signed(self.as_raw()) } {
-            return Err(Obstacle::Signed);
-        }
-        if !self.has_known_congestion_control() {
-            return Err(Obstacle::CongestionControl);
-        }
-        // SAFETY: The socket is locked.
-        if unsafe { bindings::tcp_ecn_mode_accecn(self.as_raw()) } {
-            return Err(Obstacle::AccurateEcn);
-        }
-        if self.has_filter() || route.has_xfrm() || route.is_inspected() || route.has_rps() {
-            return Err(Obstacle::Filter);
-        }
-        // SAFETY: The socket is locked.
-        if self.is_urgent() || unsafe { (*self.as_tcp()).urg_data } != 0 {
-            return Err(Obstacle::Urgent);
-        }
-        if self.send_obstacle() || self.has_unknown_option() {
-            return Err(Obstacle::Option);
-        }
+        let ifindex = ifindex.ok_or(Obstacle::NoRoute)?;
+        let remote_mac = self.next_hop(ifindex)?;
         if self.is_in_recovery() {
             return Err(Obstacle::Recovery);
         }
+        let route = self.route(ifindex).ok_or(Obstacle::NoRoute)?;
         Ok(self.describe(&route, remote_mac))
-    }
-
-    /// Whether a process has set a `SOL_SOCKET` option that only Linux implements: packet
-    /// timestamps, pacing. Such options do not pass through the protocol's `setsockopt`.
-    #[inline]
-    pub fn send_obstacle(&self) -> bool {
-        let sk = self.as_raw();
-        // SAFETY: The socket is alive. Volatile, as READ_ONCE().
-        let (timestamping, pacing, rate) = unsafe {
-            (
-                (&raw const (*sk).sk_tsflags).read_volatile(),
-                (&raw const (*sk).sk_pacing_status).read_volatile(),
-                (&raw const (*sk).sk_max_pacing_rate).read_volatile(),
-            )
-        };
-        timestamping & bindings::SOF_TIMESTAMPING_TX_RECORD_MASK != 0
-            || pacing != bindings::sk_pacing_SK_PACING_NONE
-            || rate != c_ulong::MAX
-    }
-
-    fn is_usable(&self) -> bool {
-        let sk = self.as_raw();
-        self.is_established()
-            // SAFETY: The socket is locked.
-            && unsafe {
-                (*sk).sk_shutdown == 0
-                    && (*sk).sk_err == 0
-                    && !bindings::sock_flag(sk, bindings::sock_flags_SOCK_DEAD)
-            }
-    }
-
-    fn has_other_protocol(&self) -> bool {
-        let sk = self.as_raw();
-        // SAFETY: The socket is locked.
-        unsafe {
-            !(*self.as_tcp()).inet_conn.icsk_ulp_ops.is_null()
-                || (*sk).__sk_common.skc_prot != (*sk).sk_prot_creator
-                || bindings::sk_is_mptcp(sk)
-        }
-    }
-
-    /// Whether the congestion control is the one that the adapter implements.
-    pub fn has_known_congestion_control(&self) -> bool {
-        // SAFETY: The socket is locked; TCP always has a congestion control.
-        let name = unsafe { (*(*self.as_tcp()).inet_conn.icsk_ca_ops).name };
-        name.starts_with(CONGESTION_CONTROL)
-    }
-
-    fn has_filter(&self) -> bool {
-        let sk = self.as_raw();
-        // SAFETY: The socket is locked.
-        unsafe { !(*sk).sk_filter.is_null() || bindings::tcp_has_sock_ops(sk) }
-    }
-
-    /// Whether anything is in use that the adapter does not implement, beyond
-    /// [`Self::send_obstacle`].
-    fn has_unknown_option(&self) -> bool {
-        let (sk, tp) = (self.as_raw(), self.as_tcp());
-        // SAFETY: The socket is locked.
-        unsafe {
-            let icsk = &raw const (*tp).inet_conn;
-            bindings::tcp_sock::repair_raw(tp) != 0
-                || !(*tp).fastopen_req.is_null()
-                || !(*tp).fastopen_rsk.is_null()
-                || bindings::tcp_has_ip_options(sk)
-                || (*tp).tcp_tx_delay != 0
-                || bindings::inet_connection_sock__bindgen_ty_3::enabled_raw(
-                    &raw const (*icsk).icsk_mtup,
-                ) != 0
-                || bindings::tcp_sock::thin_lto_raw(tp) != 0
-                || bindings::tcp_has_linear_data(sk)
-        }
     }
 
     fn describe(&self, route: &Route<'_>, remote_mac: [u8; 6]) -> ConnectionState {
@@ -190,7 +61,7 @@ impl Tcp<'_> {
             state.max_window = (*tp).max_window;
             state.rcv_nxt = (*tp).rcv_nxt;
             state.rcv_edge = state.rcv_nxt.wrapping_add(bindings::tcp_receive_window(sk));
-            state.tsval = bindings::tcp_tsval(sk);
+            state.tsval = self.tsval(0);
             state.ts_tick_us = match bindings::tcp_sock::tcp_usec_ts_raw(tp) {
                 0 => 1000,
                 _ => 1,

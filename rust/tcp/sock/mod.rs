@@ -10,15 +10,16 @@
 
 mod describe;
 mod lock;
+mod obstacle;
 mod parameters;
 mod route;
 mod send;
 mod socket;
 mod tcp;
+pub(crate) mod trace;
 
 pub(crate) use self::socket::lookup;
 pub use self::{
-    describe::Obstacle,
     lock::{
         Lock,
         Locked,
@@ -26,8 +27,11 @@ pub use self::{
         SockCell,
         Spin, //
     },
+    obstacle::{
+        Detail,
+        Obstacle, //
+    },
     parameters::Parameters,
-    route::Change,
     socket::{
         TcpSock,
         WeakSock, //

@@ -2,26 +2,16 @@
 
 //! The route of a connection.
 
-use super::tcp::Tcp;
+use super::{
+    obstacle::Detail,
+    tcp::Tcp, //
+};
 use crate::{
     bindings,
     net::netdev::NetDevice, //
 };
 use core::ptr::NonNull;
 use kernel::prelude::*;
-
-/// A change after which a delegated connection must no longer bypass Linux.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The local address is no longer configured.
-    Address,
-    /// The route leads through another interface, or there is none.
-    Route,
-    /// A filter, tap or transform has to see the frames.
-    Filter,
-    /// The next hop's Ethernet address is no longer known.
-    Neighbour,
-}
 
 /// The route of a connection.
 ///
@@ -50,48 +40,30 @@ impl Tcp<'_> {
         unsafe { bindings::tcp_route_valid(self.as_raw(), ifindex as c_int) }
     }
 
+    /// Whether the local address is one of the host.
+    pub(super) fn is_address_local(&self) -> bool {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::tcp_address_is_local(self.as_raw()) }
+    }
+
     /// The route, if it leads through the interface `ifindex`.
     pub(super) fn route(&self, ifindex: u32) -> Option<Route<'_>> {
         // INVARIANT: A valid route is in the socket, and stays there while that is locked.
         self.route_valid(ifindex).then_some(Route(self))
     }
-
-    /// The Ethernet address of the next hop of a connection that is delegated through the interface
-    /// `ifindex`.
-    ///
-    /// # Errors
-    ///
-    /// A change that requires the connection to return to Linux.
-    pub fn next_hop(&self, ifindex: u32) -> Result<[u8; 6], Change> {
-        // SAFETY: The socket is locked.
-        if !unsafe { bindings::tcp_address_is_local(self.as_raw()) } {
-            return Err(Change::Address);
-        }
-        let route = self.route(ifindex).ok_or(Change::Route)?;
-        if route.has_xfrm() || route.is_inspected() {
-            return Err(Change::Filter);
-        }
-        route.next_hop().ok_or(Change::Neighbour)
-    }
 }
 
 impl Route<'_> {
-    /// Whether an xfrm transform (IPsec) applies.
-    pub(super) fn has_xfrm(&self) -> bool {
-        // SAFETY: By the type's invariant.
-        unsafe { bindings::tcp_has_xfrm(self.0.as_raw()) }
+    /// What observes or steers the frames: a tap, XDP, tc, netfilter, a cgroup program, IPsec, RPS.
+    pub(super) fn observer(&self) -> Option<Detail> {
+        // SAFETY: By the type's invariant. The helper returns a string literal.
+        unsafe { Detail::found(bindings::tcp_observer(self.0.as_raw())) }
     }
 
-    /// Whether a tap, XDP, tc, netfilter or a cgroup program has to see the frames.
-    pub(super) fn is_inspected(&self) -> bool {
+    /// Whether the latest frame that Linux received came by the interface of the route.
+    pub(super) fn receives_here(&self) -> bool {
         // SAFETY: By the type's invariant.
-        unsafe { bindings::tcp_is_inspected(self.0.as_raw()) }
-    }
-
-    /// Whether the interface does RPS.
-    pub(super) fn has_rps(&self) -> bool {
-        // SAFETY: By the type's invariant.
-        unsafe { bindings::tcp_has_rps(self.0.as_raw()) }
+        unsafe { bindings::tcp_receives_here(self.0.as_raw()) }
     }
 
     /// The Ethernet address of the next hop, if that is known.

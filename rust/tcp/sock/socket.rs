@@ -14,7 +14,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    fs::file::LocalFile,
     prelude::*,
     sync::aref::{
         ARef,
@@ -136,6 +135,13 @@ impl WeakSock {
         unsafe { bindings::tcp_notsent_lowat(self.as_raw()) }
     }
 
+    /// Whether the state permits to send payload at this moment: ESTABLISHED or CLOSE_WAIT.
+    #[inline]
+    pub fn can_send(&self) -> bool {
+        // SAFETY: By the type's invariant the memory is valid.
+        unsafe { bindings::tcp_can_send(self.as_raw()) }
+    }
+
     /// The hash of addresses and ports. Together with the socket's address it tells a connection
     /// from a later one in the same memory.
     #[inline]
@@ -246,15 +252,5 @@ impl TcpSock {
         // INVARIANT: The caller promises it.
         // SAFETY: As above; `TcpSock` is transparent.
         unsafe { &*ptr.cast() }
-    }
-
-    /// Takes a reference to the file through which a process has the socket: `close()` does not
-    /// reach the socket while it is held. `None` for a socket that is being closed, waits to be
-    /// accepted, or belongs to the kernel.
-    pub fn file(&self) -> Option<ARef<LocalFile>> {
-        // SAFETY: The socket is alive.
-        let file = NonNull::new(unsafe { bindings::sock_file(self.as_raw()) })?;
-        // SAFETY: `sock_file` took a reference. `LocalFile` is transparent over `struct file`.
-        Some(unsafe { ARef::from_raw(file.cast()) })
     }
 }

@@ -22,6 +22,7 @@ use core::{
 use kernel::{
     error::to_result,
     prelude::*,
+    time::Msecs,
     types::NotThreadSafe, //
 };
 
@@ -121,6 +122,15 @@ impl<'a> Tcp<'a> {
         unsafe { bindings::tcp_entail(self.as_raw()) }
     }
 
+    /// Whether a process has the socket open: it is not being closed, does not wait to be accepted, and
+    /// does not belong to the kernel. A `close()` that has not begun by then finds the operations that
+    /// the socket has now.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::sock_is_open(self.as_raw()) }
+    }
+
     /// Whether there is urgent data to send.
     pub fn is_urgent(&self) -> bool {
         let tp = self.as_tcp();
@@ -148,6 +158,18 @@ impl<'a> Tcp<'a> {
         // SAFETY: The socket is locked.
         let window = unsafe { bindings::tcp_receive_window(self.as_raw()) };
         self.rcv_nxt().wrapping_add(window)
+    }
+
+    /// Timestamp value of a segment sent in `ahead` milliseconds.
+    pub fn tsval(&self, ahead: Msecs) -> u32 {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::tcp_tsval(self.as_raw(), ahead) }
+    }
+
+    /// Latest timestamp of the peer.
+    pub fn ts_recent(&self) -> u32 {
+        // SAFETY: The socket is locked.
+        unsafe { (*self.as_tcp()).rx_opt.ts_recent }
     }
 
     /// Maximum segment size in use.

@@ -57,6 +57,9 @@ pub struct Conn {
     /// Reason for its return, if it was returned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What exactly the reason was, if that leaves it open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 impl Conn {
@@ -82,6 +85,7 @@ impl Conn {
             received: 0,
             age: 0,
             reason: None,
+            detail: None,
         };
         for attribute in &message.attributes {
             match attribute.kind {
@@ -102,6 +106,7 @@ impl Conn {
                 TOE_A_CONN_REASON => {
                     conn.reason = Some(uapi::name(RETURN_REASON, attribute.as_u32()?));
                 }
+                TOE_A_CONN_DETAIL => conn.detail = Some(attribute.as_string()),
                 // The address family follows from the addresses. Ignore attributes added by newer
                 // kernels.
                 _ => (),

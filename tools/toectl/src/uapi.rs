@@ -38,6 +38,7 @@ constants! {
     TOE_A_CONN_AGE = 15,
     TOE_A_CONN_REASON = 16,
     TOE_A_CONN_ALL = 17,
+    TOE_A_CONN_DETAIL = 18,
 
     TOE_A_REFUSED_REASON = 1,
     TOE_A_REFUSED_COUNT = 2,
@@ -113,6 +114,7 @@ pub const RETURN_REASON: Names = &[
     (137, "neighbour"),
     (138, "filter"),
     (139, "device-lost"),
+    (140, "interface"),
 ];
 
 /// Reasons for refusing a hand-over.
@@ -136,6 +138,8 @@ pub const REFUSE_REASON: Names = &[
     (138, "ulp"),
     (139, "filter"),
     (140, "no-memory"),
+    (141, "address"),
+    (142, "interface"),
 ];
 
 /// Name of `value`, or its number if a newer kernel has added it.

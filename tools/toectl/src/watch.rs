@@ -62,8 +62,11 @@ fn print(event: &str, conn: &Conn) -> Result<()> {
     if event == "returned" {
         write!(
             out,
-            "  {}: sent {}, received {} in {}",
+            "  {}{}: sent {}, received {} in {}",
             conn.reason.as_deref().unwrap_or("-"),
+            conn.detail
+                .as_ref()
+                .map_or_else(String::new, |detail| format!(" ({detail})")),
             units::bytes(conn.sent),
             units::bytes(conn.received),
             units::duration(conn.age),
