@@ -61,7 +61,7 @@ samples=$(
 			frames "$frames"
 			offload "${offload[$path]}"
 			rate=()
-			[ "$frames" = plain ] || rate=(-b $RATE)
+			[ "$frames" = plain ] || rate=(-b "$RATE")
 			result=$(iperf "$seconds" "${address[$path]}" "$direction" "${rate[@]}") || exit 1
 			jq -c ". + {frames: \"$frames\", direction: \"$direction\", path: \"$path\"}" <<<"$result"
 			printf 'run %d of %d, %s: %s\n' $run "$runs" "$case" "$result" >&2
