@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterator
 import bpf
 from puppet import ACK, PSH, Puppet, check, connections, finish, run, stats, within
 
-IP_TRANSPARENT, IP_MINTTL, IP_TOS, IP_FREEBIND, IP_XFRM_POLICY = 19, 21, 1, 15, 17
+IP_TRANSPARENT, IP_MINTTL, IP_RECVOPTS, IP_FREEBIND, IP_XFRM_POLICY = 19, 21, 6, 15, 17
 IPV6_MINHOPCOUNT = 73
 SO_ATTACH_FILTER, SO_BINDTODEVICE, SO_PRIORITY, SO_MAX_PACING_RATE, SO_ATTACH_BPF = 26, 25, 12, 47, 50
-TCP_USER_TIMEOUT = 18
+TCP_TX_DELAY = 37
 SOL_IP, SOL_IPV6, SOL_TCP = 0, 41, 6
 PACING = "SO_MAX_PACING_RATE or packet scheduler fq"
 
@@ -118,9 +118,9 @@ def settings() -> Iterator[tuple[str, int, Callable[[socket.socket], object], st
            # Linux sets it without the lock: it is noticed when it matters.
            lambda s: (s.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 1000000), s.send(b"paced")),
            "sockopt", PACING, "", False)
-    yield ("user timeout", 4,
-           lambda s: s.setsockopt(SOL_TCP, TCP_USER_TIMEOUT, 60000), "sockopt",
-           "TCP_USER_TIMEOUT", number(SOL_TCP, TCP_USER_TIMEOUT), False)
+    yield ("transmit delay", 4,
+           lambda s: s.setsockopt(SOL_TCP, TCP_TX_DELAY, 1), "sockopt",
+           "TCP_TX_DELAY", number(SOL_TCP, TCP_TX_DELAY), False)
     yield ("pacing rate by bpf_setsockopt", 4, by_program, "sockopt", PACING, "", False)
     # An xfrm_userpolicy_info that allows everything.
     policy = bytearray(168)
@@ -161,9 +161,9 @@ for name, version, change, reason, detail, by_number, deaf in settings():
     puppet.close()
 
 puppet = begin()
-puppet.sock.setsockopt(SOL_IP, IP_TOS, 16)
+puppet.sock.setsockopt(SOL_IP, IP_RECVOPTS, 1)
 answer = watch.returned(puppet)
-check("an option is named by its numbers", answer == ("sockopt", "setsockopt level 0 option 1"),
+check("an option is named by its numbers", answer == ("sockopt", "setsockopt level 0 option 6"),
       answer)
 puppet.close()
 
