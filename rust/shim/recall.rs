@@ -113,6 +113,9 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, why: impl In
             return;
         }
         request(connection, &mut state, why);
+        if let Some(returning) = state.returning() {
+            returning.awaited = true;
+        }
     }
     let mut timeout = AnswerTimeout::new(&connection.lane.queue);
     while !connection

@@ -130,6 +130,8 @@ pub(super) struct Returning {
     /// The `Return` has not been submitted yet: there was no room in the submission ring. The
     /// connection is in the lane's list of those that wait.
     pub(super) unsubmitted: bool,
+    /// A process waits for the return, or has waited long enough.
+    pub(super) awaited: bool,
 }
 
 /// The send side of a connection in the adapter's table.
@@ -339,6 +341,7 @@ impl StateMut<'_> {
                     send,
                     why,
                     unsubmitted,
+                    awaited: false,
                 }));
             }
             other => *self.state = other,

@@ -151,7 +151,7 @@ impl WorkItem for Check {
                 let sock = connection.sock();
                 let marked = connection
                     .marks
-                    .with(sock, Mark::Check, |lock| check(&connection, lock));
+                    .with(sock, Mark::Check, |lock| catch_up(&connection, lock));
                 // The process has owned the socket for an interval.
                 if marked && ticked {
                     connection.marks.pin(sock);
@@ -212,7 +212,7 @@ pub(super) fn received(connection: &Connection, lock: &mut Locked<'_>, ifindex: 
 
 /// Recalls the connection if its socket has got a setting that the adapter does not honour. Called when
 /// a process releases the socket. Such a setting is in force once the call that set it returns: until
-/// then the process waits for the return.
+/// then the process waits for the return, once: what it does meanwhile releases the socket again.
 pub(super) fn released(connection: &Connection, lock: &mut Locked<'_>) -> Released {
     let (mut state, tcp) = connection.state.open(lock);
     let Err(obstacle) = tcp.settings() else {
@@ -220,7 +220,10 @@ pub(super) fn released(connection: &Connection, lock: &mut Locked<'_>) -> Releas
     };
     recall::request(connection, &mut state, obstacle);
     match state.returning() {
-        Some(_) => Released::Unsettled,
-        None => Released::Settled,
+        Some(returning) if !returning.awaited => {
+            returning.awaited = true;
+            Released::Unsettled
+        }
+        _ => Released::Settled,
     }
 }

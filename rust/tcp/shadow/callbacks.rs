@@ -306,6 +306,13 @@ unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
             }
             bindings::sock_continue_release(sk);
         }
+        // SAFETY: As at first.
+        let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+        let guard = rcu::read_lock();
+        // What was left to this process while the spinlock was not held.
+        if let Some(shadow) = T::ulp().shadow_of(&sock, &guard) {
+            T::released(&shadow, &mut sock);
+        }
     }
     // SAFETY: As above.
     if let Some(release_cb) = unsafe { creator(sk) }.release_cb {
