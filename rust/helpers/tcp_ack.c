@@ -132,8 +132,8 @@ void toe_helper_tcp_acked(struct sock *sk, const struct toe_send_state *now,
 			WRITE_ONCE(sk->sk_err_soft, 0);
 		sk_dst_confirm(sk);
 		toe_free_acked(sk, now->snd_una);
-	} else if (after(now->snd_nxt, last->snd_nxt)) {
-		/* Unsent payload counts, see TCP_NOTSENT_LOWAT. */
-		toe_check_space(sk);
 	}
+	/* Unsent payload counts, see TCP_NOTSENT_LOWAT. */
+	if (after(now->snd_nxt, last->snd_nxt))
+		toe_check_space(sk);
 }

@@ -72,8 +72,8 @@ const char *toe_helper_tcp_option(const struct sock *sk)
 #endif
 	if (READ_ONCE(tp->tcp_tx_delay))
 		return "TCP_TX_DELAY";
-	if (tp->thin_lto)
-		return "TCP_THIN_LINEAR_TIMEOUTS";
+	if (tp->thin_lto || READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_thin_linear_timeouts))
+		return "linear timeouts of thin streams";
 	if (icsk->icsk_mtup.enabled)
 		return "TCP MTU probing";
 	return toe_ip_option(sk);

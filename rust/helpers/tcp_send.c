@@ -121,21 +121,21 @@ static struct sk_buff *toe_rtx_find(struct sock *sk, u32 seq)
 
 /*
  * Returns the acknowledgement number that makes the socket writeable again, see
- * sk_stream_is_writeable(). Returns write_seq if it is. Locked.
+ * sk_stream_is_writeable(), or an earlier one if there are many skbs. Returns write_seq
+ * if it is writeable. Locked.
  */
 u32 toe_helper_tcp_room_seq(struct sock *sk)
 {
 	int excess = sk->sk_wmem_queued - sk->sk_sndbuf / 3 * 2;
 	struct sk_buff *skb = tcp_rtx_queue_head(sk);
+	u32 seq = tcp_sk(sk)->write_seq;
+	int n;
 
-	if (excess <= 0)
-		return tcp_sk(sk)->write_seq;
-	for (; skb; skb = skb_rb_next(skb)) {
+	for (n = 0; skb && excess > 0 && n < 64; skb = skb_rb_next(skb), n++) {
 		excess -= skb->truesize;
-		if (excess <= 0)
-			return TCP_SKB_CB(skb)->end_seq;
+		seq = TCP_SKB_CB(skb)->end_seq;
 	}
-	return tcp_sk(sk)->write_seq;
+	return seq;
 }
 
 /*
