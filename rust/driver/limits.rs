@@ -13,7 +13,7 @@ use kernel::{
 };
 
 /// Longest time in milliseconds that all commands of one operation may take together.
-const OPERATION_MS: u32 = 10_000;
+const OPERATION_MS: u32 = 30_000;
 /// Number of recoveries within [`PERIOD_MS`] after which the function is given up.
 pub(super) const RECOVERIES: usize = 10;
 /// See [`RECOVERIES`], in milliseconds.
