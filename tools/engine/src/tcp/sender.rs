@@ -255,9 +255,18 @@ impl Sender {
         Ok(())
     }
 
-    /// Sets the acknowledgement number that the host waits for.
+    /// Sets the acknowledgement number that the host waits for. The peer may have sent it already.
     pub fn set_awaited(&mut self, seq: Seq) {
         self.awaited = seq;
+        if self.has_awaited() {
+            self.report();
+        }
+    }
+
+    /// Whether what the host waits for is acknowledged, and the host has not been told. Nothing is
+    /// awaited if `awaited` is not after `reported`.
+    fn has_awaited(&self) -> bool {
+        (self.awaited - self.reported).wrapping_sub(1) < self.board.una() - self.reported
     }
 
     /// SND.UNA.
@@ -319,9 +328,7 @@ impl Sender {
     /// host can do something with it: what it waits for, or all payload, is acknowledged.
     pub(super) fn progressed(&mut self, now: Instant) {
         let una = self.board.una();
-        // Nothing is awaited if `awaited` is not after `reported`.
-        let awaited = (self.awaited - self.reported).wrapping_sub(1) < una - self.reported;
-        if awaited || una.max(self.end) == una {
+        if self.has_awaited() || una.max(self.end) == una {
             self.report();
         } else if !self.report_at.is_on() {
             self.report_at.start(now + REPORT_DELAY);
