@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::io;
 use std::io::IsTerminal;
 use std::io::Write;
+use std::panic;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::Sender;
@@ -56,14 +57,16 @@ impl Log {
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             .init();
+        // The standard library's hook writes to standard error, and waits for it.
+        panic::set_hook(Box::new(|info| tracing::error!("{info}")));
         Ok(log)
     }
 
-    /// Waits until all lines are written.
+    /// Waits until all lines are written, for at most [`PERIOD`].
     pub fn flush(&self) {
         let (done, wait) = mpsc::channel();
-        if self.0.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv();
+        if self.0.try_send(Message::Flush(done)).is_ok() {
+            let _ = wait.recv_timeout(PERIOD);
         }
     }
 }

@@ -10,6 +10,7 @@ mod commands;
 mod queue;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::panic;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -209,12 +210,14 @@ impl Admin {
                 drop(done);
             }
             ControlEvent::Host(host, done) => {
-                self.host = Arc::clone(&host);
+                let former = mem::replace(&mut self.host, Arc::clone(&host));
                 self.all_workers(|function, done| Control::Host {
                     function,
                     host: Arc::clone(&host),
                     done,
                 });
+                // Unmapping a large memory takes long: not on a worker.
+                drop(former);
                 drop(done);
             }
             ControlEvent::Link(up) => self.set_link(up),
