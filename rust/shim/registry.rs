@@ -188,12 +188,7 @@ pub(super) fn nth_adapter(n: usize) -> Option<Handle> {
 
 /// Iterates over the adapters. They may change meanwhile: this is no snapshot.
 pub(super) fn adapters() -> impl Iterator<Item = Handle> {
-    let mut n = 0;
-    core::iter::from_fn(move || {
-        let adapter = nth_adapter(n)?;
-        n += 1;
-        Some(adapter)
-    })
+    (0..).map_while(nth_adapter)
 }
 
 /// Returns the `n`-th of all lanes, in the order of their first start.
@@ -214,10 +209,5 @@ pub(super) fn lanes_of(handle: &Handle) -> impl Iterator<Item = Arc<Lane>> + '_ 
 
 /// Iterates over all lanes. They may change meanwhile: this is no snapshot.
 pub(super) fn lanes() -> impl Iterator<Item = Arc<Lane>> {
-    let mut n = 0;
-    core::iter::from_fn(move || {
-        let lane = nth_lane(n)?;
-        n += 1;
-        Some(lane)
-    })
+    (0..).map_while(nth_lane)
 }
