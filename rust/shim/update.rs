@@ -8,8 +8,6 @@
 
 use super::{
     connection::Connection,
-    reason::Cause,
-    recall,
     state::{
         Carried,
         Receive, //
@@ -23,7 +21,6 @@ use crate::{
     },
     offload::SubmitError,
     tcp::sock::{
-        Lock,
         Locked,
         Owned,
         Tcp, //
@@ -61,24 +58,23 @@ pub(super) fn tell(connection: &Connection, carried: &mut Carried, tcp: &Tcp<'_>
 pub(super) fn push(connection: &Connection, sock: &mut Owned<'_>) {
     let (mut state, tcp) = connection.state.open(sock);
     if let Some(carried) = state.carried() {
-        carried.more = false;
-        carried.push = Some(tcp.nagle() & flag::PUSH);
-        tell(connection, carried, &tcp);
+        push_carried(connection, carried, &tcp);
     }
 }
 
-/// The application has set an option that the adapter heeds, if it can. Process context; sleeps.
+fn push_carried(connection: &Connection, carried: &mut Carried, tcp: &Tcp<'_>) {
+    carried.more = false;
+    carried.push = Some(tcp.nagle() & flag::PUSH);
+    tell(connection, carried, tcp);
+}
+
+/// The application has set an option that the adapter heeds. With the socket locked.
 pub(super) fn option_changed(connection: &Connection, sock: &mut Owned<'_>) {
-    if !sock.tcp().has_known_congestion_control() {
-        return recall::recall(connection, sock, Cause::Sockopt);
+    let (mut state, tcp) = connection.state.open(sock);
+    if let Some(carried) = state.carried() {
+        refresh(connection, carried, &tcp);
+        push_carried(connection, carried, &tcp);
     }
-    {
-        let (mut state, tcp) = connection.state.open(sock);
-        if let Some(carried) = state.carried() {
-            refresh(connection, carried, &tcp);
-        }
-    }
-    push(connection, sock);
 }
 
 /// Reads what the socket wants, if the route still leads through the adapter. With the socket locked.

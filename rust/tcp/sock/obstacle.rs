@@ -151,7 +151,7 @@ impl Tcp<'_> {
     }
 
     /// Whether the congestion control is the one that the adapter implements.
-    pub fn has_known_congestion_control(&self) -> bool {
+    fn has_known_congestion_control(&self) -> bool {
         // SAFETY: The socket is locked; TCP always has a congestion control.
         let name = unsafe { (*(*self.as_tcp()).inet_conn.icsk_ca_ops).name };
         name.starts_with(CONGESTION_CONTROL)
