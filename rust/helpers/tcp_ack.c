@@ -41,9 +41,9 @@ static void toe_check_space(struct sock *sk)
 
 /*
  * Does what tcp_clean_rtx_queue() does, for acknowledgements of whole skbs. The
- * adapter handles round-trip times, losses and congestion.
+ * adapter handles round-trip times, losses and congestion. Returns whether there were any.
  */
-static void toe_free_acked(struct sock *sk, u32 snd_una)
+static bool toe_free_acked(struct sock *sk, u32 snd_una)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	struct sk_buff *skb, *next;
@@ -60,11 +60,9 @@ static void toe_free_acked(struct sock *sk, u32 snd_una)
 		tcp_rtx_queue_unlink_and_free(skb, sk);
 		freed = true;
 	}
-	if (!freed)
-		return;
-	if (tcp_rtx_and_write_queues_empty(sk))
+	if (freed && tcp_rtx_and_write_queues_empty(sk))
 		tcp_chrono_set(tp, TCP_CHRONO_UNSPEC);
-	toe_check_space(sk);
+	return freed;
 }
 
 /* Does what tcp_rtt_estimator() and tcp_set_rto() do, with the adapter's estimates. */
@@ -110,6 +108,8 @@ void toe_helper_tcp_acked(struct sock *sk, const struct toe_send_state *now,
 {
 	struct inet_connection_sock *icsk = inet_csk(sk);
 	struct tcp_sock *tp = tcp_sk(sk);
+	/* Unsent payload counts, see TCP_NOTSENT_LOWAT. */
+	bool room = after(now->snd_nxt, last->snd_nxt);
 
 	tcp_mstamp_refresh_inline(tp);
 	tp->rcv_tstamp = tcp_jiffies32;
@@ -131,9 +131,8 @@ void toe_helper_tcp_acked(struct sock *sk, const struct toe_send_state *now,
 		if (READ_ONCE(sk->sk_err_soft))
 			WRITE_ONCE(sk->sk_err_soft, 0);
 		sk_dst_confirm(sk);
-		toe_free_acked(sk, now->snd_una);
+		room |= toe_free_acked(sk, now->snd_una);
 	}
-	/* Unsent payload counts, see TCP_NOTSENT_LOWAT. */
-	if (after(now->snd_nxt, last->snd_nxt))
+	if (room)
 		toe_check_space(sk);
 }
