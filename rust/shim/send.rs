@@ -186,7 +186,8 @@ fn submit_payload(
         let used = fragments.len().div_ceil(SEND_FRAGS);
         let mut entries = [[0; 64]; MAX_ENTRIES];
         let mut seq = carried.send.submitted;
-        for (n, fragments) in fragments.chunks(SEND_FRAGS).enumerate() {
+        let parts = entries.iter_mut().zip(fragments.chunks(SEND_FRAGS));
+        for (n, (entry, fragments)) in parts.enumerate() {
             let mut send = Send {
                 op: SubmissionOp::Send.raw(),
                 count: fragments.len() as u8,
@@ -217,7 +218,7 @@ fn submit_payload(
             if ends_record && n + 1 == used {
                 send.flags |= send_flag::EOR;
             }
-            entries[n] = send.to_bytes();
+            *entry = send.to_bytes();
         }
         match queue.submit(entries.get(..used).unwrap_or(&[])) {
             Ok(()) => {}
