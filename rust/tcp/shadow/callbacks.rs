@@ -285,17 +285,22 @@ unsafe extern "C" fn unhash<T: Shadow>(sk: *mut bindings::sock) {
 
 /// # Safety
 ///
+/// The process must own the socket, with its spinlock held.
+unsafe fn released<T: Shadow>(sk: *mut bindings::sock) -> Released {
+    // SAFETY: The caller promises it.
+    let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
+    let guard = rcu::read_lock();
+    T::ulp()
+        .shadow_of(&sock, &guard)
+        .map_or(Released::Settled, |shadow| T::released(&shadow, &mut sock))
+}
+
+/// # Safety
+///
 /// Called only by the core, as the `struct proto` operation of this name.
 unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
-    let released = {
-        // SAFETY: `release_sock` calls with the socket owned and its spinlock held.
-        let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
-        let guard = rcu::read_lock();
-        T::ulp()
-            .shadow_of(&sock, &guard)
-            .map_or(Released::Settled, |shadow| T::released(&shadow, &mut sock))
-    };
-    if released == Released::Unsettled {
+    // SAFETY: `release_sock` calls with the socket owned and its spinlock held.
+    if unsafe { released::<T>(sk) } == Released::Unsettled {
         let _call = Call::enter();
         // SAFETY: The process owns the socket; the spinlock is held, and again afterwards.
         unsafe {
@@ -305,13 +310,8 @@ unsafe extern "C" fn release_cb<T: Shadow>(sk: *mut bindings::sock) {
                 T::settle(&shadow, &mut sock);
             }
             bindings::sock_continue_release(sk);
-        }
-        // SAFETY: As at first.
-        let mut sock = unsafe { Locked::assume(TcpSock::from_raw(sk)) };
-        let guard = rcu::read_lock();
-        // What was left to this process while the spinlock was not held.
-        if let Some(shadow) = T::ulp().shadow_of(&sock, &guard) {
-            T::released(&shadow, &mut sock);
+            // What was left to this process while the spinlock was not held.
+            released::<T>(sk);
         }
     }
     // SAFETY: As above.
