@@ -78,12 +78,10 @@ impl Header {
     ///
     /// [`Malformed`].
     pub fn parse(bytes: &[u8; HEADER]) -> Result<Self, Malformed> {
-        let mut fields = Fields(bytes);
-        let (Some(id), Some(command)) = (fields.u16(), fields.u16()) else {
-            unreachable!("a header has both");
-        };
-        let size = fields.u32().unwrap_or_default();
-        let flags = fields.u32().unwrap_or_default();
+        let [i0, i1, c0, c1, s0, s1, s2, s3, f0, f1, f2, f3, _error @ ..] = *bytes;
+        let (id, command) = (u16::from_le_bytes([i0, i1]), u16::from_le_bytes([c0, c1]));
+        let size = u32::from_le_bytes([s0, s1, s2, s3]);
+        let flags = u32::from_le_bytes([f0, f1, f2, f3]);
         let body = (size as usize).checked_sub(HEADER);
         match body {
             Some(body) if body <= MAX_BODY && flags & Self::TYPE == 0 => Ok(Self {
