@@ -57,6 +57,18 @@ constants! {
 
     /// Payload of one [`Send`] in bytes is below this value.
     pub const MAX_SEND: u32 = 1 << 30;
+
+    /// Shortest time that an [`Update`] sets, in microseconds.
+    pub const MIN_TIME_US: u32 = 1_000;
+
+    /// Smallest retransmission timeout in microseconds, unless an [`Update`] sets it.
+    pub const RTO_MIN_US: u32 = 200_000;
+
+    /// Largest retransmission timeout in microseconds.
+    pub const RTO_MAX_US: u32 = 120_000_000;
+
+    /// Longest delay of an acknowledgement in microseconds.
+    pub const DELACK_MAX_US: u32 = 40_000;
 }
 
 layout! {
@@ -183,12 +195,14 @@ layout! {
         22 => tos: u8,
         /// Time to live or hop limit, not 0.
         23 => ttl: u8,
-        /// Smallest retransmission timeout: 1,000 to 120,000,000 us. 200,000 at first.
+        /// Smallest retransmission timeout in microseconds, [`MIN_TIME_US`] to [`RTO_MAX_US`].
+        /// [`RTO_MIN_US`] at first.
         24 => rto_min_us: u32,
-        /// Largest retransmission timeout: `rto_min_us` to 120,000,000 us, which it is at first.
+        /// Largest retransmission timeout in microseconds, `rto_min_us` to [`RTO_MAX_US`], which it
+        /// is at first.
         28 => rto_max_us: u32,
-        /// Longest delay of an acknowledgement, at least 1,000 us. The adapter delays none for longer
-        /// than 40,000 us.
+        /// Longest delay of an acknowledgement in microseconds, at least [`MIN_TIME_US`]. The adapter
+        /// delays none for longer than [`DELACK_MAX_US`].
         32 => delack_max_us: u32,
         /// The first retransmission timeout that is this much later than the first retransmission
         /// returns the connection ([`Timeout`](super::completion::Reason::Timeout)). 0, as at first: only

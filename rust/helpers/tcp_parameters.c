@@ -10,11 +10,6 @@
 
 #include "tcp_helpers.h"
 
-/* Limits of the adapter. */
-#define TOE_TIME_MIN_US		1000U
-#define TOE_RTO_MAX_US		(120 * USEC_PER_SEC)
-#define TOE_DELACK_MAX_US	40000U
-
 /* Does what tcp_model_timeout() does. Returns microseconds. */
 static u32 toe_model_timeout(const struct sock *sk, unsigned int boundary)
 {
@@ -47,7 +42,7 @@ static u32 toe_delack_max_us(const struct sock *sk)
 {
 	u32 max = min(READ_ONCE(inet_csk(sk)->icsk_delack_max), max(tcp_rto_min(sk), 2U) - 1);
 
-	return clamp_t(u32, jiffies_to_usecs(max), TOE_TIME_MIN_US, TOE_DELACK_MAX_US);
+	return jiffies_to_usecs(max);
 }
 
 /* Type of service or traffic class, without the ECN bits. */
@@ -65,10 +60,9 @@ void toe_helper_tcp_parameters(struct sock *sk, struct toe_parameters *to)
 {
 	const struct inet_connection_sock *icsk = inet_csk(sk);
 	const struct tcp_sock *tp = tcp_sk(sk);
-	u32 rto_min = tcp_rto_min_us(sk), rto_max = jiffies_to_usecs(tcp_rto_max(sk));
 
-	to->rto_min_us = clamp_t(u32, rto_min, TOE_TIME_MIN_US, TOE_RTO_MAX_US);
-	to->rto_max_us = clamp_t(u32, rto_max, to->rto_min_us, TOE_RTO_MAX_US);
+	to->rto_min_us = tcp_rto_min_us(sk);
+	to->rto_max_us = jiffies_to_usecs(tcp_rto_max(sk));
 	to->delack_max_us = toe_delack_max_us(sk);
 	to->retry_us = toe_retry_us(sk);
 	to->user_timeout_us = min_t(u64, (u64)READ_ONCE(icsk->icsk_user_timeout) * USEC_PER_MSEC,

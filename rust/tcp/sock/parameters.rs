@@ -4,9 +4,17 @@
 
 use super::tcp::Tcp;
 use crate::{
-    abi::connection::{
-        flag,
-        ConnectionState, //
+    abi::{
+        connection::{
+            flag,
+            ConnectionState, //
+        },
+        submission::{
+            DELACK_MAX_US,
+            MIN_TIME_US,
+            RTO_MAX_US,
+            RTO_MIN_US, //
+        }, //
     },
     bindings, //
 };
@@ -51,9 +59,9 @@ impl From<&ConnectionState> for Parameters {
             mss: state.mss,
             tos: state.tos,
             ttl: state.ttl,
-            rto_min_us: 200_000,
-            rto_max_us: 120_000_000,
-            delack_max_us: 40_000,
+            rto_min_us: RTO_MIN_US,
+            rto_max_us: RTO_MAX_US,
+            delack_max_us: DELACK_MAX_US,
             retry_us: 0,
             user_timeout_us: 0,
             cwnd_limit: 0,
@@ -70,6 +78,7 @@ impl Tcp<'_> {
         let mut raw = bindings::toe_parameters::default();
         // SAFETY: The socket is locked and has a route.
         unsafe { bindings::tcp_parameters(self.as_raw(), &mut raw) };
+        let rto_min_us = raw.rto_min_us.clamp(MIN_TIME_US, RTO_MAX_US);
         let flag = |set: bool, flag: u16| if set { flag } else { 0 };
         Some(Parameters {
             flags: self.nagle() & Parameters::FLAGS
@@ -80,9 +89,9 @@ impl Tcp<'_> {
             mss: self.mss() as u16,
             tos: raw.tos,
             ttl: raw.ttl,
-            rto_min_us: raw.rto_min_us,
-            rto_max_us: raw.rto_max_us,
-            delack_max_us: raw.delack_max_us,
+            rto_min_us,
+            rto_max_us: raw.rto_max_us.clamp(rto_min_us, RTO_MAX_US),
+            delack_max_us: raw.delack_max_us.clamp(MIN_TIME_US, DELACK_MAX_US),
             retry_us: raw.retry_us,
             user_timeout_us: raw.user_timeout_us,
             cwnd_limit: raw.cwnd_limit,

@@ -3,15 +3,12 @@
 //! RTT estimation and retransmission timeout (RFC 6298).
 
 use toe_abi::completion::Reason;
+use toe_abi::submission::MIN_TIME_US;
+use toe_abi::submission::RTO_MAX_US as RTO_MAX;
+use toe_abi::submission::RTO_MIN_US as RTO_MIN;
 
-use super::time::MILLISECOND;
 use super::time::SECOND;
 
-/// Minimum of the variance term of the RTO, and thereby of the RTO (`TCP_RTO_MIN`), unless the host
-/// sets it. RFC 6298 recommends one second; 200 ms is common practice and equals the host's TCP.
-const RTO_MIN: u32 = (200 * MILLISECOND) as u32;
-/// Maximum RTO (`TCP_RTO_MAX`).
-const RTO_MAX: u32 = (120 * SECOND) as u32;
 /// Initial RTO (RFC 6298 2.1).
 const RTO_INITIAL: u32 = SECOND as u32;
 /// Maximum RTT. Larger samples are clamped to avoid overflow.
@@ -26,6 +23,8 @@ pub struct Rtt {
     rttvar4: u32,
     min: u32,
     rto: u32,
+    /// Minimum of the variance term of the RTO, and thereby of the RTO. RFC 6298 recommends one
+    /// second; 200 ms is common practice and equals the host's TCP.
     rto_min: u32,
     rto_max: u32,
 }
@@ -51,7 +50,7 @@ impl Rtt {
     ///
     /// `Submission` if one is out of range.
     pub fn set_limits(&mut self, min: u32, max: u32, keep: bool) -> Result<(), Reason> {
-        if u64::from(min) < MILLISECOND || min > max || max > RTO_MAX {
+        if min < MIN_TIME_US || min > max || max > RTO_MAX {
             return Err(Reason::Submission);
         }
         self.rto_min = min;

@@ -8,6 +8,8 @@ use toe_abi::connection::ConnectionState;
 use toe_abi::connection::MAX_RCV_WINDOW;
 use toe_abi::connection::MAX_WSCALE;
 use toe_abi::connection::flag as state_flag;
+use toe_abi::submission::DELACK_MAX_US;
+use toe_abi::submission::MIN_TIME_US;
 
 mod legacy;
 
@@ -30,7 +32,7 @@ use crate::tcp::time::SECOND;
 use crate::tcp::time::Timer;
 
 /// Delayed-ACK timeout (`TCP_DELACK_MIN`; RFC 9293 3.8.6.3 allows 500 ms).
-const DELAYED_ACK: u64 = 40 * MILLISECOND;
+const DELAYED_ACK: u64 = DELACK_MAX_US as u64;
 /// ACKs sent without delay at the start, when the peer may be in slow start (quickack mode).
 const QUICK_ACKS: u8 = 16;
 /// Minimum interval between ACKs in reply to out-of-window segments without payload
@@ -161,7 +163,7 @@ impl Receiver {
             full: MIN_FULL,
             due: 0,
             delayed: Timer::OFF,
-            delay: DELAYED_ACK as u32,
+            delay: DELACK_MAX_US,
             quick: QUICK_ACKS,
             interactive: false,
             last_data: Instant::default(),
@@ -400,10 +402,10 @@ impl Receiver {
     ///
     /// `Submission` if it is below a millisecond.
     pub fn set_delack_max(&mut self, delay: u32) -> Result<(), Reason> {
-        if u64::from(delay) < MILLISECOND {
+        if delay < MIN_TIME_US {
             return Err(Reason::Submission);
         }
-        self.delay = delay.min(DELAYED_ACK as u32);
+        self.delay = delay.min(DELACK_MAX_US);
         Ok(())
     }
 
