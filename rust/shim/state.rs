@@ -107,7 +107,8 @@ pub(super) struct Carried {
     pub(super) wanted: Parameters,
     /// Parameters that the adapter has been told.
     pub(super) told: Parameters,
-    /// Why payload or an update waits. While it is set the connection is in the lane's list of those that wait.
+    /// Why payload or an update waits. While it is set the connection is in the lane's list of those
+    /// that wait.
     pub(super) blocked: Option<Shortage>,
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What [`kernel::workqueue`] lacks: periodic work, flushing, queues of a module, and the queues `system_percpu_wq` and
-//! `system_dfl_wq`. (Its own `system()` and `system_unbound()` are the deprecated queues, which warn
+//! What [`kernel::workqueue`] lacks: periodic work, flushing, queues of a module, and the queues
+//! `system_percpu_wq` and `system_dfl_wq`. (Its own `system()` and `system_unbound()` are the deprecated queues, which warn
 //! when they are used.)
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)

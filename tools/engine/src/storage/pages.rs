@@ -65,8 +65,8 @@ impl Pages {
         self.count = 0;
     }
 
-    /// Fetches what is posted in `ring`, in whole batches, as far as one call may. An entry whose identifier is out of
-    /// range or already posted is counted and ignored.
+    /// Fetches what is posted in `ring`, in whole batches, as far as one call may. An entry whose
+    /// identifier is out of range or already posted is counted and ignored.
     ///
     /// # Errors
     ///

@@ -72,8 +72,8 @@ impl Tcb {
 }
 
 impl Sender {
-    /// Changes `NODELAY`, `CORK`, `KEEP_CWND` and `REPORT_SENT`. Nothing is held back any more that was for `MORE`; with `PUSH`,
-    /// nothing that was submitted.
+    /// Changes `NODELAY`, `CORK`, `KEEP_CWND` and `REPORT_SENT`. Nothing is held back any more that was
+    /// for `MORE`; with `PUSH`, nothing that was submitted.
     pub fn set_flags(&mut self, flags: u16) {
         self.nodelay = flags & state_flag::NODELAY != 0;
         self.cork = flags & state_flag::CORK != 0;
