@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from itertools import accumulate
 from typing import Callable, TypeVar
 
 TCP_ULP = 31
@@ -201,7 +202,8 @@ def receive_alone() -> int:
 
 
 def window() -> int:
-    """Smallest window that a sender sees whose receiver keeps up, in percent of the largest."""
+    """Smallest window that a sender sees whose receiver keeps up, in percent of the largest before it:
+    the window may still grow."""
     near, far = pair(rcvbuf=1 << 20)
     far.setblocking(True)
     seen = []
@@ -213,7 +215,7 @@ def window() -> int:
         time.sleep(0.002)
         if turn >= 100:
             seen.append(info(far, 228, "=I"))
-    return min(seen) * 100 // max(seen)
+    return min(now * 100 // most for now, most in zip(seen, accumulate(seen, max), strict=True))
 
 
 def lowat() -> int:

@@ -41,7 +41,11 @@ static void toe_rcv_rtt_measure(struct tcp_sock *tp)
 	tp->rcv_rtt_est.time = tp->tcp_mstamp;
 }
 
-/* Does what tcp_measure_rcv_mss() does: measures the share of payload in skbs. */
+/*
+ * Does what tcp_measure_rcv_mss() does: measures the share of payload in skbs. Here it
+ * differs from skb to skb, by how full the last page is, and the window would jump
+ * with it. Move towards each by one step, that is, towards their median.
+ */
 static void toe_measure(struct sock *sk, u32 len, u32 truesize)
 {
 	struct inet_connection_sock *icsk = inet_csk(sk);
@@ -54,7 +58,7 @@ static void toe_measure(struct sock *sk, u32 len, u32 truesize)
 	ratio = clamp_t(u64, div_u64((u64)len << TCP_RMEM_TO_WIN_SCALE, truesize), 1, U8_MAX);
 	if (ratio == tp->scaling_ratio)
 		return;
-	tp->scaling_ratio = ratio;
+	tp->scaling_ratio += ratio > tp->scaling_ratio ? 1 : -1;
 	WRITE_ONCE(tp->window_clamp, tcp_win_from_space(sk, sk->sk_rcvbuf));
 	tp->rcvq_space.space = min_t(u32, tp->rcvq_space.space, tp->window_clamp);
 }
@@ -143,10 +147,10 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
 
 	/*
 	 * The adapter's acknowledgements repeat the edge that Linux has announced.
-	 * Have tcp_cleanup_rbuf() announce it before the sender sees much less than
-	 * the whole window.
+	 * Have tcp_cleanup_rbuf() announce the next one before the sender sees much
+	 * less than the window, which may be a small part of its limit.
 	 */
-	if (tp->rcv_nxt - tp->rcv_wup > tp->window_clamp >> 3)
+	if (tp->rcv_nxt - tp->rcv_wup > tp->rcv_wnd >> 4)
 		inet_csk_schedule_ack(sk);
 
 	tp->rcv_tstamp = tcp_jiffies32;
