@@ -82,14 +82,8 @@ static int toe_queue_xmit(struct sock *sk, struct sk_buff *skb, struct flowi *fl
 
 	if (likely(!payload)) {
 		toe_note_announced(sk, skb);
-		if (!toe_is_acknowledgement(sk, skb) || !toe_call_announce(sk)) {
-			/*
-			 * Memory of the payload that is being read may have kept the
-			 * window from moving: announce it after the next read.
-			 */
-			inet_csk_schedule_ack(sk);
+		if (!toe_is_acknowledgement(sk, skb) || !toe_call_announce(sk))
 			return ops->original->queue_xmit(sk, skb, fl);
-		}
 		/* The adapter reports the segment. */
 		tp->segs_out--;
 		consume_skb(skb);
