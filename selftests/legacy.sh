@@ -175,11 +175,37 @@ closed_window()
 	check "$1: direct delivery resumes" at_least $((before + 1000000)) counter toe_rx_bytes
 }
 
+# lost_update NAME PEER: the announcement of an open window is lost, and so is whatever else the adapter
+# sends for a second; the peer's next probe opens the window
+lost_update()
+{
+	local before
+	begin "$1" "$2" -u 0 -d "$LONG" --rate "$RATE"
+	stall
+	check "$1: the peer probes the window" within 10 probed
+	toectl impair toe0 --direction egress loss 100% >/dev/null
+	before=$(counter toe_rx_bytes)
+	go_on
+	sleep 1
+	check "$1: nothing arrives" not at_least $((before + 100000)) counter toe_rx_bytes
+	toectl impair toe0 off >/dev/null
+	end "$1"
+}
+
+for peer in "$PEER4" "$PEER6"; do
+	lost_update "lost window update, $peer" "$peer"
+	odd "$UNKNOWN"
+	lost_update "lost window update in legacy mode, $peer" "$peer"
+	even
+done
+# Duplicates of what Linux has not confirmed
+gaps=$(counter toe_legacy_gap)
 for peer in "$PEER4" "$PEER6"; do
 	in_legacy several "several kinds, $peer" "$peer"
 	in_legacy bad_path "several kinds and a bad path, $peer" "$peer"
 	long_path "holes in a long path, $peer" "$peer"
 	closed_window "closed window, $peer" "$peer"
 done
+check "entries by payload that Linux has not confirmed" at_least $((gaps + 1)) counter toe_legacy_gap
 
 finish

@@ -112,8 +112,6 @@ counters! {
     ToeUnacceptable = "toe_unacceptable",
     /// Segments dropped because no payload page was posted.
     ToeNoPage = "toe_no_page",
-    /// Not used any more: out-of-order segments dropped for lack of room for another gap.
-    ToeNoRoom = "toe_no_room",
     /// Frames of the host's own TCP that were rewritten with the state of a delegated connection.
     ToeHostFrames = "toe_host_frames",
     /// Submissions ignored because the connection had been returned.
@@ -175,6 +173,14 @@ counters! {
     /// Time from entry into legacy mode, or the confirmation before, to each confirmation of the host, in
     /// microseconds.
     LegacyTime = "toe_legacy_us",
+    /// Entries into legacy mode by an unknown TCP option or a missing timestamp.
+    LegacyOption = "toe_legacy_option",
+    /// Entries into legacy mode by payload out of order that the adapter could not hold.
+    LegacyOutOfOrder = "toe_legacy_out_of_order",
+    /// Entries into legacy mode by payload that the host had not confirmed after a `Resumed`.
+    LegacyGap = "toe_legacy_gap",
+    /// Entries into legacy mode by probes of a window that stayed closed.
+    LegacyWindow = "toe_legacy_window",
 }
 
 constants! {

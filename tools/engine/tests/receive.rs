@@ -133,6 +133,7 @@ fn a_host_that_stays_out_of_step_gets_the_connection_back() {
     let reason = returned(&mut node, 10_100_000);
     assert_eq!(reason, Some(Reason::OutOfStep.raw()));
     assert_eq!(node.counter(Counter::LegacyEntered), 1);
+    assert_eq!(node.counter(Counter::LegacyOption), 1);
 }
 
 /// A first fragment returns a connection only if it is one of TCP, from the windows.

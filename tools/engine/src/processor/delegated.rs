@@ -20,6 +20,7 @@ use crate::ring::HostError;
 use crate::storage::Pages;
 use crate::tcp::Instant;
 use crate::tcp::Seq;
+use crate::tcp::Special;
 use crate::tcp::Trimmed;
 use crate::tcp::Verdict;
 use crate::tcp::flag;
@@ -32,8 +33,8 @@ enum Outcome {
     Changed,
     /// Settle it, and send an acknowledgement at once.
     Answer,
-    /// Upload the frame. With a reason, the connection enters legacy mode.
-    Upload(Option<Reason>),
+    /// Upload the frame. If it is special, the connection enters legacy mode.
+    Upload(Option<Special>),
     /// Return it, followed by the frame.
     Return(Reason),
 }
@@ -152,7 +153,7 @@ impl<E: Env> Receive<'_, E> {
                         .held
                         .insert(self.held_frames, frame.bytes, &held)
                 {
-                    return Ok(Outcome::Upload(Some(Reason::OutOfOrder)));
+                    return Ok(Outcome::Upload(Some(Special::OutOfOrder)));
                 }
                 tcp.tcb.accept(now, &trimmed);
                 self.counters.count(Counter::ToeOutOfOrder);

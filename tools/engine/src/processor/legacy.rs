@@ -21,11 +21,12 @@ use crate::tcp;
 use crate::tcp::Answered;
 use crate::tcp::Range;
 use crate::tcp::Seq;
+use crate::tcp::Special;
 use crate::tuple::Key;
 use crate::tuple::Tuple;
 
 impl Core {
-    /// Uploads a frame of the delegated connection in `slot` to the host's TCP. With a reason, the
+    /// Uploads a frame of the delegated connection in `slot` to the host's TCP. If it is special, the
     /// connection enters legacy mode before.
     #[cold]
     pub(super) fn legacy_frame<E: Env>(
@@ -35,12 +36,19 @@ impl Core {
         rings: &mut RingSet,
         slot: u32,
         frame: &PortFrame<'_>,
-        entering: Option<Reason>,
+        entering: Option<Special>,
     ) -> Result<(), HostError> {
-        if let Some(reason) = entering {
+        if let Some(special) = entering {
             if !self.enter_legacy(now, env, rings, slot)? {
-                return self.return_connection(now, env, rings, slot, reason, Some(frame));
+                return self.return_connection(now, env, rings, slot, special.into(), Some(frame));
             }
+            self.counters.count(Counter::LegacyEntered);
+            self.counters.count(match special {
+                Special::Option => Counter::LegacyOption,
+                Special::OutOfOrder => Counter::LegacyOutOfOrder,
+                Special::Gap => Counter::LegacyGap,
+                Special::Window => Counter::LegacyWindow,
+            });
         }
         let Some(connection) = self.table.get(slot) else {
             return Ok(());
@@ -73,7 +81,6 @@ impl Core {
             return Ok(false);
         }
         connection.starved_since = None;
-        self.counters.count(Counter::LegacyEntered);
         connection.protocol.enter_legacy(now);
         self.begin_legacy(now, env, rings, slot)?;
         Ok(true)

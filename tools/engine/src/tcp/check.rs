@@ -8,6 +8,7 @@ use super::Tcb;
 use super::segment::Drop;
 use super::segment::Range;
 use super::segment::Segment;
+use super::segment::Special;
 use super::segment::Verdict;
 use super::segment::flag;
 use super::seq::Seq;
@@ -27,7 +28,7 @@ impl Tcb {
         &mut self,
         now: Instant,
         segment: &Segment,
-    ) -> Result<Option<Reason>, Verdict> {
+    ) -> Result<Option<Special>, Verdict> {
         let has = |flag| segment.flags & flag != 0;
         let legacy = self.receiver.is_legacy();
         if segment.signed {
@@ -85,9 +86,9 @@ impl Tcb {
         Ok(if legacy || segment.length == 0 {
             None
         } else if segment.unknown_option || bare {
-            Some(Reason::Option)
+            Some(Special::Option)
         } else {
-            gap.then_some(Reason::Gap)
+            gap.then_some(Special::Gap)
         })
     }
 
@@ -137,7 +138,7 @@ impl Tcb {
             return Verdict::Duplicate;
         }
         if plain && self.receiver.probes_exhausted(segment) {
-            return Verdict::Upload(Some(Reason::Window));
+            return Verdict::Upload(Some(Special::Window));
         }
         Verdict::Drop(Drop::Window)
     }

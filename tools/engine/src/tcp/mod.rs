@@ -84,6 +84,7 @@ pub use self::segment::Records;
 pub use self::segment::Rewrite;
 pub use self::segment::SackBlocks;
 pub use self::segment::Segment;
+pub use self::segment::Special;
 pub use self::segment::Timestamps;
 pub use self::segment::Trimmed;
 pub use self::segment::Verdict;

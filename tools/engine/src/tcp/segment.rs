@@ -225,13 +225,38 @@ pub enum Verdict {
     /// Drop. An ACK is sent where the protocol requires one.
     Drop(Drop),
     /// Upload the whole frame to the host's TCP, then call [`Tcb::uploaded`](super::Tcb::uploaded).
-    /// With a reason, the connection has to enter legacy mode before
+    /// If it is special, the connection has to enter legacy mode before
     /// ([`Tcb::enter_legacy`](super::Tcb::enter_legacy)). The acknowledgement has been processed where
     /// possible.
-    Upload(Option<Reason>),
+    Upload(Option<Special>),
     /// Return the connection to the host's TCP, followed by this frame. The segment has not been
     /// processed.
     Return(Reason),
+}
+
+/// Why only the host's TCP can process the payload of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// An unknown TCP option, or no timestamp although timestamps are in use.
+    Option,
+    /// Payload out of order that cannot be held.
+    OutOfOrder,
+    /// Payload that the host has not confirmed after a resumption.
+    Gap,
+    /// A repeated probe of a window that stays closed.
+    Window,
+}
+
+impl From<Special> for Reason {
+    /// The reason of the return if the connection cannot enter legacy mode.
+    fn from(special: Special) -> Self {
+        match special {
+            Special::Option => Self::Option,
+            Special::OutOfOrder => Self::OutOfOrder,
+            Special::Gap => Self::Gap,
+            Special::Window => Self::Window,
+        }
+    }
 }
 
 /// A segment to send.

@@ -22,6 +22,7 @@ use crate::tcp::out_of_order::OutOfOrder;
 use crate::tcp::segment::Range;
 use crate::tcp::segment::SackBlocks;
 use crate::tcp::segment::Segment;
+use crate::tcp::segment::Special;
 use crate::tcp::segment::Trimmed;
 use crate::tcp::segment::Verdict;
 use crate::tcp::segment::flag;
@@ -332,7 +333,7 @@ impl Receiver {
         };
         if range.start == self.nxt {
             if self.probes_exhausted(segment) {
-                return Verdict::Upload(Some(Reason::Window));
+                return Verdict::Upload(Some(Special::Window));
             }
             return Verdict::Deliver(piece(range));
         }
@@ -348,7 +349,7 @@ impl Receiver {
         if self.out_of_order.has_room(missing) {
             Verdict::Hold(piece(missing))
         } else {
-            Verdict::Upload(Some(Reason::OutOfOrder))
+            Verdict::Upload(Some(Special::OutOfOrder))
         }
     }
 

@@ -85,7 +85,7 @@ fn a_window_that_stays_closed_is_the_hosts_to_explain() {
     for _ in 0..8 {
         assert_eq!(script.take(&probe), Verdict::Drop(Drop::Window));
     }
-    assert_eq!(script.take(&probe), Verdict::Upload(Some(Reason::Window)));
+    assert_eq!(script.take(&probe), Verdict::Upload(Some(Special::Window)));
     let forged = forged(&script, 0x4000_0000, 64);
     assert_eq!(script.take(&forged), Verdict::Drop(Drop::Window));
 }

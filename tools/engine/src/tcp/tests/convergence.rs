@@ -7,7 +7,6 @@
 //! becomes legacy frames, which is a window, and the host's answer comes a round trip later.
 
 use proptest::prelude::*;
-use toe_abi::completion::Reason;
 use toe_abi::connection::flag as state_flag;
 
 use super::behaviour::Behaviour;
@@ -16,6 +15,7 @@ use super::end::MSS;
 use super::network::Network;
 use super::network::Path;
 use super::network::bulk;
+use crate::tcp::Special;
 
 /// Delay of the path, in microseconds.
 const DELAY: u64 = 1_000;
@@ -79,7 +79,7 @@ proptest! {
         let [entry] = network.ends[1].entries[..] else {
             panic!("{:?}", network.ends[1].entries);
         };
-        prop_assert_eq!(entry.cause, Some(Reason::Option));
+        prop_assert_eq!(entry.cause, Some(Special::Option));
         prop_assert!(entry.frames <= 2 + (RATE * BATCH / 1_000_000) as u32 / MSS, "{:?}", entry);
         prop_assert!(entry.took <= lag + answer + 2 * BATCH, "{:?}", entry);
         // The sender has not paused.
@@ -117,7 +117,7 @@ proptest! {
         let sender = Behaviour { hold, ..sender(1_000_000, lag, answer) };
         let network = bulk(seed, sender, path, 10_000_000);
         prop_assert_eq!(converged(&network.ends[1]), 1);
-        prop_assert_eq!(network.ends[1].entries[0].cause, Some(Reason::OutOfOrder));
+        prop_assert_eq!(network.ends[1].entries[0].cause, Some(Special::OutOfOrder));
         prop_assert_eq!(network.ends[0].timeouts, 0);
     }
 

@@ -6,7 +6,6 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use toe_abi::completion::Reason;
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
 use toe_abi::connection::flag as state_flag;
@@ -61,7 +60,7 @@ pub struct Packet {
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Why it was entered; `None` at the hand-over.
-    pub cause: Option<Reason>,
+    pub cause: Option<Special>,
     /// When, and how long it took.
     pub at: u64,
     pub took: u64,
@@ -268,7 +267,7 @@ impl End {
         }
     }
 
-    fn enter(&mut self, at: u64, cause: Option<Reason>) {
+    fn enter(&mut self, at: u64, cause: Option<Special>) {
         self.entry = Some(Entry {
             cause,
             at,
@@ -381,7 +380,7 @@ impl End {
                     return false;
                 }
                 if self.held.len() >= self.behaviour.hold {
-                    self.special(now, frame, Some(Reason::OutOfOrder), random);
+                    self.special(now, frame, Some(Special::OutOfOrder), random);
                 } else {
                     let before = self.held.range(..=offset).next_back();
                     assert!(before.is_none_or(|(&start, &length)| start + length <= offset));
@@ -401,9 +400,15 @@ impl End {
     }
 
     /// Uploads a frame that only the host's TCP can process.
-    fn special(&mut self, now: u64, frame: &Packet, entering: Option<Reason>, random: &mut Random) {
+    fn special(
+        &mut self,
+        now: u64,
+        frame: &Packet,
+        entering: Option<Special>,
+        random: &mut Random,
+    ) {
         let lag = self.behaviour.lag;
-        self.repeated += u32::from(entering == Some(Reason::Gap));
+        self.repeated += u32::from(entering == Some(Special::Gap));
         if entering.is_some() {
             if self.entry.is_none() {
                 self.enter(now, entering);

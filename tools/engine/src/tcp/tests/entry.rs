@@ -5,13 +5,13 @@
 //! the sequence numbers wrap. All bytes arrive, and the properties that [`End`](super::end::End)
 //! asserts hold.
 
-use toe_abi::completion::Reason;
 use toe_abi::connection::flag as state_flag;
 
 use super::behaviour::Behaviour;
 use super::end::MSS;
 use super::network::Network;
 use super::network::Path;
+use crate::tcp::Special;
 
 const SETTINGS: [u16; 4] = [
     0,
@@ -74,7 +74,7 @@ fn receiver() -> Behaviour {
 }
 
 /// Number of entries because of `cause`.
-fn entries(cause: Option<Reason>) -> impl Fn(&Network) -> usize {
+fn entries(cause: Option<Special>) -> impl Fn(&Network) -> usize {
     move |network| {
         let entries = network.ends[1].entries.iter();
         entries.filter(|entry| entry.cause == cause).count()
@@ -87,7 +87,7 @@ fn an_unknown_option() {
         odd: 100_000,
         ..path()
     };
-    everywhere(&WINDOWS, &path, &receiver(), entries(Some(Reason::Option)));
+    everywhere(&WINDOWS, &path, &receiver(), entries(Some(Special::Option)));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_missing_timestamp() {
     everywhere(&WINDOWS, &path, &receiver(), |network| {
         let timestamps = network.ends[1].behaviour.flags & state_flag::TIMESTAMPS != 0;
         match timestamps {
-            true => entries(Some(Reason::Option))(network),
+            true => entries(Some(Special::Option))(network),
             false => 1,
         }
     });
@@ -116,7 +116,7 @@ fn more_out_of_order_than_can_be_held() {
         hold: 1,
         ..receiver()
     };
-    let cause = entries(Some(Reason::OutOfOrder));
+    let cause = entries(Some(Special::OutOfOrder));
     everywhere(&WINDOWS[2..], &path, &receiver, cause);
 }
 
@@ -127,7 +127,7 @@ fn a_window_update_that_does_not_reach_the_adapter() {
         lose_host_frame: 200_000,
         ..receiver()
     };
-    let cause = entries(Some(Reason::Window));
+    let cause = entries(Some(Special::Window));
     everywhere(&WINDOWS[..3], &path(), &receiver, cause);
 }
 

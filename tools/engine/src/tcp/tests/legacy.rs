@@ -3,7 +3,6 @@
 //! Legacy mode: packet scripts, streams that never pause, and a hostile host.
 
 use proptest::prelude::*;
-use toe_abi::completion::Reason;
 use toe_abi::connection::flag as state_flag;
 
 use super::host::Host;
@@ -17,7 +16,7 @@ use super::script::state;
 use crate::tcp::*;
 
 /// Takes a segment that must be uploaded, as the caller does.
-fn upload(script: &mut Script, segment: &Segment, why: Option<Reason>) {
+fn upload(script: &mut Script, segment: &Segment, why: Option<Special>) {
     assert_eq!(script.take(segment), Verdict::Upload(why));
     if why.is_some() {
         script.tcb.enter_legacy(script.instant());
@@ -68,7 +67,7 @@ fn odd_frame(script: &mut Script) {
         unknown_option: true,
         ..data(script, 0)
     };
-    upload(script, &odd, Some(Reason::Option));
+    upload(script, &odd, Some(Special::Option));
     assert_eq!(resume(script), Some((MSS, 1)));
 }
 
@@ -81,7 +80,7 @@ fn an_odd_frame_is_uploaded_and_delivery_resumes_behind_it() {
         unknown_option: true,
         ..data(&script, 0)
     };
-    upload(&mut script, &odd, Some(Reason::Option));
+    upload(&mut script, &odd, Some(Special::Option));
     // Its acknowledgement counts, its payload is the host's.
     assert_eq!(script.tcb.snd_una(), ISS + MSS);
     script.nothing();
@@ -137,7 +136,7 @@ fn a_missing_timestamp_is_odd() {
         timestamps: None,
         ..data(&script, 0)
     };
-    upload(&mut script, &bare, Some(Reason::Option));
+    upload(&mut script, &bare, Some(Special::Option));
 }
 
 #[test]
@@ -145,7 +144,7 @@ fn every_frame_is_uploaded_until_the_hole_is_filled() {
     let mut script = Script::new();
     let mut odd = data(&script, MSS);
     odd.unknown_option = true;
-    upload(&mut script, &odd, Some(Reason::Option));
+    upload(&mut script, &odd, Some(Special::Option));
     assert_eq!(resume(&mut script), None, "there is a hole");
     let next = data(&script, 2 * MSS);
     upload(&mut script, &next, None);
@@ -203,7 +202,7 @@ fn unconfirmed_payload_that_the_peer_repeats_is_uploaded() {
     let mut script = Script::new();
     odd_frame(&mut script);
     let again = data(&script, 0);
-    upload(&mut script, &again, Some(Reason::Gap));
+    upload(&mut script, &again, Some(Special::Gap));
     assert_eq!(resume(&mut script), Some((MSS, 2)));
     // The answer to the first resumption says what the host has, and no more.
     assert_eq!(resync(&mut script, 0, false, 1), Answered::Outdated);
@@ -288,7 +287,7 @@ fn what_was_delivered_before_the_entry_is_acknowledged() {
     }
     let mut odd = data(&script, 18 * MSS);
     odd.unknown_option = true;
-    assert_eq!(script.take(&odd), Verdict::Upload(Some(Reason::Option)));
+    assert_eq!(script.take(&odd), Verdict::Upload(Some(Special::Option)));
     script.tcb.enter_legacy(script.instant());
     assert_eq!(resume(&mut script), Some((17 * MSS, 1)));
     assert_eq!(script.deadline(), Some(Instant(40_000)));
@@ -328,7 +327,7 @@ fn probes_of_a_closed_window_reach_the_host() {
                 script.now += 1_000_000;
                 assert!(probes < 100, "{room} {length}");
             };
-            assert_eq!((why, probes), (Some(Reason::Window), 9), "{room} {length}");
+            assert_eq!((why, probes), (Some(Special::Window), 9), "{room} {length}");
         }
     }
 }

@@ -2,7 +2,6 @@
 
 //! Receiving: accepted payload, ACKs and their timing.
 
-use toe_abi::completion::Reason;
 use toe_abi::connection::flag as state_flag;
 
 use super::script::*;
@@ -250,7 +249,7 @@ fn too_many_holes_are_not_remembered() {
                 script.tcb.accept(Instant(0), &piece);
                 verdicts.0 += 1;
             }
-            Verdict::Upload(Some(Reason::OutOfOrder)) => verdicts.1 += 1,
+            Verdict::Upload(Some(Special::OutOfOrder)) => verdicts.1 += 1,
             other => panic!("{other:?}"),
         }
     }
