@@ -175,12 +175,15 @@ closed_window()
 	check "$1: direct delivery resumes" at_least $((before + 1000000)) counter toe_rx_bytes
 }
 
-# lost_update NAME PEER: the announcement of an open window is lost, and so is whatever else the adapter
+# lost_update NAME PEER RULE: the announcement of an open window is lost, and so is whatever else the adapter
 # sends for a second; the peer's next probe opens the window
 lost_update()
 {
 	local before
+	odd "$3"
+	before=$(counter toe_rx_segments)
 	begin "$1" "$2" -u 0 -d "$LONG" --rate "$RATE"
+	check "$1: payload arrives" within 10 at_least $((before + 100)) counter toe_rx_segments
 	stall
 	check "$1: the peer probes the window" within 10 probed
 	toectl impair toe0 --direction egress loss 100% >/dev/null
@@ -190,13 +193,13 @@ lost_update()
 	check "$1: nothing arrives" not at_least $((before + 100000)) counter toe_rx_bytes
 	toectl impair toe0 off >/dev/null
 	end "$1"
+	even
 }
 
 for peer in "$PEER4" "$PEER6"; do
-	lost_update "lost window update, $peer" "$peer"
-	odd "$UNKNOWN"
-	lost_update "lost window update in legacy mode, $peer" "$peer"
-	even
+	# No frame has no length. The rule keeps the peer's end of the connection with Linux.
+	lost_update "lost window update, $peer" "$peer" "meta length 0 $UNKNOWN"
+	lost_update "lost window update in legacy mode, $peer" "$peer" "$UNKNOWN"
 done
 # Duplicates of what Linux has not confirmed
 gaps=$(counter toe_legacy_gap)
