@@ -64,7 +64,7 @@ impl Location {
 #[derive(Clone, Copy, Debug)]
 pub struct Consumer {
     location: Location,
-    /// Producer index as last read.
+    /// End of the available entries.
     producer: u32,
     consumer: u32,
     /// Consumer index in the status page.
@@ -82,18 +82,38 @@ impl Consumer {
         })
     }
 
-    /// Reads the producer index from the doorbell page.
+    /// Reads the producer index from the doorbell page. Its entries are not available before
+    /// [`Consumer::admit`].
     ///
     /// # Errors
     ///
     /// [`HostError`] if it implies more entries than the ring has.
     #[inline]
-    pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), HostError> {
+    pub fn posted<H: Host>(&self, host: &H) -> Result<u32, HostError> {
         let producer = host.doorbell(self.location.ring.index_offset());
-        if producer.wrapping_sub(self.consumer) > self.location.entries {
-            return Err(HostError);
+        match producer.wrapping_sub(self.consumer) > self.location.entries {
+            true => Err(HostError),
+            false => Ok(producer),
         }
-        self.producer = producer;
+    }
+
+    /// Makes the entries before `producer`, a result of [`Consumer::posted`], available, if they are
+    /// not yet.
+    #[inline]
+    pub fn admit(&mut self, producer: u32) {
+        if producer.wrapping_sub(self.producer) as i32 > 0 {
+            self.producer = producer;
+        }
+    }
+
+    /// Makes all entries available that the host has posted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::posted`].
+    #[inline]
+    pub fn refresh<H: Host>(&mut self, host: &H) -> Result<(), HostError> {
+        self.admit(self.posted(host)?);
         Ok(())
     }
 
@@ -103,7 +123,13 @@ impl Consumer {
         self.location.entries
     }
 
-    /// Entries not yet consumed, as of the last [`Consumer::refresh`].
+    /// Producer index up to which entries are available.
+    #[inline]
+    pub fn producer(&self) -> u32 {
+        self.producer
+    }
+
+    /// Available entries that are not consumed yet.
     #[inline]
     pub fn available(&self) -> u32 {
         self.producer.wrapping_sub(self.consumer)

@@ -7,6 +7,8 @@
 mod peer;
 mod support;
 
+use std::collections::VecDeque;
+
 use toe_abi::completion::HandoverStatus;
 use toe_abi::page::PagePost;
 use toe_abi::ring::PAGE_ENTRY;
@@ -214,4 +216,100 @@ fn pages_are_taken_a_part_at_a_time() {
         let done = node.counter(Counter::PageInvalid) - before;
         assert!(done <= 2 * MOST, "{done} at once");
     }
+}
+
+/// A frame of the host that nothing else resembles.
+const HOST_FRAME: [u8; 60] = [0x77; 60];
+
+/// Submits `count` requests for a connection that there is not.
+fn submit_stale(node: &mut Node, count: u32) {
+    for _ in 0..count {
+        node.driver.ask_back(&mut node.env, u32::MAX);
+    }
+}
+
+/// How many frames of the host and others have left since the last call.
+fn left(wire: &mut VecDeque<support::WireFrame>) -> [usize; 2] {
+    let (host, others): (Vec<_>, Vec<_>) =
+        wire.drain(..).partition(|frame| frame.bytes == HOST_FRAME);
+    [host.len(), others.len()]
+}
+
+#[test]
+fn a_host_frame_waits_for_the_submissions_before_it_and_no_others() {
+    let mut node = Node::new(&config(), Capabilities::ALL);
+    let before = 5 * BUDGET as u64;
+    submit_stale(&mut node, 5 * BUDGET as u32);
+    node.driver.transmit_bytes(&mut node.env, &HOST_FRAME, 1);
+    let mut polls = 0;
+    while node.env.wire.is_empty() {
+        submit_stale(&mut node, BUDGET as u32);
+        assert!(polls < 3 * ENTRIES as usize / BUDGET, "the frame starves");
+        assert_eq!(node.poll(1), Next::Work);
+        polls += 1;
+    }
+    assert!(node.counter(Counter::ToeStale) >= before, "in order");
+
+    // The next frame waits for none that were taken meanwhile.
+    submit_stale(&mut node, BUDGET as u32);
+    node.driver.transmit_bytes(&mut node.env, &HOST_FRAME, 1);
+    while node.poll(1) == Next::Work {}
+    assert_eq!(left(&mut node.env.wire), [2, 0]);
+}
+
+#[test]
+fn frames_that_passed_a_blocked_hand_over_leave_once() {
+    let (mut node, ids) = busy();
+    node.env.wire.clear();
+    // The completion ring has no room.
+    node.driver.appetite = 0;
+    for chunk in ids[..500].chunks(100) {
+        for &id in chunk {
+            node.driver.ask_back(&mut node.env, id);
+        }
+        for _ in 0..3 {
+            node.poll(2);
+        }
+    }
+    let [end, _] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    node.driver.transmit_bytes(&mut node.env, &HOST_FRAME, 1);
+    submit_stale(&mut node, BUDGET as u32);
+    node.driver.delegate(&mut node.env, 1, &end.state);
+    submit_stale(&mut node, 2 * BUDGET as u32);
+    for _ in 0..3 {
+        node.poll(2);
+    }
+    node.driver.transmit_bytes(&mut node.env, &HOST_FRAME, 1);
+    node.poll(2);
+    assert_eq!(left(&mut node.env.wire), [2, 0]);
+
+    node.driver.appetite = u32::MAX;
+    for _ in 0..10 {
+        node.driver.completions(&mut node.env);
+        submit_stale(&mut node, BUDGET as u32);
+        assert_eq!(node.poll(2), Next::Work);
+    }
+    assert_eq!(left(&mut node.env.wire), [0, 0]);
+}
+
+#[test]
+fn the_port_has_room_for_connections_and_for_the_host_in_turn() {
+    let (mut node, ids) = busy();
+    node.env.wire.clear();
+    let [end, _] = peer::pair(false, false, [Vec::new(), Vec::new()], 1);
+    let seq = end.state.send.snd_nxt;
+    for &id in &ids[..100] {
+        node.driver
+            .send(&mut node.env, id, seq, BASE + FREE, 100, 100);
+        node.driver.transmit_bytes(&mut node.env, &HOST_FRAME, 1);
+    }
+    let mut sum = [0; 2];
+    for _ in 0..100 {
+        node.env.room = 1;
+        node.poll(2);
+        let [host, others] = left(&mut node.env.wire);
+        sum[0] += host;
+        sum[1] += others;
+    }
+    assert!(sum.iter().all(|&frames| frames >= 40), "{sum:?}");
 }

@@ -74,6 +74,8 @@ pub(super) struct Core {
     pub(super) returns: VecDeque<u32>,
     /// A packet for which the port had no room, and the identifier of its connection.
     pub(super) stalled: Option<(u32, Packet)>,
+    /// Frames of the host are sent before packets of connections in the next round.
+    pub(super) host_first: bool,
     /// Entries of the transmit ring are skipped up to the end of an overlong frame.
     pub(super) skipping: bool,
     /// Wire frames that the port has taken of the large frame at the head of the transmit ring.
@@ -111,6 +113,7 @@ impl Core {
             reports: VecDeque::with_capacity(connections),
             returns: VecDeque::with_capacity(connections),
             stalled: None,
+            host_first: true,
             skipping: false,
             resume: 0,
             scratch: Scratch {

@@ -19,6 +19,7 @@
 mod core;
 mod delegate;
 mod delegated;
+mod fence;
 mod legacy;
 mod message;
 mod port_frame;

@@ -38,9 +38,9 @@ impl Core {
     /// `stopping`, no connection is taken over.
     ///
     /// The order matters in two places. Payload is published to the host before it is acknowledged
-    /// to the peer. Submissions are carried out before host frames that were posted after them: the
-    /// transmit ring's index is read first, and its frames wait while there are submissions, except
-    /// while a `Delegate` waits for room in the completion ring.
+    /// to the peer. Submissions are carried out before host frames that were posted after them
+    /// ([`Fence`](super::fence::Fence)), except while a `Delegate` waits for room in the completion
+    /// ring.
     pub(super) fn round<E: Env>(
         &mut self,
         now: u64,
@@ -55,19 +55,13 @@ impl Core {
         let mut more = self.complete_returns(now, env, rings, budget)?;
         more |= self.sweep(now, env, rings, budget, stopping)?;
         self.settle(env, rings)?;
-        rings.transmit.refresh(env)?;
-        rings.submission.refresh(env)?;
+        rings.refresh_requests(env)?;
         let blocked = self.submissions(now, env, rings, budget, stopping)?;
-        let mut full = false;
-        if rings.submission.available() == 0 || blocked {
-            full = self.host_frames(now, env, rings, budget)?;
-        }
+        rings.admit_frames(blocked);
         more |= self.timers(now, env, rings, budget)?;
         // Settle connections that submissions and timers have touched.
         self.settle(env, rings)?;
-        if !full {
-            full = self.send(now, env, rings, budget)?;
-        }
+        let full = self.transmit(now, env, rings, budget)?;
         more |= self.report(env, rings, budget)?;
         self.reclaim_pages(env, rings)?;
         rings.completions.publish(env)?;
@@ -96,6 +90,28 @@ impl Core {
         let room = waits.then_some(now + ROOM_INTERVAL);
         let deadlines = [self.wheel.deadline(), self.coalesce.deadline(), room];
         Ok(Round::Wait(deadlines.into_iter().flatten().min()))
+    }
+
+    /// Sends frames of the host and packets of connections, at most `budget` of each. Returns true
+    /// when the port has no room for all of them. Then the others begin the next time.
+    fn transmit<E: Env>(
+        &mut self,
+        now: u64,
+        env: &mut E,
+        rings: &mut RingSet,
+        budget: usize,
+    ) -> Result<bool, HostError> {
+        for host in [self.host_first, !self.host_first] {
+            let full = match host {
+                true => self.host_frames(now, env, rings, budget)?,
+                false => self.send(now, env, rings, budget)?,
+            };
+            if full {
+                self.host_first = !self.host_first;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Does one round of a processor that is being stopped, until every connection is returned.
