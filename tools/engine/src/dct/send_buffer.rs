@@ -238,25 +238,27 @@ pub struct Submitted<'a> {
 
 impl Records for Submitted<'_> {
     #[inline]
-    fn first(&self, seq: Seq, length: u32) -> u32 {
-        if self.buffer.records == 0 {
-            return length;
-        }
-        let mut at = self.buffer.cursor(seq);
-        while let Some(node) = self.pool.nodes.get(at.node as usize) {
-            let end = at.seq + node.frag.length;
-            if end.at_least(seq + length) {
-                break;
+    fn ends(&self, seq: Seq, length: u32) -> impl Iterator<Item = Seq> {
+        let mut at = match self.buffer.records {
+            0 => Cursor { node: NONE, seq },
+            _ => self.buffer.cursor(seq),
+        };
+        core::iter::from_fn(move || {
+            loop {
+                let node = self.pool.nodes.get(at.node as usize)?;
+                let end = at.seq + node.frag.length;
+                if end.at_least(seq + length) {
+                    return None;
+                }
+                at = Cursor {
+                    node: node.next,
+                    seq: end,
+                };
+                if node.ends_record && end.after(seq) {
+                    return Some(end);
+                }
             }
-            if node.ends_record && end.after(seq) {
-                return end - seq;
-            }
-            at = Cursor {
-                node: node.next,
-                seq: end,
-            };
-        }
-        length
+        })
     }
 }
 
@@ -311,9 +313,15 @@ mod tests {
                         prop_assert_eq!(at, from + bytes);
                         prop_assert!(bytes == count || got == frags.len());
                         let records = Submitted { buffer: &buffer, pool: &pool };
-                        let end = ends.iter().find(|&&end| end > from).map(|end| end - from);
+                        let within: Vec<u32> = ends
+                            .iter()
+                            .filter(|&&end| end > from && end < from + count)
+                            .map(|end| end - from)
+                            .collect();
                         let first = records.first(Seq(start) + from, count);
-                        prop_assert_eq!(first, count.min(end.unwrap_or(count)));
+                        prop_assert_eq!(first, *within.first().unwrap_or(&count));
+                        let last = records.last(Seq(start) + from, count);
+                        prop_assert_eq!(last, count - within.last().unwrap_or(&0));
                     }
                 }
             }

@@ -298,7 +298,8 @@ impl Sender {
                         let mut spans = self.board.spans().rev();
                         let mut last = spans.find(|span| span.state.in_flight())?.range;
                         last.start = last.end - last.length().min(mss);
-                        last_record(turn.records, last)
+                        last.start = last.end - turn.records.last(last.start, last.length());
+                        last
                     }
                 };
                 if range.end.after(self.end) {
@@ -366,16 +367,5 @@ impl Sender {
         } else {
             now + u64::from(self.rtt.backed_off(self.probes))
         });
-    }
-}
-
-/// The part of `range` that belongs to its last record.
-fn last_record(records: &impl Records, mut range: Range) -> Range {
-    loop {
-        let first = records.first(range.start, range.length());
-        if first == range.length() {
-            return range;
-        }
-        range.start = range.start + first;
     }
 }

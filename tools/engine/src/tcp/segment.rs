@@ -28,15 +28,29 @@ pub mod flag {
 
 /// Where records of the application end (`MSG_EOR`): no segment has payload of two.
 pub trait Records {
+    /// Where records end between two of the `length` bytes from `seq` on, in order.
+    fn ends(&self, seq: Seq, length: u32) -> impl Iterator<Item = Seq>;
+
     /// How many of the `length` bytes from `seq` on belong to the first record among them.
-    fn first(&self, seq: Seq, length: u32) -> u32;
+    #[inline]
+    fn first(&self, seq: Seq, length: u32) -> u32 {
+        self.ends(seq, length)
+            .next()
+            .map_or(length, |end| end - seq)
+    }
+
+    /// How many of the `length` bytes from `seq` on belong to the last record among them.
+    fn last(&self, seq: Seq, length: u32) -> u32 {
+        let begin = self.ends(seq, length).last().unwrap_or(seq);
+        seq + length - begin
+    }
 }
 
 /// A stream of one record.
 impl Records for () {
     #[inline]
-    fn first(&self, _: Seq, length: u32) -> u32 {
-        length
+    fn ends(&self, _: Seq, _: u32) -> impl Iterator<Item = Seq> {
+        core::iter::empty()
     }
 }
 

@@ -4,6 +4,7 @@
 //! Sequence numbers are offsets from the start of the script.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use toe_abi::connection::ConnectionState;
 use toe_abi::connection::SendState;
@@ -70,20 +71,22 @@ pub struct Script {
     peer_nxt: u32,
     timestamps: bool,
     submitted: u32,
-    /// Ends of records.
-    records: RecordEnds,
+    pub records: RecordEnds,
 }
 
 /// Stream offsets at which records end.
 #[derive(Default)]
-pub struct RecordEnds(Vec<u32>);
+pub struct RecordEnds {
+    ends: Vec<u32>,
+    /// Number of questions asked.
+    pub asked: Cell<u32>,
+}
 
 impl Records for RecordEnds {
-    fn first(&self, seq: Seq, length: u32) -> u32 {
-        let ends = self.0.iter().map(|&end| ISS + end);
-        ends.filter(|end| end.after(seq))
-            .map(|end| end - seq)
-            .fold(length, u32::min)
+    fn ends(&self, seq: Seq, length: u32) -> impl Iterator<Item = Seq> {
+        self.asked.set(self.asked.get() + 1);
+        let ends = self.ends.iter().map(|&end| ISS + end);
+        ends.filter(move |end| end.after(seq) && end.before(seq + length))
     }
 }
 
@@ -154,7 +157,7 @@ impl Script {
     /// Submits a record.
     pub fn submit_record(&mut self, length: u32) -> &mut Self {
         self.submit(length);
-        self.records.0.push(self.submitted);
+        self.records.ends.push(self.submitted);
         self
     }
 

@@ -202,6 +202,19 @@ fn the_last_record_obeys_nagle() {
 }
 
 #[test]
+fn a_probe_finds_the_last_of_many_records_at_once() {
+    let mut script = Script::new();
+    script.submit_record(MSS).sends(&[(0, MSS)]);
+    for number in 0..500 {
+        script.submit_record(2).sends(&[(MSS + 2 * number, 2)]);
+    }
+    script.records.asked.set(0);
+    script.timer(202).resends(&[(MSS + 998, 2)]);
+    let asked = script.records.asked.get();
+    assert!(asked < 10, "{asked}");
+}
+
+#[test]
 fn rfc9293_3_8_6_1_probes_a_closed_window() {
     let mut script = Script::new();
     script.window(0, 0).submit(3 * MSS).nothing();
