@@ -156,12 +156,15 @@ impl Sender {
             0
         };
         let possible = unsent.min(window).min(max);
-        let want = turn.records.first(nxt, possible);
+        // The next byte shows whether a record ends with the last one possible.
+        let seen = unsent.min(possible + 1);
+        let record = turn.records.first(nxt, seen);
+        let want = record.min(possible);
         let mut length = self.allowed(want, mss);
         self.limited = length < want;
         let rest = length % mss;
         // Nothing can be added to the end of a record that others follow.
-        let complete = want < possible && length == want;
+        let complete = record < seen && length == want;
         if rest > 0 && !complete && !self.may_send_partial(length, unsent, rest) {
             length -= rest;
         }

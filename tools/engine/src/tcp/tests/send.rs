@@ -215,6 +215,18 @@ fn a_probe_finds_the_last_of_many_records_at_once() {
 }
 
 #[test]
+fn a_record_that_ends_where_the_window_does_is_sent_at_once() {
+    let mut state = state();
+    state.send.snd_wnd = 2 * MSS + 200;
+    let mut script = Script::with(&state);
+    script.submit_record(2 * MSS + 200).submit(MSS);
+    script.sends(&[(0, MSS), (MSS, MSS), (2 * MSS, 200)]);
+    // The next record does not end there.
+    script.at(100).window(2 * MSS + 200, 200);
+    script.nothing();
+}
+
+#[test]
 fn rfc9293_3_8_6_1_probes_a_closed_window() {
     let mut script = Script::new();
     script.window(0, 0).submit(3 * MSS).nothing();
