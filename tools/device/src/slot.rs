@@ -41,8 +41,10 @@ const RETRY_HOST: u64 = 200;
 const HOST_TIMEOUT: u64 = 200_000;
 /// Maximum number of entries of each kind that a processor handles per turn.
 const BUDGET: usize = 64;
-/// A turn that takes longer than this many microseconds makes the budget of the next ones smaller,
-/// because the processors of other functions wait meanwhile.
+/// The least that it becomes, so that a processor whose entries take long gets on.
+const LEAST: usize = 4;
+/// A turn that takes more than this many microseconds of CPU time makes the budget of the next ones
+/// smaller, because the processors of other functions wait meanwhile.
 const TURN: u64 = 500;
 
 /// Frame bytes per batch. More would not stay in the cache.
@@ -271,11 +273,12 @@ impl ProcessorSlot {
         self.absent = false;
     }
 
-    /// Accounts for a turn that took `micros`.
+    /// Accounts for a turn that took `micros` of CPU time. The time that it took on the clock says
+    /// nothing on a busy machine.
     pub fn account(&mut self, micros: u64) {
         self.budget = match micros {
             0..=TURN => (self.budget + BUDGET / 8).min(BUDGET),
-            _ => (self.budget / 2).max(1),
+            _ => (self.budget / 2).max(LEAST),
         };
     }
 

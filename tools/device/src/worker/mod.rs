@@ -13,12 +13,15 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::Sender;
 use std::sync::mpsc::TryRecvError;
+use std::time::Duration;
 use std::time::Instant;
 
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::ppoll;
 use nix::sys::time::TimeSpec;
+use nix::time::ClockId;
+use nix::time::clock_gettime;
 use toe_abi::admin::CommandStatus;
 use toe_abi::stats::Counter;
 use toe_engine::processor::BATCH;
@@ -203,9 +206,10 @@ pub struct Worker {
 /// The device has been dropped.
 struct Ended;
 
-/// Time since `epoch` in microseconds.
-fn micros(epoch: Instant) -> u64 {
-    epoch.elapsed().as_micros() as u64
+/// CPU time of this thread in microseconds.
+fn cpu_time() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from);
+    time.map_or(0, |time| time.as_micros() as u64)
 }
 
 impl Worker {
@@ -241,7 +245,7 @@ impl Worker {
     }
 
     fn now(&self) -> u64 {
-        micros(self.epoch)
+        self.epoch.elapsed().as_micros() as u64
     }
 
     /// Runs until the device is dropped.
@@ -273,8 +277,7 @@ impl Worker {
         let mut busy = self.obey()?;
         let now = self.now();
         busy |= self.take_messages(now);
-        let (mut deadline, mut start) = (u64::MAX, now);
-        let epoch = self.epoch;
+        let (mut deadline, mut start) = (u64::MAX, cpu_time());
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let (outboxes, frames) = (&mut self.outboxes, &mut self.frames);
             let forward = |to: usize, frame: &mut Frame| match outboxes.get_mut(to) {
@@ -288,7 +291,7 @@ impl Worker {
                 None => busy = true,
                 Some(at) => deadline = deadline.min(at),
             }
-            let end = micros(epoch);
+            let end = cpu_time();
             slot.account(end - start);
             start = end;
         }

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use toe_engine::env::Capabilities;
@@ -21,7 +22,16 @@ struct Faulty {
     /// Panics when asked for the frame of this number.
     fault: Option<usize>,
     /// Always has a frame, and takes this long to deliver it.
-    slow: Option<Duration>,
+    slow: Option<Slow>,
+}
+
+/// What takes long.
+#[derive(Clone, Copy)]
+enum Slow {
+    /// The processor works.
+    Work(Duration),
+    /// Others have the CPU.
+    Wait(Duration),
 }
 
 impl PortQueue for Faulty {
@@ -36,11 +46,14 @@ impl PortQueue for Faulty {
     fn receive(&mut self, _: &mut Frame) -> bool {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         assert_ne!(Some(asked), self.fault, "the fault of this test");
-        let Some(time) = self.slow else {
-            return false;
-        };
-        let start = Instant::now();
-        while start.elapsed() < time {}
+        match self.slow {
+            None => return false,
+            Some(Slow::Work(time)) => {
+                let end = cpu_time() + time.as_micros() as u64;
+                while cpu_time() < end {}
+            }
+            Some(Slow::Wait(time)) => thread::sleep(time),
+        }
         true
     }
 
@@ -54,11 +67,13 @@ impl PortQueue for Faulty {
 }
 
 /// A worker with a function for each of `ports`, its handle, and what the functions report.
-fn worker(ports: &[Faulty]) -> (Worker, Handle, Receiver<ControlEvent>) {
+fn worker(
+    ports: impl IntoIterator<Item = impl PortQueue + Send + 'static>,
+) -> (Worker, Handle, Receiver<ControlEvent>) {
     let (control, receiver) = mpsc::channel();
     let waker = Arc::new(Waker::new().expect("an eventfd"));
     let (reporter, reports) = mpsc::channel();
-    let slots = ports.iter().map(|port| SlotPlan {
+    let slots = ports.into_iter().map(|port| SlotPlan {
         config: Config {
             index: 0,
             processors: 1,
@@ -73,7 +88,7 @@ fn worker(ports: &[Faulty]) -> (Worker, Handle, Receiver<ControlEvent>) {
         },
         doorbells: Arc::new(Doorbells::new(1).expect("memory")),
         host: Arc::new(Host::new(2).expect("asynchronous I/O")),
-        port: PortPlan::Queue(Box::new(port.clone())),
+        port: PortPlan::Queue(Box::new(port)),
         impairment: None,
         reporter: Reporter::new(reporter.clone()),
     });
@@ -99,7 +114,7 @@ fn a_panic_ends_one_processor_until_its_reset() {
         },
         Faulty::default(),
     ];
-    let (mut worker, handle, reports) = worker(&ports);
+    let (mut worker, handle, reports) = worker(ports.clone());
     let counts = || ports.iter().map(|port| port.asked.load(Ordering::Relaxed));
     for _ in 0..5 {
         assert!(worker.turn().is_ok());
@@ -125,23 +140,31 @@ fn a_panic_ends_one_processor_until_its_reset() {
     assert!(counts().eq([8, 10]), "works again");
 }
 
-#[test]
-fn a_slow_function_gets_shorter_turns() {
-    let slow = Some(Duration::from_micros(100));
+/// Frames that a function takes in the last of 20 turns, if each frame is `slow`.
+fn frames_of_a_turn(slow: Slow) -> usize {
     let port = Faulty {
-        slow,
+        slow: Some(slow),
         ..Faulty::default()
     };
-    let (mut worker, _handle, _reports) = worker(std::slice::from_ref(&port));
-    let mut turns = |count| {
-        let before = port.asked.load(Ordering::Relaxed);
-        for _ in 0..count {
-            assert!(worker.turn().is_ok());
-        }
-        (port.asked.load(Ordering::Relaxed) - before) / count
-    };
-    assert!(turns(1) >= 32, "as much as it can");
-    turns(10);
-    let frames = turns(20);
-    assert!((1..=20).contains(&frames), "{frames} frames a turn");
+    let (mut worker, _handle, _reports) = worker([port.clone()]);
+    let mut before = 0;
+    for _ in 0..20 {
+        before = port.asked.load(Ordering::Relaxed);
+        assert!(worker.turn().is_ok());
+    }
+    port.asked.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn a_slow_function_gets_shorter_turns() {
+    let frames = frames_of_a_turn(Slow::Work(Duration::from_micros(100)));
+    assert!((4..=20).contains(&frames), "{frames} frames");
+    let frames = frames_of_a_turn(Slow::Work(Duration::from_millis(1)));
+    assert_eq!(frames, 4, "the floor");
+}
+
+#[test]
+fn a_function_that_waits_for_the_cpu_keeps_its_turns() {
+    let frames = frames_of_a_turn(Slow::Wait(Duration::from_micros(100)));
+    assert_eq!(frames, 64);
 }
