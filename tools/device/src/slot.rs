@@ -476,6 +476,11 @@ impl ProcessorSlot {
         &self.port
     }
 
+    /// The port may have room again.
+    pub fn unblock(&mut self) {
+        self.port.unblock();
+    }
+
     /// Time of the next retry for frames that wait for room in a link or in the host's rings, if
     /// any. Frames for an abandoned processor wait for its reset.
     pub fn holds(&self, now: u64) -> Option<u64> {

@@ -111,6 +111,10 @@ impl PortQueue for Cable {
         self.blocked
     }
 
+    fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
     fn set_open(&mut self, open: bool) {
         self.input.borrow_mut().open = open;
     }

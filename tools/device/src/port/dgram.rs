@@ -161,6 +161,10 @@ impl PortQueue for Dgram {
         self.blocked
     }
 
+    fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.socket.socket.as_fd())
     }

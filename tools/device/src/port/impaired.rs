@@ -95,6 +95,15 @@ impl Impaired {
         }
     }
 
+    /// Drops the driver's impairment, and the frames on the lines.
+    pub fn reset(&mut self) {
+        self.egress = None;
+        self.ingress = None;
+        self.refused = false;
+        self.inner.unblock();
+        self.begin();
+    }
+
     /// Changes the impairment.
     pub fn impair(&mut self, impairment: Impairment) {
         let profile = impairment.profile;
@@ -238,6 +247,10 @@ impl PortQueue for Impaired {
         self.inner.blocked()
     }
 
+    fn unblock(&mut self) {
+        self.inner.unblock();
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.inner.descriptor()
     }
@@ -248,14 +261,6 @@ impl PortQueue for Impaired {
 
     fn set_open(&mut self, open: bool) {
         self.inner.set_open(open);
-    }
-
-    fn reset(&mut self) {
-        self.egress = None;
-        self.ingress = None;
-        self.refused = false;
-        self.inner.reset();
-        self.begin();
     }
 
     fn dropped(&self) -> u64 {
@@ -337,6 +342,8 @@ mod tests {
         fn blocked(&self) -> bool {
             false
         }
+
+        fn unblock(&mut self) {}
 
         fn dropped(&self) -> u64 {
             0

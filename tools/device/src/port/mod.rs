@@ -28,7 +28,7 @@ pub trait PortQueue {
     ///
     /// # Errors
     ///
-    /// After `Full`, [`Self::blocked`] returns `true` until there may be room again.
+    /// After `Full`, [`Self::blocked`] returns `true` until [`Self::unblock`] or the next frame.
     fn send(&mut self, frame: &OutFrame<'_>, memory: &MemoryMap) -> Result<(), SendError>;
 
     /// Receives the next frame into `frame`, whose buffer may be swapped with another. Returns
@@ -40,8 +40,11 @@ pub trait PortQueue {
         false
     }
 
-    /// Whether a frame was refused for lack of room.
+    /// Whether a frame was refused for lack of room, and there may be none yet.
     fn blocked(&self) -> bool;
+
+    /// There may be room again: the descriptor is writable, or nobody waits for it any more.
+    fn unblock(&mut self);
 
     /// Descriptor that becomes readable when a frame arrives and writable when there is room.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -58,16 +61,13 @@ pub trait PortQueue {
         let _ = open;
     }
 
-    /// Drops driver settings and frames being received.
-    fn reset(&mut self) {}
-
     /// Frames dropped by the port since its creation.
     fn dropped(&self) -> u64;
 }
 
 /// A contiguous frame without offloads.
 #[cfg(test)]
-fn out(header: &[u8]) -> OutFrame<'_> {
+pub fn out(header: &[u8]) -> OutFrame<'_> {
     OutFrame {
         header,
         payload: &[],

@@ -254,6 +254,10 @@ impl PortQueue for Tap {
         self.blocked
     }
 
+    fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.file.as_fd())
     }

@@ -446,7 +446,7 @@ impl Worker {
     }
 
     /// Waits for a descriptor or the deadline. Returns whether the worker was woken.
-    fn wait(&self, deadline: u64) -> bool {
+    fn wait(&mut self, deadline: u64) -> bool {
         let now = self.now();
         let timeout = (deadline != u64::MAX).then(|| {
             let micros = deadline.saturating_sub(now);
@@ -457,8 +457,9 @@ impl Worker {
         });
         // The thread is idle, so the cost of this allocation does not matter.
         let mut descriptors = Vec::with_capacity(1 + self.slots.len());
+        let mut functions = Vec::with_capacity(self.slots.len());
         descriptors.push(PollFd::new(self.waker.descriptor(), PollFlags::POLLIN));
-        for slot in &self.slots {
+        for (function, slot) in self.slots.iter().enumerate() {
             let port = slot.port();
             let mut events = PollFlags::empty();
             events.set(
@@ -468,12 +469,27 @@ impl Worker {
             events.set(PollFlags::POLLOUT, port.blocked());
             if let Some(descriptor) = port.descriptor().filter(|_| !events.is_empty()) {
                 descriptors.push(PollFd::new(descriptor, events));
+                functions.push(function);
             }
         }
-        match ppoll(&mut descriptors, timeout, None) {
-            Ok(_) => descriptors[0].any().unwrap_or(true),
-            Err(_) => false,
+        if ppoll(&mut descriptors, timeout, None).is_err() {
+            return false;
         }
+        let raised = descriptors[0].any().unwrap_or(true);
+        // A port whose function has nothing more to send would end each sleep.
+        let ready: Vec<usize> = functions
+            .into_iter()
+            .zip(&descriptors[1..])
+            .filter(|(_, descriptor)| {
+                let events = descriptor.revents();
+                events.is_none_or(|events| events.intersects(!PollFlags::POLLIN))
+            })
+            .map(|(function, _)| function)
+            .collect();
+        for function in ready {
+            self.slots[function].unblock();
+        }
+        raised
     }
 
     /// Logs the nonzero counters of a function's processor.

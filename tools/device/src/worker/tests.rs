@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
+use std::env::temp_dir;
+use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -14,6 +17,8 @@ use toe_engine::processor::Seed;
 use super::*;
 use crate::admin::ControlEvent;
 use crate::memory::MemoryMap;
+use crate::port::dgram::Dgram;
+use crate::port::out;
 
 /// A port that counts how often it is asked for a frame, and panics or is slow.
 #[derive(Clone, Default)]
@@ -21,16 +26,16 @@ struct Faulty {
     asked: Arc<AtomicUsize>,
     /// Panics when asked for the frame of this number.
     fault: Option<usize>,
-    /// Always has a frame, and takes this long to deliver it.
+    /// Always has a frame, and takes long to deliver it.
     slow: Option<Slow>,
 }
 
 /// What takes long.
 #[derive(Clone, Copy)]
 enum Slow {
-    /// The processor works.
+    /// Each frame takes this much CPU time.
     Work(Duration),
-    /// Others have the CPU.
+    /// Others have the CPU for this long, once in 64 frames.
     Wait(Duration),
 }
 
@@ -52,7 +57,8 @@ impl PortQueue for Faulty {
                 let end = cpu_time() + time.as_micros() as u64;
                 while cpu_time() < end {}
             }
-            Some(Slow::Wait(time)) => thread::sleep(time),
+            Some(Slow::Wait(time)) if asked % 64 == 0 => thread::sleep(time),
+            Some(Slow::Wait(_)) => {}
         }
         true
     }
@@ -60,6 +66,8 @@ impl PortQueue for Faulty {
     fn blocked(&self) -> bool {
         false
     }
+
+    fn unblock(&mut self) {}
 
     fn dropped(&self) -> u64 {
         0
@@ -165,6 +173,25 @@ fn a_slow_function_gets_shorter_turns() {
 
 #[test]
 fn a_function_that_waits_for_the_cpu_keeps_its_turns() {
-    let frames = frames_of_a_turn(Slow::Wait(Duration::from_micros(100)));
+    let frames = frames_of_a_turn(Slow::Wait(Duration::from_millis(2)));
     assert_eq!(frames, 64);
+}
+
+/// A descriptor that reports room ends the sleep once, and not again until a frame is refused.
+#[test]
+fn a_port_with_room_does_not_keep_its_worker_awake() {
+    let path = |end: &str| temp_dir().join(format!("toe-worker-{}-{end}", std::process::id()));
+    let (local, remote) = (path("local"), path("remote"));
+    let peer = UnixDatagram::bind(&remote).expect("a socket");
+    let mut ports = Dgram::open(&local, &remote, 1).expect("a socket");
+    let mut port = ports.remove(0);
+    while port.send(&out(&[0; 60]), &MemoryMap::EMPTY).is_ok() {}
+    assert!(port.blocked());
+    let (mut worker, _handle, _reports) = worker([port]);
+    let mut buffer = [0; 60];
+    peer.set_nonblocking(true).expect("a socket");
+    while peer.recv(&mut buffer).is_ok() {}
+    worker.sleep(u64::MAX);
+    assert!(!worker.slots[0].port().blocked());
+    fs::remove_file(remote).expect("the socket");
 }
