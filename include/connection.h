@@ -13,6 +13,7 @@
 enum toe_connection_flag {
 	TOE_CONNECTION_TIMESTAMPS	= 1 << 1,
 	TOE_CONNECTION_ECN_ECHO		= 1 << 8,
+	TOE_CONNECTION_CWR		= 1 << 14,
 };
 
 struct toe_send_state {
@@ -34,7 +35,7 @@ struct toe_connection {
 	u32 snd_wl1, max_window, rcv_nxt, rcv_edge;
 	u32 tsval, ts_tick_us, ts_recent;
 	u32 reordering, backoff;
-	u32 data_segs_in, data_segs_out, duplicates, out_of_order, unanswered_us;
+	u32 data_segs_in, data_segs_out, duplicates, out_of_order, unanswered_us, delivered_ce;
 };
 
 #endif

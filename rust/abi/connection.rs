@@ -62,6 +62,8 @@ flags! {
         KEEP_CWND = 12,
         /// [`Acked`](super::super::completion::Acked) also reports that `snd_nxt` has advanced.
         REPORT_SENT = 13,
+        /// With `ECN`: the congestion window was reduced, and CWR has not been sent yet.
+        CWR = 14,
     }
 }
 
@@ -185,5 +187,7 @@ layout! {
         /// Time since the first retransmission of what is not acknowledged, or since the first probe
         /// of the closed window; 0 if there was none. Only at return.
         172 => unanswered_us: u32,
+        /// Segments known to have reached the peer by acknowledgements with ECE.
+        176 => delivered_ce: u32,
     }
 }

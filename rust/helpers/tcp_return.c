@@ -64,6 +64,8 @@ void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state
 	tp->data_segs_out += state->data_segs_out;
 	tp->dsack_dups += state->duplicates;
 	tp->rcv_ooopack += state->out_of_order;
+	tp->delivered_ce += state->delivered_ce;
+	NET_ADD_STATS(sock_net(sk), LINUX_MIB_TCPDELIVEREDCE, state->delivered_ce);
 	if ((state->flags & TOE_CONNECTION_TIMESTAMPS) && tp->rx_opt.tstamp_ok) {
 		/* Linux may have received a later segment by itself. */
 		if (after(state->ts_recent, tp->rx_opt.ts_recent))
@@ -71,8 +73,12 @@ void toe_helper_tcp_returned(struct sock *sk, const struct toe_connection *state
 		tp->rx_opt.ts_recent_stamp = ktime_get_seconds();
 		toe_advance_timestamps(sk, state->tsval);
 	}
+	/* Linux's are about frames that it has received by itself. */
+	tp->ecn_flags &= ~(TCP_ECN_DEMAND_CWR | TCP_ECN_QUEUE_CWR);
 	if (state->flags & TOE_CONNECTION_ECN_ECHO)
 		tp->ecn_flags |= TCP_ECN_DEMAND_CWR;
+	if (state->flags & TOE_CONNECTION_CWR)
+		tp->ecn_flags |= TCP_ECN_QUEUE_CWR;
 	/* Cubic begins a new epoch at the window that it is given. */
 	if (icsk->icsk_ca_ops->init)
 		icsk->icsk_ca_ops->init(sk);

@@ -54,10 +54,11 @@ mirror!(connection: ConnectionState => toe_connection {
     local_address remote_address local_port remote_port flags vlan_tci local_mac remote_mac
     flow_label tos ttl snd_wscale rcv_wscale mss rcv_mss send
     snd_wl1 max_window rcv_nxt rcv_edge tsval ts_tick_us ts_recent reordering backoff
-    data_segs_in data_segs_out duplicates out_of_order unanswered_us
+    data_segs_in data_segs_out duplicates out_of_order unanswered_us delivered_ce
 });
 
 const _: () = {
     assert!(flag::TIMESTAMPS as u32 == bindings::toe_connection_flag_TOE_CONNECTION_TIMESTAMPS);
     assert!(flag::ECN_ECHO as u32 == bindings::toe_connection_flag_TOE_CONNECTION_ECN_ECHO);
+    assert!(flag::CWR as u32 == bindings::toe_connection_flag_TOE_CONNECTION_CWR);
 };

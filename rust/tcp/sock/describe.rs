@@ -82,9 +82,12 @@ impl Tcp<'_> {
             state.set(flag::TIMESTAMPS, options::tstamp_ok_raw(rx_opt) != 0);
             state.set(flag::SACK, options::sack_ok_raw(rx_opt) != 0);
             state.set(flag::WINDOW_SCALE, options::wscale_ok_raw(rx_opt) != 0);
-            state.set(flag::ECN, bindings::tcp_ecn_mode_rfc3168(sk));
-            let echo = (*tp).ecn_flags & bindings::TCP_ECN_DEMAND_CWR;
-            state.set(flag::ECN_ECHO, echo != 0);
+            if bindings::tcp_ecn_mode_rfc3168(sk) {
+                let pending = |bit| (*tp).ecn_flags & bit != 0;
+                state.set(flag::ECN, true);
+                state.set(flag::ECN_ECHO, pending(bindings::TCP_ECN_DEMAND_CWR));
+                state.set(flag::CWR, pending(bindings::TCP_ECN_QUEUE_CWR));
+            }
             state.set(flag::OUT_OF_ORDER, bindings::tcp_has_out_of_order(sk));
         }
     }

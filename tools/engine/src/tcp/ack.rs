@@ -35,6 +35,8 @@ struct Progress {
     lost: u32,
     /// Range reported as a duplicate (D-SACK).
     duplicate: Option<Range>,
+    /// A mark was echoed.
+    marked: bool,
 }
 
 impl Sender {
@@ -150,6 +152,10 @@ impl Sender {
     ) -> Progress {
         let mut progress = Progress {
             advanced: segment.ack.after(self.board.una()),
+            // An overtaken ACK may be older than the peer's knowledge of CWR.
+            marked: self.ecn
+                && segment.flags & flag::ECE != 0
+                && segment.ack.at_least(self.board.una()),
             ..Progress::default()
         };
         let una = self.board.una();
@@ -195,6 +201,7 @@ impl Sender {
         self.timeouts = 0;
         self.unanswered = None;
         self.host_sent = self.host_sent.max(ack);
+        self.reduced = self.reduced.filter(|&end| !ack.after(end));
         match (self.timed, echo) {
             (Some((end, at)), _) if ack.at_least(end) => {
                 self.timed = None;
@@ -304,6 +311,10 @@ impl Sender {
         echo: Option<(u32, &TimestampClock)>,
     ) {
         let mss = self.mss;
+        if progress.marked {
+            // The network says itself that it is congested.
+            self.undo.close();
+        }
         let reported = progress
             .duplicate
             .is_some_and(|duplicate| self.undo.on_duplicate(duplicate, mss));
@@ -328,11 +339,10 @@ impl Sender {
         }
         if progress.lost > 0 && matches!(self.ca_state, CaState::Open | CaState::Cwr) {
             self.enter_recovery();
-        } else if self.ecn && segment.flags & flag::ECE != 0 && self.ca_state == CaState::Open {
+        } else if progress.marked && self.ca_state == CaState::Open && self.reduced.is_none() {
             // RFC 3168 6.1.2: once per window.
             self.reduce(CaState::Cwr);
             self.undo.close();
-            self.cwr = true;
         }
     }
 
@@ -344,6 +354,7 @@ impl Sender {
             self.rack.on_late();
         }
         self.undo.close();
+        self.withdraw_reduction();
         self.cubic.undo();
         self.board.restore_lost();
         self.rack.on_recovered();
@@ -365,10 +376,12 @@ impl Sender {
         if progress.delivered == 0 && progress.lost == 0 {
             return;
         }
-        self.counts.delivered = self
-            .counts
-            .delivered
-            .wrapping_add(progress.delivered.div_ceil(self.mss));
+        let segments = progress.delivered.div_ceil(self.mss);
+        let counts = &mut self.counts;
+        counts.delivered = counts.delivered.wrapping_add(segments);
+        if progress.marked {
+            counts.delivered_ce = counts.delivered_ce.wrapping_add(segments);
+        }
         match self.ca_state {
             CaState::Open => {
                 // RFC 5681 3.2: duplicate ACKs do not grow the window, except if the network is

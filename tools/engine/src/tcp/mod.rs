@@ -120,7 +120,7 @@ pub struct Tcb {
 }
 
 /// Upper bound for the memory of a connection.
-const _: () = assert!(size_of::<Tcb>() <= 1312);
+const _: () = assert!(size_of::<Tcb>() <= 1320);
 
 impl Tcb {
     /// Takes over the connection described by `state`.

@@ -28,7 +28,7 @@ pub struct Transmission {
     pub resent: bool,
     /// [`flag`] bits beside `ACK`.
     pub flags: u8,
-    /// New data, which is sent as ECN-capable (RFC 3168 6.1.5).
+    /// It is sent as ECN-capable (RFC 3168 6.1.2).
     pub ect: bool,
 }
 
@@ -189,8 +189,20 @@ impl Sender {
         }
     }
 
-    /// Records the transmission of the next `length` bytes, which are new data.
+    /// Records the transmission of the next `length` bytes, which are new data, and sets their ECN
+    /// bits. What may have been sent before is not ECN-capable (RFC 3168 6.1.5).
     fn send(&mut self, now: Instant, length: u32, mss: u32) -> Option<Transmission> {
+        let capable = self.ecn && self.host_sent.at_most(self.board.nxt());
+        let mut transmission = self.send_plain(now, length, mss)?;
+        transmission.ect = capable;
+        if capable && core::mem::take(&mut self.cwr) {
+            transmission.flags |= flag::CWR;
+        }
+        Some(transmission)
+    }
+
+    /// As [`Self::send`], without ECN.
+    fn send_plain(&mut self, now: Instant, length: u32, mss: u32) -> Option<Transmission> {
         let range = Range {
             start: self.board.nxt(),
             end: self.board.nxt() + length,
@@ -209,13 +221,7 @@ impl Sender {
             self.timed = Some((range.end, now));
         }
         let segments = length.div_ceil(mss);
-        let mut transmission = self.sent(now, range, segments, mss, false);
-        transmission.ect = self.ecn;
-        if self.cwr {
-            self.cwr = false;
-            transmission.flags |= flag::CWR;
-        }
-        Some(transmission)
+        Some(self.sent(now, range, segments, mss, false))
     }
 
     /// Common part of all transmissions.
@@ -342,7 +348,8 @@ impl Sender {
             if length == 0 {
                 return None;
             }
-            self.send(now, length, mss)?
+            // Not ECN-capable (RFC 3168 6.1.6).
+            self.send_plain(now, length, mss)?
         };
         self.timed = None;
         self.unanswered.get_or_insert(now);

@@ -75,6 +75,8 @@ pub struct SenderCounts {
     pub bytes_retransmitted: u32,
     /// Segments delivered to the peer.
     pub delivered: u32,
+    /// Those of them whose acknowledgement echoed a mark.
+    pub delivered_ce: u32,
 }
 
 /// The sending half of a connection.
@@ -113,6 +115,9 @@ pub struct Sender {
     pub(super) ecn: bool,
     /// Set CWR in the next new segment (RFC 3168 6.1.2).
     pub(super) cwr: bool,
+    /// SND.NXT at the latest reduction of the congestion window, until more is acknowledged: the
+    /// peer echoes marks from before until it has seen CWR.
+    pub(super) reduced: Option<Seq>,
     /// The congestion window limited the last transmission.
     pub(super) limited: bool,
     /// cwnd left unused because several ACKs were processed before sending; credited to PRR.
@@ -166,6 +171,7 @@ impl Sender {
             && state.send.snd_wnd <= MAX_SND_WINDOW
             && state.snd_wscale <= MAX_WSCALE
             && (has(state_flag::WINDOW_SCALE) || state.snd_wscale == 0)
+            && (has(state_flag::ECN) || !has(state_flag::CWR))
             && state.send.cwnd > 0;
         if !sound {
             return Err(HandoverStatus::BadState);
@@ -204,7 +210,8 @@ impl Sender {
             cwnd_limit: 0,
             sack: has(state_flag::SACK),
             ecn: has(state_flag::ECN),
-            cwr: false,
+            cwr: has(state_flag::CWR),
+            reduced: has(state_flag::CWR).then_some(nxt),
             limited: false,
             cwnd_unused: 0,
             ca_state: CaState::Open,
@@ -365,6 +372,7 @@ impl Sender {
         for (flag, set) in [
             (state_flag::SACK, self.sack),
             (state_flag::ECN, self.ecn),
+            (state_flag::CWR, self.cwr),
             (state_flag::NODELAY, self.nodelay),
             (state_flag::CORK, self.cork),
             (state_flag::KEEP_CWND, self.keep_cwnd),
@@ -385,6 +393,7 @@ impl Sender {
             u32::try_from(now - since).unwrap_or(u32::MAX).max(1)
         });
         state.data_segs_out = self.counts.data_segments;
+        state.delivered_ce = self.counts.delivered_ce;
     }
 
     /// Bytes submitted and not sent.
@@ -467,11 +476,24 @@ impl Sender {
             self.prr = Prr::new(self.board.outstanding(), self.cwnd_unused);
             self.high = self.board.nxt();
             self.undo.begin(self.board.una());
+            self.announce_reduction();
         }
         self.ca_state = ca_state;
         self.tail = None;
         self.tail_at = Timer::OFF;
         self.events.acked = true;
+    }
+
+    /// The congestion window was reduced, for whatever reason: tells the peer (RFC 3168 6.1.2).
+    pub(super) fn announce_reduction(&mut self) {
+        self.cwr = self.ecn;
+        self.reduced = Some(self.board.nxt());
+    }
+
+    /// The reduction was none.
+    pub(super) fn withdraw_reduction(&mut self) {
+        self.cwr = false;
+        self.reduced = None;
     }
 
     /// Earliest timer.

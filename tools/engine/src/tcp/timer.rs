@@ -73,6 +73,7 @@ impl Sender {
             self.ca_state = CaState::Open;
         }
         self.reduce(CaState::Loss);
+        self.announce_reduction();
         self.high = self.board.nxt();
         let first = self.board.spans().next();
         if first.is_some_and(|span| span.state == State::Sacked) {

@@ -291,9 +291,12 @@ impl Receiver {
                 self.ts_recent_at = now;
             }
         }
-        if self.ecn {
+        // RFC 3168 6.1.3. A mark on a segment without payload is invalid (6.1.4).
+        if self.ecn && segment.length > 0 {
             if segment.flags & flag::CWR != 0 {
                 self.ecn_echo = false;
+                // The peer's window may be a single segment (`tcp_ecn_accept_cwr()`).
+                self.ack_now();
             }
             if segment.congestion_experienced && !self.ecn_echo {
                 self.ecn_echo = true;

@@ -6,6 +6,7 @@
 mod behaviour;
 mod check;
 mod convergence;
+mod ecn;
 mod end;
 mod entry;
 mod goodput;

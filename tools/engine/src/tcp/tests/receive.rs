@@ -257,32 +257,6 @@ fn too_many_holes_are_not_remembered() {
 }
 
 #[test]
-fn rfc3168_reports_a_mark_until_the_peer_has_heard() {
-    let mut state = state();
-    state.flags |= state_flag::ECN;
-    let mut script = Script::with(&state);
-    let mut arrive = |seq: u32, flags, marked| {
-        let segment = Segment {
-            seq: IRS + seq * MSS,
-            length: MSS,
-            flags: flag::ACK | flags,
-            congestion_experienced: marked,
-            ..script.segment()
-        };
-        let Verdict::Deliver(piece) = script.take(&segment) else {
-            panic!();
-        };
-        let end = script.tcb.accept(Instant(0), &piece);
-        script.tcb.delivered(end);
-        script.acks((seq + 1) * MSS).flags
-    };
-    assert_eq!(arrive(0, 0, true), flag::ACK | flag::ECE);
-    assert_eq!(arrive(1, 0, false), flag::ACK | flag::ECE);
-    assert_eq!(arrive(2, flag::CWR, false), flag::ACK);
-    assert_eq!(arrive(3, flag::CWR, true), flag::ACK | flag::ECE);
-}
-
-#[test]
 fn invariant_3_the_edge_moves_with_the_host_only() {
     let mut script = Script::new();
     let edge = |out: &Outgoing| out.ack + (u32::from(out.window) << WSCALE) - IRS;

@@ -276,7 +276,12 @@ pub const Q: u32 = 16 * MSS;
 
 /// A script whose quick ACKs are over: the peer has sent `Q` bytes.
 pub fn settled() -> Script {
-    let mut script = Script::new();
+    settled_with(&state())
+}
+
+/// The same of a connection that begins with `state`.
+pub fn settled_with(state: &ConnectionState) -> Script {
+    let mut script = Script::with(state);
     script.tcb.set_rcv_edge(IRS + Q + WINDOW);
     for i in 0..16 {
         script.data(i * MSS, MSS);

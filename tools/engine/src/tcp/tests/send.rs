@@ -359,48 +359,6 @@ fn an_unused_window_does_not_grow() {
 }
 
 #[test]
-fn rfc3168_a_mark_reduces_once_a_window() {
-    let mut state = state();
-    state.flags |= state_flag::ECN;
-    let mut script = Script::with(&state);
-    script.submit(40 * MSS);
-    for _ in 0..10 {
-        assert!(script.poll().expect("a segment").ect);
-    }
-    script.nothing();
-    for ack in [1, 2] {
-        let segment = Segment {
-            ack: ISS + ack * MSS,
-            flags: flag::ACK | flag::ECE,
-            ..script.segment()
-        };
-        assert_eq!(script.take(&segment), Verdict::Done);
-    }
-    assert_eq!(script.tcb.acked(0).send.ssthresh, 7);
-    let out = script.poll().expect("a segment for two");
-    assert_eq!(out.flags & flag::CWR, flag::CWR);
-    script.nothing();
-    script.ack(10 * MSS);
-    assert_eq!(script.tcb.acked(0).send.cwnd, 7);
-    let out = script.poll().expect("a segment");
-    assert_eq!(out.flags & flag::CWR, 0);
-}
-
-#[test]
-fn rfc3168_without_agreement_marks_say_nothing() {
-    let mut script = Script::new();
-    let segment = Segment {
-        flags: flag::ACK | flag::ECE,
-        congestion_experienced: true,
-        ..script.segment()
-    };
-    assert_eq!(script.take(&segment), Verdict::Done);
-    script.data(0, 1);
-    assert_eq!(script.acks(1).flags, flag::ACK);
-    assert_eq!(script.tcb.acked(0).send.ssthresh, u32::MAX);
-}
-
-#[test]
 fn what_the_host_has_not_submitted_again_is_not_asked_for() {
     let mut state = state();
     state.send.snd_nxt = (ISS + 5 * MSS).0;

@@ -65,7 +65,7 @@ fn contradictions_are_refused() {
         Tcb::new(&state, Seq(state.rcv_nxt), Instant(0)).err()
     };
     assert_eq!(refused(|_| {}), None);
-    let bad: [fn(&mut ConnectionState); 9] = [
+    let bad: [fn(&mut ConnectionState); 10] = [
         |state| state.send.snd_nxt = (ISS - 1).0,
         |state| state.rcv_edge = (IRS - 1).0,
         |state| state.snd_wscale = 15,
@@ -75,6 +75,7 @@ fn contradictions_are_refused() {
         |state| state.ts_tick_us = 0,
         |state| state.send.snd_wnd = u32::MAX,
         |state| state.flags |= state_flag::ECN_ECHO,
+        |state| state.flags |= state_flag::CWR,
     ];
     for change in bad {
         assert_eq!(refused(change), Some(HandoverStatus::BadState));
