@@ -24,6 +24,7 @@ use toe_engine::env::OutFrame;
 use toe_engine::env::Partial;
 use toe_engine::env::SendError;
 use toe_engine::env::Source;
+use toe_engine::wire::tcp;
 
 use super::PortQueue;
 use crate::frame::Frame;
@@ -111,8 +112,8 @@ impl Tap {
     }
 }
 
-/// Encodes `offload` as a header.
-fn encode(offload: &Offload) -> [u8; VNET] {
+/// Encodes the offload of a frame, whose headers are `bytes`, as a header.
+fn encode(offload: &Offload, bytes: &[u8]) -> [u8; VNET] {
     let mut header = [0; VNET];
     if let Some(Partial { start, offset }) = offload.checksum {
         header[0] = NEEDS_CSUM;
@@ -125,6 +126,12 @@ fn encode(offload: &Offload) -> [u8; VNET] {
             GsoKind::Tcp6 => GSO_TCPV6,
             GsoKind::Udp => GSO_UDP_L4,
         };
+        // Only the first segment has CWR.
+        let transport = offload.checksum.map_or(0, |partial| partial.start.into());
+        let flags = bytes.get(transport + tcp::FLAGS).copied().unwrap_or(0);
+        if gso.kind != GsoKind::Udp && flags & tcp::flag::CWR != 0 {
+            header[1] |= GSO_ECN;
+        }
         header[2..4].copy_from_slice(&gso.header_length.to_le_bytes());
         header[4..6].copy_from_slice(&gso.size.to_le_bytes());
     }
@@ -182,7 +189,7 @@ impl PortQueue for Tap {
 
     fn send(&mut self, frame: &OutFrame<'_>, memory: &MemoryMap) -> Result<(), SendError> {
         self.blocked = false;
-        let header = encode(&frame.offload);
+        let header = encode(&frame.offload, frame.header);
         let mut pieces = [libc::iovec {
             iov_base: std::ptr::null_mut(),
             iov_len: 0,
@@ -288,8 +295,13 @@ mod tests {
         let mut frame = Frame::new();
         frame.set_length(54 + 2500);
         frame.bytes_mut()[34 + 12] = 5 << 4;
-        decode(&encode(&offload), &mut frame).expect("a valid header");
-        assert_eq!(frame.offload, offload);
+        for (flags, kind) in [(0x10, GSO_TCPV4), (0x90, GSO_TCPV4 | GSO_ECN)] {
+            frame.bytes_mut()[34 + 13] = flags;
+            let header = encode(&offload, &frame.bytes()[..54]);
+            assert_eq!(header[1], kind);
+            decode(&header, &mut frame).expect("a valid header");
+            assert_eq!(frame.offload, offload);
+        }
     }
 
     #[test]
