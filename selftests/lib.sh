@@ -405,10 +405,12 @@ restore()
 	set_up
 	peer ethtool -K "$(peer_dev)" tso on gso on >/dev/null 2>&1
 	even 2>/dev/null
-	peer sysctl -qw net.ipv4.tcp_timestamps=1
+	peer nft delete table inet toe_ecn 2>/dev/null
+	peer sysctl -qw net.ipv4.tcp_timestamps=1 net.ipv4.tcp_ecn=2
 	[ -f /run/tcp_mem ] || sysctl -n net.ipv4.tcp_mem >/run/tcp_mem
 	sysctl -qw net.ipv4.tcp_mem="$(</run/tcp_mem)"
-	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536 net.ipv4.tcp_window_scaling=1
+	sysctl -qw net.toe.enable=2 net.toe.min_bytes=65536 net.ipv4.tcp_window_scaling=1 net.ipv4.tcp_ecn=2 \
+		net.ipv4.tcp_ecn_fallback=1
 }
 restore
 

@@ -62,6 +62,7 @@ const FEATURES: u64 = feature::TX_CSUM
     | feature::VLAN
     | feature::GRO
     | feature::DELEGATION
+    | feature::ECN
     | feature::IMPAIR
     | feature::RULES
     | feature::LEGACY;
