@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Size of an skb's linear part. Frames up to this size are copied whole.
-const LINEAR: usize = 256;
+pub(super) const LINEAR: usize = 256;
 
 /// Returns the memory that a fragment accounts for. A header page is shared by frames and accounts
 /// for the cells that the fragment touches; any other fragment accounts for its pages.
@@ -58,13 +58,13 @@ pub(super) fn first(
     }
 }
 
-/// Returns how many of the first `bytes` of a frame are copied to the linear part: the headers, or
-/// all of a small frame.
-pub(super) fn linear_length(rx: &RxContext<'_>, bytes: &[u8]) -> usize {
-    if bytes.len() <= LINEAR {
-        bytes.len()
+/// Returns how many of the first `length` bytes of a frame are copied to the linear part: the headers,
+/// or all of a small frame. `start` has as many of them as fit there.
+pub(super) fn linear_length(rx: &RxContext<'_>, start: &[u8], length: usize) -> usize {
+    if length <= LINEAR {
+        length
     } else {
-        rx.device().eth_headlen(&bytes[..LINEAR])
+        rx.device().eth_headlen(start)
     }
 }
 
@@ -87,22 +87,25 @@ pub(super) fn begin(
     let Some(mut skb) = rx.alloc_skb(LINEAR as u32) else {
         return Ok(None);
     };
+    // The adapter may still write to the page: what is checked is a copy.
     let bytes = first.bytes().ok_or(Invalid)?;
+    let mut copy = [0; LINEAR];
+    let copied = bytes.len().min(LINEAR);
+    copy[..copied].copy_from_slice(&bytes[..copied]);
+    let copy = &mut copy[..copied];
     let coalesced = match entry.gso_size {
         0 => None,
-        size => GroHeaders::parse(bytes)
+        size => GroHeaders::parse(copy)
             .filter(|headers| headers.is_cut(size, entry.segments))
             .ok_or(Invalid)
             .map(Some)?,
     };
     // The length of the flow dissector is an optimisation only: a BPF program may set it.
     let head = match &coalesced {
-        None => linear_length(rx, bytes),
+        None => linear_length(rx, copy, bytes.len()),
         Some(headers) => headers.length,
     };
-    let mut linear = [0; LINEAR];
-    let linear = linear.get_mut(..head).ok_or(Invalid)?;
-    linear.copy_from_slice(bytes.get(..head).ok_or(Invalid)?);
+    let linear = copy.get_mut(..head).ok_or(Invalid)?;
     if let Some(headers) = &coalesced {
         headers.write_pseudo_sum(linear);
     }

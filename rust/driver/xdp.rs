@@ -114,7 +114,11 @@ impl XdpRx {
         let (first, flags) = rx_skb::first(entry, header, frags)?;
         let head = match whole {
             true => first.len(),
-            false => rx_skb::linear_length(rx, first.bytes().ok_or(Invalid)?),
+            false => {
+                let bytes = first.bytes().ok_or(Invalid)?;
+                let start = &bytes[..bytes.len().min(rx_skb::LINEAR)];
+                rx_skb::linear_length(rx, start, bytes.len())
+            }
         };
         let linear = match whole {
             true => length,
