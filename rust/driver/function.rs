@@ -327,7 +327,8 @@ impl Function {
         result
     }
 
-    /// Resets the function and waits for the end of the reset. Sleeps.
+    /// Resets the function, waits for the end of the reset, and stops the admin queue: commands fail until
+    /// the function is enabled. Sleeps.
     ///
     /// When this returns the function no longer accesses host memory: it was reset, or bus mastering
     /// is disabled. Memory that the function knew can be freed.
@@ -336,6 +337,18 @@ impl Function {
     ///
     /// `ENODEV` when the function is gone, `ETIMEDOUT` when the reset takes too long.
     pub(super) fn reset(&self, dev: &device::Device<Bound>) -> Result {
+        self.reset_with(&mut self.admin.lock(), dev)
+    }
+
+    fn reset_with(&self, admin: &mut Option<AdminQueue>, dev: &device::Device<Bound>) -> Result {
+        let result = self.reset_hardware(dev);
+        // The function no longer uses the rings.
+        *admin = None;
+        result
+    }
+
+    /// Resets the function, as [`Self::reset`].
+    fn reset_hardware(&self, dev: &device::Device<Bound>) -> Result {
         self.registers.write(regs::CONTROL, regs::control::RESET);
         let result = read_poll_timeout(
             || self.registers.read(regs::STATUS),
@@ -359,10 +372,7 @@ impl Function {
     /// Resets the function, negotiates features, and starts the admin queue. Sleeps.
     pub(super) fn enable(&self, dev: &device::Device<Bound>) -> Result {
         let mut admin = self.admin.lock();
-        let reset = self.reset(dev);
-        // The function no longer uses the former rings.
-        *admin = None;
-        reset?;
+        self.reset_with(&mut admin, dev)?;
         set_bus_master(dev, true)?;
         self.isolated.store(false, Relaxed);
 
@@ -374,8 +384,7 @@ impl Function {
         match registers.read(regs::STATUS) {
             Ok(status) if status & (expected | regs::status::FAILED) == expected => Ok(()),
             _ => {
-                let _ = self.reset(dev);
-                *admin = None;
+                let _ = self.reset_with(&mut admin, dev);
                 Err(EIO)
             }
         }
@@ -384,11 +393,12 @@ impl Function {
     /// Resets the function, unless it is gone, disables bus mastering, and stops the admin queue. Sleeps.
     fn disable(&self, dev: &device::Device<Bound>) {
         let mut admin = self.admin.lock();
+        // A function that seems to be gone may still access memory.
+        self.registers.write(regs::CONTROL, regs::control::RESET);
         if self.registers.read(regs::STATUS).is_ok() {
             // A failure is logged.
-            let _ = self.reset(dev);
+            let _ = self.reset_hardware(dev);
         }
-        // A function that seems to be gone may still access memory.
         let _ = set_bus_master(dev, false);
         *admin = None;
     }

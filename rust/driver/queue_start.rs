@@ -162,10 +162,9 @@ impl<C: Client> Adapter<C> {
         let client = C::start(&Handle::new(self.clone()), processor)?;
         if let Err(error) = function.command(&memory.start_command(processor)) {
             C::stopped(client);
-            if error == ETIMEDOUT || error == ENODEV {
-                // The processor may still start, on memory that is about to be freed.
-                let _ = function.reset(cx.parent());
-            }
+            // Whatever the answer, the processor may run, on memory that is about to be freed.
+            let _ = function.reset(cx.parent());
+            function.fault("starting a processor failed");
             return Err(error);
         }
         let QueueMemory {
