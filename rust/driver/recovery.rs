@@ -60,9 +60,12 @@ impl<C: Client> Adapter<C> {
         );
         if recovered.is_ok() {
             dev_info!(function.dev(), "reset complete\n");
-        } else {
+        } else if function.registers().read(regs::STATUS).is_err() {
             let errno = result.map_or_else(|error| error.to_errno(), |()| 0);
             Self::give_up(cx, fmt!("recovery failed ({})", errno));
+        } else {
+            // The next recovery may succeed.
+            function.fault("recovery failed");
         }
     }
 
