@@ -89,8 +89,8 @@ void toe_tcp_timestamp(struct sock *sk, struct sk_buff *skb)
 
 /*
  * Does what tcp_data_queue() does with in-order payload. Consumes @skb, unless it
- * begins after rcv_nxt, the connection is not established, or @confirmed is not set and
- * Linux holds payload out of order (-EPROTO). The adapter has acknowledged the payload, or will without
+ * begins after rcv_nxt, ends outside the window, the connection is not established, or
+ * @confirmed is not set and Linux holds payload out of order (-EPROTO). The adapter has acknowledged the payload, or will without
  * asking again: it is queued even without receive buffer space. Locked.
  */
 int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
@@ -101,7 +101,9 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
 	bool stolen;
 	int delta;
 
-	if (after(TCP_SKB_CB(skb)->seq, tp->rcv_nxt) || sk->sk_state != TCP_ESTABLISHED ||
+	if (after(TCP_SKB_CB(skb)->seq, tp->rcv_nxt) ||
+	    after(TCP_SKB_CB(skb)->end_seq, tp->rcv_nxt + tcp_max_receive_window(tp)) ||
+	    sk->sk_state != TCP_ESTABLISHED ||
 	    (!confirmed && toe_helper_tcp_has_out_of_order(sk))) {
 		NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPRCVQDROP);
 		return -EPROTO;

@@ -60,6 +60,9 @@ const BACKLOG_INTERVAL_MS: u32 = 20;
 /// either; its reset may need a lock that the waiting process holds.
 const SETTLE_MS: u32 = 1_000;
 
+/// The adapter does not return a connection.
+pub(super) const OVERDUE: &str = "return timed out";
+
 /// How far the adapter's clock may be ahead of Linux's, in milliseconds: what clocks drift apart in
 /// days. The timestamps that a lost adapter has sent are not known.
 const CLOCK_MARGIN_MS: u32 = 1_000;
@@ -125,7 +128,7 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, why: impl In
         // Submits a `Return` that found no room.
         sock.flush_backlog();
         if timeout.is_expired() {
-            connection.lane.adapter().fault("return timed out");
+            connection.lane.adapter().fault(OVERDUE);
         }
     }
     sock.flush_backlog();
@@ -159,7 +162,7 @@ pub(super) fn wait(connection: &Connection, deadline: u32) -> Result {
                 return Err(EBUSY);
             }
         } else if timeout.is_expired() {
-            connection.lane.adapter().fault("return timed out");
+            connection.lane.adapter().fault(OVERDUE);
         }
     }
     Ok(())

@@ -53,7 +53,10 @@ use super::{
 };
 use crate::{
     abi::{
-        connection::SendState,
+        connection::{
+            SendState,
+            MAX_SND_WINDOW, //
+        },
         submission::Resync, //
     },
     bindings,
@@ -62,7 +65,8 @@ use crate::{
         SockCell,
         Tcp,
         TcpSock, //
-    }, //
+    },
+    util::time::jiffies_msecs, //
 };
 use core::{
     mem,
@@ -133,6 +137,8 @@ pub(super) struct Returning {
     pub(super) unsubmitted: bool,
     /// A process waits for the return, or has waited long enough.
     pub(super) awaited: bool,
+    /// Time of the request ([`jiffies_msecs`]).
+    pub(super) since: u32,
 }
 
 /// The send side of a connection in the adapter's table.
@@ -153,7 +159,7 @@ impl SendSide {
         let limit = self.sent_end().wrapping_sub(from);
         let una = now.snd_una.wrapping_sub(from);
         let nxt = now.snd_nxt.wrapping_sub(from);
-        una <= nxt && nxt <= limit
+        una <= nxt && nxt <= limit && now.snd_wnd <= MAX_SND_WINDOW
     }
 
     /// Applies a plausible report to the socket, and keeps it as the latest.
@@ -343,6 +349,7 @@ impl StateMut<'_> {
                     why,
                     unsubmitted,
                     awaited: false,
+                    since: jiffies_msecs(),
                 }));
             }
             other => *self.state = other,
@@ -359,5 +366,38 @@ impl StateMut<'_> {
         // INVARIANT: The kind is that of the state.
         self.kind.store(state.kind() as u32, Relaxed);
         *self.state = state;
+    }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::macros::kunit_tests(toe_shim_state)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_follows_the_latest_one_and_has_a_possible_window() {
+        let send = SendSide {
+            device_id: 1,
+            submitted: 300,
+            last: SendState {
+                snd_una: u32::MAX - 99,
+                snd_nxt: 100,
+                ..SendState::default()
+            },
+        };
+        let plausible = |snd_una, snd_nxt, snd_wnd| {
+            send.is_plausible(&SendState {
+                snd_una,
+                snd_nxt,
+                snd_wnd,
+                ..SendState::default()
+            })
+        };
+        assert!(plausible(u32::MAX - 99, 100, 0));
+        assert!(plausible(300, 300, MAX_SND_WINDOW));
+        assert!(!plausible(u32::MAX - 100, 100, 0));
+        assert!(!plausible(200, 100, 0));
+        assert!(!plausible(0, 301, 0));
+        assert!(!plausible(0, 100, MAX_SND_WINDOW + 1));
     }
 }

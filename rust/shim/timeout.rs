@@ -20,6 +20,12 @@ pub(super) struct AnswerTimeout<'a> {
     changed: u32,
 }
 
+/// Returns whether the answer to a submission of the time `since` ([`jiffies_msecs`]), for which nobody
+/// waits, is overdue.
+pub(super) fn is_overdue(since: u32) -> bool {
+    jiffies_msecs().wrapping_sub(since) > ANSWER_MS
+}
+
 impl<'a> AnswerTimeout<'a> {
     /// Starts the timeout of the answer to a submission to `queue`.
     pub(super) fn new(queue: &'a SubmissionQueue) -> Self {

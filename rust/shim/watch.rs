@@ -23,6 +23,7 @@ use super::{
     },
     recall,
     registry,
+    timeout,
     update, //
 };
 use crate::{
@@ -178,6 +179,13 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
     let is_disabled = sysctl::mode(lock) == Mode::Off;
     let adapter = connection.lane.adapter();
     let (mut state, mut tcp) = connection.state.open(lock);
+    // Nobody may wait for the return of a connection that the watch has recalled.
+    if state
+        .returning()
+        .is_some_and(|r| timeout::is_overdue(r.since))
+    {
+        return adapter.fault(recall::OVERDUE);
+    }
     let Some(carried) = state.carried() else {
         return;
     };
