@@ -5,6 +5,7 @@
 use clap::Parser;
 use tracing::Level;
 
+use crate::hostile::HostileSpec;
 use crate::port::spec::FunctionSpec;
 use crate::port::spec::ImpairSpec;
 use crate::port::spec::PortSpec;
@@ -16,7 +17,7 @@ use crate::port::spec::PortSpec;
 /// -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":SOCKET}}'. The guest's memory
 /// must be shared and sealed (memory-backend-memfd with share=on), without hugetlb.
 ///
-/// SIGUSR1 logs the counters. SIGTERM and SIGINT terminate the process.
+/// SIGUSR1 logs the counters. SIGUSR2 makes a hostile adapter honest, and vice versa. SIGTERM and SIGINT terminate the process.
 #[derive(Debug, Parser)]
 #[command(
     name = "toe-device",
@@ -47,6 +48,12 @@ pub struct Options {
     /// duplicate=1%, reorder=1%, corrupt=1%, delay=10ms, jitter=500us, rate=100mbit, seed=7
     #[arg(long, value_name = "SPEC")]
     pub impair: Option<ImpairSpec>,
+
+    /// Lie to the guests at random, to test their driver: SEED repeats the lies of another run, as far as
+    /// the guests do the same; RATE is the highest probability of a lie (default: 5%); with off, lie
+    /// only after SIGUSR2
+    #[arg(long, value_name = "SEED[,RATE][,off]")]
+    pub hostile: Option<HostileSpec>,
 
     /// Add a PCI function, served on the Unix socket SOCKET
     #[arg(

@@ -34,6 +34,7 @@ use crate::doorbells::Doorbells;
 use crate::function;
 use crate::function::Function;
 use crate::host::Host;
+use crate::hostile::Hostility;
 use crate::impairment::WireClock;
 use crate::links;
 use crate::port::dgram::Dgram;
@@ -83,6 +84,8 @@ const HOLD_CONNECTION: u32 = 4 << 20;
 /// The running adapter. Its sockets are removed on drop.
 pub struct Device {
     workers: Vec<Handle>,
+    /// Of each function, if the adapter is hostile.
+    hostility: Vec<Arc<Hostility>>,
     sockets: Vec<PathBuf>,
 }
 
@@ -163,6 +166,7 @@ impl Device {
 
         let mut device = Self {
             workers: Vec::new(),
+            hostility: Vec::new(),
             sockets: Vec::new(),
         };
         let mut functions = Vec::new();
@@ -171,13 +175,17 @@ impl Device {
             let listener = function::listen(&spec.socket)
                 .with_context(|| format!("cannot serve {}", spec.socket.display()))?;
             device.sockets.push(spec.socket.clone());
+            let hostility = options
+                .hostile
+                .map(|spec| Arc::new(Hostility::new(spec, number, processors)));
+            device.hostility.extend(hostility.clone());
             functions.push(Parts {
                 listener,
                 doorbells: Arc::new(
                     Doorbells::new(processors).context("cannot allocate memory for doorbells")?,
                 ),
                 host: Arc::new(
-                    Host::new(vectors).context(
+                    Host::new(vectors, hostility).context(
                         "cannot use asynchronous I/O: see fs.aio-max-nr, and CONFIG_AIO",
                     )?,
                 ),
@@ -312,8 +320,25 @@ impl Device {
         Ok(device)
     }
 
-    /// Logs the counters of all processors.
+    /// Makes a hostile adapter honest, and vice versa.
+    pub fn toggle_hostility(&self) {
+        for (number, hostility) in self.hostility.iter().enumerate() {
+            let now = match hostility.toggle() {
+                true => "hostile",
+                false => "honest",
+            };
+            info!(
+                "function {number}: {now} from now on, {}",
+                hostility.tally()
+            );
+        }
+    }
+
+    /// Logs the counters of all processors, and the numbers of lies.
     pub fn report(&self) {
+        for (number, hostility) in self.hostility.iter().enumerate() {
+            info!("function {number}: {}", hostility.tally());
+        }
         let (done, wait) = mpsc::channel();
         for worker in &self.workers {
             worker.send(Control::Report { done: done.clone() });

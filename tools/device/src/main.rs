@@ -33,6 +33,7 @@ mod doorbells;
 mod frame;
 mod function;
 mod host;
+mod hostile;
 mod impairment;
 mod interrupt;
 mod links;
@@ -72,7 +73,12 @@ fn main() -> ExitCode {
 fn run(options: cli::Options) -> Result<()> {
     // Block signals before any thread is started, so that all threads inherit the mask. They are
     // taken below.
-    let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]);
+    let signals = SigSet::from_iter([
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ]);
     signals.thread_block().context("cannot block signals")?;
     // Every client may pass a file for each of its mappings and interrupts.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot get the limit of files")?;
@@ -81,6 +87,7 @@ fn run(options: cli::Options) -> Result<()> {
     loop {
         match signals.wait().context("cannot wait for signals")? {
             Signal::SIGUSR1 => device.report(),
+            Signal::SIGUSR2 => device.toggle_hostility(),
             signal => {
                 device.report();
                 info!("terminated by {signal}");

@@ -62,12 +62,16 @@ struct Env<'a> {
 impl env::Host for Env<'_> {
     #[inline]
     fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Fault> {
-        self.host.memory.read(address, to).map_err(|_| Fault)
+        self.host
+            .read(self.processor, address, to)
+            .map_err(|_| Fault)
     }
 
     #[inline]
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Fault> {
-        self.host.memory.write(address, from).map_err(|_| Fault)
+        self.host
+            .write(self.processor, address, from)
+            .map_err(|_| Fault)
     }
 
     fn writable(&self, address: u64, length: usize) -> bool {
@@ -80,8 +84,7 @@ impl env::Host for Env<'_> {
     #[inline]
     fn store_release(&mut self, address: u64, value: u32) -> Result<(), Fault> {
         self.host
-            .memory
-            .store_release(address, value.to_le())
+            .store_release(self.processor, address, value)
             .map_err(|_| Fault)
     }
 
@@ -209,6 +212,7 @@ impl ProcessorSlot {
             return Err(CommandStatus::State);
         }
         self.vector = vector;
+        self.host.start(self.index, rings);
         self.processor.start(now, env!(self), rings)?;
         self.state = State::Running;
         Ok(())

@@ -103,11 +103,14 @@ impl AdminQueue {
             .setup
             .completions
             .wrapping_add(place * admin::COMPLETION_SIZE as u64);
-        let phase = u32::from((self.completion_producer >> self.setup.log2_entries) & 1 == 0);
+        let completion = host.answer(admin::Completion {
+            phase: u32::from((self.completion_producer >> self.setup.log2_entries) & 1 == 0),
+            ..completion
+        });
         host.memory
             .write(address, &completion.to_bytes()[..PHASE])?;
         host.memory
-            .store_release(address.wrapping_add(PHASE as u64), phase.to_le())?;
+            .store_release(address.wrapping_add(PHASE as u64), completion.phase.to_le())?;
         self.completion_producer = self.completion_producer.wrapping_add(1);
         host.raise(regs::ADMIN_VECTOR.into());
         Ok(())

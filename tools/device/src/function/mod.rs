@@ -221,6 +221,7 @@ impl Function {
             let at = offset + i;
             *byte = self.registers.read(at & !3, status).to_le_bytes()[at & 3];
         }
+        self.host.registers(data);
     }
 
     fn write_bar(&mut self, offset: usize, data: &[u8]) {

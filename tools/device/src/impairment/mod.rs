@@ -15,3 +15,4 @@ pub use self::line::Line;
 pub use self::line::Tally;
 pub use self::line::WireClock;
 pub use self::profile::Profile;
+pub use self::random::Random;

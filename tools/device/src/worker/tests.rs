@@ -95,7 +95,7 @@ fn worker(
             seed: Seed::new(1),
         },
         doorbells: Arc::new(Doorbells::new(1).expect("memory")),
-        host: Arc::new(Host::new(2).expect("asynchronous I/O")),
+        host: Arc::new(Host::new(2, None).expect("asynchronous I/O")),
         port: PortPlan::Queue(Box::new(port)),
         impairment: None,
         reporter: Reporter::new(reporter.clone()),

@@ -30,6 +30,11 @@ impl Device {
 
     /// As [`Device::cable`], with the log at `log`.
     pub fn with_log(name: &str, log: Stdio) -> Self {
+        Self::with_arguments(name, log, &[])
+    }
+
+    /// As [`Device::with_log`], with more arguments.
+    pub fn with_arguments(name: &str, log: Stdio, arguments: &[&str]) -> Self {
         let directory =
             std::env::temp_dir().join(format!("toe-device-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
@@ -43,6 +48,7 @@ impl Device {
                 "--log-level",
                 "debug",
             ])
+            .args(arguments)
             .arg("--function")
             .arg(socket("a"))
             .args(["--port", "cable:x", "--function"])
@@ -102,10 +108,15 @@ impl Device {
         directory.expect("a running process").count()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, signal).expect("a running process");
+    }
+
     /// Terminates it with SIGTERM. Returns whether it exited successfully.
     pub fn terminate(&mut self) -> bool {
-        let pid = Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, Signal::SIGTERM).expect("a running process");
+        self.signal(Signal::SIGTERM);
         self.child.wait().expect("a child").success()
     }
 }
