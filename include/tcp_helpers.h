@@ -127,6 +127,7 @@ void toe_tcp_forget_rx_dst(struct sock *sk);
 /* rust/helpers/tcp_obstacle.c */
 
 const char *toe_helper_tcp_socket_observer(const struct sock *sk);
+bool toe_tcp_in_repair(const struct sock *sk);
 const char *toe_helper_tcp_option(const struct sock *sk);
 const char *toe_helper_dev_observer(const struct net_device *dev, bool ipv6);
 const char *toe_helper_tcp_observer(struct sock *sk);

@@ -199,8 +199,10 @@ void toe_helper_tcp_detach(struct sock *sk)
 	WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
 	rcu_assign_pointer(icsk->icsk_ulp_data, NULL);
 	/* If the backlog with the return was processed by tcp_sendmsg_locked(), that goes on as Linux's. */
-	tcp_sk(sk)->repair = 0;
-	tcp_sk(sk)->repair_queue = TCP_NO_QUEUE;
+	if (!toe_tcp_in_repair(sk)) {
+		tcp_sk(sk)->repair = 0;
+		tcp_sk(sk)->repair_queue = TCP_NO_QUEUE;
+	}
 }
 
 /*

@@ -51,6 +51,15 @@ static const char *toe_ip_option(const struct sock *sk)
 	return NULL;
 }
 
+/*
+ * Whether a process has the socket in repair mode. This module's own use of that mode
+ * leaves sk_reuse as it is. Locked.
+ */
+bool toe_tcp_in_repair(const struct sock *sk)
+{
+	return tcp_sk(sk)->repair && sk->sk_reuse == SK_FORCE_REUSE;
+}
+
 /* A setting of the socket that only Linux honours. Locked. */
 const char *toe_helper_tcp_option(const struct sock *sk)
 {
@@ -70,6 +79,8 @@ const char *toe_helper_tcp_option(const struct sock *sk)
 	if (rcu_access_pointer(sk->psp_assoc))
 		return "PSP";
 #endif
+	if (toe_tcp_in_repair(sk))
+		return "TCP_REPAIR";
 	if (READ_ONCE(tp->tcp_tx_delay))
 		return "TCP_TX_DELAY";
 	if (tp->thin_lto || READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_thin_linear_timeouts))

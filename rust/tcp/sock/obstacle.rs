@@ -212,9 +212,6 @@ impl Tcp<'_> {
         let tp = self.as_tcp();
         // SAFETY: The socket is locked.
         unsafe {
-            if bindings::tcp_sock::repair_raw(tp) != 0 {
-                return Some(c"TCP_REPAIR");
-            }
             if !(*tp).fastopen_req.is_null() || !(*tp).fastopen_rsk.is_null() {
                 return Some(c"TCP Fast Open");
             }
