@@ -25,6 +25,7 @@
 struct toe_first_calls {
 	int (*sendmsg)(struct sock *sk, struct msghdr *msg, size_t size);
 	void (*close)(struct sock *sk, long timeout);
+	int (*get_ulp)(struct sock *sk, char __user *value, int __user *length);
 	/* Locked. Returns whether the acknowledgement need not be sent. */
 	bool (*announce)(struct sock *sk);
 	/* Locked. */
@@ -40,6 +41,8 @@ int toe_helper_calls_begin(const struct toe_first_calls *first);
 void toe_helper_calls_free(struct rcu_work *work, void (*free)(struct work_struct *work));
 int toe_helper_call_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void toe_helper_call_close(struct sock *sk, long timeout);
+int toe_helper_call_getsockopt(struct sock *sk, int level, int name, char __user *value,
+			       int __user *length);
 bool toe_call_announce(struct sock *sk);
 void toe_call_retransmits(struct sock *sk);
 bool toe_call_received(struct sock *sk, int ifindex);
@@ -54,6 +57,7 @@ bool toe_helper_lock_sock_timeout(struct sock *sk, long timeout);
 void toe_helper_bh_lock_sock(struct sock *sk);
 void toe_helper_bh_unlock_sock(struct sock *sk);
 bool toe_helper_sock_owned_by_user(struct sock *sk);
+bool toe_helper_sock_awaits_option(struct sock *sk);
 void toe_helper_sock_pause_release(struct sock *sk);
 void toe_helper_sock_continue_release(struct sock *sk);
 void toe_helper_sk_flush_backlog(struct sock *sk);
@@ -155,12 +159,12 @@ void toe_helper_tcp_parameters(struct sock *sk, struct toe_parameters *to);
 
 /* rust/helpers/tcp_attach.c */
 
-int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *data,
-			  struct proto *proto,
+int toe_helper_tcp_attach(struct sock *sk, void *data, struct proto *proto,
 			  int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb));
+void toe_helper_tcp_publish(struct sock *sk, const struct tcp_ulp_ops *ops);
 void toe_helper_tcp_detach(struct sock *sk);
 bool toe_helper_sock_is_open(struct sock *sk);
-void *toe_helper_tcp_ulp_data(const struct sock *sk, const struct tcp_ulp_ops *ops);
+void *toe_helper_tcp_shadow_data(const struct sock *sk, const struct proto *proto);
 bool toe_helper_sock_is_inet6(const struct sock *sk);
 
 /* rust/helpers/tcp_send.c */

@@ -94,6 +94,14 @@ void toe_helper_call_close(struct sock *sk, long timeout)
 	toe_jump sk->sk_prot_creator->close(sk, timeout);
 }
 
+int toe_helper_call_getsockopt(struct sock *sk, int level, int name, char __user *value,
+			       int __user *length)
+{
+	if (level == SOL_TCP && name == TCP_ULP)
+		return toe_first->get_ulp(sk, value, length);
+	toe_jump sk->sk_prot_creator->getsockopt(sk, level, name, value, length);
+}
+
 /* Returns whether Linux need not send an acknowledgement. Locked. */
 bool toe_call_announce(struct sock *sk)
 {

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <asm/syscall.h>
+#include <linux/cleanup.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
 #include <net/sock.h>
@@ -64,6 +68,23 @@ void toe_helper_bh_unlock_sock(struct sock *sk)
 bool toe_helper_sock_owned_by_user(struct sock *sk)
 {
 	return sock_owned_by_user(sk);
+}
+
+/* Whether a process waits in setsockopt(2) for a socket that is owned. */
+bool toe_helper_sock_awaits_option(struct sock *sk)
+{
+	struct wait_queue_head *waiting = &sk->sk_lock.wq;
+	const struct wait_queue_entry *entry;
+
+	guard(spinlock_irqsave)(&waiting->lock);
+	list_for_each_entry(entry, &waiting->head, entry) {
+		/* It does not return from its call before its entry has been removed. */
+		struct task_struct *task = entry->private;
+
+		if (syscall_get_nr(task, task_pt_regs(task)) == __NR_setsockopt)
+			return true;
+	}
+	return false;
 }
 
 /* Lets release_cb() sleep: does what __release_sock() does around the backlog. */

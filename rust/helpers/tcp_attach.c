@@ -160,11 +160,10 @@ toe_af_ops_for(const struct inet_connection_sock_af_ops *original)
 }
 
 /*
- * Makes @ops the socket's ULP and @proto its protocol; -EOPNOTSUPP for a socket
- * of an unknown kind. Locked.
+ * Makes @proto the socket's protocol, and @data what it finds there; -EOPNOTSUPP for a
+ * socket of an unknown kind. Locked.
  */
-int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *data,
-			  struct proto *proto,
+int toe_helper_tcp_attach(struct sock *sk, void *data, struct proto *proto,
 			  int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb))
 {
 	struct inet_connection_sock *icsk = inet_csk(sk);
@@ -173,30 +172,36 @@ int toe_helper_tcp_attach(struct sock *sk, const struct tcp_ulp_ops *ops, void *
 	if (!af_ops)
 		return -EOPNOTSUPP;
 	rcu_assign_pointer(icsk->icsk_ulp_data, data);
-	/* Pairs with the barriers of toe_helper_tcp_ulp_data(). */
-	smp_store_release(&icsk->icsk_ulp_ops, ops);
 	WRITE_ONCE(icsk->icsk_af_ops, af_ops);
 	toe_tcp_forget_rx_dst(sk);
 	WRITE_ONCE(sk->sk_backlog_rcv, backlog_rcv);
-	WRITE_ONCE(sk->sk_prot, proto);
+	/* Pairs with the barriers of toe_helper_tcp_shadow_data(). */
+	smp_store_release(&sk->sk_prot, proto);
 	/* tcp_set_ulp() clears this for all ULPs; this one supports it. */
 	if (sk->sk_socket)
 		set_bit(SOCK_SUPPORT_ZC, &sk->sk_socket->flags);
 	return 0;
 }
 
-/* Undoes toe_helper_tcp_attach(). Locked. */
+/* Makes @ops the ULP of a socket with a shadow. Locked. */
+void toe_helper_tcp_publish(struct sock *sk, const struct tcp_ulp_ops *ops)
+{
+	WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, ops);
+}
+
+/* Undoes toe_helper_tcp_attach() and toe_helper_tcp_publish(). Locked. */
 void toe_helper_tcp_detach(struct sock *sk)
 {
 	struct inet_connection_sock *icsk = inet_csk(sk);
 
-	WRITE_ONCE(sk->sk_prot, sk->sk_prot_creator);
+	WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
+	/* Linux's getsockopt(TCP_ULP), which takes no lock, finds the ULP or NULL, not both. */
+	smp_store_release(&sk->sk_prot, sk->sk_prot_creator);
 	WRITE_ONCE(sk->sk_backlog_rcv, sk->sk_prot_creator->backlog_rcv);
 	/* IPV6_ADDRFORM replaces the operations. */
 	if (icsk->icsk_af_ops->queue_xmit == toe_queue_xmit)
 		WRITE_ONCE(icsk->icsk_af_ops,
 			   container_of(icsk->icsk_af_ops, struct toe_af_ops, ops)->original);
-	WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
 	rcu_assign_pointer(icsk->icsk_ulp_data, NULL);
 	/* If the backlog with the return was processed by tcp_sendmsg_locked(), that goes on as Linux's. */
 	if (!toe_tcp_in_repair(sk)) {
@@ -221,17 +226,17 @@ bool toe_helper_sock_is_open(struct sock *sk)
 }
 
 /*
- * The ULP's data if the socket's ULP is @ops, else NULL. Locked, or in an RCU
- * read-side section.
+ * The data that was attached if the socket's protocol is @proto, else NULL. Locked, or
+ * in an RCU read-side section.
  */
-void *toe_helper_tcp_ulp_data(const struct sock *sk, const struct tcp_ulp_ops *ops)
+void *toe_helper_tcp_shadow_data(const struct sock *sk, const struct proto *proto)
 {
 	const struct inet_connection_sock *icsk = inet_csk(sk);
 
 	void *data = rcu_dereference_check(icsk->icsk_ulp_data, true);
 
-	/* The data is that of @ops if it was the same before and after the socket had @ops. */
-	if (smp_load_acquire(&icsk->icsk_ulp_ops) != ops)
+	/* The data is that of @proto if it was the same before and after the socket had @proto. */
+	if (smp_load_acquire(&sk->sk_prot) != proto)
 		return NULL;
 	return data == rcu_access_pointer(icsk->icsk_ulp_data) ? data : NULL;
 }

@@ -66,6 +66,15 @@ use kernel::{
 /// The upper layer protocol `toe`.
 pub(super) static ULP: Ulp<Connection> = Ulp::new(c"toe");
 
+/// Who wants a hand-over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The program, which has set `TCP_ULP`.
+    Program,
+    /// The policy or the administrator. The program is not to notice.
+    Outside,
+}
+
 /// A connection from the hand-over until Linux carries it again.
 ///
 /// It is attached to its socket as upper layer protocol data ([`ULP`]), and is in the table of its
@@ -78,6 +87,8 @@ pub(super) struct Connection {
     host_id: u32,
     /// Addresses and ports.
     pub(super) tuple: Tuple,
+    /// Who wanted the hand-over.
+    pub(super) origin: Origin,
     /// The adapter's answer to the hand-over.
     #[pin]
     pub(super) answer: PendingAnswer,
@@ -92,6 +103,9 @@ pub(super) struct Connection {
     pub(super) frags: BhSpinLock<Option<SubmittedFrags>>,
     /// Work that is left to the process that owns the socket.
     pub(super) marks: Marks,
+    /// The hand-over has ended, with success or without.
+    #[pin]
+    pub(super) settled: Completion,
     /// `Returned` has arrived, or never will.
     #[pin]
     pub(super) returned: Completion,
@@ -225,6 +239,7 @@ impl Connection {
         sock: &TcpSock,
         lane: Arc<Lane>,
         snapshot: &abi::ConnectionState,
+        origin: Origin,
     ) -> Result<Pin<UniqueArc<Self>>> {
         let deferred = Deferred {
             progress: Deferral::new(entry::PROGRESS)?,
@@ -236,11 +251,13 @@ impl Connection {
                 lane,
                 host_id: 0,
                 tuple: snapshot.into(),
+                origin,
                 answer <- PendingAnswer::new(),
                 state: StateCell::new(ARef::from(sock)),
                 deferred <- new_bh_spinlock!(deferred),
                 frags <- new_bh_spinlock!(Some(frags)),
                 marks: Marks::new(),
+                settled <- Completion::new(),
                 returned <- Completion::new(),
                 finished <- Completion::new(),
                 since: jiffies_msecs(),
@@ -311,6 +328,7 @@ impl Connection {
         state.finish();
         self.cut_off();
         self.marks.take();
+        self.settled.complete_all();
         self.finished.complete_all();
     }
 

@@ -5,6 +5,7 @@
 use super::{
     connection::{
         Connection,
+        Origin,
         Tuple,
         ULP, //
     },
@@ -243,7 +244,7 @@ impl Command for ConnOffload {
             // It is coming back.
             recall::recall(&connection, &mut socket, Cause::User);
         }
-        handover::request(&mut socket).map_err(|why| {
+        handover::request(&mut socket, Origin::Outside).map_err(|why| {
             match why.detail {
                 None => request.extack().set(why.reason.text()),
                 Some(detail) => request

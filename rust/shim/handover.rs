@@ -10,6 +10,7 @@ use super::{
     answer::Answer,
     connection::{
         Connection,
+        Origin,
         ULP, //
     },
     kept,
@@ -57,6 +58,7 @@ use crate::{
     tcp::{
         sock::{
             trace,
+            Detail,
             Lock,
             Owned,
             TcpSock, //
@@ -76,6 +78,12 @@ use kernel::{
     }, //
 };
 
+/// A process waits for the socket in Linux's `setsockopt`, which it called before the socket had a shadow.
+/// The shim would not learn of the option, or be in the way of another ULP.
+const OVERTAKEN: Why<Cause> = Why {
+    reason: Cause::Sockopt,
+    detail: Some(Detail::Name(c"a setsockopt during the hand-over")),
+};
 /// Number of attempts while refusals are transient.
 const ATTEMPTS: usize = 4;
 
@@ -85,12 +93,12 @@ const ATTEMPTS: usize = 4;
 /// # Errors
 ///
 /// The reason. The socket is as it was.
-pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
+pub(super) fn request(sock: &mut Owned<'_>, origin: Origin) -> Result<(), Why<Refusal>> {
     kept::forget(sock);
     if sysctl::mode(sock) == Mode::Off {
         return outcome(sock, None, Err(Refusal::Disabled.into()));
     }
-    delegate(sock)
+    delegate(sock, origin)
 }
 
 /// Hands the connection of `sock` over to the adapter that its route leads through, and counts the
@@ -99,7 +107,7 @@ pub(super) fn request(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
 /// # Errors
 ///
 /// The reason. The socket is as it was.
-pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
+pub(super) fn delegate(sock: &mut Owned<'_>, origin: Origin) -> Result<(), Why<Refusal>> {
     let adapter = sock
         .tcp()
         .with_device(|dev| dev.ifindex())
@@ -111,7 +119,7 @@ pub(super) fn delegate(sock: &mut Owned<'_>) -> Result<(), Why<Refusal>> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match attempt(sock, &adapter) {
+        match attempt(sock, &adapter, origin) {
             Err(why) if why.reason.is_transient() && attempts < ATTEMPTS => {
                 sock.flush_backlog();
                 fsleep(Delta::from_millis(1));
@@ -138,7 +146,7 @@ fn outcome(
     outcome
 }
 
-fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Why<Refusal>> {
+fn attempt(sock: &mut Owned<'_>, adapter: &Handle, origin: Origin) -> Result<(), Why<Refusal>> {
     if !adapter.is_running() {
         return Err(Refusal::NoDevice.into());
     }
@@ -165,7 +173,7 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Why<Refusal>> {
     let lane = registry::lane(adapter, processor).ok_or(Refusal::NoDevice)?;
     // Everything is allocated before the adapter is asked: nothing may fail after its answer.
     let connection =
-        Connection::new(sock, lane.clone(), &snapshot).map_err(|_| Refusal::NoMemory)?;
+        Connection::new(sock, lane.clone(), &snapshot, origin).map_err(|_| Refusal::NoMemory)?;
     let connection = lane.insert(connection)?;
 
     let result = attach(sock, &connection).and_then(|()| ask(&connection, &snapshot));
@@ -209,6 +217,12 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle) -> Result<(), Why<Refusal>> {
         let why = Why::named(Cause::Filter, c"XDP program");
         recall::request(&connection, &mut state, why);
     }
+    if origin == Origin::Outside && sock.awaits_option() {
+        recall::recall(&connection, sock, OVERTAKEN);
+    } else {
+        ULP.publish(sock);
+        connection.settled.complete_all();
+    }
     Ok(())
 }
 
@@ -218,7 +232,7 @@ fn attach(sock: &mut Owned<'_>, connection: &Arc<Connection>) -> Result<(), Refu
         EOPNOTSUPP => Refusal::Unsupported,
         _ => Refusal::NoMemory,
     })?;
-    // Checked before, but a `close()` that has begun since may not have found the ULP's operations.
+    // Checked before, but a `close()` that has begun since may not have found the shadow's operations.
     match sock.tcp().is_open() {
         true => Ok(()),
         false => Err(Refusal::NotEstablished),

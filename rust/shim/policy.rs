@@ -11,7 +11,10 @@
 
 use super::{
     backoff,
-    connection::ULP,
+    connection::{
+        Origin,
+        ULP, //
+    },
     handover,
     kept,
     reason::Refusal,
@@ -111,7 +114,7 @@ fn hand_over(candidate: &TcpSock) {
     if kept::contains(&sock) || sock.tcp().is_in_sockops_cgroup() {
         return backoff::lasting(&sock);
     }
-    if let Err(why) = handover::delegate(&mut sock) {
+    if let Err(why) = handover::delegate(&mut sock, Origin::Outside) {
         backoff::refused(&sock, why.reason);
         if why.reason == Refusal::Filter {
             close_gate(&mut sock);

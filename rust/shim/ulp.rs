@@ -5,6 +5,7 @@
 use super::{
     connection::{
         Connection,
+        Origin,
         ULP, //
     },
     handover,
@@ -50,7 +51,15 @@ impl Shadow for Connection {
     }
 
     fn setsockopt_ulp(sock: &mut Owned<'_>) -> Result {
-        handover::request(sock).map_err(|why| why.reason.error())
+        handover::request(sock, Origin::Program).map_err(|why| why.reason.error())
+    }
+
+    fn wait_until_settled(this: &Self) {
+        this.settled.wait_for_completion();
+    }
+
+    fn is_requested(this: &Self) -> bool {
+        this.origin == Origin::Program
     }
 
     fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<Sent> {

@@ -63,6 +63,12 @@ impl Completion {
         unsafe { bindings::completion_done(self.inner.get()) }
     }
 
+    /// Waits until it is complete. Sleeps uninterruptibly.
+    pub fn wait_for_completion(&self) {
+        // SAFETY: The completion is initialised and pinned.
+        unsafe { bindings::wait_for_completion(self.inner.get()) }
+    }
+
     /// Waits until it is complete, but no longer than `timeout`. Returns whether it is complete.
     /// Sleeps uninterruptibly.
     pub fn wait_for_completion_timeout(&self, timeout: Jiffies) -> bool {

@@ -27,7 +27,14 @@ use crate::{
 use core::marker::PhantomData;
 use kernel::{
     prelude::*,
-    sync::rcu, //
+    sync::{
+        rcu,
+        Arc, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
 };
 
 /// The `struct proto` of a socket with a shadow: `creator` with other operations.
@@ -36,6 +43,7 @@ pub(super) fn proto<T: Shadow>(creator: &bindings::proto) -> bindings::proto {
     proto.sendmsg = Some(bindings::call_sendmsg);
     proto.splice_eof = Some(splice_eof::<T>);
     proto.setsockopt = Some(setsockopt::<T>);
+    proto.getsockopt = Some(bindings::call_getsockopt);
     proto.shutdown = Some(shutdown::<T>);
     proto.close = Some(bindings::call_close);
     proto.disconnect = Some(disconnect::<T>);
@@ -43,6 +51,11 @@ pub(super) fn proto<T: Shadow>(creator: &bindings::proto) -> bindings::proto {
     proto.unhash = Some(unhash::<T>);
     proto.release_cb = Some(release_cb::<T>);
     proto.stream_memory_free = Some(stream_memory_free::<T>);
+    #[cfg(CONFIG_BPF_SYSCALL)]
+    {
+        // A sockmap would replace these operations.
+        proto.psock_update_sk_prot = None;
+    }
     proto
 }
 
@@ -53,6 +66,7 @@ impl<T: Shadow> FirstCalls<T> {
     pub(super) const CALLS: bindings::toe_first_calls = bindings::toe_first_calls {
         sendmsg: Some(sendmsg::<T>),
         close: Some(close::<T>),
+        get_ulp: Some(get_ulp::<T>),
         announce: Some(announce::<T>),
         retransmits: Some(retransmits::<T>),
         received: Some(received::<T>),
@@ -146,26 +160,85 @@ unsafe extern "C" fn setsockopt<T: Shadow>(
     length: c_uint,
 ) -> c_int {
     let _call = Call::enter();
-    let effect = T::option_effect(level, name);
-    if effect == OptionEffect::Recall {
-        // SAFETY: The socket layer calls with a socket that is valid.
-        let mut sock = unsafe { TcpSock::from_raw(sk) }.lock();
-        recall::<T>(&mut sock, Recall::Option(level, name));
-    }
-    // SAFETY: As above.
-    let Some(setsockopt) = unsafe { creator(sk) }.setsockopt else {
+    // SAFETY: The socket layer calls with a socket that is valid.
+    let (sock, creator) = unsafe { (TcpSock::from_raw(sk), creator(sk)) };
+    let Some(setsockopt) = creator.setsockopt else {
         return ENOPROTOOPT.to_errno();
     };
-    // SAFETY: The arguments are the caller's.
-    let ret = unsafe { setsockopt(sk, level, name, value, length) };
-    if effect == OptionEffect::Tell && ret == 0 {
-        // SAFETY: As above.
-        let mut sock = unsafe { TcpSock::from_raw(sk) }.lock();
-        if let Some(shadow) = T::ulp().shadow(&sock) {
-            T::option_changed(&shadow, &mut sock);
+    if let Some(shadow) = shadow_of::<T>(sock) {
+        T::wait_until_settled(&shadow);
+    }
+    let effect = T::option_effect(level, name);
+    loop {
+        if effect == OptionEffect::Recall {
+            recall::<T>(&mut sock.lock(), Recall::Option(level, name));
+        }
+        // SAFETY: The arguments are the caller's.
+        let ret = unsafe { setsockopt(sk, level, name, value, length) };
+        if effect == OptionEffect::Tell && ret == 0 {
+            let mut sock = sock.lock();
+            if let Some(shadow) = T::ulp().shadow(&sock) {
+                T::option_changed(&shadow, &mut sock);
+            }
+        }
+        // The ULP that is in the way may be that of another delegation, begun after the recall.
+        if ret != EEXIST.to_errno() || !is_ulp(level, name) || shadow_of::<T>(sock).is_none() {
+            return ret;
         }
     }
-    ret
+}
+
+/// Returns whether an option is `TCP_ULP`.
+fn is_ulp(level: c_int, name: c_int) -> bool {
+    // CAST: Both are small and positive; others are no options.
+    (level as u32, name as u32) == (bindings::SOL_TCP, bindings::TCP_ULP)
+}
+
+/// Returns the shadow that a socket has at this moment.
+fn shadow_of<T: Shadow>(sock: &TcpSock) -> Option<Arc<T>> {
+    T::ulp().shadow_of(sock, &rcu::read_lock()).map(Into::into)
+}
+
+/// `getsockopt(TCP_ULP)`.
+///
+/// # Safety
+///
+/// Called only by `toe_helper_call_getsockopt`.
+unsafe extern "C" fn get_ulp<T: Shadow>(
+    sk: *mut bindings::sock,
+    value: *mut c_char,
+    length: *mut c_int,
+) -> c_int {
+    let _call = Call::enter();
+    // SAFETY: The socket layer calls with a socket that is valid.
+    let (sock, creator) = unsafe { (TcpSock::from_raw(sk), creator(sk)) };
+    // Linux's function takes no lock for this option: the ULP must not go meanwhile.
+    let sock = sock.lock();
+    let shadow = T::ulp().shadow(&sock);
+    if shadow.is_some_and(|shadow| !T::is_requested(&shadow)) {
+        return errno(put_empty(length));
+    }
+    match creator.getsockopt {
+        // CAST: The names are small. SAFETY: The arguments are the caller's.
+        Some(getsockopt) => unsafe {
+            getsockopt(
+                sk,
+                bindings::SOL_TCP as c_int,
+                bindings::TCP_ULP as c_int,
+                value,
+                length,
+            )
+        },
+        None => ENOPROTOOPT.to_errno(),
+    }
+}
+
+/// Answers a `getsockopt` as for a socket without a ULP.
+fn put_empty(length: *mut c_int) -> Result {
+    let length = UserPtr::from_ptr(length.cast());
+    UserSlice::new(length, size_of::<c_int>())
+        .writer()
+        .write(&0_i32)
 }
 
 /// # Safety

@@ -3,7 +3,8 @@
 //! An upper layer protocol (ULP) that keeps a TCP socket as the shadow of a connection that an
 //! adapter carries.
 //!
-//! Data attached to a socket ([`Ulp::attach`]) is visible as its ULP. While it is attached, sending
+//! Data attached to a socket ([`Ulp::attach`]) makes it a shadow, with this ULP as soon as that is
+//! published ([`Ulp::publish`]), so that no other takes its place. While it is attached, sending
 //! goes to [`Shadow::sendmsg`], and the connection is recalled before an operation that only Linux
 //! implements: close, shutdown, disconnect, most socket options. Linux's TCP receives. The data can be
 //! detached at any time, after which the socket is an ordinary one.

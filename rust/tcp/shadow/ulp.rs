@@ -99,6 +99,13 @@ pub trait Shadow: Sized + Send + Sync + 'static {
     /// Handles `setsockopt(TCP_ULP)`: attaches data to the socket, or returns the reason why not.
     fn setsockopt_ulp(sock: &mut Owned<'_>) -> Result;
 
+    /// Waits for the end of the hand-over that has attached the data. A call that sets an option waits here
+    /// and not for the socket's lock, so that one that waits for the lock is known to be Linux's. Sleeps.
+    fn wait_until_settled(this: &Self);
+
+    /// Returns whether the program has asked for the ULP, and so is to see it.
+    fn is_requested(this: &Self) -> bool;
+
     /// Sends `message` as `sendmsg` does. Waits at most about a second once the data is detached and
     /// [`is_leaving`](super::is_leaving).
     fn sendmsg(this: &Arc<Self>, sock: &mut Owned<'_>, message: &mut Message<'_>) -> Result<Sent>;
@@ -202,7 +209,7 @@ impl<T: Shadow> Ulp<T> {
         // SAFETY: The memory of the socket is valid. `attach` made the data, which is kept for an RCU
         // grace period after it has been detached.
         let attached = unsafe {
-            bindings::tcp_ulp_data(sock.as_raw(), self.ops.get())
+            bindings::tcp_shadow_data(sock.as_raw(), self.proto_of(sock))
                 .cast::<Attached<T>>()
                 .as_ref()
         }?;
@@ -216,7 +223,8 @@ impl<T: Shadow> Ulp<T> {
         self.shadow_of(sock.sock(), &guard).map(Into::into)
     }
 
-    /// Attaches `shadow` to a socket that has no ULP. Process context; sleeps.
+    /// Attaches `shadow` to a socket that has no ULP. Calls that begin from now on go to `shadow`. The
+    /// socket still has no ULP: see [`Self::publish`]. Process context; sleeps.
     ///
     /// # Errors
     ///
@@ -243,7 +251,6 @@ impl<T: Shadow> Ulp<T> {
         let ret = to_result(unsafe {
             bindings::tcp_attach(
                 sk,
-                self.ops.get(),
                 attached.cast(),
                 proto,
                 Some(callbacks::backlog_rcv::<T>),
@@ -258,12 +265,19 @@ impl<T: Shadow> Ulp<T> {
         Ok(())
     }
 
+    /// Makes this the ULP of a socket that has data.
+    pub fn publish(&self, sock: &mut Owned<'_>) {
+        // SAFETY: The process owns the socket; `ops` is static.
+        unsafe { bindings::tcp_publish(sock.as_raw(), self.ops.get()) }
+    }
+
     /// Detaches the data, if any: the socket is an ordinary one again. RCU readers may use the data
     /// until the end of a grace period. It is dropped in process context.
     pub fn detach(&self, lock: &mut impl Lock) {
         let sk = lock.sock().as_raw();
         // SAFETY: The socket is locked.
-        let attached = unsafe { bindings::tcp_ulp_data(sk, self.ops.get()) }.cast::<Attached<T>>();
+        let attached = unsafe { bindings::tcp_shadow_data(sk, self.proto_of(lock.sock())) }
+            .cast::<Attached<T>>();
         if attached.is_null() {
             return;
         }
@@ -279,16 +293,29 @@ impl<T: Shadow> Ulp<T> {
         self.attached.fetch_sub(1, ordering::Release);
     }
 
+    /// Where the `struct proto` for a socket with a shadow is.
+    #[inline]
+    fn slot(&self, sock: &WeakSock) -> &Atomic<*mut bindings::proto> {
+        // SAFETY: The memory of the socket is valid.
+        &self.protos[usize::from(unsafe { bindings::sock_is_inet6(sock.as_raw()) })]
+    }
+
+    /// Returns the `struct proto` that a socket has while it has a shadow, or null if no socket of its
+    /// kind has had one.
+    #[inline]
+    fn proto_of(&self, sock: &WeakSock) -> *mut bindings::proto {
+        self.slot(sock).load(ordering::Acquire)
+    }
+
     /// Returns the `struct proto` for a socket with a shadow.
     fn proto_for(&self, sock: &TcpSock) -> Result<*mut bindings::proto> {
-        // SAFETY: The socket is alive; the protocol that it was created with does not change.
-        let creator = unsafe { callbacks::creator(sock.as_raw()) };
-        // SAFETY: The socket is alive.
-        let slot = &self.protos[usize::from(unsafe { bindings::sock_is_inet6(sock.as_raw()) })];
-        let known = slot.load(ordering::Acquire);
+        let known = self.proto_of(sock);
         if !known.is_null() {
             return Ok(known);
         }
+        // SAFETY: The socket is alive; the protocol that it was created with does not change.
+        let creator = unsafe { callbacks::creator(sock.as_raw()) };
+        let slot = self.slot(sock);
         let new = KBox::into_raw(KBox::new(callbacks::proto::<T>(creator), GFP_KERNEL)?);
         match slot.cmpxchg(ptr::null_mut(), new, ordering::Full) {
             Ok(_) => Ok(new),

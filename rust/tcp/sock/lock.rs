@@ -175,6 +175,12 @@ impl<'a> Owned<'a> {
         unsafe { Locked::assume(self.sock) }
     }
 
+    /// Returns whether another process waits for the socket to set an option.
+    pub fn awaits_option(&mut self) -> bool {
+        // SAFETY: The socket is alive.
+        unsafe { bindings::sock_awaits_option(self.as_raw()) }
+    }
+
     /// Processes frames and entries that have arrived since the socket was locked.
     pub fn flush_backlog(&mut self) {
         // SAFETY: The process owns the socket.
