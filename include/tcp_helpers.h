@@ -36,6 +36,7 @@ struct toe_first_calls {
 int toe_helper_calls_enter(void);
 void toe_helper_calls_leave(int index);
 void toe_helper_calls_drain(void);
+void toe_helper_calls_advance(void);
 bool toe_helper_has_current_bpf_ctx(void);
 int toe_helper_calls_begin(const struct toe_first_calls *first);
 void toe_helper_calls_free(struct rcu_work *work, void (*free)(struct work_struct *work));

@@ -39,6 +39,17 @@ void toe_helper_calls_drain(void)
 	destroy_workqueue(toe_free);
 }
 
+/*
+ * Waits until no processor is in the middle of the interrupt that it served, or stopped
+ * by a hypervisor, as when this was called: each has served another one, or was idle or
+ * in user space. A task that ran between reading a socket's protocol and waiting for the
+ * socket has got on.
+ */
+void toe_helper_calls_advance(void)
+{
+	synchronize_rcu_expedited();
+}
+
 /* Frees data that RCU readers may use, in process context. */
 void toe_helper_calls_free(struct rcu_work *work, void (*free)(struct work_struct *work))
 {

@@ -56,6 +56,7 @@ use crate::{
         SubmitError, //
     },
     tcp::{
+        shadow,
         sock::{
             trace,
             Detail,
@@ -176,7 +177,12 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle, origin: Origin) -> Result<(),
         Connection::new(sock, lane.clone(), &snapshot, origin).map_err(|_| Refusal::NoMemory)?;
     let connection = lane.insert(connection)?;
 
-    let result = attach(sock, &connection).and_then(|()| ask(&connection, &snapshot));
+    let result = attach(sock, &connection).and_then(|()| {
+        if origin == Origin::Outside {
+            shadow::advance();
+        }
+        ask(&connection, &snapshot)
+    });
     let (mut state, mut tcp) = connection.state.open(sock);
     let device_id = match result {
         Ok(device_id) => device_id,

@@ -32,6 +32,13 @@ pub(super) fn drain() {
     unsafe { bindings::calls_drain() }
 }
 
+/// Lets tasks get on that have called Linux's operations of a socket just before it got those of a shadow.
+/// They wait for the socket's lock soon after, unless they are preempted. Process context; sleeps.
+pub fn advance() {
+    // SAFETY: Process context.
+    unsafe { bindings::calls_advance() }
+}
+
 /// A call that is in progress. The module's code stays until the value is dropped.
 ///
 /// # Invariants

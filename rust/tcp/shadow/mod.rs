@@ -21,7 +21,10 @@ mod callbacks;
 mod ulp;
 
 pub use self::{
-    call::is_leaving,
+    call::{
+        advance,
+        is_leaving, //
+    },
     ulp::{
         OptionEffect,
         Recall,
