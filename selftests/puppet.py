@@ -118,6 +118,7 @@ class Segment:
     ack: int
     payload: bytes
     tsval: int
+    sack: list[tuple[int, int]]
 
 
 class Puppet:
@@ -235,14 +236,17 @@ class Puppet:
         offset = offset >> 4 << 2
         if flags & SYN:
             self.irs = seq
-        tsval, option = 0, 20
+        tsval, sack, option = 0, [], 20
         while option < offset and tcp[option]:
+            if tcp[option] == 5:
+                edges = struct.iter_unpack(">II", tcp[option + 2:option + tcp[option + 1]])
+                sack = [tuple((n - self.iss) & 0xFFFFFFFF for n in block) for block in edges]
             if tcp[option] == 8:
                 tsval = struct.unpack_from(">I", tcp, option + 2)[0]
                 self.ts_recent = tsval
             option += tcp[option + 1] if tcp[option] > 1 else 1
         return Segment(flags, (seq - self.irs) & 0xFFFFFFFF, (ack - self.iss) & 0xFFFFFFFF,
-                       tcp[offset:], tsval)
+                       tcp[offset:], tsval, sack)
 
     def drain(self, seconds: float = 0.3, acknowledge: bool = True) -> list[Segment]:
         """Take segments in until none comes for a time, and acknowledge payload."""

@@ -105,6 +105,40 @@ for sack in False, True:
     check(f"{name}: no timeout", timeouts() == before, timeouts() - before)
     puppet.close()
 
+# The adapter holds payload out of order, and has answered each segment. A peer without SACK takes
+# three more answers for another loss.
+for sack in True, False:
+    for cause in "command", "FIN":
+        puppet = begin(sack=sack)
+        name = f"out of order, {cause}, {'with' if sack else 'without'} SACK"
+        start, size = puppet.snd, 1000
+        data = bytes(range(256)) * 32
+        for piece in 1, 2, 3, 5, 6:
+            at = piece * size
+            puppet.send(ACK, data[at:at + size], seq=start + at)
+        answers = puppet.drain()
+        check(f"{name}: each segment is answered", len(answers) == 5, answers)
+        if cause == "FIN":
+            puppet.send(FIN | ACK, seq=start + 7 * size)
+        else:
+            take_back(puppet)
+        answers = puppet.drain(0.5)
+        end = 7 * size + (cause == "FIN")
+        blocks = {(start + size, start + 4 * size), (start + 5 * size, start + end)}
+        check(f"{name}: the connection is Linux's", not puppet.delegated())
+        limit = 1 + (cause == "FIN")
+        check(f"{name}: no burst of answers", 1 <= len(answers) <= limit, answers)
+        if sack:
+            check(f"{name}: the last one has all blocks", set(answers[-1].sack) == blocks, answers)
+            check(f"{name}: each one has blocks", all(a.sack for a in answers), answers)
+        for piece in 0, 4:
+            at = piece * size
+            puppet.send(ACK, data[at:at + size], seq=start + at)
+        puppet.snd = start + end
+        check(f"{name}: all is acknowledged", puppet.acknowledged(5))
+        check(f"{name}: data correct", puppet.sock.recv(9999) == data[:7 * size])
+        puppet.close()
+
 # The peer ends its stream while a process is in the middle of a write of many small segments. The
 # source is a file that has to be read first, which takes long enough.
 with open("../tools/target/release/toe-device", "rb") as file:

@@ -352,5 +352,8 @@ layout! {
         4 => host_id: u32,
         /// Partly filled payload page of the connection, which is released, or [`NO_PAGE`].
         8 => page: u32,
+        /// Number of those frames that the adapter held out of order. It has answered them; the one that
+        /// caused the return it has not.
+        12 => held: u16,
     }
 }

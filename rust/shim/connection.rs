@@ -56,7 +56,8 @@ use kernel::{
         aref::ARef,
         atomic::{
             ordering::Relaxed,
-            Atomic, //
+            Atomic,
+            AtomicFlag, //
         },
         Arc,
         UniqueArc, //
@@ -106,7 +107,9 @@ pub(super) struct Connection {
     /// The hand-over has ended, with success or without.
     #[pin]
     pub(super) settled: Completion,
-    /// `Returned` has arrived, or never will.
+    /// The adapter has returned the connection, and what it held out of order is arriving.
+    pub(super) arriving: AtomicFlag,
+    /// `Returned` has arrived with these frames, or never will.
     #[pin]
     pub(super) returned: Completion,
     /// Linux carries the connection.
@@ -258,6 +261,7 @@ impl Connection {
                 frags <- new_bh_spinlock!(Some(frags)),
                 marks: Marks::new(),
                 settled <- Completion::new(),
+                arriving: AtomicFlag::new(false),
                 returned <- Completion::new(),
                 finished <- Completion::new(),
                 since: jiffies_msecs(),

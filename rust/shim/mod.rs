@@ -185,7 +185,8 @@ impl Client for Shim {
 
     fn legacy(poll: &mut ProcessorPoll, host_id: u32, skb: RxSkBuff<'_>) {
         receive::flush(poll);
-        legacy::frame(poll, host_id, skb)
+        legacy::frame(poll, host_id, skb);
+        receive::frame_arrived(poll, host_id)
     }
 
     fn completions_done(poll: &mut ProcessorPoll) {
@@ -194,6 +195,7 @@ impl Client for Shim {
     }
 
     fn poll_done(poll: &mut ProcessorPoll) {
+        receive::check_return(poll);
         receive::resume_waiting(poll);
     }
 
@@ -203,7 +205,8 @@ impl Client for Shim {
         }
     }
 
-    fn stopped(poll: ProcessorPoll) {
+    fn stopped(mut poll: ProcessorPoll) {
+        receive::finish_return(&mut poll);
         let lane = poll.lane.clone();
         lane.set_open(false);
         drop(poll);

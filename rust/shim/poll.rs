@@ -15,9 +15,13 @@ use super::{
     table, //
 };
 use crate::{
-    abi::completion::{
-        deliver_flag,
-        Deliver, //
+    abi::{
+        completion::{
+            deliver_flag,
+            Deliver,
+            Returned, //
+        },
+        connection::ConnectionState, //
     },
     offload::Payload,
     tcp::backlog::BacklogEntry, //
@@ -41,6 +45,20 @@ pub(crate) struct ProcessorPoll {
     reserve: KVec<BacklogEntry>,
     /// Payload that has not been applied.
     pub(super) aggregate: Option<Aggregate>,
+    /// A return whose frames are not complete.
+    pub(super) arriving: Option<Arriving>,
+}
+
+/// A connection that the adapter has returned. Linux carries it once its TCP has received the frames
+/// that the adapter held out of order: it answers all of them by one acknowledgement then.
+pub(super) struct Arriving {
+    pub(super) connection: Arc<Connection>,
+    pub(super) header: Returned,
+    pub(super) state: ConnectionState,
+    /// Number of frames that have not arrived.
+    pub(super) left: u16,
+    /// Whether one has arrived since the end of the latest poll.
+    pub(super) progress: bool,
 }
 
 impl ProcessorPoll {
@@ -56,6 +74,7 @@ impl ProcessorPoll {
             connections,
             reserve: KVec::with_capacity(RESERVE, GFP_KERNEL)?,
             aggregate: None,
+            arriving: None,
         };
         this.refill();
         Ok(this)
@@ -120,6 +139,25 @@ impl ProcessorPoll {
     pub(super) fn take(&mut self, host_id: u32) -> Option<Arc<Connection>> {
         self.get(host_id)?;
         self.connections.get_mut(table::index(host_id))?.take()
+    }
+
+    /// Starts a return: `header.held` frames follow. Returns false for an unknown connection.
+    pub(super) fn start_return(&mut self, header: Returned, state: ConnectionState) -> bool {
+        let slot = self.connections.get(table::index(header.host_id));
+        let Some(Some(connection)) = slot else {
+            return false;
+        };
+        if connection.host_id() != header.host_id {
+            return false;
+        }
+        self.arriving = Some(Arriving {
+            connection: connection.clone(),
+            header,
+            state,
+            left: header.held,
+            progress: true,
+        });
+        true
     }
 }
 

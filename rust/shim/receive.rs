@@ -42,6 +42,8 @@ use crate::{
         sock::Locked, //
     }, //
 };
+use core::mem;
+use kernel::sync::atomic::ordering::Relaxed;
 
 /// Handles the answer to a hand-over.
 pub(super) fn delegated(poll: &mut ProcessorPoll, delegated: Delegated) {
@@ -126,16 +128,56 @@ pub(super) fn acked(poll: &mut ProcessorPoll, acked: Acked) {
     }
 }
 
-/// Handles the return of a connection.
+/// Handles the return of a connection. Frames that the adapter held out of order follow.
 pub(super) fn returned(poll: &mut ProcessorPoll, header: Returned, state: abi::ConnectionState) {
     flush(poll);
-    let Some(connection) = poll.take(header.host_id) else {
+    finish_return(poll);
+    if !poll.start_return(header, state) {
         return poll.lane.adapter().fault(UNKNOWN);
+    }
+    match &poll.arriving {
+        Some(arriving) if arriving.left > 0 => arriving.connection.arriving.store(true, Relaxed),
+        _ => finish_return(poll),
+    }
+}
+
+/// A frame of the connection `host_id` has been handled, which may be one that the adapter held.
+#[cold]
+pub(super) fn frame_arrived(poll: &mut ProcessorPoll, host_id: u32) {
+    let Some(arriving) = &mut poll.arriving else {
+        return;
     };
+    if arriving.header.host_id != host_id {
+        return;
+    }
+    arriving.progress = true;
+    arriving.left -= 1;
+    if arriving.left == 0 {
+        finish_return(poll);
+    }
+}
+
+/// Completes a return whose frames do not arrive: they were lost for lack of memory. Called at the end
+/// of a poll.
+pub(super) fn check_return(poll: &mut ProcessorPoll) {
+    if let Some(arriving) = &mut poll.arriving {
+        if !mem::take(&mut arriving.progress) {
+            finish_return(poll);
+        }
+    }
+}
+
+/// Completes the return whose frames are arriving, if there is one.
+pub(super) fn finish_return(poll: &mut ProcessorPoll) {
+    let Some(arriving) = poll.arriving.take() else {
+        return;
+    };
+    drop(poll.take(arriving.header.host_id));
+    let (connection, header, state) = (&*arriving.connection, arriving.header, arriving.state);
     {
         let mut spin = connection.sock().spin();
         match spin.locked() {
-            Some(mut lock) => recall::complete(&connection, &mut lock, &header, &state),
+            Some(mut lock) => recall::complete(connection, &mut lock, &header, &state),
             None => {
                 let mut deferred = connection.deferred.lock();
                 if let Some(entry) = deferred.returned.queue((header, state)) {

@@ -26,6 +26,7 @@ use crate::{
         Tcp, //
     }, //
 };
+use kernel::sync::atomic::ordering::Relaxed;
 
 /// Submits what the adapter has not been told yet. With the socket locked.
 pub(super) fn tell(connection: &Connection, carried: &mut Carried, tcp: &Tcp<'_>) {
@@ -102,10 +103,13 @@ pub(super) fn put_right(connection: &Connection, carried: &mut Carried, tcp: &mu
     tell(connection, carried, tcp);
 }
 
-/// Linux is about to send an acknowledgement. Returns whether the adapter sends it instead: it does if
-/// the acknowledgement announces a window and nothing else, because a frame may be lost on its way to
-/// the adapter.
+/// Linux is about to send an acknowledgement. Returns whether it need not: the adapter sends it instead
+/// if it announces a window and nothing else, because a frame may be lost on its way to the adapter. For
+/// what the adapter held out of order it has sent one already; the return sends another.
 pub(super) fn announce(connection: &Connection, lock: &mut Locked<'_>) -> bool {
+    if connection.arriving.load(Relaxed) {
+        return true;
+    }
     let (mut state, tcp) = connection.state.open(lock);
     let Some(carried) = state.carried() else {
         return false;

@@ -175,9 +175,13 @@ impl Core {
         let mut held = mem::replace(&mut connection.buffers.held, HeldFrames::new());
 
         self.flows.begin(now, &key, received);
-        let mut uploaded = 0;
-        while let Some((_, stored)) = self.upload_held(now, env, rings, &mut held, host_id)? {
-            uploaded += u16::from(stored == Stored::Done);
+        let (mut uploaded, mut answered) = (0, 0);
+        while let Some((payload, stored)) = self.upload_held(now, env, rings, &mut held, host_id)? {
+            if stored == Stored::Done {
+                uploaded += 1;
+                // The frame that caused the return is held without payload.
+                answered += u16::from(payload.start != payload.end);
+            }
         }
 
         let returned = Returned {
@@ -186,6 +190,7 @@ impl Core {
             frames: uploaded,
             host_id,
             page: page.unwrap_or(NO_PAGE),
+            held: answered,
         };
         rings.completions.fill(env, at, &returned.to_bytes())?;
         let bytes: [u8; ConnectionState::SIZE] = state.to_bytes();

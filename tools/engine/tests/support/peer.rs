@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use toe_abi::Layout;
 use toe_abi::completion::HandoverStatus;
+use toe_abi::completion::Reason;
 use toe_abi::completion::Resumed;
 use toe_abi::connection;
 use toe_abi::connection::ConnectionState;
@@ -310,6 +311,9 @@ impl End {
             }
             Event::Returned(returned, state) => {
                 assert_eq!(returned.host_id, self.host_id);
+                // The frame that causes a return has not been held.
+                let causes = u16::from(returned.reason != Reason::Host.raw());
+                assert!((returned.held..=returned.held + causes).contains(&returned.frames));
                 if self.in_step {
                     assert!(
                         !Seq(state.rcv_nxt).before(Seq(self.rcv_nxt())),
