@@ -152,11 +152,14 @@ struct toe_parameters {
 	u32 rto_min_us, rto_max_us, delack_max_us;
 	u32 retry_us, user_timeout_us;
 	u32 cwnd_limit;
+	u32 flow_label;
 	u8 tos, ttl;
 	bool fragment, keep_cwnd, report_sent;
 };
 
 void toe_helper_tcp_parameters(struct sock *sk, struct toe_parameters *to);
+u32 toe_helper_tcp_flow_label(const struct sock *sk);
+void toe_helper_tcp_rehash(struct sock *sk);
 
 /* rust/helpers/tcp_attach.c */
 

@@ -119,6 +119,7 @@ class Segment:
     payload: bytes
     tsval: int
     sack: list[tuple[int, int]]
+    flow_label: int
 
 
 class Puppet:
@@ -246,7 +247,8 @@ class Puppet:
                 self.ts_recent = tsval
             option += tcp[option + 1] if tcp[option] > 1 else 1
         return Segment(flags, (seq - self.irs) & 0xFFFFFFFF, (ack - self.iss) & 0xFFFFFFFF,
-                       tcp[offset:], tsval, sack)
+                       tcp[offset:], tsval, sack,
+                       struct.unpack_from(">I", frame, 14)[0] & 0xFFFFF if self.version == 6 else 0)
 
     def drain(self, seconds: float = 0.3, acknowledge: bool = True) -> list[Segment]:
         """Take segments in until none comes for a time, and acknowledge payload."""

@@ -158,7 +158,7 @@ flags! {
         REMOTE_MAC = 2,
         /// `mss`.
         MSS = 3,
-        /// `tos` and `ttl`.
+        /// `tos`, `ttl` and `flow_label`.
         IP = 4,
         /// `rto_min_us`, `rto_max_us` and `delack_max_us`.
         TIMES = 5,
@@ -213,6 +213,8 @@ layout! {
         40 => user_timeout_us: u32,
         /// Largest congestion window in segments of the MSS. 0, as at first: none.
         44 => cwnd_limit: u32,
+        /// IPv6 flow label, 20 bits.
+        48 => flow_label: u32,
     }
 }
 

@@ -126,6 +126,7 @@ void toe_helper_tcp_acked(struct sock *sk, const struct toe_send_state *now,
 		if (before(tp->snd_up, now->snd_una))
 			tp->snd_up = now->snd_una;
 		tp->bytes_acked += now->snd_una - tp->snd_una;
+		tp->delivered_mstamp = tp->tcp_mstamp;
 		WRITE_ONCE(tp->snd_una, now->snd_una);
 		WRITE_ONCE(icsk->icsk_retransmits, 0);
 		if (READ_ONCE(sk->sk_err_soft))

@@ -55,6 +55,59 @@ static u8 toe_tos(const struct sock *sk)
 	return READ_ONCE(inet_sk(sk)->tos) & ~INET_ECN_MASK;
 }
 
+/*
+ * The IPv6 flow label, in host order: does what ip6_make_flowlabel() does with the hash
+ * that __tcp_transmit_skb() gives an skb. 0 for IPv4.
+ */
+u32 toe_helper_tcp_flow_label(const struct sock *sk)
+{
+#if IS_ENABLED(CONFIG_IPV6)
+	const struct net *net = sock_net(sk);
+	u8 mode = READ_ONCE(net->ipv6.sysctl.auto_flowlabels);
+	__be32 label;
+	bool automatic;
+
+	if (!toe_helper_tcp_is_ipv6(sk))
+		return 0;
+	label = inet6_sk(sk)->flow_label & IPV6_FLOWLABEL_MASK;
+	if (label)
+		return ntohl(label);
+	/* ip6_autoflowlabel() */
+	automatic = inet6_test_bit(AUTOFLOWLABEL_SET, sk) ? inet6_test_bit(AUTOFLOWLABEL, sk) :
+							    ip6_default_np_autolabel(net);
+	if (mode == IP6_AUTO_FLOW_LABEL_OFF || (!automatic && mode != IP6_AUTO_FLOW_LABEL_FORCED))
+		return 0;
+	label = (__force __be32)rol32(READ_ONCE(sk->sk_txhash), 16) & IPV6_FLOWLABEL_MASK;
+	if (READ_ONCE(net->ipv6.sysctl.flowlabel_state_ranges))
+		label |= IPV6_FLOWLABEL_STATELESS_FLAG;
+	return ntohl(label);
+#else
+	return 0;
+#endif
+}
+
+/*
+ * Does what tcp_write_timeout() does if nothing has been acknowledged for a retransmission
+ * timeout: chooses another hash, and with it another path for IPv6. Locked.
+ */
+void toe_helper_tcp_rehash(struct sock *sk)
+{
+	u32 rto = jiffies_to_usecs(inet_csk(sk)->icsk_rto);
+	struct sk_buff *head = tcp_rtx_queue_head(sk);
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (!head || !toe_helper_tcp_is_ipv6(sk) ||
+	    after(TCP_SKB_CB(head)->end_seq, tcp_wnd_end(tp)))
+		return;
+	tcp_mstamp_refresh_inline(tp);
+	/* What has waited in the adapter was written long ago. */
+	if (tcp_stamp_us_delta(tp->tcp_mstamp, tp->delivered_mstamp) < rto ||
+	    tcp_rto_delta_us(sk) > 0 || !__sk_rethink_txhash_reset_dst(sk))
+		return;
+	WRITE_ONCE(tp->timeout_rehash, tp->timeout_rehash + 1);
+	NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPTIMEOUTREHASH);
+}
+
 /* Reads the parameters of a socket that has a route. Locked. */
 void toe_helper_tcp_parameters(struct sock *sk, struct toe_parameters *to)
 {
@@ -68,6 +121,7 @@ void toe_helper_tcp_parameters(struct sock *sk, struct toe_parameters *to)
 	to->user_timeout_us = min_t(u64, (u64)READ_ONCE(icsk->icsk_user_timeout) * USEC_PER_MSEC,
 				    U32_MAX);
 	to->cwnd_limit = tp->snd_cwnd_clamp == U32_MAX ? 0 : tp->snd_cwnd_clamp;
+	to->flow_label = toe_helper_tcp_flow_label(sk);
 	to->tos = toe_tos(sk);
 	to->ttl = toe_helper_tcp_hop_limit(sk);
 	to->fragment = !toe_helper_tcp_is_ipv6(sk) && !ip_dont_fragment(sk, __sk_dst_get(sk));

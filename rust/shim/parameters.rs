@@ -41,6 +41,7 @@ impl Parameters {
     /// Returns the update from these parameters to `wanted`, without a device identifier.
     pub(super) fn update_to(&self, wanted: &Self) -> Update {
         let (old, new) = (&self.socket, &wanted.socket);
+        let ip = |p: &sock::Parameters| (p.tos, p.ttl, p.flow_label);
         let times = |p: &sock::Parameters| (p.rto_min_us, p.rto_max_us, p.delack_max_us);
         let patience = |p: &sock::Parameters| (p.retry_us, p.user_timeout_us);
         let changed = [
@@ -48,7 +49,7 @@ impl Parameters {
             (update::RCV_EDGE, self.rcv_edge != wanted.rcv_edge),
             (update::REMOTE_MAC, self.remote_mac != wanted.remote_mac),
             (update::MSS, old.mss != new.mss),
-            (update::IP, (old.tos, old.ttl) != (new.tos, new.ttl)),
+            (update::IP, ip(old) != ip(new)),
             (update::TIMES, times(old) != times(new)),
             (update::PATIENCE, patience(old) != patience(new)),
             (update::CWND_LIMIT, old.cwnd_limit != new.cwnd_limit),
@@ -69,6 +70,7 @@ impl Parameters {
             retry_us: new.retry_us,
             user_timeout_us: new.user_timeout_us,
             cwnd_limit: new.cwnd_limit,
+            flow_label: new.flow_label,
             ..Update::default()
         }
     }

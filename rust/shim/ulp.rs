@@ -87,9 +87,10 @@ impl Shadow for Connection {
             (bindings::SOL_IP, bindings::IP_TOS | bindings::IP_TTL | bindings::IP_MTU_DISCOVER) => {
                 OptionEffect::Tell
             }
-            (bindings::SOL_IPV6, bindings::IPV6_TCLASS | bindings::IPV6_UNICAST_HOPS) => {
-                OptionEffect::Tell
-            }
+            (
+                bindings::SOL_IPV6,
+                bindings::IPV6_TCLASS | bindings::IPV6_UNICAST_HOPS | bindings::IPV6_AUTOFLOWLABEL,
+            ) => OptionEffect::Tell,
             (
                 bindings::SOL_TCP,
                 bindings::TCP_KEEPIDLE

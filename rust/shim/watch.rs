@@ -189,6 +189,7 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
     let Some(carried) = state.carried() else {
         return;
     };
+    tcp.rehash();
     let next_hop = if is_disabled {
         Err(Cause::Sysctl.into())
     } else if adapter.is_inspected() {

@@ -134,13 +134,9 @@ impl Tcp<'_> {
                 state.set(flag::IPV6, true);
                 state.local_address = (*pinet6).saddr.in6_u.u6_addr8;
                 state.remote_address = (*sk).__sk_common.skc_v6_daddr.in6_u.u6_addr8;
-                state.flow_label = u32::from_be((*pinet6).flow_label) & FLOW_LABEL;
+                state.flow_label = bindings::tcp_flow_label(sk);
                 state.tos = (*pinet6).tclass & !ecn_mask;
             }
         }
     }
 }
-
-/// The flow label's part of the first word of an IPv6 header.
-#[cfg(CONFIG_IPV6)]
-const FLOW_LABEL: u32 = 0x000f_ffff;

@@ -27,6 +27,8 @@ pub struct Parameters {
     pub flags: u16,
     /// Largest payload of a segment in bytes.
     pub mss: u16,
+    /// IPv6 flow label.
+    pub flow_label: u32,
     /// Type of service or traffic class, without the ECN bits.
     pub tos: u8,
     /// Time to live or hop limit.
@@ -57,6 +59,7 @@ impl From<&ConnectionState> for Parameters {
         Self {
             flags: state.flags & Self::FLAGS,
             mss: state.mss,
+            flow_label: state.flow_label,
             tos: state.tos,
             ttl: state.ttl,
             rto_min_us: RTO_MIN_US,
@@ -70,6 +73,13 @@ impl From<&ConnectionState> for Parameters {
 }
 
 impl Tcp<'_> {
+    /// Chooses another flow label and path, if the socket permits that, when nothing has been acknowledged
+    /// for a retransmission timeout. To be called about once a second.
+    pub fn rehash(&mut self) {
+        // SAFETY: The socket is locked.
+        unsafe { bindings::tcp_rehash(self.as_raw()) }
+    }
+
     /// The parameters, if the route leads through the interface `ifindex`.
     pub fn parameters(&self, ifindex: u32) -> Option<Parameters> {
         if !self.route_valid(ifindex) {
@@ -87,6 +97,7 @@ impl Tcp<'_> {
                 | flag(raw.report_sent, flag::REPORT_SENT),
             // CAST: Limited by the size of a packet.
             mss: self.mss() as u16,
+            flow_label: raw.flow_label,
             tos: raw.tos,
             ttl: raw.ttl,
             rto_min_us,

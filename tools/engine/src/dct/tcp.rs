@@ -132,10 +132,11 @@ impl Tcp {
             self.handed_over.set(connection::flag::FRAGMENT, fragment);
         }
         if valid(update::IP) {
-            if request.ttl == 0 {
+            if request.ttl == 0 || request.flow_label >> 20 != 0 {
                 return Err(Reason::Submission);
             }
             self.handed_over.tos = request.tos;
+            self.handed_over.flow_label = request.flow_label;
             self.handed_over.ttl = request.ttl;
         }
         if valid(update::IP) || valid(update::FLAGS) {
