@@ -78,6 +78,7 @@ void toe_helper_msg_zerocopy_end(struct msghdr *msg, bool sent);
 
 struct sk_buff *toe_helper_alloc_backlog_entry(unsigned int kind, bool atomic);
 void toe_helper_backlog_entry_add(struct sock *sk, struct sk_buff *skb);
+void toe_helper_backlog_payload_add(struct sock *sk, struct sk_buff *skb);
 bool toe_helper_backlog_entry_replace(struct sock *sk, unsigned int kind, u32 seq, u32 round);
 int toe_helper_backlog_entry_kind(const struct sk_buff *skb);
 void toe_helper_backlog_entry_set_kind(struct sk_buff *skb, unsigned int kind);
@@ -204,6 +205,8 @@ void toe_helper_tcp_resume(struct sock *sk, bool due);
 
 int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed);
 void toe_tcp_timestamp(struct sock *sk, struct sk_buff *skb);
+bool toe_tcp_try_coalesce(struct sk_buff *to, struct sk_buff *from, int *delta);
+struct sk_buff *toe_tcp_make_room(const struct sk_buff *tail, struct sk_buff *skb);
 void toe_helper_tcp_deliver_prepare(struct sk_buff *skb, u32 seq, u32 ts_recent, bool push);
 
 /* rust/helpers/tcp_legacy.c */

@@ -47,6 +47,26 @@ void toe_helper_backlog_entry_add(struct sock *sk, struct sk_buff *skb)
 	sk->sk_backlog.len += skb->truesize;
 }
 
+/*
+ * Adds an entry with payload as toe_helper_backlog_entry_add() does, to that before it
+ * if possible: the process may own the socket for long.
+ */
+void toe_helper_backlog_payload_add(struct sock *sk, struct sk_buff *skb)
+{
+	struct sk_buff *tail = sk->sk_backlog.tail;
+	int delta;
+
+	lockdep_assert_held(&sk->sk_lock.slock);
+	if (tail && tail->protocol == skb->protocol && tail->mark == skb->mark) {
+		if (toe_tcp_try_coalesce(tail, skb, &delta)) {
+			sk->sk_backlog.len += delta;
+			return;
+		}
+		skb = toe_tcp_make_room(tail, skb);
+	}
+	toe_helper_backlog_entry_add(sk, skb);
+}
+
 /* Stores a sequence number and another number in an entry. */
 void toe_helper_backlog_entry_set_seq(struct sk_buff *skb, u32 seq, u32 round)
 {

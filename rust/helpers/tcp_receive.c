@@ -10,6 +10,52 @@
 
 #include "tcp_helpers.h"
 
+/* Payload of at most this length is copied, which costs less than a part of a page. */
+#define TOE_COPY_LEN	256
+
+/*
+ * Does what tcp_try_coalesce() does, but leaves accounting of @delta bytes of truesize
+ * to the caller. Consumes @from on success.
+ */
+bool toe_tcp_try_coalesce(struct sk_buff *to, struct sk_buff *from, int *delta)
+{
+	bool stolen;
+
+	if (TCP_SKB_CB(from)->seq != TCP_SKB_CB(to)->end_seq ||
+	    (TCP_SKB_CB(to)->tcp_flags & TCPHDR_FIN) || !tcp_skb_can_collapse_rx(to, from) ||
+	    !skb_try_coalesce(to, from, &stolen, delta))
+		return false;
+	TCP_SKB_CB(to)->end_seq = TCP_SKB_CB(from)->end_seq;
+	TCP_SKB_CB(to)->ack_seq = TCP_SKB_CB(from)->ack_seq;
+	TCP_SKB_CB(to)->tcp_flags |= TCP_SKB_CB(from)->tcp_flags;
+	if (TCP_SKB_CB(from)->has_rxtstamp) {
+		TCP_SKB_CB(to)->has_rxtstamp = true;
+		to->tstamp = from->tstamp;
+	}
+	kfree_skb_partial(from, stolen);
+	return true;
+}
+
+/*
+ * Does what tcp_collapse() does, before it is necessary: if @skb and the unread @tail
+ * before it have been copied, more small payload is likely to follow. Returns an skb
+ * with room for it that replaces @skb, or @skb without memory.
+ */
+struct sk_buff *toe_tcp_make_room(const struct sk_buff *tail, struct sk_buff *skb)
+{
+	struct sk_buff *copy;
+
+	if (skb_is_nonlinear(tail) || skb_is_nonlinear(skb))
+		return skb;
+	copy = alloc_skb(SKB_MAX_ORDER(0, 0), GFP_ATOMIC | __GFP_NOWARN);
+	if (!copy)
+		return skb;
+	skb_copy_header(copy, skb);
+	skb_put_data(copy, skb->data, skb->len);
+	consume_skb(skb);
+	return copy;
+}
+
 /* Stores the arguments of toe_helper_tcp_deliver() in @skb, whose frags are payload. */
 void toe_helper_tcp_deliver_prepare(struct sk_buff *skb, u32 seq, u32 ts_recent, bool push)
 {
@@ -23,6 +69,12 @@ void toe_helper_tcp_deliver_prepare(struct sk_buff *skb, u32 seq, u32 ts_recent,
 	cb->ack_seq = ts_recent;
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
 	skb->pfmemalloc = 0;
+	if (skb->len > TOE_COPY_LEN)
+		return;
+	skb_condense(skb);
+	/* Skbs with and without memory of a page pool are not coalesced. */
+	if (!skb_is_nonlinear(skb))
+		skb->pp_recycle = 0;
 }
 
 /* Does what tcp_rcv_rtt_measure() does: receiving a window of payload takes a round trip. */
@@ -98,7 +150,6 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
 	struct tcp_sock *tp = tcp_sk(sk);
 	u32 len = skb->len, truesize = skb->truesize;
 	struct sk_buff *tail;
-	bool stolen;
 	int delta;
 
 	if (after(TCP_SKB_CB(skb)->seq, tp->rcv_nxt) ||
@@ -126,23 +177,19 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
 	skb->mark = 0;
 	toe_tcp_timestamp(sk, skb);
 
-	/* A failure leaves sk_forward_alloc negative until payload is read. */
-	sk_rmem_schedule(sk, skb, skb->truesize);
-
 	tp->bytes_received += TCP_SKB_CB(skb)->end_seq - tp->rcv_nxt;
 	WRITE_ONCE(tp->rcv_nxt, TCP_SKB_CB(skb)->end_seq);
 
+	/* A failure of sk_rmem_schedule() leaves sk_forward_alloc negative until payload is read. */
 	tail = skb_peek_tail(&sk->sk_receive_queue);
-	if (tail && TCP_SKB_CB(tail)->end_seq == TCP_SKB_CB(skb)->seq &&
-	    !((TCP_SKB_CB(tail)->tcp_flags) & TCPHDR_FIN) &&
-	    !TCP_SKB_CB(skb)->has_rxtstamp &&
-	    skb_try_coalesce(tail, skb, &stolen, &delta)) {
+	if (tail && toe_tcp_try_coalesce(tail, skb, &delta)) {
+		sk_rmem_schedule(sk, tail, delta);
 		atomic_add(delta, &sk->sk_rmem_alloc);
 		sk_mem_charge(sk, delta);
-		TCP_SKB_CB(tail)->end_seq = TCP_SKB_CB(skb)->end_seq;
-		TCP_SKB_CB(tail)->tcp_flags |= TCP_SKB_CB(skb)->tcp_flags;
-		kfree_skb_partial(skb, stolen);
 	} else {
+		if (tail)
+			skb = toe_tcp_make_room(tail, skb);
+		sk_rmem_schedule(sk, skb, skb->truesize);
 		tcp_add_receive_queue(sk, skb);
 		skb_set_owner_r(skb, sk);
 	}

@@ -103,7 +103,7 @@ fn apply_aggregate(poll: &mut ProcessorPoll, aggregate: Option<Aggregate>) {
     let mut spin = connection.sock().spin();
     match spin.locked() {
         Some(mut lock) => apply_payload(connection, &mut lock, entry),
-        None => spin.add_backlog(entry),
+        None => spin.add_payload(entry),
     }
 }
 

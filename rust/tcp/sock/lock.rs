@@ -243,6 +243,13 @@ impl Spin<'_> {
         unsafe { bindings::backlog_entry_add(self.sock.as_raw(), entry.into_raw()) }
     }
 
+    /// Appends an entry with payload as [`Self::add_backlog`] does, or its payload to the entry before.
+    #[inline]
+    pub fn add_payload(&mut self, entry: BacklogEntry) {
+        // SAFETY: The spinlock is held; the entry is handed over.
+        unsafe { bindings::backlog_payload_add(self.sock.as_raw(), entry.into_raw()) }
+    }
+
     /// Changes the numbers of the entry that was appended last, if it is of `kind` and the process has
     /// not taken it yet. Returns whether it is.
     #[inline]
