@@ -16,6 +16,7 @@
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
+#include <net/neighbour.h>
 #include <net/netmem.h>
 #include <net/page_pool/types.h>
 #include <net/xdp.h>
@@ -59,6 +60,10 @@ void toe_helper_napi_schedule_irqoff(struct napi_struct *napi);
 int toe_helper_napi_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
 void toe_helper_napi_gro_flush(struct napi_struct *napi, bool flush_old);
 void toe_helper_skb_mark_napi_id(struct sk_buff *skb, struct napi_struct *napi);
+
+/* rust/helpers/neighbour.c */
+bool toe_helper_neigh_address(const struct neighbour *neigh, u8 *address);
+void toe_helper_neigh_release(struct neighbour *neigh);
 
 /* rust/helpers/netdev.c */
 void *toe_helper_netdev_priv(const struct net_device *dev);

@@ -202,6 +202,7 @@ int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
 	if (tp->rcv_nxt - tp->rcv_wup > tp->rcv_wnd >> 4)
 		inet_csk_schedule_ack(sk);
 
+	sk_dst_confirm(sk);
 	tp->rcv_tstamp = tcp_jiffies32;
 	inet_csk(sk)->icsk_ack.lrcvtime = tcp_jiffies32;
 	toe_measure(sk, len, truesize);

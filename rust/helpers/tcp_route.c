@@ -61,27 +61,39 @@ bool toe_helper_tcp_route_valid(struct sock *sk, int ifindex)
 }
 
 /*
- * Whether the Ethernet address of the next hop is known, and that address. The
- * socket has a route. Locked.
+ * Returns the next hop, with a reference, or NULL. The socket has a route. Locked.
  */
-bool toe_helper_tcp_next_hop(struct sock *sk, u8 *mac)
+struct neighbour *toe_helper_tcp_next_hop(struct sock *sk)
 {
 	struct dst_entry *dst = __sk_dst_get(sk);
 	struct neighbour *neigh;
-	bool known;
 
 	if (toe_helper_tcp_is_ipv6(sk))
 		neigh = dst_neigh_lookup(dst, &sk->sk_v6_daddr);
 	else
 		neigh = dst_neigh_lookup(dst, &inet_sk(sk)->inet_daddr);
-	if (!neigh)
-		return false;
-	known = (READ_ONCE(neigh->nud_state) & NUD_VALID) && neigh->dev == dst->dev &&
-		dst->dev->addr_len == ETH_ALEN;
-	if (known)
-		neigh_ha_snapshot(mac, neigh, neigh->dev);
-	neigh_release(neigh);
-	return known;
+	if (neigh && neigh->dev != dst->dev) {
+		neigh_release(neigh);
+		return NULL;
+	}
+	return neigh;
+}
+
+/*
+ * Does what ip_finish_output2() does for each frame that is sent to @neigh, for what the
+ * adapter has sent since the last call: confirms that the peer is reachable if there
+ * was progress; else has Linux find out. Locked.
+ */
+void toe_helper_tcp_use_neighbour(struct sock *sk, struct neighbour *neigh)
+{
+	bool progress = READ_ONCE(sk->sk_dst_pending_confirm);
+
+	if (progress) {
+		WRITE_ONCE(sk->sk_dst_pending_confirm, 0);
+		neigh_confirm(neigh);
+	}
+	if (progress || tcp_sk(sk)->packets_out)
+		neigh_event_send(neigh, NULL);
 }
 
 /* Copies the address of the route's interface. The socket has a route. Locked. */

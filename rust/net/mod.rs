@@ -22,6 +22,7 @@ pub mod genetlink;
 pub mod irq;
 pub mod namespace;
 pub mod napi;
+pub mod neighbour;
 pub mod netdev;
 pub mod netmem;
 pub mod notifier;

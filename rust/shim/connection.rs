@@ -33,6 +33,7 @@ use crate::{
         ring::SUBMISSION_ENTRY,
         Layout, //
     },
+    net::neighbour::Neighbour,
     offload::SubmitError,
     tcp::{
         backlog::BacklogEntry,
@@ -102,6 +103,9 @@ pub(super) struct Connection {
     /// connection: nothing is submitted for it any longer.
     #[pin]
     pub(super) frags: BhSpinLock<Option<SubmittedFrags>>,
+    /// The next hop, from the first check on. `None` whenever [`Self::frags`] is.
+    #[pin]
+    neighbour: BhSpinLock<Option<Neighbour>>,
     /// Work that is left to the process that owns the socket.
     pub(super) marks: Marks,
     /// The hand-over has ended, with success or without.
@@ -259,6 +263,7 @@ impl Connection {
                 state: StateCell::new(ARef::from(sock)),
                 deferred <- new_bh_spinlock!(deferred),
                 frags <- new_bh_spinlock!(Some(frags)),
+                neighbour <- new_bh_spinlock!(None),
                 marks: Marks::new(),
                 settled <- Completion::new(),
                 arriving: AtomicFlag::new(false),
@@ -320,11 +325,24 @@ impl Connection {
         self.submit(&[entry.to_bytes()])
     }
 
+    /// Keeps the next hop in the neighbour table, instead of the former one. Any context but hard
+    /// interrupts.
+    pub(super) fn hold(&self, neighbour: Neighbour) {
+        let frags = self.frags.lock();
+        // Otherwise the interface may be about to go, which waits for the neighbour.
+        if frags.is_some() {
+            let former = self.neighbour.lock().replace(neighbour);
+            drop(former);
+        }
+    }
+
     /// Ends the adapter's access to payload, and all submissions. Any context; the adapter does not
     /// carry the connection any longer.
     pub(super) fn cut_off(&self) {
         let frags = self.frags.lock().take();
         drop(frags);
+        let neighbour = self.neighbour.lock().take();
+        drop(neighbour);
     }
 
     /// Any state to [`State::Linux`](super::state::State::Linux).

@@ -197,10 +197,12 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
     } else {
         tcp.next_hop(adapter.ifindex()).map_err(Why::from)
     };
-    let remote_mac = match next_hop {
-        Ok(mac) => mac,
+    let (remote_mac, neighbour) = match next_hop {
+        Ok(next_hop) => next_hop,
         Err(why) => return recall::request(connection, &mut state, why),
     };
+    tcp.use_neighbour(&neighbour);
+    connection.hold(neighbour);
     carried.wanted.remote_mac = remote_mac;
     update::refresh(connection, carried, &tcp);
     update::put_right(connection, carried, &mut tcp);

@@ -27,7 +27,7 @@ impl Tcp<'_> {
         self.may_be_handed_over()?;
         let ifindex = self.with_device(|dev| dev.ifindex());
         let ifindex = ifindex.ok_or(Obstacle::NoRoute)?;
-        let remote_mac = self.next_hop(ifindex)?;
+        let (remote_mac, _) = self.next_hop(ifindex)?;
         if self.is_in_recovery() {
             return Err(Obstacle::Recovery);
         }

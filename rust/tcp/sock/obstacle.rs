@@ -6,7 +6,10 @@ use super::{
     route::Route,
     tcp::Tcp, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    net::neighbour::Neighbour, //
+};
 use kernel::{
     fmt,
     prelude::*, //
@@ -78,13 +81,13 @@ impl fmt::Display for Detail {
 const CONGESTION_CONTROL: &[u8] = b"cubic\0";
 
 impl Tcp<'_> {
-    /// Returns the Ethernet address of the next hop of a connection that may be delegated through the
-    /// interface `ifindex`.
+    /// Returns the next hop of a connection that may be delegated through the interface `ifindex`, and
+    /// its Ethernet address.
     ///
     /// # Errors
     ///
     /// The first obstacle of those that prevent a hand-over and end a delegation alike.
-    pub fn next_hop(&self, ifindex: u32) -> Result<[u8; 6], Obstacle> {
+    pub fn next_hop(&self, ifindex: u32) -> Result<([u8; 6], Neighbour), Obstacle> {
         let route = self.passable(ifindex)?;
         if !self.is_address_local() {
             return Err(Obstacle::Address);

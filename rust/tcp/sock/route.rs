@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     bindings,
-    net::netdev::NetDevice, //
+    net::{
+        neighbour::Neighbour,
+        netdev::NetDevice, //
+    }, //
 };
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -40,6 +43,13 @@ impl Tcp<'_> {
         unsafe { bindings::tcp_route_valid(self.as_raw(), ifindex as c_int) }
     }
 
+    /// Lets Linux take notice that the adapter has sent frames to `neighbour`, and whether they arrive.
+    /// To be called about once a second.
+    pub fn use_neighbour(&self, neighbour: &Neighbour) {
+        // SAFETY: The socket is locked, the neighbour valid.
+        unsafe { bindings::tcp_use_neighbour(self.as_raw(), neighbour.as_raw()) }
+    }
+
     /// Whether the local address is one of the host.
     pub(super) fn is_address_local(&self) -> bool {
         // SAFETY: The socket is locked.
@@ -66,11 +76,13 @@ impl Route<'_> {
         unsafe { bindings::tcp_receives_here(self.0.as_raw()) }
     }
 
-    /// The Ethernet address of the next hop, if that is known.
-    pub(super) fn next_hop(&self) -> Option<[u8; 6]> {
-        let mut mac = [0; 6];
-        // SAFETY: By the type's invariant; an address has six bytes.
-        unsafe { bindings::tcp_next_hop(self.0.as_raw(), mac.as_mut_ptr()) }.then_some(mac)
+    /// The next hop and its Ethernet address, if that is known.
+    pub(super) fn next_hop(&self) -> Option<([u8; 6], Neighbour)> {
+        // SAFETY: By the type's invariant.
+        let neighbour = NonNull::new(unsafe { bindings::tcp_next_hop(self.0.as_raw()) })?;
+        // SAFETY: The helper returns a reference.
+        let neighbour = unsafe { Neighbour::from_raw(neighbour) };
+        Some((neighbour.address()?, neighbour))
     }
 
     /// The Ethernet address of the interface.
