@@ -12,6 +12,11 @@
 
 #include "tcp_helpers.h"
 
+/* Without it synchronize_rcu_tasks() is synchronize_rcu(), which does not wait for preempted tasks. */
+#if defined(CONFIG_PREEMPTION) && !defined(CONFIG_TASKS_RCU)
+#error "A preemptible kernel needs CONFIG_TASKS_RCU: set CONFIG_FUNCTION_TRACER or CONFIG_FORCE_TASKS_RCU"
+#endif
+
 DEFINE_STATIC_SRCU(toe_calls);
 static struct workqueue_struct *toe_free;
 
