@@ -271,7 +271,7 @@ fn ask(connection: &Connection, snapshot: &abi::ConnectionState) -> Result<u32, 
             Some(Answer::Accepted { device_id }) => return Ok(device_id),
             Some(Answer::Refused(refusal)) => return Err(refusal),
             Some(Answer::Stopped) => return Err(Refusal::NoDevice),
-            None if timeout.is_expired() => {
+            None if timeout.is_expired(queue) => {
                 // The reset stops the processor, which gives `Answer::Stopped`.
                 queue.adapter().fault("hand-over timed out");
             }

@@ -60,9 +60,6 @@ const BACKLOG_INTERVAL_MS: u32 = 20;
 /// either; its reset may need a lock that the waiting process holds.
 const SETTLE_MS: u32 = 1_000;
 
-/// The adapter does not return a connection.
-pub(super) const OVERDUE: &str = "return timed out";
-
 /// How far the adapter's clock may be ahead of Linux's, in milliseconds: what clocks drift apart in
 /// days. The timestamps that a lost adapter has sent are not known.
 const CLOCK_MARGIN_MS: u32 = 1_000;
@@ -80,7 +77,19 @@ pub(super) fn request(
     if unsubmitted && carried.blocked.is_none() {
         connection.lane.wait(connection);
     }
-    state.start_return(why.into(), unsubmitted);
+    let timeout = AnswerTimeout::new(&connection.lane.queue);
+    state.start_return(why.into(), unsubmitted, timeout);
+}
+
+/// Resets an adapter that does not return the connection. To be called at least once a second, with the
+/// socket locked.
+pub(super) fn check(connection: &Connection, state: &mut StateMut<'_>) {
+    let queue = &connection.lane.queue;
+    if let Some(returning) = state.returning() {
+        if returning.timeout.is_expired(queue) {
+            queue.adapter().fault("return timed out");
+        }
+    }
 }
 
 /// Submits a `Return` that found no room before. Called when there may be room again.
@@ -127,8 +136,8 @@ pub(super) fn recall(connection: &Connection, sock: &mut Owned<'_>, why: impl In
     {
         // Submits a `Return` that found no room.
         sock.flush_backlog();
-        if timeout.is_expired() {
-            connection.lane.adapter().fault(OVERDUE);
+        if timeout.is_expired(&connection.lane.queue) {
+            connection.lane.adapter().fault("return timed out");
         }
     }
     sock.flush_backlog();
@@ -161,8 +170,8 @@ pub(super) fn wait(connection: &Connection, deadline: u32) -> Result {
             if (jiffies_msecs().wrapping_sub(deadline) as i32) >= 0 {
                 return Err(EBUSY);
             }
-        } else if timeout.is_expired() {
-            connection.lane.adapter().fault(OVERDUE);
+        } else if timeout.is_expired(&connection.lane.queue) {
+            connection.lane.adapter().fault("return timed out");
         }
     }
     Ok(())

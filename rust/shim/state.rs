@@ -49,7 +49,8 @@ use super::{
         Why, //
     },
     seq::later,
-    submission::Shortage, //
+    submission::Shortage,
+    timeout::AnswerTimeout, //
 };
 use crate::{
     abi::{
@@ -65,8 +66,7 @@ use crate::{
         SockCell,
         Tcp,
         TcpSock, //
-    },
-    util::time::jiffies_msecs, //
+    }, //
 };
 use core::{
     mem,
@@ -137,8 +137,8 @@ pub(super) struct Returning {
     pub(super) unsubmitted: bool,
     /// A process waits for the return, or has waited long enough.
     pub(super) awaited: bool,
-    /// Time of the request ([`jiffies_msecs`]).
-    pub(super) since: u32,
+    /// When the adapter is taken for broken, whether a process waits or not.
+    pub(super) timeout: AnswerTimeout,
 }
 
 /// The send side of a connection in the adapter's table.
@@ -340,8 +340,13 @@ impl StateMut<'_> {
     }
 
     /// `Carried` to `Returning`: the host wants the connection back. `unsubmitted`: the `Return`
-    /// has not been submitted yet.
-    pub(super) fn start_return(&mut self, why: Why<Cause>, unsubmitted: bool) {
+    /// has not been submitted yet. `timeout`: that of the answer.
+    pub(super) fn start_return(
+        &mut self,
+        why: Why<Cause>,
+        unsubmitted: bool,
+        timeout: AnswerTimeout,
+    ) {
         match mem::replace(self.state, State::Linux) {
             State::Carried(Carried { send, .. }) => {
                 self.set(State::Returning(Returning {
@@ -349,7 +354,7 @@ impl StateMut<'_> {
                     why,
                     unsubmitted,
                     awaited: false,
-                    since: jiffies_msecs(),
+                    timeout,
                 }));
             }
             other => *self.state = other,

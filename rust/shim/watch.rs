@@ -23,7 +23,6 @@ use super::{
     },
     recall,
     registry,
-    timeout,
     update, //
 };
 use crate::{
@@ -179,13 +178,7 @@ fn check(connection: &Connection, lock: &mut Locked<'_>) {
     let is_disabled = sysctl::mode(lock) == Mode::Off;
     let adapter = connection.lane.adapter();
     let (mut state, mut tcp) = connection.state.open(lock);
-    // Nobody may wait for the return of a connection that the watch has recalled.
-    if state
-        .returning()
-        .is_some_and(|r| timeout::is_overdue(r.since))
-    {
-        return adapter.fault(recall::OVERDUE);
-    }
+    recall::check(connection, &mut state);
     let Some(carried) = state.carried() else {
         return;
     };
