@@ -292,6 +292,11 @@ impl Function {
         self.deadline.begin()
     }
 
+    /// Moves the deadline of the operation by `time`, which was not the function's.
+    pub(super) fn extend(&self, time: Delta) {
+        self.deadline.extend(time);
+    }
+
     /// Executes an admin command. Process context.
     ///
     /// # Errors

@@ -182,13 +182,24 @@ impl<C: Client> Adapter<C> {
         stopped.is_ok()
     }
 
-    /// Waits until the poll has consumed all completions of a stopped processor, which are no more
-    /// than the ring has entries. They may carry payload that was acknowledged to the peer: the poll
-    /// may take long, for lack of memory, but has to make progress.
-    pub(super) fn drain(&self, channel: &Channel<C>) {
+    /// Waits until the poll has consumed the completions that a stopped processor has produced. They may
+    /// carry payload that was acknowledged to the peer: the poll may take long, for lack of memory, but
+    /// has to make progress. This is not the adapter's time: the deadline of the operation is moved.
+    ///
+    /// Completions that a broken adapter produces later are not waited for.
+    fn drain(&self, channel: &Channel<C>) {
+        let Some(end) = channel.produced() else {
+            return;
+        };
+        let start: Instant<Monotonic> = Instant::now();
+        self.drain_to(channel, end);
+        self.function.extend(start.elapsed());
+    }
+
+    fn drain_to(&self, channel: &Channel<C>, end: u32) {
         let mut consumed = channel.consumed.load(Relaxed);
         let mut progress: Instant<Monotonic> = Instant::now();
-        while !channel.is_drained() {
+        while !channel.has_consumed(end) {
             if progress.elapsed() > DRAIN_TIMEOUT {
                 dev_err!(
                     self.function.dev(),

@@ -40,6 +40,16 @@ impl Deadline {
         Operation(self.0.cmpxchg(0, end, Full).is_ok().then_some(self))
     }
 
+    /// Moves the deadline by `time`, if it is in force. Only the task of the operation may call this.
+    pub(super) fn extend(&self, time: Delta) {
+        let end = self.0.load(Relaxed);
+        if end != 0 {
+            // CAST: An operation takes minutes at most.
+            let end = end.wrapping_add(time.as_millis() as u32);
+            self.0.store(end.max(1), Relaxed);
+        }
+    }
+
     /// Returns the time left, if the deadline is in force.
     pub(super) fn left(&self) -> Option<Delta> {
         match self.0.load(Relaxed) {
@@ -88,6 +98,19 @@ impl Recoveries {
 #[kernel::macros::kunit_tests(toe_driver_limits)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_can_be_moved_while_it_is_in_force() {
+        let deadline = Deadline::new();
+        deadline.extend(Delta::from_secs(1));
+        assert!(deadline.left().is_none());
+        let operation = deadline.begin();
+        deadline.extend(Delta::from_secs(3600));
+        let limit = Delta::from_millis(OPERATION_MS.into());
+        assert!(deadline.left().is_some_and(|left| left > limit));
+        drop(operation);
+        assert!(deadline.left().is_none());
+    }
 
     #[test]
     fn recoveries_are_limited_per_minute() {

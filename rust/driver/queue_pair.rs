@@ -134,17 +134,21 @@ impl QueuePair {
         }
     }
 
-    /// Returns whether the poll has consumed all completions. True after invalid ones, because the
-    /// poll then consumes no more.
-    pub(super) fn is_drained(&self) -> bool {
+    /// Returns the producer index of the completion ring, if the channel has memory.
+    pub(super) fn produced(&self) -> Option<u32> {
         const PRODUCED: usize = RingId::Completion.index_offset();
-        if self.broken.load(Relaxed) {
-            return true;
-        }
         let submission = self.submission.lock();
-        submission.as_ref().is_none_or(|ring| {
-            ring.status().load_acquire::<PRODUCED>() == self.consumed.load(Relaxed)
-        })
+        submission
+            .as_ref()
+            .map(|ring| ring.status().load_acquire::<PRODUCED>())
+    }
+
+    /// Returns whether the poll has consumed the completions before index `end`. True after invalid
+    /// ones, because the poll then consumes no more.
+    pub(super) fn has_consumed(&self, end: u32) -> bool {
+        // CAST: The distance is at most the length of the ring.
+        let left = end.wrapping_sub(self.consumed.load(Relaxed)) as i32;
+        left <= 0 || self.broken.load(Relaxed)
     }
 
     /// Submits `entries`, all or none.
