@@ -64,6 +64,7 @@ void toe_helper_sock_continue_release(struct sock *sk);
 void toe_helper_sk_flush_backlog(struct sock *sk);
 u64 toe_helper_sock_cookie(const struct sock *sk);
 u32 toe_helper_sock_uid(const struct sock *sk);
+u32 toe_helper_sock_kuid(const struct sock *sk);
 struct net *toe_helper_sock_net(const struct sock *sk);
 u32 toe_helper_sock_hash(const struct sock *sk);
 struct sock *toe_helper_tcp_lookup(struct net *net, bool ipv6, const u8 *local, u16 local_port,
@@ -92,6 +93,7 @@ int toe_helper_sysctl_register(void);
 void toe_helper_sysctl_unregister(void);
 int toe_helper_sysctl_enable(const struct net *net);
 unsigned long toe_helper_sysctl_min_bytes(const struct net *net);
+unsigned int toe_helper_sysctl_max_user_connections(const struct net *net);
 
 /* rust/helpers/notifier.c */
 

@@ -120,6 +120,11 @@ u32 toe_helper_sock_uid(const struct sock *sk)
 	return from_kuid_munged(sock_net(sk)->user_ns, sk_uid(sk));
 }
 
+u32 toe_helper_sock_kuid(const struct sock *sk)
+{
+	return __kuid_val(sk_uid(sk));
+}
+
 struct net *toe_helper_sock_net(const struct sock *sk)
 {
 	return sock_net(sk);

@@ -15,6 +15,7 @@ struct toe_net {
 	struct ctl_table_header *header;
 	int enable;
 	unsigned long min_bytes;
+	unsigned int max_user_connections;
 };
 
 enum toe_net_state {
@@ -54,6 +55,12 @@ static const struct ctl_table toe_table[] = {
 		.mode		= 0644,
 		.proc_handler	= proc_doulongvec_minmax,
 	},
+	{
+		.procname	= "max_user_connections",
+		.maxlen		= sizeof(unsigned int),
+		.mode		= 0644,
+		.proc_handler	= proc_douintvec,
+	},
 };
 
 static int __net_init toe_net_init(struct net *net)
@@ -70,6 +77,7 @@ static int __net_init toe_net_init(struct net *net)
 		return -ENOMEM;
 	table[0].data = &tn->enable;
 	table[1].data = &tn->min_bytes;
+	table[2].data = &tn->max_user_connections;
 	tn->header = register_net_sysctl_sz(net, "net/toe", table, ARRAY_SIZE(toe_table));
 	if (!tn->header) {
 		kfree(table);
@@ -149,4 +157,17 @@ unsigned long toe_helper_sysctl_min_bytes(const struct net *net)
 	min_bytes = tn ? READ_ONCE(tn->min_bytes) : 0;
 	rcu_read_unlock();
 	return min_bytes;
+}
+
+/* Connections that one user may have delegated at a time, 0 for no limit. */
+unsigned int toe_helper_sysctl_max_user_connections(const struct net *net)
+{
+	const struct toe_net *tn;
+	unsigned int limit;
+
+	rcu_read_lock();
+	tn = toe_net(net);
+	limit = tn ? READ_ONCE(tn->max_user_connections) : 0;
+	rcu_read_unlock();
+	return limit;
 }

@@ -10,6 +10,7 @@ use super::{
     frags::SubmittedFrags,
     lane::Lane,
     mark::Marks,
+    quota::Share,
     seq::later,
     state::{
         Kind,
@@ -106,6 +107,8 @@ pub(super) struct Connection {
     /// The next hop, from the first check on. `None` whenever [`Self::frags`] is.
     #[pin]
     neighbour: BhSpinLock<Option<Neighbour>>,
+    /// Counts for the user.
+    _share: Share,
     /// Work that is left to the process that owns the socket.
     pub(super) marks: Marks,
     /// The hand-over has ended, with success or without.
@@ -241,12 +244,13 @@ pub(super) mod entry {
 
 impl Connection {
     /// Creates the connection that `snapshot` describes. It has no identifier before it is inserted
-    /// into the table of `lane`. Process context.
+    /// into the table of `lane`, and counts as `share`. Process context.
     pub(super) fn new(
         sock: &TcpSock,
         lane: Arc<Lane>,
         snapshot: &abi::ConnectionState,
         origin: Origin,
+        share: Share,
     ) -> Result<Pin<UniqueArc<Self>>> {
         let deferred = Deferred {
             progress: Deferral::new(entry::PROGRESS)?,
@@ -263,6 +267,7 @@ impl Connection {
                 state: StateCell::new(ARef::from(sock)),
                 deferred <- new_bh_spinlock!(deferred),
                 frags <- new_bh_spinlock!(Some(frags)),
+                _share: share,
                 neighbour <- new_bh_spinlock!(None),
                 marks: Marks::new(),
                 settled <- Completion::new(),

@@ -16,6 +16,7 @@ use super::{
     kept,
     notify,
     parameters::Parameters,
+    quota::Share,
     reason::{
         Cause,
         Refusal,
@@ -173,8 +174,9 @@ fn attempt(sock: &mut Owned<'_>, adapter: &Handle, origin: Origin) -> Result<(),
     ))?;
     let lane = registry::lane(adapter, processor).ok_or(Refusal::NoDevice)?;
     // Everything is allocated before the adapter is asked: nothing may fail after its answer.
-    let connection =
-        Connection::new(sock, lane.clone(), &snapshot, origin).map_err(|_| Refusal::NoMemory)?;
+    let share = Share::take(sock)?;
+    let connection = Connection::new(sock, lane.clone(), &snapshot, origin, share)
+        .map_err(|_| Refusal::NoMemory)?;
     let connection = lane.insert(connection)?;
 
     let result = attach(sock, &connection).and_then(|()| {

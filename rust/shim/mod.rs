@@ -30,6 +30,7 @@
 //! | [`table`], [`seq`] | objects by identifier; sequence numbers |
 //! | [`submission`], [`timeout`], [`frags`] | submission queue, its timeout, payload that the adapter reads |
 //! | [`state`], [`parameters`] | state of a connection, with its send side and its parameters |
+//! | [`quota`] | number of delegated connections of each user |
 //! | [`mark`] | work left to the owner of a socket |
 //! | [`connection`], [`lane`] | a connection; a processor and its connections |
 //! | [`registry`], [`backoff`], [`kept`], [`notify`] | adapters; delay of automatic delegation; connections that a user keeps with Linux; notifications |
@@ -54,6 +55,7 @@ mod notify;
 mod parameters;
 mod policy;
 mod poll;
+mod quota;
 mod reason;
 mod recall;
 mod receive;
@@ -120,6 +122,7 @@ pub(crate) struct Shim {
     _ulp: shadow::Registration<Connection>,
     _sysctl: sysctl::Registration,
     _kept: kept::Registration,
+    _quota: quota::Registration,
     _registry: registry::Registry,
 }
 
@@ -129,6 +132,7 @@ impl Shim {
     pub(crate) fn new() -> Result<Self> {
         let registry = registry::Registry::new()?;
         let kept = kept::Registration::new()?;
+        let quota = quota::Registration::new()?;
         let sysctl = sysctl::Registration::new()?;
         let ulp = ULP.register()?;
         let policy = policy::Policy::new()?;
@@ -140,6 +144,7 @@ impl Shim {
             _ulp: ulp,
             _sysctl: sysctl,
             _kept: kept,
+            _quota: quota,
             _registry: registry,
         })
     }

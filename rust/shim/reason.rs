@@ -116,6 +116,8 @@ reasons! {
         Address = bindings::toe_refuse_reason_TOE_REFUSE_REASON_ADDRESS,
         /// Frames are received through another interface.
         Interface = bindings::toe_refuse_reason_TOE_REFUSE_REASON_INTERFACE,
+        /// The user has `net.toe.max_user_connections` connections already.
+        UserLimit = bindings::toe_refuse_reason_TOE_REFUSE_REASON_USER_LIMIT,
     }
 }
 
@@ -152,6 +154,7 @@ impl Refusal {
         match self {
             Self::Busy | Self::Recovery | Self::WrongProcessor | Self::Urgent => EAGAIN,
             Self::TableFull => ENOSPC,
+            Self::UserLimit => EDQUOT,
             Self::Exists | Self::Ulp => EEXIST,
             Self::BadState => EPROTO,
             Self::Disabled => EPERM,
@@ -194,6 +197,7 @@ impl Refusal {
             Self::NoMemory => c"no memory",
             Self::Address => c"the local address is not one of the host",
             Self::Interface => c"frames are received through another interface",
+            Self::UserLimit => c"the user has net.toe.max_user_connections connections already",
         }
     }
 }

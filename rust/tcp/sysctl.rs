@@ -57,6 +57,12 @@ pub fn mode(sock: &WeakSock) -> Mode {
     }
 }
 
+/// `net.toe.max_user_connections` in the namespace of `sock`; 0, for no limit, while not registered.
+pub fn max_user_connections(sock: &WeakSock) -> u32 {
+    // SAFETY: As above.
+    unsafe { bindings::sysctl_max_user_connections(sock.namespace().as_raw()) }
+}
+
 /// `net.toe.min_bytes` in the namespace of `sock`; 0 while not registered.
 #[inline]
 pub fn min_bytes(sock: &WeakSock) -> u64 {

@@ -155,6 +155,8 @@ enum toe_return_reason {
  *   as with IP_TRANSPARENT or IP_FREEBIND.
  * @TOE_REFUSE_REASON_INTERFACE: Frames of the peer are received through
  *   another interface.
+ * @TOE_REFUSE_REASON_USER_LIMIT: The user has net.toe.max_user_connections
+ *   delegated connections.
  */
 enum toe_refuse_reason {
 	TOE_REFUSE_REASON_BUSY = 1,
@@ -178,6 +180,7 @@ enum toe_refuse_reason {
 	TOE_REFUSE_REASON_NO_MEMORY,
 	TOE_REFUSE_REASON_ADDRESS,
 	TOE_REFUSE_REASON_INTERFACE,
+	TOE_REFUSE_REASON_USER_LIMIT,
 };
 
 /**

@@ -190,6 +190,12 @@ impl WeakSock {
         unsafe { bindings::sock_cookie(self.as_raw()) }
     }
 
+    /// The user that owns the socket, in all user namespaces.
+    pub fn kuid(&self) -> u32 {
+        // SAFETY: As above.
+        unsafe { bindings::sock_kuid(self.as_raw()) }
+    }
+
     /// The user that owns the socket, as its user namespace maps it.
     pub fn uid(&self) -> u32 {
         // SAFETY: As above.

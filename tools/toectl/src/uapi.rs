@@ -140,6 +140,7 @@ pub const REFUSE_REASON: Names = &[
     (140, "no-memory"),
     (141, "address"),
     (142, "interface"),
+    (143, "user-limit"),
 ];
 
 /// Name of `value`, or its number if a newer kernel has added it.
