@@ -136,38 +136,26 @@ static const struct toe_net *toe_net(const struct net *net)
  */
 int toe_helper_sysctl_enable(const struct net *net)
 {
-	const struct toe_net *tn;
-	int enable;
+	guard(rcu)();
+	const struct toe_net *tn = toe_net(net);
 
-	rcu_read_lock();
-	tn = toe_net(net);
-	enable = tn ? READ_ONCE(tn->enable) : 0;
-	rcu_read_unlock();
-	return enable;
+	return tn ? READ_ONCE(tn->enable) : 0;
 }
 
 /* Bytes of payload in both directions that make a connection worth a hand-over. */
 unsigned long toe_helper_sysctl_min_bytes(const struct net *net)
 {
-	const struct toe_net *tn;
-	unsigned long min_bytes;
+	guard(rcu)();
+	const struct toe_net *tn = toe_net(net);
 
-	rcu_read_lock();
-	tn = toe_net(net);
-	min_bytes = tn ? READ_ONCE(tn->min_bytes) : 0;
-	rcu_read_unlock();
-	return min_bytes;
+	return tn ? READ_ONCE(tn->min_bytes) : 0;
 }
 
 /* Connections that one user may have delegated at a time, 0 for no limit. */
 unsigned int toe_helper_sysctl_max_user_connections(const struct net *net)
 {
-	const struct toe_net *tn;
-	unsigned int limit;
+	guard(rcu)();
+	const struct toe_net *tn = toe_net(net);
 
-	rcu_read_lock();
-	tn = toe_net(net);
-	limit = tn ? READ_ONCE(tn->max_user_connections) : 0;
-	rcu_read_unlock();
-	return limit;
+	return tn ? READ_ONCE(tn->max_user_connections) : 0;
 }
