@@ -116,6 +116,17 @@ fn rfc3168_6_1_2_a_timeout_is_announced() {
     assert_eq!(ssthresh(&script), before);
 }
 
+/// Acknowledges up to `ack` with the timestamp of the first transmission: nothing was lost.
+fn acknowledge_first(script: &mut Script, ack: u32) {
+    let mut segment = script.segment();
+    segment.ack = ISS + ack;
+    segment.timestamps = Some(Timestamps {
+        value: PEER_TS + 100,
+        echo: TS,
+    });
+    assert_eq!(script.take(&segment), Verdict::Done);
+}
+
 #[test]
 fn rfc3168_6_1_2_what_was_no_congestion_is_not_announced() {
     // The timestamps of the acknowledgement show that the loss was none.
@@ -123,13 +134,7 @@ fn rfc3168_6_1_2_what_was_no_congestion_is_not_announced() {
     script.sack(0, &[(MSS, 4 * MSS)]);
     let sent = all(&mut script);
     assert_eq!(sent, [(0, false, false)]);
-    let mut segment = script.segment();
-    segment.ack = ISS + 4 * MSS;
-    segment.timestamps = Some(Timestamps {
-        value: PEER_TS + 100,
-        echo: TS,
-    });
-    assert_eq!(script.take(&segment), Verdict::Done);
+    acknowledge_first(&mut script, 4 * MSS);
     assert_eq!(ssthresh(&script), u32::MAX, "undone");
     let sent = all(&mut script);
     assert!(!sent.is_empty() && sent.iter().all(|&(_, ect, cwr)| ect && !cwr));
@@ -144,13 +149,7 @@ fn rfc3168_6_1_2_a_mark_in_recovery_makes_the_reduction_final() {
     script.sack(0, &[(MSS, 4 * MSS)]);
     all(&mut script);
     echo(&mut script, 0, &[(MSS, 5 * MSS)]);
-    let mut segment = script.segment();
-    segment.ack = ISS + 5 * MSS;
-    segment.timestamps = Some(Timestamps {
-        value: PEER_TS + 100,
-        echo: TS,
-    });
-    assert_eq!(script.take(&segment), Verdict::Done);
+    acknowledge_first(&mut script, 5 * MSS);
     assert_eq!(ssthresh(&script), 7);
 }
 
