@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Odd, old and forged frames at 10,000 a second beside a stream: the connection stays delegated, all
-# data is correct, and these frames do not reach Linux's TCP.
+# data is correct, and none of these frames causes legacy mode.
 # timeout: 900
 
 . ./lib.sh

@@ -142,8 +142,9 @@ void toe_tcp_timestamp(struct sock *sk, struct sk_buff *skb)
 /*
  * Does what tcp_data_queue() does with in-order payload. Consumes @skb, unless it
  * begins after rcv_nxt, ends outside the window, the connection is not established, or
- * @confirmed is not set and Linux holds payload out of order (-EPROTO). The adapter has acknowledged the payload, or will without
- * asking again: it is queued even without receive buffer space. Locked.
+ * @confirmed is not set and Linux holds payload out of order (-EPROTO). The adapter has
+ * acknowledged the payload, or will without asking again: it is queued even without
+ * receive buffer space. Locked.
  */
 int toe_helper_tcp_deliver(struct sock *sk, struct sk_buff *skb, bool confirmed)
 {
